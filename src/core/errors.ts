@@ -1,0 +1,92 @@
+/**
+ * Everything lmproxy itself refuses or fails with, as one closed set of kinds.
+ *
+ * A `ProxyError` is made where the cause is known, with the text the user will read; it is drawn
+ * into the caller's dialect (OpenAI, Anthropic) in one place, `http/error-response.ts`. What an
+ * engine answers is never a `ProxyError`: it passes unchanged.
+ */
+
+/** What went wrong, and with it the HTTP status and the `type` field of the OpenAI envelope. */
+const KINDS = {
+  invalid_request: { status: 400, type: "invalid_request_error" },
+  invalid_api_key: { status: 401, type: "authentication_error" },
+  forbidden: { status: 403, type: "permission_error" },
+  not_found: { status: 404, type: "invalid_request_error" },
+  model_not_found: { status: 404, type: "invalid_request_error" },
+  method_not_allowed: { status: 405, type: "invalid_request_error" },
+  request_timeout: { status: 408, type: "invalid_request_error" },
+  request_too_large: { status: 413, type: "invalid_request_error" },
+  unsupported_media_type: { status: 415, type: "invalid_request_error" },
+  rate_limit_exceeded: { status: 429, type: "rate_limit_error" },
+  internal_error: { status: 500, type: "server_error" },
+  not_implemented: { status: 501, type: "invalid_request_error" },
+  upstream_error: { status: 502, type: "server_error" },
+  service_unavailable: { status: 503, type: "server_error" },
+  upstream_timeout: { status: 504, type: "server_error" },
+} as const;
+
+export type ErrorKind = keyof typeof KINDS;
+
+export interface ProxyErrorOptions {
+  /** The field of the request that is at fault, as OpenAI's `param`. */
+  readonly param?: string;
+  /** Seconds after which trying again makes sense; sent as `Retry-After`, whole seconds, at least 1. */
+  readonly retryAfterS?: number;
+  /** Methods that the path does answer; sent as `Allow`. */
+  readonly allow?: readonly string[];
+  /** The connection is of no more use: answer with `Connection: close`. */
+  readonly close?: boolean;
+}
+
+/** An expected failure with an HTTP status and a message that tells the user what to do. */
+export class ProxyError extends Error {
+  override readonly name = "ProxyError";
+  readonly kind: ErrorKind;
+  readonly options: ProxyErrorOptions;
+
+  constructor(kind: ErrorKind, message: string, options: ProxyErrorOptions = {}) {
+    super(message);
+    this.kind = kind;
+    this.options = options;
+  }
+
+  /** HTTP status, 400 to 504. */
+  get status(): number {
+    return KINDS[this.kind].status;
+  }
+
+  /** The `type` of the OpenAI envelope. */
+  get type(): string {
+    return KINDS[this.kind].type;
+  }
+}
+
+/** The API family a client speaks; decides how an error is drawn. */
+export type Dialect = "openai" | "anthropic";
+
+/** The names Anthropic's clients know, by HTTP status; anything else is `api_error`. */
+const ANTHROPIC_TYPES: Readonly<Record<number, string>> = {
+  400: "invalid_request_error",
+  401: "authentication_error",
+  403: "permission_error",
+  404: "not_found_error",
+  413: "request_too_large",
+  429: "rate_limit_error",
+  503: "overloaded_error",
+};
+
+/** The error as the JSON value that clients of `dialect` expect in a body or an SSE event. */
+export function errorEnvelope(error: ProxyError, dialect: Dialect): object {
+  if (dialect === "anthropic") {
+    const type = ANTHROPIC_TYPES[error.status] ?? "api_error";
+    return { type: "error", error: { type, message: error.message } };
+  }
+  return {
+    error: {
+      message: error.message,
+      type: error.type,
+      code: error.kind,
+      param: error.options.param ?? null,
+    },
+  };
+}
