@@ -1,0 +1,90 @@
+/** One reading of an engine's load gauges; null where the engine does not expose the figure. */
+export interface LoadSample {
+  /** KV-cache usage, fraction 0 to 1. */
+  readonly cacheUsage: number | null;
+  /** Requests the engine runs now. */
+  readonly running: number | null;
+  /** Requests the engine holds back. */
+  readonly waiting: number | null;
+}
+
+/** What a request is taken to occupy until there is something to learn from, fraction of the KV cache. */
+export const DEFAULT_CACHE_SHARE = 0.02;
+/** LMDeploy refreshes its gauges this seldom, however often they are read. Source: its metrics processor. */
+const GAUGE_REFRESH_MS = 10_000;
+/** How much one new observation moves the learned share. */
+const LEARNING_RATE = 0.3;
+
+/**
+ * Estimates a node's KV-cache usage now from a sample that is seconds old: the sample plus a learned
+ * share for every request sent since. Without this, everything between two polls goes to one node.
+ */
+export class CacheUsage {
+  #sample: LoadSample | null = null;
+  #sampledAtMs = 0;
+  /** Since when the gauges have shown these same values: they may not have been refreshed since. */
+  #unchangedSinceMs = 0;
+  #startedSince = 0;
+  #share = DEFAULT_CACHE_SHARE;
+  #learned = false;
+
+  /** A request was sent to the node. */
+  started(): void {
+    this.#startedSince += 1;
+  }
+
+  /** The engine was polled; `sample` was asked for at `nowMs`. */
+  sampled(sample: LoadSample, nowMs: number): void {
+    const previous = this.#sample;
+    const stale =
+      previous !== null &&
+      previous.cacheUsage === sample.cacheUsage &&
+      previous.running === sample.running &&
+      previous.waiting === sample.waiting &&
+      nowMs - this.#unchangedSinceMs < GAUGE_REFRESH_MS;
+    this.#sample = sample;
+    this.#sampledAtMs = nowMs;
+    if (stale) return;
+    this.#unchangedSinceMs = nowMs;
+    this.#startedSince = 0;
+    this.#learn(sample);
+  }
+
+  #learn({ cacheUsage, running }: LoadSample): void {
+    if (cacheUsage === null || running === null || running < 1 || cacheUsage <= 0) return;
+    const observed = Math.min(cacheUsage / running, 1);
+    this.#share = this.#learned ? this.#share + LEARNING_RATE * (observed - this.#share) : observed;
+    this.#learned = true;
+  }
+
+  /** What one request is expected to occupy, fraction of the KV cache, above 0. */
+  get share(): number {
+    return this.#share;
+  }
+
+  /** The last sample, whatever its age, or null. */
+  get sample(): LoadSample | null {
+    return this.#sample;
+  }
+
+  /** Age of the last sample, ms, or null without one. */
+  ageMs(nowMs: number): number | null {
+    return this.#sample === null ? null : nowMs - this.#sampledAtMs;
+  }
+
+  /**
+   * Usage expected now, fraction (above 1 when more was sent than fits), or null when the last
+   * sample is `maxAgeMs` old or older, or shows no usage.
+   */
+  expected(nowMs: number, maxAgeMs: number): number | null {
+    const usage = this.#sample?.cacheUsage ?? null;
+    if (usage === null || nowMs - this.#sampledAtMs >= maxAgeMs) return null;
+    return usage + this.#startedSince * this.#share;
+  }
+
+  /** The engine behind the node is another process now: nothing known of it holds. */
+  forget(): void {
+    this.#sample = null;
+    this.#startedSince = 0;
+  }
+}

@@ -1,0 +1,37 @@
+/** The last latencies of a node, in a fixed TypedArray ring with a running sum: O(1) to add and to average. */
+export class LatencyRing {
+  readonly #values: Float64Array;
+  #count = 0;
+  #next = 0;
+  #sum = 0;
+
+  /** @param capacity How many latencies are kept, 1 or more; LMDeploy's proxy keeps 15. */
+  constructor(capacity = 15) {
+    this.#values = new Float64Array(capacity);
+  }
+
+  /** @param latencyMs From the request's start to the answer's last byte, ms, 0 or more. */
+  add(latencyMs: number): void {
+    const slot = this.#next;
+    this.#sum += latencyMs - (this.#values[slot] ?? 0);
+    this.#values[slot] = latencyMs;
+    this.#next = (slot + 1) % this.#values.length;
+    this.#count = Math.min(this.#count + 1, this.#values.length);
+    // Adding and subtracting floats drifts; once a lap the sum is made anew.
+    if (this.#next === 0) this.#sum = this.#values.reduce((sum, value) => sum + value, 0);
+  }
+
+  /** Mean of the latencies held, ms, or null while there are none. */
+  get meanMs(): number | null {
+    return this.#count === 0 ? null : this.#sum / this.#count;
+  }
+
+  /** The latencies held, ms, oldest first. */
+  toArray(): number[] {
+    const start = this.#count < this.#values.length ? 0 : this.#next;
+    return Array.from(
+      { length: this.#count },
+      (_, i) => this.#values[(start + i) % this.#values.length] ?? 0,
+    );
+  }
+}

@@ -1,0 +1,89 @@
+import type { Node } from "./node.ts";
+
+/** The engine answered; the body was read to its end, or given up for another node's answer. */
+export interface Answered {
+  readonly kind: "answered";
+  /** HTTP status. */
+  readonly status: number;
+  /** The answer's `Retry-After`, ms, if it had one. */
+  readonly retryAfterMs?: number | null;
+}
+
+/**
+ * The node failed the request. `refused`: it provably never reached an engine; `lost`: sent, and the
+ * connection lost before the answer began; `broken`: the answer was lost in the middle; `timeout`: a
+ * time limit ran out.
+ */
+export interface Failure {
+  readonly kind: "refused" | "lost" | "broken" | "timeout";
+  /** What happened, for people. */
+  readonly detail: string;
+}
+
+/** How one request on one node ended; `cancelled`: the client left, or the proxy took it off the node. */
+export type Outcome = Answered | Failure | { readonly kind: "cancelled" };
+
+/** Why the proxy itself takes a request off a node. */
+export type EvictionReason = "node_ejected" | "shutdown";
+
+/**
+ * One request on one node, from the moment the node was chosen. The one way a request touches a
+ * node's counters: it is in flight exactly as long as its lease is open.
+ */
+export class Lease {
+  readonly node: Node;
+  /** Monotonic time, ms. */
+  readonly startedAtMs: number;
+  /** The one request that decides whether a node ejected for its answers returns. */
+  readonly trial: boolean;
+  /** Chosen although no node was routable: such a request has one attempt. */
+  readonly lastResort: boolean;
+  /** Generation of the engine when the request was sent. */
+  readonly generation: number;
+  /** Set by whoever sends the request: takes it off the node. */
+  evict: ((reason: EvictionReason) => void) | null = null;
+
+  #firstByteAtMs: number | null = null;
+  #outcome: Outcome | null = null;
+  readonly #onEnd: (lease: Lease, outcome: Outcome) => void;
+
+  constructor(
+    node: Node,
+    options: {
+      readonly startedAtMs: number;
+      readonly trial: boolean;
+      readonly lastResort: boolean;
+    },
+    onEnd: (lease: Lease, outcome: Outcome) => void,
+  ) {
+    this.node = node;
+    this.startedAtMs = options.startedAtMs;
+    this.trial = options.trial;
+    this.lastResort = options.lastResort;
+    this.generation = node.generation;
+    this.#onEnd = onEnd;
+  }
+
+  /** The answer's first byte arrived at `nowMs`; later calls change nothing. */
+  firstByte(nowMs: number): void {
+    this.#firstByteAtMs ??= nowMs;
+  }
+
+  /** When the answer's first byte arrived, ms, or null. */
+  get firstByteAtMs(): number | null {
+    return this.#firstByteAtMs;
+  }
+
+  /** How it ended, or null while it is open. */
+  get outcome(): Outcome | null {
+    return this.#outcome;
+  }
+
+  /** Gives the node back; the first call counts, others change nothing. */
+  end(outcome: Outcome): void {
+    if (this.#outcome !== null) return;
+    this.#outcome = outcome;
+    this.evict = null;
+    this.#onEnd(this, outcome);
+  }
+}

@@ -1,0 +1,104 @@
+import { CacheUsage } from "./cache-usage.ts";
+import { NodeHealth } from "./health.ts";
+import { LatencyRing } from "./latency-ring.ts";
+import type { Lease } from "./lease.ts";
+import type { Candidate } from "./strategies/strategy.ts";
+
+export type Role = "Hybrid" | "Prefill" | "Decode";
+export type EngineKind = "lmdeploy" | "vllm" | "sglang";
+
+/** What an engine (or an operator) says of a node when it registers. */
+export interface Registration {
+  readonly models: readonly string[];
+  readonly role: Role;
+  /** Relative capability, above 0, or null when not given. */
+  readonly speed: number | null;
+}
+
+/** A failed answer weighs as one request in flight at first, and e-folds in this time, ms. */
+const PENALTY_DECAY_MS = 10_000;
+/** A node that is being brought in never gets less than this share of its normal traffic. */
+const LEAST_WEIGHT = 0.1;
+
+/** What we know of one engine address. The registry creates nodes and is the only one to change them. */
+export class Node implements Candidate {
+  readonly url: string;
+  readonly health = new NodeHealth();
+  readonly latencies = new LatencyRing();
+  readonly cache = new CacheUsage();
+  readonly leases = new Set<Lease>();
+
+  role: Role;
+  speed: number | null;
+  /** Models it registered with. */
+  registeredModels: readonly string[];
+  /** Models its `/v1/models` named last. */
+  discoveredModels: readonly string[] = [];
+  engine: EngineKind | null = null;
+  /** Why it last failed, for `/nodes/status`. */
+  lastError: string | null = null;
+  /** Counts how often the engine behind the URL was found to be another process than before. */
+  generation = 0;
+  /** Counts pieces of answers received; moving means alive. */
+  progress = 0;
+
+  // As a candidate, refreshed by `observe` just before a strategy looks.
+  load = 0;
+  cacheUsage: number | null = null;
+  weight = 1;
+
+  #penalty = 0;
+  #penaltyAtMs = 0;
+
+  constructor(url: string, registration: Registration) {
+    this.url = url;
+    this.role = registration.role;
+    this.speed = registration.speed;
+    this.registeredModels = registration.models;
+  }
+
+  /** Open requests: the number of leases, never a counter of its own. */
+  get inFlight(): number {
+    return this.leases.size;
+  }
+
+  get meanLatencyMs(): number | null {
+    return this.latencies.meanMs;
+  }
+
+  get cacheShare(): number {
+    return this.cache.share;
+  }
+
+  /** Everything it serves, each name once, registered ones first. */
+  get models(): readonly string[] {
+    return [...new Set([...this.registeredModels, ...this.discoveredModels])];
+  }
+
+  /**
+   * Brings the figures a strategy reads up to date.
+   * @param othersIdle No other candidate has a request: bringing in slowly would help nobody.
+   */
+  observe(nowMs: number, sampleMaxAgeMs: number, othersIdle: boolean): void {
+    this.load = this.inFlight + this.#penaltyAt(nowMs);
+    this.cacheUsage = this.cache.expected(nowMs, sampleMaxAgeMs);
+    this.weight = othersIdle ? 1 : Math.max(this.health.warm(nowMs), LEAST_WEIGHT);
+  }
+
+  /** An answer failed quickly or slowly: without a charge, failing fast would look like being idle. */
+  charge(nowMs: number): void {
+    this.#penalty = this.#penaltyAt(nowMs) + 1;
+    this.#penaltyAtMs = nowMs;
+  }
+
+  #penaltyAt(nowMs: number): number {
+    if (this.#penalty < 0.01) return 0;
+    return this.#penalty * Math.exp((this.#penaltyAtMs - nowMs) / PENALTY_DECAY_MS);
+  }
+
+  /** The engine was restarted: its history and load are another process's. */
+  restarted(): void {
+    this.generation += 1;
+    this.cache.forget();
+  }
+}

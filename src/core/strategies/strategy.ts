@@ -1,0 +1,65 @@
+/** What a strategy may know of a node it could choose. */
+export interface Candidate {
+  /** Requests in flight, plus a decaying charge for answers that failed, so that failing fast is not being idle. */
+  readonly load: number;
+  /** Relative capability as registered, above 0, or null when not given. */
+  readonly speed: number | null;
+  /** Mean of the last latencies, ms, or null without history. */
+  readonly meanLatencyMs: number | null;
+  /** KV-cache usage, fraction, with what was sent since the sample added, or null without a fresh sample. */
+  readonly cacheUsage: number | null;
+  /** What one more request is expected to add to `cacheUsage`, fraction. */
+  readonly cacheShare: number;
+  /** Share of its normal traffic a node that is being brought in may have, 0.1 to 1. */
+  readonly weight: number;
+}
+
+/**
+ * Chooses one of `candidates` (never empty) and returns it. Pure: everything it knows is in the
+ * candidates, its only chance is `random` (uniform in [0, 1)), used to break ties.
+ */
+export type Strategy = <C extends Candidate>(candidates: readonly C[], random: () => number) => C;
+
+/** The mean of what `read` gives for the candidates that have it; `fallback` when none has. */
+export function meanOf(
+  candidates: readonly Candidate[],
+  read: (candidate: Candidate) => number | null,
+  fallback: number,
+): number {
+  let sum = 0;
+  let count = 0;
+  for (const candidate of candidates) {
+    const value = read(candidate);
+    if (value === null) continue;
+    sum += value;
+    count += 1;
+  }
+  return count === 0 ? fallback : sum / count;
+}
+
+/** Costs closer than this, relatively, are a tie: they differ by rounding alone. */
+const TIE_TOLERANCE = 1e-9;
+
+/** The candidate of lowest cost; among equals each has the same chance. Throws when there is no candidate. */
+export function lowestCost<C extends Candidate>(
+  candidates: readonly C[],
+  cost: (candidate: C) => number,
+  random: () => number,
+): C {
+  let best: C | undefined;
+  let bestCost = Number.POSITIVE_INFINITY;
+  let ties = 0;
+  for (const candidate of candidates) {
+    const value = cost(candidate);
+    if (best !== undefined && Math.abs(value - bestCost) <= TIE_TOLERANCE * bestCost) {
+      ties += 1;
+      if (random() * ties < 1) best = candidate;
+    } else if (best === undefined || value < bestCost) {
+      best = candidate;
+      bestCost = value;
+      ties = 1;
+    }
+  }
+  if (best === undefined) throw new Error("a strategy needs at least one candidate");
+  return best;
+}
