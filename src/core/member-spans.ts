@@ -1,0 +1,90 @@
+/**
+ * The top-level members of a scanned JSON object as byte positions, and how to find one by its key.
+ *
+ * The positions lie flat in one array, `STRIDE` numbers a member, so that a request costs no object
+ * for each of its fields.
+ */
+import { BACKSLASH, malformed, spells } from "./json-scan.ts";
+
+/** Numbers a member takes up in `MemberSpans`. */
+export const STRIDE = 4;
+
+/** For each member in order: key start (its quote), key end, value start, value end. */
+export type MemberSpans = readonly number[];
+
+/** Byte positions of one member; ends are exclusive. */
+export interface Member {
+  /** The opening quote of the key. */
+  readonly memberStart: number;
+  readonly keyEnd: number;
+  readonly valueStart: number;
+  readonly valueEnd: number;
+}
+
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** The member that `index`, 0 to count - 1, stands for. */
+export function memberAt(members: MemberSpans, index: number): Member {
+  const at = index * STRIDE;
+  return {
+    memberStart: members[at] ?? 0,
+    keyEnd: members[at + 1] ?? 0,
+    valueStart: members[at + 2] ?? 0,
+    valueEnd: members[at + 3] ?? 0,
+  };
+}
+
+/**
+ * Which of `names` (ASCII, no escapes) the key from `start` to `end`, quotes included, spells once
+ * unescaped; null when it is none of them.
+ *
+ * @throws ProxyError invalid_request when the key holds control characters or invalid escapes.
+ */
+export function nameOf<Name extends string>(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  names: readonly Name[],
+): Name | null {
+  for (let i = start + 1; i < end - 1; i++) {
+    const byte = bytes[i] ?? 0;
+    if (byte === BACKSLASH) return unescapedNameOf(bytes, start, end, names);
+    if (byte < 0x20) throw malformed("a key without control characters", i);
+  }
+  for (const name of names) {
+    if (spells(bytes, start + 1, end - 1, name)) return name;
+  }
+  return null;
+}
+
+function unescapedNameOf<Name extends string>(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  names: readonly Name[],
+): Name | null {
+  try {
+    const key: unknown = JSON.parse(decoder.decode(bytes.subarray(start, end)));
+    return names.find((name) => name === key) ?? null;
+  } catch {
+    throw malformed("a key with valid escapes", start);
+  }
+}
+
+/**
+ * The member with the key `name`, the last one if there are several (as JSON readers take it); null
+ * if there is none. `body` is the one that `members` were read from.
+ */
+export function lastMember(body: Uint8Array, members: MemberSpans, name: string): Member | null {
+  const names = [name];
+  for (let index = members.length / STRIDE - 1; index >= 0; index--) {
+    const member = memberAt(members, index);
+    if (nameOf(body, member.memberStart, member.keyEnd, names) !== null) return member;
+  }
+  return null;
+}
+
+/** The value of `member` as JSON text, as the client wrote it. */
+export function valueText(body: Uint8Array, member: Member): string {
+  return decoder.decode(body.subarray(member.valueStart, member.valueEnd));
+}
