@@ -49,3 +49,58 @@ export interface FaultRule {
   /** How many matching requests it lets pass first. Default 0. */
   readonly skip?: number;
 }
+
+/** Paths that a rule without a path leaves alone: they look into the engine. */
+const UNTOUCHED = /^\/(debug|sim)(\/|$)/;
+
+interface ActiveRule {
+  readonly rule: FaultRule;
+  toSkip: number;
+  left: number;
+}
+
+/** The rules in force, and how much of them is used up. */
+export class FaultSwitches {
+  readonly #random: () => number;
+  #active: ActiveRule[] = [];
+
+  /** `random` draws from [0, 1). */
+  constructor(random: () => number, rules: readonly FaultRule[]) {
+    this.#random = random;
+    this.set(rules);
+  }
+
+  /** Replaces all rules. */
+  set(rules: readonly FaultRule[]): void {
+    this.#active = rules.map((rule) => ({
+      rule,
+      toSkip: rule.skip ?? 0,
+      left: rule.count ?? Number.POSITIVE_INFINITY,
+    }));
+  }
+
+  /** The fault of the first rule that takes this request, or `null`. */
+  pick(method: string, path: string): Fault | null {
+    for (const active of this.#active) {
+      const { rule } = active;
+      if (active.left <= 0 || !concerns(rule, method, path)) continue;
+      if (active.toSkip > 0) {
+        active.toSkip -= 1;
+        continue;
+      }
+      if (rule.probability !== undefined && this.#random() >= rule.probability) continue;
+      active.left -= 1;
+      return rule.fault;
+    }
+    return null;
+  }
+}
+
+function concerns(rule: FaultRule, method: string, path: string): boolean {
+  if (rule.path !== undefined) {
+    return rule.path.endsWith("*") ? path.startsWith(rule.path.slice(0, -1)) : path === rule.path;
+  }
+  if (rule.fault.kind === "metrics") return path === "/metrics" || path === "/metrics/";
+  if (rule.fault.kind === "models") return path === "/v1/models";
+  return method === "POST" && !UNTOUCHED.test(path);
+}

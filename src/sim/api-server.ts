@@ -1,0 +1,120 @@
+/**
+ * The simulated engine's face: an LMDeploy api_server as far as a client or a proxy can see.
+ *
+ * `sim/engine-model.ts` is what computes; here requests arrive, are counted, may meet a fault
+ * (`sim/faults.ts`) and go to their route.
+ */
+import { type Answer, EngineRefusal, jsonAnswer } from "./answer.ts";
+import { type Call, Engine } from "./engine.ts";
+import type { EngineOptions, RunningEngine } from "./engine-options.ts";
+import { register } from "./registration.ts";
+import { departure, resetResponse, respond } from "./respond.ts";
+import { isInference, route } from "./routes/table.ts";
+
+/**
+ * Registers with the proxies, then listens. Rejects when the port is taken. With port 0 a free one
+ * is found before registering, since the body names it.
+ */
+export async function startEngine(options: EngineOptions): Promise<RunningEngine> {
+  const host = options.host ?? "127.0.0.1";
+  const port = options.port || freePort(host);
+  const authority = host.includes(":") ? `[${host}]` : host;
+  const url = options.advertisedUrl ?? `http://${authority}:${port}`;
+  const engine = new Engine(options, url);
+  const { role, log } = engine.settings;
+  for (const proxyUrl of options.proxyUrls ?? []) {
+    await register(proxyUrl, { url, models: engine.models, role, speed: options.speed }, log);
+  }
+  const server = Bun.serve({
+    hostname: host,
+    port,
+    development: false,
+    maxRequestBodySize: 1024 ** 3,
+    fetch: (request, server) => serve(engine, request, server),
+    error: () => new Response("Internal Server Error", { status: 500 }),
+  });
+  log(`${role} engine with ${engine.models.join(", ")} listens on ${url}`);
+  const stop = async (force = false) => {
+    if (force) for (const { driver } of engine.ranks) driver.stop();
+    await server.stop(force);
+    for (const { driver } of engine.ranks) driver.stop();
+  };
+  return {
+    url,
+    port,
+    state: () => engine.state(),
+    setFaults: (rules) => engine.faults.set(rules),
+    setHealth: (health) => {
+      engine.health = health;
+    },
+    setModels: (models) => {
+      engine.models = models;
+    },
+    stop,
+  };
+}
+
+function freePort(host: string): number {
+  const probe = Bun.listen({ hostname: host, port: 0, socket: { data() {} } });
+  const { port } = probe;
+  probe.stop(true);
+  return port;
+}
+
+async function serve(
+  engine: Engine,
+  request: Request,
+  server: Bun.Server<undefined>,
+): Promise<Response> {
+  const { pathname, searchParams, search } = new URL(request.url);
+  const call: Call = {
+    method: request.method,
+    path: pathname,
+    query: searchParams,
+    headers: request.headers,
+    bytes: request.method === "POST" ? await request.bytes() : new Uint8Array(0),
+    signal: request.signal,
+  };
+  // A prefill may take minutes, and Bun closes what is silent for 10 s.
+  server.timeout(request, 0);
+  const peer = server.requestIP(request);
+  engine.see(call, pathname + search, `${peer?.address} ${peer?.port}`);
+  const onEnd = isInference(call) ? engine.open() : () => {};
+  const fault = engine.faults.pick(call.method, call.path);
+  if (fault?.kind === "hang" && fault.at === "before-headers") {
+    await departure(call.signal);
+    onEnd("cancelled");
+    return resetResponse();
+  }
+  if (fault?.kind === "reset") {
+    onEnd("failed");
+    return resetResponse();
+  }
+  if (fault?.kind === "slow") await Bun.sleep(fault.firstByteMs ?? 0);
+  const answer =
+    fault?.kind === "answer"
+      ? { status: fault.status, headers: fault.headers ?? {}, body: fault.body ?? "" }
+      : await answerOf(engine, call);
+  if (call.signal.aborted) {
+    onEnd("cancelled");
+    if (typeof answer.body !== "string") await answer.body.return();
+  }
+  return respond(answer, { fault, signal: call.signal, onEnd });
+}
+
+async function answerOf(engine: Engine, call: Call): Promise<Answer> {
+  try {
+    return await route(engine, call);
+  } catch (error) {
+    if (!(error instanceof EngineRefusal)) throw error;
+    return errorAnswer(engine, error);
+  }
+}
+
+/** LMDeploy's flat error, or the envelope that vLLM and SGLang share with OpenAI. */
+function errorAnswer(engine: Engine, refusal: EngineRefusal): Answer {
+  const { message, type, status } = refusal;
+  const error = { message, type, code: status, param: null };
+  const isFlat = engine.settings.kind === "lmdeploy";
+  return jsonAnswer(isFlat ? { ...error, object: "error" } : { error }, status);
+}

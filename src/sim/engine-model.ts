@@ -1,0 +1,297 @@
+/**
+ * A continuous-batching LLM engine in virtual time: no clock, no chance, no I/O.
+ *
+ * The engine works in steps, and requests join and leave the batch between steps (Orca, Yu et al.,
+ * OSDI '22). A step decodes one token of every running sequence and fills what is left of its token
+ * budget with chunks of prompts, oldest first (Sarathi-Serve, Agrawal et al., OSDI '24; the
+ * default of vLLM's V1 scheduler); `stepTimeMs` says how long that takes. The end of a prompt's last
+ * chunk is its first token.
+ *
+ * Admission is first come, first served, and waits until the blocks of the whole prompt are there;
+ * answers take further blocks as they grow. When none is left the newest sequence is preempted: it
+ * gives its blocks back and waits, ahead of all others, to be computed again with what it had
+ * generated (recomputation, as in vLLM, SOSP '23, and LMDeploy's `eviction_type`). A request that
+ * the empty engine could not hold is refused at once.
+ *
+ * Simplified: blocks are shared by prompts only (a later turn recomputes the earlier answer's
+ * part), and a cancelled sequence leaves at once instead of at the end of the step.
+ */
+import { DEFAULT_ENGINE_PARAMS, type EngineParams, stepTimeMs } from "./engine-params.ts";
+import { KvCache } from "./kv-cache.ts";
+import type { ModelEvent, ModelRequest, ModelStats } from "./model-types.ts";
+
+interface Sequence {
+  readonly request: ModelRequest;
+  state: "waiting" | "running" | "gone";
+  /** The prompt's blocks come from a prefill engine; after a preemption they are computed here. */
+  fetched: boolean;
+  blocks: number[];
+  /** Tokens whose KV cache is there. */
+  computed: number;
+  /** Tokens to compute before the next token: the prompt, after a preemption also the answer. */
+  target: number;
+  generated: number;
+  /** Fetched blocks are here from this moment on. */
+  readyAtMs: number;
+}
+
+interface Step {
+  readonly endMs: number;
+  readonly decoding: readonly Sequence[];
+  readonly chunks: ReadonlyMap<Sequence, number>;
+}
+
+export class EngineModel {
+  readonly params: EngineParams;
+  readonly #cache: KvCache;
+  readonly #sequences = new Map<string, Sequence>();
+  #nowMs = 0;
+  #waiting: Sequence[] = [];
+  /** In order of admission. */
+  #running: Sequence[] = [];
+  readonly #preserved = new Map<string, readonly number[]>();
+  #step: Step | null = null;
+  #events: ModelEvent[] = [];
+  #computedPromptTokens = 0;
+  #cachedPromptTokens = 0;
+  #generatedTokens = 0;
+  #preemptions = 0;
+
+  constructor(params: Partial<EngineParams> = {}) {
+    this.params = { ...DEFAULT_ENGINE_PARAMS, ...params };
+    this.#cache = new KvCache(this.params.totalBlocks, this.params.prefixCache);
+  }
+
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** Whether the empty engine could hold a request of this size; `submit` refuses others. */
+  fits(promptTokens: number, answerTokens: number): boolean {
+    return this.#blocksFor(promptTokens + answerTokens) <= this.params.totalBlocks;
+  }
+
+  /**
+   * Queues a request at `nowMs` (not before the model's own time). `false`, and nothing else, when
+   * the engine could never hold it.
+   */
+  submit(request: ModelRequest, nowMs: number): boolean {
+    this.#run(nowMs);
+    if (!this.fits(request.promptTokens, request.answerTokens)) return false;
+    const sequence: Sequence = {
+      request,
+      state: "waiting",
+      fetched: request.migrated === true,
+      blocks: [],
+      computed: 0,
+      target: request.promptTokens,
+      generated: 0,
+      readyAtMs: 0,
+    };
+    this.#sequences.set(request.id, sequence);
+    this.#waiting.push(sequence);
+    this.#startStep();
+    return true;
+  }
+
+  /** Takes a request out, whatever its phase, and frees its blocks; `false` if there is none such. */
+  cancel(id: string, nowMs: number): boolean {
+    this.#run(nowMs);
+    const sequence = this.#sequences.get(id);
+    if (sequence === undefined) return false;
+    if (sequence.state === "waiting") this.#waiting = without(this.#waiting, sequence);
+    this.#leave(sequence);
+    this.#cache.release(sequence.blocks);
+    this.#startStep();
+    return true;
+  }
+
+  /** Blocks of a finished request that was submitted with `preserve`, in the order of its tokens. */
+  preservedBlocks(id: string): readonly number[] | null {
+    return this.#preserved.get(id) ?? null;
+  }
+
+  /** Frees what `preserve` kept; `false` if there is nothing under that id. */
+  releasePreserved(id: string, nowMs: number): boolean {
+    this.#run(nowMs);
+    const blocks = this.#preserved.get(id);
+    if (blocks === undefined) return false;
+    this.#preserved.delete(id);
+    this.#cache.release(blocks);
+    this.#startStep();
+    return true;
+  }
+
+  /** Lets time pass and returns what happened up to and including `toMs`, in order. */
+  advance(toMs: number): readonly ModelEvent[] {
+    this.#run(toMs);
+    const events = this.#events;
+    this.#events = [];
+    return events;
+  }
+
+  /** When something happens next if nobody submits or cancels, ms; `null`: never. */
+  nextEventMs(): number | null {
+    if (this.#step !== null) return this.#step.endMs;
+    const ready = this.#running.map((sequence) => sequence.readyAtMs);
+    return ready.length === 0 ? null : Math.max(this.#nowMs, Math.min(...ready));
+  }
+
+  stats(): ModelStats {
+    const { totalBlocks, usedBlocks, cachedBlocks } = this.#cache;
+    const preserved = new Set([...this.#preserved.values()].flat());
+    return {
+      running: this.#running.length,
+      waiting: this.#waiting.length,
+      totalBlocks,
+      usedBlocks,
+      cachedBlocks,
+      preservedRequests: this.#preserved.size,
+      preservedBlocks: preserved.size,
+      usage: (usedBlocks + cachedBlocks) / totalBlocks,
+      usageWithoutCached: usedBlocks / totalBlocks,
+      computedPromptTokens: this.#computedPromptTokens,
+      cachedPromptTokens: this.#cachedPromptTokens,
+      generatedTokens: this.#generatedTokens,
+      preemptions: this.#preemptions,
+    };
+  }
+
+  #run(toMs: number): void {
+    if (toMs < this.#nowMs) throw new Error(`time runs backwards: ${toMs} < ${this.#nowMs} ms`);
+    for (let next = this.nextEventMs(); next !== null && next <= toMs; next = this.nextEventMs()) {
+      this.#nowMs = next;
+      if (this.#step !== null) this.#endStep(this.#step);
+      this.#startStep();
+    }
+    this.#nowMs = toMs;
+  }
+
+  #startStep(): void {
+    if (this.#step !== null) return;
+    this.#admit();
+    const ready = this.#running.filter((sequence) => sequence.readyAtMs <= this.#nowMs);
+    const decoding = ready.filter((sequence) => sequence.computed >= sequence.target);
+    const chunks = new Map<Sequence, number>();
+    let budget = Math.max(1, this.params.maxStepTokens - decoding.length);
+    let chunkTokens = 0;
+    for (const sequence of ready) {
+      const chunk = Math.min(sequence.target - sequence.computed, budget);
+      if (chunk <= 0) continue;
+      chunks.set(sequence, chunk);
+      chunkTokens += chunk;
+      budget -= chunk;
+    }
+    if (decoding.length === 0 && chunks.size === 0) return;
+    let contextTokens = 0;
+    for (const sequence of decoding) contextTokens += sequence.computed;
+    const load = { sequences: decoding.length, contextTokens, chunkTokens };
+    this.#step = { endMs: this.#nowMs + stepTimeMs(this.params, load), decoding, chunks };
+  }
+
+  #admit(): void {
+    while (this.#running.length < this.params.maxBatchSize) {
+      const [sequence] = this.#waiting;
+      if (sequence === undefined || !this.#giveBlocks(sequence)) return;
+      this.#waiting.shift();
+      sequence.state = "running";
+      this.#running.push(sequence);
+    }
+  }
+
+  #giveBlocks(sequence: Sequence): boolean {
+    const { blockHashes = [] } = sequence.request;
+    const found = sequence.fetched ? [] : this.#cache.matchingBlocks(blockHashes);
+    const needed = this.#blocksFor(sequence.target + 1);
+    const cached = found.slice(0, needed);
+    const blocks = this.#cache.take(cached, needed - cached.length);
+    if (blocks === null) return false;
+    sequence.blocks = blocks;
+    // The last token of a prompt is always computed: its output is the first token of the answer.
+    const cachedTokens = Math.min(cached.length * this.params.blockSizeTokens, sequence.target - 1);
+    sequence.computed = sequence.fetched ? sequence.target : cachedTokens;
+    const transferMs = sequence.fetched ? blocks.length * this.params.transferPerBlockMs : 0;
+    sequence.readyAtMs = this.#nowMs + transferMs;
+    this.#cachedPromptTokens += cachedTokens;
+    return true;
+  }
+
+  #endStep(step: Step): void {
+    this.#step = null;
+    for (const [sequence, chunk] of step.chunks) {
+      if (sequence.state !== "running") continue;
+      sequence.computed += chunk;
+      this.#computedPromptTokens += chunk;
+      if (sequence.computed < sequence.target) continue;
+      this.#publishPrompt(sequence);
+      this.#emitToken(sequence);
+    }
+    for (const sequence of step.decoding) {
+      if (sequence.state !== "running" || !this.#grow(sequence)) continue;
+      sequence.computed += 1;
+      this.#emitToken(sequence);
+    }
+  }
+
+  #publishPrompt(sequence: Sequence): void {
+    const { blockHashes = [] } = sequence.request;
+    blockHashes.forEach((hash, i) => {
+      const block = sequence.blocks[i];
+      if (block !== undefined) this.#cache.publish(block, hash);
+    });
+  }
+
+  #emitToken(sequence: Sequence): void {
+    const { id, answerTokens, preserve } = sequence.request;
+    sequence.generated += 1;
+    this.#generatedTokens += 1;
+    this.#events.push({ kind: "token", id, atMs: this.#nowMs, index: sequence.generated });
+    if (sequence.generated < answerTokens) return;
+    this.#leave(sequence);
+    if (preserve) this.#preserved.set(id, sequence.blocks);
+    else this.#cache.release(sequence.blocks);
+    this.#events.push({ kind: "finished", id, atMs: this.#nowMs });
+  }
+
+  /** Makes room for one more token; `false` when that took the sequence itself out of the batch. */
+  #grow(sequence: Sequence): boolean {
+    while (sequence.blocks.length < this.#blocksFor(sequence.computed + 1)) {
+      const block = this.#cache.take([], 1);
+      if (block !== null) {
+        sequence.blocks.push(...block);
+        continue;
+      }
+      const newest = this.#running[this.#running.length - 1];
+      if (newest === undefined) return false;
+      this.#preempt(newest);
+      if (newest === sequence) return false;
+    }
+    return true;
+  }
+
+  #preempt(sequence: Sequence): void {
+    this.#running = without(this.#running, sequence);
+    this.#cache.release(sequence.blocks);
+    sequence.state = "waiting";
+    sequence.fetched = false;
+    sequence.blocks = [];
+    sequence.computed = 0;
+    sequence.target = sequence.request.promptTokens + sequence.generated;
+    this.#waiting.unshift(sequence);
+    this.#preemptions += 1;
+  }
+
+  #blocksFor(tokens: number): number {
+    return Math.ceil(tokens / this.params.blockSizeTokens);
+  }
+
+  #leave(sequence: Sequence): void {
+    if (sequence.state === "running") this.#running = without(this.#running, sequence);
+    sequence.state = "gone";
+    this.#sequences.delete(sequence.request.id);
+  }
+}
+
+function without(sequences: readonly Sequence[], one: Sequence): Sequence[] {
+  return sequences.filter((sequence) => sequence !== one);
+}

@@ -1,0 +1,164 @@
+/** The state that all routes of one simulated engine share, and what counts its requests. */
+import { EngineDriver } from "./engine-driver.ts";
+import { EngineModel } from "./engine-model.ts";
+import type {
+  EngineDebugState,
+  EngineHealth,
+  EngineOptions,
+  SeenRequest,
+} from "./engine-options.ts";
+import { FaultSwitches } from "./faults.ts";
+import type { ModelStats } from "./model-types.ts";
+import { seededRandom } from "./seeded-random.ts";
+
+/** How a request ended, as the engine sees it. */
+export type RequestEnd = "completed" | "cancelled" | "failed";
+
+/** One data-parallel rank: a model of its own, to which requests go in turn. */
+export interface Rank {
+  readonly model: EngineModel;
+  readonly driver: EngineDriver;
+}
+
+/** The request a route answers. */
+export interface Call {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly headers: Headers;
+  readonly bytes: Uint8Array;
+  /** Aborted when the client leaves. */
+  readonly signal: AbortSignal;
+}
+
+function resolveOptions(options: EngineOptions) {
+  const random = options.random ?? seededRandom(options.seed ?? 1);
+  return {
+    role: options.role ?? "Hybrid",
+    kind: options.kind ?? "lmdeploy",
+    hasMetrics: options.metrics ?? true,
+    metricsRefreshMs: options.metricsRefreshMs ?? 0,
+    apiKey: options.apiKey ?? null,
+    allowTerminate: options.allowTerminate ?? false,
+    answerTokens: options.answerTokens ?? { min: 16, max: 64 },
+    timeScale: options.timeScale ?? 0,
+    now: options.now ?? (() => performance.now()),
+    random,
+    log: options.log ?? (() => {}),
+    rememberedRequests: options.rememberedRequests ?? 50,
+    tpSize: options.tpSize ?? 1,
+    prefillIds: options.prefillIds ?? "session",
+  } as const;
+}
+
+export type Settings = ReturnType<typeof resolveOptions>;
+
+export class Engine {
+  readonly settings: Settings;
+  readonly url: string;
+  readonly ranks: readonly Rank[];
+  readonly faults: FaultSwitches;
+  models: readonly string[];
+  health: EngineHealth;
+  #nextSession = 0;
+  #openRequests = 0;
+  #totalRequests = 0;
+  readonly #ends: Record<RequestEnd, number> = { completed: 0, cancelled: 0, failed: 0 };
+  readonly #requestsByPath = new Map<string, number>();
+  readonly #peers = new Set<string>();
+  #lastRequests: SeenRequest[] = [];
+  #lastBody: Uint8Array = new Uint8Array(0);
+
+  constructor(options: EngineOptions, url: string) {
+    this.settings = resolveOptions(options);
+    this.url = url;
+    this.models = options.models;
+    this.health = options.health ?? "healthy";
+    const { now, timeScale, random } = this.settings;
+    this.faults = new FaultSwitches(random, options.faults ?? []);
+    this.ranks = Array.from({ length: options.ranks ?? 1 }, () => {
+      const model = new EngineModel(options.params);
+      return { model, driver: new EngineDriver(model, now, timeScale) };
+    });
+  }
+
+  /** The number of the next session; sessions are counted from 0 since the start. */
+  takeSession(): number {
+    this.#nextSession += 1;
+    return this.#nextSession - 1;
+  }
+
+  /** The rank that takes this session. */
+  rankOf(session: number): Rank {
+    const rank = this.ranks[session % this.ranks.length];
+    if (rank === undefined) throw new Error("an engine has at least one rank");
+    return rank;
+  }
+
+  /** Notes a request of any kind; `peer` is its connection's address and port. */
+  see(call: Call, target: string, peer: string): void {
+    this.#requestsByPath.set(call.path, (this.#requestsByPath.get(call.path) ?? 0) + 1);
+    this.#peers.add(peer);
+    if (call.method !== "POST" || call.path.startsWith("/debug")) return;
+    this.#lastBody = call.bytes;
+    const headers = Object.fromEntries(call.headers);
+    const kept = this.settings.rememberedRequests;
+    this.#lastRequests.push({ method: call.method, target, headers });
+    if (this.#lastRequests.length > 2 * kept) this.#lastRequests = this.#lastRequests.slice(-kept);
+  }
+
+  /** Counts an inference request as open until the function it returns is called (the first call counts). */
+  open(): (end: RequestEnd) => void {
+    this.#openRequests += 1;
+    this.#totalRequests += 1;
+    let isOpen = true;
+    return (end) => {
+      if (!isOpen) return;
+      isOpen = false;
+      this.#openRequests -= 1;
+      this.#ends[end] += 1;
+    };
+  }
+
+  /** Figures of all ranks, one entry each. */
+  stats(): readonly ModelStats[] {
+    return this.ranks.map((rank) => rank.model.stats());
+  }
+
+  get openRequests(): number {
+    return this.#openRequests;
+  }
+
+  state(): EngineDebugState {
+    const stats = this.stats();
+    const sum = (pick: (one: ModelStats) => number) =>
+      stats.reduce((total, one) => total + pick(one), 0);
+    const totalBlocks = sum((one) => one.totalBlocks);
+    const usedBlocks = sum((one) => one.usedBlocks);
+    const cachedBlocks = sum((one) => one.cachedBlocks);
+    return {
+      url: this.url,
+      role: this.settings.role,
+      models: this.models,
+      health: this.health,
+      openRequests: this.#openRequests,
+      running: sum((one) => one.running),
+      waiting: sum((one) => one.waiting),
+      totalBlocks,
+      usedBlocks,
+      cachedBlocks,
+      usage: (usedBlocks + cachedBlocks) / totalBlocks,
+      preservedSessions: sum((one) => one.preservedRequests),
+      preservedBlocks: sum((one) => one.preservedBlocks),
+      connectedPeers: [],
+      totalRequests: this.#totalRequests,
+      completedRequests: this.#ends.completed,
+      cancelledRequests: this.#ends.cancelled,
+      failedRequests: this.#ends.failed,
+      requestsByPath: Object.fromEntries(this.#requestsByPath),
+      connections: this.#peers.size,
+      lastRequests: this.#lastRequests.slice(-this.settings.rememberedRequests),
+      lastBodyBase64: Buffer.from(this.#lastBody).toString("base64"),
+    };
+  }
+}
