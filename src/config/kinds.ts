@@ -1,0 +1,187 @@
+/**
+ * How the text of a flag or variable is read: one `Kind` for each sort of value.
+ *
+ * A kind reads the syntax; which values are in range is the schema's affair. Durations are typed in
+ * seconds and kept in milliseconds.
+ */
+import ipaddr from "ipaddr.js";
+
+export interface Kind {
+  /** What would be right, to follow "must be". Names the range too. */
+  readonly expects: string;
+  /** The value, or `undefined` when the text is not understood. */
+  readonly parse: (text: string) => unknown;
+  /** The value as the user would type it; the inverse of `parse`. */
+  readonly show: (value: unknown) => string;
+}
+
+/** Longest delay of a timer, ms: `setTimeout` fires at once beyond 2^31 - 1. */
+export const MAX_DELAY_MS = 2_147_483_000;
+
+const NUMBER = /^(?:\d+(?:\.\d*)?|\.\d+)$/;
+const WHOLE = /^\d{1,15}$/;
+
+function showText(value: unknown): string {
+  return String(value);
+}
+
+/** Any text; the schema decides what may stand in it. */
+export function text(expects: string): Kind {
+  return { expects, parse: (given) => given, show: showText };
+}
+
+/** One of a closed set of names, in any case; `aliases` maps further names (lower case) to them. */
+export function choice(
+  names: readonly string[],
+  aliases: Readonly<Record<string, string>> = {},
+): Kind {
+  const byLowerCase = new Map(Object.entries(aliases));
+  for (const name of names) byLowerCase.set(name.toLowerCase(), name);
+  return {
+    expects: `one of ${names.join(", ")}`,
+    parse: (given) => byLowerCase.get(given.toLowerCase()),
+    show: showText,
+  };
+}
+
+/** A switch as a variable spells it. */
+export const toggle: Kind = {
+  expects: "true or false",
+  parse: (given) => {
+    const word = given.toLowerCase();
+    if (["true", "1", "yes", "on"].includes(word)) return true;
+    if (["false", "0", "no", "off"].includes(word)) return false;
+    return undefined;
+  },
+  show: showText,
+};
+
+export function wholeNumber(expects: string): Kind {
+  return {
+    expects,
+    parse: (given) => (WHOLE.test(given) ? Number(given) : undefined),
+    show: showText,
+  };
+}
+
+/** A whole number where 0 means that there is no limit, kept as null. */
+export const countOrNoLimit: Kind = {
+  expects: "a whole number, 0 for no limit",
+  parse: (given) => (WHOLE.test(given) ? Number(given) || null : undefined),
+  show: (value) => (value === null ? "0" : String(value)),
+};
+
+export function decimal(expects: string): Kind {
+  return {
+    expects,
+    parse: (given) => (NUMBER.test(given) ? Number(given) : undefined),
+    show: showText,
+  };
+}
+
+/** Milliseconds from seconds, exact to a microsecond: 1.1 s is 1100, not 1100.0000000000002. */
+function secondsToMs(given: string): number | undefined {
+  return NUMBER.test(given) ? Math.round(Number(given) * 1e6) / 1e3 : undefined;
+}
+
+function showSeconds(value: unknown): string {
+  return typeof value === "number" ? String(Math.round(value * 1e3) / 1e6) : "0";
+}
+
+/** Seconds between two runs of something, or that something may take. */
+export const delaySeconds: Kind = {
+  expects: "a number of seconds from 0.001 to 2147483",
+  parse: secondsToMs,
+  show: showSeconds,
+};
+
+/** Seconds to wait, where 0 means not at all. */
+export const waitSeconds: Kind = {
+  expects: "a number of seconds from 0 to 2147483",
+  parse: secondsToMs,
+  show: showSeconds,
+};
+
+/** Seconds where 0 means that there is no limit, kept as null. */
+export const secondsOrNoLimit: Kind = {
+  expects: "a number of seconds up to 2147483, 0 for no limit",
+  parse: (given) => {
+    const ms = secondsToMs(given);
+    return ms === 0 && Number(given) === 0 ? null : ms;
+  },
+  show: showSeconds,
+};
+
+const KIB = 1024;
+const UNITS: Readonly<Record<string, number>> = {
+  "": 1,
+  b: 1,
+  k: KIB,
+  kib: KIB,
+  kb: 1e3,
+  m: KIB ** 2,
+  mib: KIB ** 2,
+  mb: 1e6,
+  g: KIB ** 3,
+  gib: KIB ** 3,
+  gb: 1e9,
+};
+
+/** Bytes, plain or with a unit: K, KiB (1024), KB (1000) and so on to G, in any case. */
+export const byteSize: Kind = {
+  expects: "a size of at least 1 byte such as 1048576, 512KiB or 64MiB",
+  parse: (given) => {
+    const match = /^(\d+(?:\.\d+)?) ?([a-z]*)$/i.exec(given);
+    const unit = UNITS[match?.[2]?.toLowerCase() ?? "?"];
+    if (match?.[1] === undefined || unit === undefined) return undefined;
+    return Math.floor(Number(match[1]) * unit);
+  },
+  show: (value) => {
+    if (typeof value !== "number") return "";
+    for (const [name, unit] of [
+      ["GiB", KIB ** 3],
+      ["MiB", KIB ** 2],
+      ["KiB", KIB],
+    ] as const) {
+      if (value >= unit && value % unit === 0) return `${value / unit}${name}`;
+    }
+    return String(value);
+  },
+};
+
+/** An http(s) URL of a node, kept as it was typed: normalising it is `core/node-url.ts`'s affair. */
+export const nodeUrl: Kind = {
+  expects: "an http:// or https:// URL without user name and password",
+  parse: (given) => {
+    if (!/^https?:\/\/[^\s/?#]/i.test(given) || /\s/.test(given)) return undefined;
+    const url = URL.parse(given);
+    return url !== null && url.username === "" && url.password === "" ? given : undefined;
+  },
+  show: showText,
+};
+
+/**
+ * A network as address/bits; an address alone stands for itself. Shortened forms are refused: the
+ * old reading of `10/8` is 0.0.0.10/8, which nobody means.
+ */
+function parseCidr(given: string): string | undefined {
+  const isIpv6 = given.includes(":") && !given.includes("%");
+  const [address = "", bits] = given.split("/");
+  const valid = isIpv6 ? ipaddr.IPv6.isValid(address) : ipaddr.IPv4.isValidFourPartDecimal(address);
+  if (!valid) return undefined;
+  const cidr = bits === undefined ? `${given}/${isIpv6 ? 128 : 32}` : given;
+  return ipaddr.isValidCIDR(cidr) ? cidr : undefined;
+}
+
+export const cidr: Kind = {
+  expects: "a network such as 10.0.0.0/8 or fd00::/8",
+  parse: parseCidr,
+  show: showText,
+};
+
+/** A network, or a host name in which `*` stands for any characters. */
+export const cidrOrHostPattern: Kind = {
+  expects: "a network such as 10.0.0.0/8 or a host name pattern such as *.gpu.internal",
+  parse: (given) => parseCidr(given) ?? (/^[\w.*-]+$/.test(given) ? given : undefined),
+  show: showText,
+};

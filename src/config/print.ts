@@ -1,0 +1,42 @@
+/** What `--print-config` shows: a line for each flag with its value and where that came from. */
+import { type Flag, flagName, type Source } from "./flag.ts";
+import type { Config } from "./schema.ts";
+import { SERVE_FLAGS } from "./serve-flags.ts";
+
+/** Keys are masked. Ends with a newline. */
+export function showConfig(config: Config, sources: ReadonlyMap<string, Source>): string {
+  const values = new Map<string, unknown>(Object.entries(config));
+  const rows = SERVE_FLAGS.filter((flag) => values.has(flag.key)).map((flag) => {
+    return [flagName(flag), showValue(flag, values.get(flag.key)), sourceOf(sources, flag.key)];
+  });
+  rows.splice(
+    2,
+    0,
+    ["--tls-key", config.tls?.keyPath ?? "not set", sourceOf(sources, "tls")],
+    ["--tls-cert", config.tls?.certPath ?? "not set", sourceOf(sources, "tls")],
+  );
+  const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows
+    .map(([name = "", value = "", source]) => {
+      return `${name.padEnd(widths[0] ?? 0)}  ${value.padEnd(widths[1] ?? 0)}  ${source}\n`;
+    })
+    .join("");
+}
+
+function showValue(flag: Flag, value: unknown): string {
+  if (Array.isArray(value)) {
+    if (value.length === 0) return "none";
+    return value.map((item) => showValue(flag, item)).join(" ");
+  }
+  if (value === null) return "not set";
+  if (flag.isSecret) return "***";
+  if (flag.argument === null) return value === flag.sets ? "on" : "off";
+  return flag.kind.show(value);
+}
+
+function sourceOf(sources: ReadonlyMap<string, Source>, key: string): string {
+  const source = sources.get(key);
+  return source === undefined || source.kind === "default"
+    ? "default"
+    : `${source.kind} ${source.name}`;
+}

@@ -1,0 +1,132 @@
+/** Flag, then variable, then default: the value of each flag and where it came from. */
+import { Value } from "@sinclair/typebox/value";
+import { DEFAULT_SOURCE, type Flag, flagName, type Source, variableName } from "./flag.ts";
+import { toggle } from "./kinds.ts";
+import { UsageError } from "./usage-error.ts";
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Reads a whole text file; throws when it cannot. Handed in, so that parsing stays pure. */
+export type ReadFile = (path: string) => string;
+
+export interface Resolved {
+  readonly value: unknown;
+  readonly source: Source;
+}
+
+/**
+ * Resolves every flag. An empty variable counts as not set.
+ *
+ * @param given by the flag's key: the texts typed after it
+ * @param prefix what our own variables begin with
+ * @throws UsageError when a text is not understood or out of range, or an `@path` cannot be read.
+ */
+export function resolveFlags(
+  flags: readonly Flag[],
+  given: ReadonlyMap<string, readonly string[]>,
+  env: Environment,
+  prefix: string,
+  readFile: ReadFile,
+): ReadonlyMap<string, Resolved> {
+  return new Map(
+    flags.map((flag) => {
+      const texts = given.get(flag.key);
+      return [
+        flag.key,
+        texts === undefined
+          ? fromEnvironment(flag, env, prefix, readFile)
+          : fromFlag(flag, texts, readFile),
+      ];
+    }),
+  );
+}
+
+function fromFlag(flag: Flag, texts: readonly string[], readFile: ReadFile): Resolved {
+  const name = flagName(flag);
+  const value = flag.argument === null ? flag.sets : readTexts(flag, name, texts, readFile);
+  return { value, source: { kind: "flag", name } };
+}
+
+function fromEnvironment(
+  flag: Flag,
+  env: Environment,
+  prefix: string,
+  readFile: ReadFile,
+): Resolved {
+  const name = [variableName(flag, prefix), ...flag.variables].find((variable) => env[variable]);
+  const text = name === undefined ? undefined : env[name];
+  if (name === undefined || text === undefined) {
+    const fallback: unknown = flag.value.default ?? null;
+    return { value: fallback, source: DEFAULT_SOURCE };
+  }
+  const source = { kind: "variable", name } as const;
+  if (flag.argument === null) {
+    const isOn = toggle.parse(text);
+    if (isOn === undefined) throw new UsageError(refusal(flag, name, text));
+    return { value: isOn === flag.sets, source };
+  }
+  const texts = flag.isList ? splitList(text) : [text];
+  if (texts.length === 0) throw new UsageError(`${name} holds nothing but commas`);
+  return { value: readTexts(flag, name, texts, readFile), source };
+}
+
+function splitList(text: string): readonly string[] {
+  return text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+}
+
+function readTexts(
+  flag: Flag,
+  name: string,
+  texts: readonly string[],
+  readFile: ReadFile,
+): unknown {
+  const expanded = flag.isSecret ? texts.flatMap((text) => keysOf(name, text, readFile)) : texts;
+  if (flag.isSecret && !flag.isList && expanded.length > 1) {
+    throw new UsageError(`${name} takes one key, and the file holds ${expanded.length}`);
+  }
+  const values = expanded.map((text) => {
+    const value = flag.kind.parse(text);
+    const inRange = Value.Check(flag.value, flag.isList ? [value] : value);
+    if (value === undefined || !inRange) throw new UsageError(refusal(flag, name, text));
+    return value;
+  });
+  return flag.isList ? [...new Set(values)] : values.at(-1);
+}
+
+/** The keys that one text stands for: itself, or the lines of the file behind `@`. */
+function keysOf(name: string, text: string, readFile: ReadFile): readonly string[] {
+  if (!text.startsWith("@")) return [text];
+  const path = text.slice(1);
+  const keys = readFileOf(name, path, readFile)
+    .replace(/^\uFEFF/, "")
+    .split(/\r?\n/)
+    .map((line) => line.trim())
+    .filter((line) => line !== "");
+  if (keys.length === 0) throw new UsageError(`${name}: the file ${quote(path)} holds no key`);
+  return keys;
+}
+
+/** @throws UsageError that names the file and the system's reason when it cannot be read. */
+export function readFileOf(name: string, path: string, readFile: ReadFile): string {
+  try {
+    return readFile(path);
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "unreadable";
+    throw new UsageError(`${name}: cannot read the file ${quote(path)} (${code})`);
+  }
+}
+
+function refusal(flag: Flag, name: string, text: string): string {
+  const expects = flag.argument === null ? toggle.expects : flag.kind.expects;
+  const shows = !flag.isSecret && !text.includes("@");
+  return `${name} must be ${expects}${shows ? `, not ${quote(text)}` : ""}`;
+}
+
+/** On one line, at most 80 characters, control characters escaped. */
+function quote(text: string): string {
+  const shown = text.length > 80 ? `${text.slice(0, 79)}…` : text;
+  return JSON.stringify(shown).replace(/[\u007f-\u009f\u2028\u2029]/g, "?");
+}

@@ -1,0 +1,120 @@
+/** The flags of `lmproxy serve` that name nodes and say how they are chosen, in both modes. */
+import { type Flag, flagGroup } from "./flag.ts";
+import * as kinds from "./kinds.ts";
+import { ConfigSchema, STRATEGY_NAMES } from "./schema.ts";
+
+const { properties: fields } = ConfigSchema;
+const strategy = kinds.choice(STRATEGY_NAMES);
+
+const routing = flagGroup("Nodes and routing", [
+  {
+    key: "nodes",
+    names: ["node"],
+    argument: "url",
+    kind: kinds.nodeUrl,
+    value: fields.nodes,
+    isList: true,
+    mode: "Hybrid",
+    help: "An engine to route to from the start; engines may also register themselves.",
+  },
+  {
+    key: "strategy",
+    names: ["strategy", "routing-strategy"],
+    argument: "name",
+    kind: strategy,
+    value: fields.strategy,
+    help: `How a node is chosen: ${STRATEGY_NAMES.join(", ")}.`,
+  },
+  {
+    key: "servingStrategy",
+    names: ["serving-strategy"],
+    argument: "mode",
+    kind: kinds.choice(["Hybrid", "DistServe"]),
+    value: fields.servingStrategy,
+    help: "Hybrid: one engine makes an answer. DistServe: prefill and decode on different engines.",
+  },
+]);
+
+const distserve = flagGroup("DistServe", [
+  {
+    key: "prefillNodes",
+    names: ["prefill"],
+    argument: "url",
+    kind: kinds.nodeUrl,
+    value: fields.prefillNodes,
+    isList: true,
+    mode: "DistServe",
+    help: "A prefill engine to use from the start.",
+  },
+  {
+    key: "decodeNodes",
+    names: ["decode"],
+    argument: "url",
+    kind: kinds.nodeUrl,
+    value: fields.decodeNodes,
+    isList: true,
+    mode: "DistServe",
+    help: "A decode engine to use from the start.",
+  },
+  {
+    key: "prefillStrategy",
+    names: ["prefill-strategy"],
+    argument: "name",
+    kind: strategy,
+    value: fields.prefillStrategy,
+    mode: "DistServe",
+    help: "Strategy among prefill nodes, where it differs from --strategy.",
+  },
+  {
+    key: "decodeStrategy",
+    names: ["decode-strategy"],
+    argument: "name",
+    kind: strategy,
+    value: fields.decodeStrategy,
+    mode: "DistServe",
+    help: "Strategy among decode nodes, where it differs from --strategy.",
+  },
+  {
+    key: "migrationProtocol",
+    names: ["migration-protocol"],
+    argument: "name",
+    kind: kinds.choice(["RDMA", "NVLINK"]),
+    value: fields.migrationProtocol,
+    mode: "DistServe",
+    help: "How KV blocks travel: RDMA or NVLINK.",
+  },
+  {
+    key: "linkType",
+    names: ["link-type"],
+    argument: "name",
+    kind: kinds.choice(["RoCE", "IB"]),
+    value: fields.linkType,
+    mode: "DistServe",
+    help: "Link that RDMA runs on: RoCE or IB.",
+  },
+  {
+    key: "gdr",
+    names: ["disable-gdr"],
+    value: fields.gdr,
+    sets: false,
+    mode: "DistServe",
+    help: "RDMA without GPU-direct.",
+  },
+  {
+    key: "dummyPrefill",
+    names: ["dummy-prefill"],
+    value: fields.dummyPrefill,
+    mode: "DistServe",
+    help: "Skip the prefill step; for measuring decode engines alone.",
+  },
+  {
+    key: "warmup",
+    names: ["no-warmup"],
+    value: fields.warmup,
+    sets: false,
+    mode: "DistServe",
+    help: "Connect a pair when a request needs it, not already when a node joins.",
+  },
+]);
+
+export const ROUTING_FLAGS: readonly Flag[] = [...routing, ...distserve];

@@ -1,0 +1,198 @@
+/**
+ * The flags of `lmproxy serve`, in the order of `--help`. The command line, `--help`,
+ * `--print-config` and the README's table are drawn from here.
+ *
+ * `--ssl`, `--tls-key`, `--tls-cert` and `--disable-cache-status` set no field of their own:
+ * `config.ts` makes `tls` and `statePath` of them.
+ */
+import { Type } from "@sinclair/typebox";
+import { type Flag, flagGroup } from "./flag.ts";
+import * as kinds from "./kinds.ts";
+import { LIMIT_FLAGS } from "./limit-flags.ts";
+import { ROUTING_FLAGS } from "./routing-flags.ts";
+import { ConfigSchema, LOG_LEVELS } from "./schema.ts";
+
+const { properties: fields } = ConfigSchema;
+const Off = Type.Boolean({ default: false });
+const Path = Type.String({ minLength: 1, pattern: "^[^\\x00-\\x1f\\x7f]+$" });
+
+const path = kinds.text("the path of a file");
+const key = kinds.text("made of letters, digits and punctuation only, without spaces");
+
+const LEVEL_ALIASES = { warn: "warning", critical: "fatal", notset: "trace" };
+
+const listening = flagGroup("Listening", [
+  {
+    key: "host",
+    names: ["host", "server-name"],
+    argument: "address",
+    kind: {
+      expects: "a host name or an IP address",
+      parse: (given) => given.replace(/^\[(.*)\]$/, "$1"),
+      show: String,
+    },
+    value: fields.host,
+    help: "Address to listen on.",
+  },
+  {
+    key: "port",
+    names: ["port", "server-port"],
+    argument: "number",
+    kind: kinds.wholeNumber("a whole number from 0 to 65535"),
+    value: fields.port,
+    help: "Port to listen on; 0 picks a free one and prints it.",
+  },
+  {
+    key: "ssl",
+    names: ["ssl"],
+    value: Off,
+    help: "Serve HTTPS with the files that SSL_KEYFILE and SSL_CERTFILE name.",
+  },
+  {
+    key: "tlsKey",
+    names: ["tls-key"],
+    argument: "path",
+    kind: path,
+    value: Path,
+    help: "Serve HTTPS with this private key (PEM); needs --tls-cert.",
+  },
+  {
+    key: "tlsCert",
+    names: ["tls-cert"],
+    argument: "path",
+    kind: path,
+    value: Path,
+    help: "Certificate chain (PEM) of --tls-key.",
+  },
+]);
+
+const access = flagGroup("Access", [
+  {
+    key: "apiKeys",
+    names: ["api-keys"],
+    argument: "key",
+    kind: key,
+    value: fields.apiKeys,
+    isList: true,
+    isSecret: true,
+    help: "Keys that clients must send; @path reads one key a line.",
+  },
+  {
+    key: "adminKey",
+    names: ["admin-key"],
+    argument: "key",
+    kind: key,
+    value: fields.adminKey,
+    isSecret: true,
+    help: "Key for administration, instead of an API key; @path reads it from a file.",
+  },
+  {
+    key: "upstreamApiKey",
+    names: ["upstream-api-key"],
+    argument: "key",
+    kind: key,
+    value: fields.upstreamApiKey,
+    isSecret: true,
+    help: "Key that engines get with every request and poll; @path reads it from a file.",
+  },
+  {
+    key: "trustNodes",
+    names: ["trust-nodes"],
+    argument: "cidr",
+    kind: kinds.cidr,
+    value: fields.trustNodes,
+    isList: true,
+    help: "Networks whose engines may register without a key. Default: loopback and private ones; with --admin-key none.",
+  },
+  {
+    key: "allowNodes",
+    names: ["allow-nodes"],
+    argument: "pattern",
+    kind: kinds.cidrOrHostPattern,
+    value: fields.allowNodes,
+    isList: true,
+    help: "Networks (CIDR) and host name patterns that node URLs must match. Default: any.",
+  },
+]);
+
+const polling = flagGroup("Health and metrics", [
+  {
+    key: "metricsIntervalMs",
+    names: ["metrics-interval"],
+    argument: "seconds",
+    kind: kinds.delaySeconds,
+    value: fields.metricsIntervalMs,
+    variables: ["LMDEPLOY_PROXY_POLL_METRICS_INTERVAL"],
+    help: "Time between two reads of an engine's metrics.",
+  },
+  {
+    key: "healthIntervalMs",
+    names: ["health-interval"],
+    argument: "seconds",
+    kind: kinds.delaySeconds,
+    value: fields.healthIntervalMs,
+    variables: ["LMDEPLOY_HEALTH_CHECK_INTERVAL", "LMDEPLOY_CONTROLLER_HEART_BEAT_EXPIRATION"],
+    help: "Time between two probes of a node.",
+  },
+  {
+    key: "healthTimeoutMs",
+    names: ["health-timeout"],
+    argument: "seconds",
+    kind: kinds.delaySeconds,
+    value: fields.healthTimeoutMs,
+    variables: ["LMDEPLOY_HEALTH_CHECK_TIMEOUT"],
+    help: "Time that a probe may take.",
+  },
+  {
+    key: "healthPath",
+    names: ["health-path"],
+    argument: "path",
+    kind: kinds.text("a path that begins with /"),
+    value: fields.healthPath,
+    help: "What to probe on engines without /health.",
+  },
+]);
+
+const state = flagGroup("State and log", [
+  {
+    key: "statePath",
+    names: ["state"],
+    argument: "path",
+    kind: path,
+    value: fields.statePath,
+    help: "File that keeps the nodes over a restart. Default: $XDG_STATE_HOME/lmproxy/nodes-PORT.json; none with port 0.",
+  },
+  {
+    key: "disableCacheStatus",
+    names: ["disable-cache-status"],
+    value: Off,
+    help: "Keep no state file.",
+  },
+  {
+    key: "logLevel",
+    names: ["log-level"],
+    argument: "level",
+    kind: kinds.choice(LOG_LEVELS, LEVEL_ALIASES),
+    value: fields.logLevel,
+    help: `Least severe message to log: ${LOG_LEVELS.join(", ")}, or Python's names.`,
+  },
+]);
+
+const information = flagGroup("Information", [
+  {
+    key: "printConfig",
+    names: ["print-config"],
+    value: Off,
+    help: "Show the configuration and where each value came from, keys masked, and end.",
+  },
+]);
+
+export const SERVE_FLAGS: readonly Flag[] = [
+  ...listening,
+  ...ROUTING_FLAGS,
+  ...access,
+  ...polling,
+  ...LIMIT_FLAGS,
+  ...state,
+  ...information,
+];

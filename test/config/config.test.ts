@@ -1,0 +1,169 @@
+import { describe, expect, test } from "bun:test";
+import { flagName, variableName } from "../../src/config/flag.ts";
+import { STRATEGY_NAMES } from "../../src/config/schema.ts";
+import { SERVE_FLAGS } from "../../src/config/serve-flags.ts";
+import { STRATEGIES } from "../../src/core/strategies/index.ts";
+import { parse } from "./parse.ts";
+
+test("without flags and variables everything has its documented default", () => {
+  expect(parse("").config).toEqual({
+    host: "0.0.0.0",
+    port: 8000,
+    tls: null,
+    strategy: "min_expected_latency",
+    prefillStrategy: null,
+    decodeStrategy: null,
+    servingStrategy: "Hybrid",
+    nodes: [],
+    prefillNodes: [],
+    decodeNodes: [],
+    migrationProtocol: "RDMA",
+    linkType: "RoCE",
+    gdr: true,
+    dummyPrefill: false,
+    warmup: true,
+    apiKeys: [],
+    adminKey: null,
+    upstreamApiKey: null,
+    trustNodes: null,
+    allowNodes: [],
+    metricsIntervalMs: 5000,
+    healthIntervalMs: 5000,
+    healthTimeoutMs: 5000,
+    healthPath: "/health",
+    maxBodyBytes: 67_108_864,
+    timeoutMs: null,
+    connectTimeoutMs: 5000,
+    firstByteTimeoutMs: null,
+    idleTimeoutMs: null,
+    bodyTimeoutMs: 30_000,
+    retry: true,
+    retrySent: true,
+    maxConcurrency: null,
+    maxConcurrencyPerNode: null,
+    maxConcurrencyPerClient: null,
+    queueSize: 1000,
+    queueTimeoutMs: 30_000,
+    drainTimeoutMs: 60_000,
+    statePath: null,
+    logLevel: "info",
+  });
+});
+
+test("the configuration cannot be changed", () => {
+  const { config } = parse("--node http://a:1 --tls-key k --tls-cert c", {
+    files: { k: "key", c: "certificate" },
+  });
+  expect(Object.isFrozen(config)).toBe(true);
+  expect(Object.isFrozen(config.nodes)).toBe(true);
+  expect(Object.isFrozen(config.tls)).toBe(true);
+});
+
+test("the strategies offered are those the core knows", () => {
+  expect<readonly string[]>(STRATEGY_NAMES).toEqual(Object.keys(STRATEGIES));
+});
+
+/** One typed value for each flag that takes one, as flag and variable alike would be given it. */
+const EXAMPLES: Readonly<Record<string, { text: string; value: unknown }>> = {
+  "--host": { text: "::1", value: "::1" },
+  "--port": { text: "9000", value: 9000 },
+  "--node": { text: "http://a:1", value: ["http://a:1"] },
+  "--strategy": { text: "MIN_cache_usage", value: "min_cache_usage" },
+  "--serving-strategy": { text: "distserve", value: "DistServe" },
+  "--prefill": { text: "http://p:1", value: ["http://p:1"] },
+  "--decode": { text: "https://d", value: ["https://d"] },
+  "--prefill-strategy": { text: "random", value: "random" },
+  "--decode-strategy": { text: "min_observed_latency", value: "min_observed_latency" },
+  "--migration-protocol": { text: "nvlink", value: "NVLINK" },
+  "--link-type": { text: "ib", value: "IB" },
+  "--api-keys": { text: "sk-1", value: ["sk-1"] },
+  "--admin-key": { text: "sk-admin", value: "sk-admin" },
+  "--upstream-api-key": { text: "sk-up", value: "sk-up" },
+  "--trust-nodes": { text: "10.0.0.7", value: ["10.0.0.7/32"] },
+  "--allow-nodes": { text: "*.gpu.internal", value: ["*.gpu.internal"] },
+  "--metrics-interval": { text: "2.5", value: 2500 },
+  "--health-interval": { text: "1.1", value: 1100 },
+  "--health-timeout": { text: ".25", value: 250 },
+  "--health-path": { text: "/v1/models", value: "/v1/models" },
+  "--max-body": { text: "1.5MiB", value: 1_572_864 },
+  "--timeout": { text: "600", value: 600_000 },
+  "--connect-timeout": { text: "0.5", value: 500 },
+  "--first-byte-timeout": { text: "90", value: 90_000 },
+  "--idle-timeout": { text: "0", value: null },
+  "--body-timeout": { text: "10", value: 10_000 },
+  "--max-concurrency": { text: "512", value: 512 },
+  "--max-concurrency-per-node": { text: "64", value: 64 },
+  "--max-concurrency-per-client": { text: "0", value: null },
+  "--queue-size": { text: "0", value: 0 },
+  "--queue-timeout": { text: "0", value: 0 },
+  "--drain-timeout": { text: "5", value: 5000 },
+  "--state": { text: "/var/lib/nodes.json", value: "/var/lib/nodes.json" },
+  "--log-level": { text: "Critical", value: "fatal" },
+};
+
+/** Those that make `tls` and `statePath` together have tests of their own. */
+const COMBINED = ["--ssl", "--tls-key", "--tls-cert", "--disable-cache-status", "--print-config"];
+
+describe.each(SERVE_FLAGS.filter((flag) => !COMBINED.includes(flagName(flag))))(
+  "--$names.0",
+  (flag) => {
+    const name = flagName(flag);
+    const variable = variableName(flag, "LMPROXY_");
+    const mode = flag.mode === "DistServe" ? "--serving-strategy DistServe" : "";
+    const isSwitch = flag.argument === null;
+    const example = isSwitch ? { text: "", value: flag.sets } : EXAMPLES[name];
+
+    test.each(flag.names.map((spelling) => [spelling]))("is set by --%s", (spelling) => {
+      const { config, sources } = parse(`${mode} --${spelling} ${example?.text}`);
+      expect(new Map(Object.entries(config)).get(flag.key)).toEqual(example?.value);
+      expect(sources.get(flag.key)).toEqual({ kind: "flag", name });
+    });
+
+    test(`is set by ${variable}`, () => {
+      const env = { [variable]: isSwitch ? "true" : (example?.text ?? "") };
+      const { config, sources } = parse(mode, { env });
+      expect(new Map(Object.entries(config)).get(flag.key)).toEqual(example?.value);
+      expect(sources.get(flag.key)).toEqual({ kind: "variable", name: variable });
+    });
+  },
+);
+
+describe("order", () => {
+  test("a flag wins over a variable, ours over LMDeploy's, an empty one counts as not set", () => {
+    const env = { AIOHTTP_TIMEOUT: "1", LMPROXY_TIMEOUT: "2" };
+    expect(parse("--timeout 3", { env }).config.timeoutMs).toBe(3000);
+    expect(parse("", { env }).config.timeoutMs).toBe(2000);
+    const { config, sources } = parse("", { env: { ...env, LMPROXY_TIMEOUT: "" } });
+    expect(config.timeoutMs).toBe(1000);
+    expect(sources.get("timeoutMs")).toEqual({ kind: "variable", name: "AIOHTTP_TIMEOUT" });
+  });
+
+  test("a switch can be turned off again by its variable", () => {
+    expect(parse("", { env: { LMPROXY_NO_RETRY: "false" } }).config.retry).toBe(true);
+    expect(parse("", { env: { LMPROXY_NO_RETRY: "1" } }).config.retry).toBe(false);
+  });
+});
+
+describe("LMDeploy's variables", () => {
+  test.each([
+    ["LMDEPLOY_PROXY_POLL_METRICS_INTERVAL", "7", "metricsIntervalMs", 7000],
+    ["LMDEPLOY_HEALTH_CHECK_INTERVAL", "8", "healthIntervalMs", 8000],
+    ["LMDEPLOY_CONTROLLER_HEART_BEAT_EXPIRATION", "90", "healthIntervalMs", 90_000],
+    ["LMDEPLOY_HEALTH_CHECK_TIMEOUT", "3", "healthTimeoutMs", 3000],
+    ["AIOHTTP_TIMEOUT", "1800", "timeoutMs", 1_800_000],
+    ["LMDEPLOY_PROXY_CONN_LIMIT", "100", "maxConcurrency", 100],
+    ["LMDEPLOY_PROXY_CONN_LIMIT", "0", "maxConcurrency", null],
+    ["LMDEPLOY_PROXY_CONN_LIMIT_PER_HOST", "9", "maxConcurrencyPerNode", 9],
+  ])("%s=%s sets %s", (name, text, key, value) => {
+    const { config } = parse("", { env: { [name]: text } });
+    expect(new Map<string, unknown>(Object.entries(config)).get(key)).toBe(value);
+  });
+
+  test("the health check interval goes before the heart beat's expiration", () => {
+    const env = {
+      LMDEPLOY_HEALTH_CHECK_INTERVAL: "2",
+      LMDEPLOY_CONTROLLER_HEART_BEAT_EXPIRATION: "90",
+    };
+    expect(parse("", { env }).config.healthIntervalMs).toBe(2000);
+  });
+});
