@@ -42,6 +42,8 @@ export class Lease {
   readonly generation: number;
   /** Set by whoever sends the request: takes it off the node. */
   evict: ((reason: EvictionReason) => void) | null = null;
+  /** Called once, after the node has been given back. */
+  onEnded: (() => void) | null = null;
 
   #firstByteAtMs: number | null = null;
   #outcome: Outcome | null = null;
@@ -85,5 +87,6 @@ export class Lease {
     this.#outcome = outcome;
     this.evict = null;
     this.#onEnd(this, outcome);
+    this.onEnded?.();
   }
 }

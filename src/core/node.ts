@@ -37,6 +37,8 @@ export class Node implements Candidate {
   engine: EngineKind | null = null;
   /** Why it last failed, for `/nodes/status`. */
   lastError: string | null = null;
+  /** Why its KV-cache usage is not known, for `/nodes/status`. */
+  noUsage: string | null = null;
   /** Counts how often the engine behind the URL was found to be another process than before. */
   generation = 0;
   /** Counts pieces of answers received; moving means alive. */

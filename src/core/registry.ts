@@ -32,6 +32,8 @@ export interface RegistryOptions {
 const LONGEST_PASS_OVER_MS = 10_000;
 const DEFAULT_PASS_OVER_MS = 1_000;
 
+const ROLES = ["Hybrid", "Prefill", "Decode"] as const satisfies readonly Role[];
+
 /** All nodes by URL, and the only place where a node is chosen, reserved or changed. */
 export class Registry {
   readonly #options: RegistryOptions;
@@ -287,6 +289,11 @@ export class Registry {
       }
     }
     return index;
+  }
+
+  /** Whether any registered node serves `model`. */
+  serves(model: string): boolean {
+    return ROLES.some((role) => this.serving(model, role).length > 0);
   }
 
   /** Every model that a registered node serves, each once. */

@@ -1,0 +1,101 @@
+/**
+ * Headers that concern one connection only and never pass a proxy. Source: RFC 9110 §7.6.1, with
+ * the older names that are still seen.
+ */
+const HOP_BY_HOP = [
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+];
+
+/** Set anew by whoever sends the request: by fetch, or from what the proxy knows of the client. */
+const REBUILT = [
+  "host",
+  "content-length",
+  "expect",
+  "forwarded",
+  "x-forwarded-for",
+  "x-forwarded-host",
+  "x-forwarded-port",
+  "x-forwarded-proto",
+  "x-real-ip",
+];
+
+/** What a browser may do with an answer is the proxy's to say, not the engine's. */
+const CORS = [
+  "access-control-allow-origin",
+  "access-control-allow-credentials",
+  "access-control-expose-headers",
+  "access-control-allow-methods",
+  "access-control-allow-headers",
+  "access-control-max-age",
+];
+
+/** What the proxy knows of a request beside its headers. */
+export interface Forwarded {
+  /** Address of the client's socket. */
+  readonly peerAddress: string | null;
+  readonly proto: "http" | "https";
+  /** The `Host` the client asked for. */
+  readonly host: string | null;
+  readonly requestId: string;
+  /** Sent as `Authorization: Bearer` instead of the client's key; null for none. */
+  readonly upstreamApiKey: string | null;
+  /** Whether the client's own credentials are the proxy's affair and stay here. */
+  readonly stripCredentials: boolean;
+}
+
+/** The headers an engine gets: the client's, without those of its connection and its credentials for us. */
+export function requestHeaders(client: Headers, forwarded: Forwarded): Headers {
+  const headers = new Headers(client);
+  deleteHopByHop(headers);
+  for (const name of REBUILT) headers.delete(name);
+  if (forwarded.stripCredentials || forwarded.upstreamApiKey !== null) {
+    headers.delete("authorization");
+    headers.delete("x-api-key");
+  }
+  if (forwarded.upstreamApiKey !== null) {
+    headers.set("authorization", `Bearer ${forwarded.upstreamApiKey}`);
+  }
+  if (forwarded.peerAddress !== null) headers.set("x-forwarded-for", forwarded.peerAddress);
+  if (forwarded.host !== null) headers.set("x-forwarded-host", forwarded.host);
+  headers.set("x-forwarded-proto", forwarded.proto);
+  headers.set("x-request-id", forwarded.requestId);
+  // Without it fetch would ask for compression that this client may not understand.
+  if (!headers.has("accept-encoding")) headers.set("accept-encoding", "identity");
+  return headers;
+}
+
+/** The headers a client gets: the engine's, without those of its connection; changed in place. */
+export function answerHeaders(engine: Headers, requestId: string): Headers {
+  deleteHopByHop(engine);
+  for (const name of CORS) engine.delete(name);
+  engine.set("x-request-id", requestId);
+  return engine;
+}
+
+function deleteHopByHop(headers: Headers): void {
+  const connection = headers.get("connection");
+  if (connection !== null) {
+    for (const name of connection.split(",")) {
+      const token = name.trim();
+      if (/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(token)) headers.delete(token);
+    }
+  }
+  for (const name of HOP_BY_HOP) headers.delete(name);
+}
+
+/** `Retry-After` of an answer as ms, or null when absent or unreadable; a date counts from `wallClockMs`. */
+export function retryAfterMs(headers: Headers, wallClockMs: number): number | null {
+  const value = headers.get("retry-after");
+  if (value === null) return null;
+  if (/^\d{1,9}$/.test(value)) return Number(value) * 1_000;
+  const dateMs = Date.parse(value);
+  return Number.isNaN(dateMs) ? null : Math.max(dateMs - wallClockMs, 0);
+}

@@ -1,0 +1,126 @@
+import type { Failure } from "./lease.ts";
+
+/** Retries that are not free may make up this much of a model's requests of the last second, ... */
+const BUDGET_FRACTION = 0.2;
+/** ... plus so many a second, so that a quiet model can retry at all. Source: the defaults of Linkerd's budget, tightened. */
+const BUDGET_BASE = 3;
+const WINDOW_MS = 1_000;
+const SLOTS = 10;
+
+/** Counts events of the last second in ten slots. */
+class SlidingCount {
+  readonly #slots = new Uint32Array(SLOTS);
+  #slot = 0;
+
+  add(nowMs: number): void {
+    const at = this.#advance(nowMs);
+    this.#slots[at] = (this.#slots[at] ?? 0) + 1;
+  }
+
+  total(nowMs: number): number {
+    this.#advance(nowMs);
+    return this.#slots.reduce((sum, count) => sum + count, 0);
+  }
+
+  #advance(nowMs: number): number {
+    const slot = Math.floor((nowMs / WINDOW_MS) * SLOTS);
+    if (slot - this.#slot >= SLOTS) this.#slots.fill(0);
+    else for (let at = this.#slot + 1; at <= slot; at += 1) this.#slots[at % SLOTS] = 0;
+    this.#slot = slot;
+    return slot % SLOTS;
+  }
+}
+
+/** One model's allowance of retries that are not free, so that an outage is not multiplied. */
+export class RetryBudget {
+  readonly #requests = new SlidingCount();
+  readonly #retries = new SlidingCount();
+
+  /** A client's request for the model began. */
+  request(nowMs: number): void {
+    this.#requests.add(nowMs);
+  }
+
+  /** Takes one retry from the budget; false when it is spent. */
+  draw(nowMs: number): boolean {
+    const allowed = BUDGET_BASE + BUDGET_FRACTION * this.#requests.total(nowMs);
+    if (this.#retries.total(nowMs) + 1 > allowed) return false;
+    this.#retries.add(nowMs);
+    return true;
+  }
+
+  /** Nothing happened in the last second: it may be forgotten. */
+  idle(nowMs: number): boolean {
+    return this.#requests.total(nowMs) === 0 && this.#retries.total(nowMs) === 0;
+  }
+}
+
+export interface RetryRules {
+  /** Whether any retry is made (`--no-retry` turns all off). */
+  readonly retry: boolean;
+  /** Whether a request that was sent and lost may be sent again (`--no-retry-sent`). */
+  readonly retrySent: boolean;
+}
+
+const MOST_FREE_LOSSES = 2;
+const MOST_BUSY = 2;
+const MOST_BAD_ANSWERS = 2;
+
+/** One request's attempts so far, and whether it may have one more. */
+export class RetryState {
+  readonly #rules: RetryRules;
+  readonly #draw: () => boolean;
+  #refused = 0;
+  #lost = 0;
+  #busy = 0;
+  #internalErrors = 0;
+  #badAnswers = 0;
+
+  /** @param draw Takes one retry from the model's budget; false when it is spent. */
+  constructor(rules: RetryRules, draw: () => boolean) {
+    this.#rules = rules;
+    this.#draw = draw;
+  }
+
+  /**
+   * The attempt failed before the client saw a byte; may there be another on another node?
+   * A retry after a lost connection is free, since the alternative is certain failure; a request
+   * that was sent is sent again once at most, since it may be what killed the engine.
+   */
+  afterFailure(kind: Failure["kind"]): boolean {
+    if (!this.#rules.retry) return false;
+    if (kind === "timeout") return this.#afterBadAnswer();
+    if (kind === "refused") {
+      this.#refused += 1;
+      if (this.#lost === 0) return this.#refused <= MOST_FREE_LOSSES;
+      return this.#refused <= 1 && this.#draw();
+    }
+    this.#lost += 1;
+    if (!this.#rules.retrySent || this.#lost > 1) return false;
+    return this.#refused === 0 || this.#draw();
+  }
+
+  /** The engine answered with a status that another node may do better than; may it be asked? */
+  afterStatus(status: number): boolean {
+    if (!this.#rules.retry) return false;
+    if (status === 429 || status === 503) {
+      this.#busy += 1;
+      return this.#busy <= MOST_BUSY;
+    }
+    if (status === 500) {
+      this.#internalErrors += 1;
+      return this.#internalErrors <= 1 && this.#draw();
+    }
+    return (status === 502 || status === 504) && this.#afterBadAnswer();
+  }
+
+  #afterBadAnswer(): boolean {
+    this.#badAnswers += 1;
+    return this.#badAnswers <= MOST_BAD_ANSWERS && this.#draw();
+  }
+}
+
+/** Whether a status is one that `afterStatus` could ever grant a retry for. */
+export function isRetriable(status: number): boolean {
+  return status === 429 || status === 500 || (status >= 502 && status <= 504);
+}

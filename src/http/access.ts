@@ -1,0 +1,92 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import { ProxyError } from "../core/errors.ts";
+
+export interface AccessOptions {
+  /** Keys for inference; empty: open to all. */
+  readonly apiKeys: readonly string[];
+  /** Key for administration; null: an API key does, and without those it is open. */
+  readonly adminKey: string | null;
+  /** Whether a peer's address may register nodes without a key. */
+  readonly trusts: (peerAddress: string) => boolean;
+}
+
+/** Who may do what: clients by API key, administrators by the admin key, engines by their address. */
+export class Access {
+  readonly #apiKeys: readonly Buffer[];
+  readonly #adminKeys: readonly Buffer[];
+  readonly #trusts: (peerAddress: string) => boolean;
+
+  constructor(options: AccessOptions) {
+    this.#apiKeys = options.apiKeys.map(digest);
+    this.#adminKeys = options.adminKey === null ? this.#apiKeys : [digest(options.adminKey)];
+    this.#trusts = options.trusts;
+  }
+
+  /** Whether clients need a key; then their credentials are for us and do not go to engines. */
+  get keysWanted(): boolean {
+    return this.#apiKeys.length > 0;
+  }
+
+  /**
+   * Names the client of an inference request, for its limits: its key's digest, else its address.
+   * @throws ProxyError invalid_api_key
+   */
+  client(request: Request, peerAddress: string | null): string {
+    if (this.#apiKeys.length === 0) return peerAddress ?? "";
+    const key = digest(presentedKey(request.headers));
+    if (!isOneOf(key, this.#apiKeys)) throw unauthorized("an API key");
+    return key.toString("base64");
+  }
+
+  /**
+   * Lets administrators pass.
+   * @throws ProxyError invalid_api_key, or forbidden for a page of another site in a browser.
+   */
+  admin(request: Request): void {
+    // A browser sends what any page asks for, from inside the network: only our own pages may.
+    if (request.headers.get("sec-fetch-site") === "cross-site") {
+      throw new ProxyError("forbidden", "Other sites' pages may not administer this proxy.");
+    }
+    if (this.#adminKeys.length === 0) return;
+    if (!isOneOf(digest(presentedKey(request.headers)), this.#adminKeys)) {
+      throw unauthorized("an admin key");
+    }
+  }
+
+  /**
+   * Lets administrators pass, and engines, which send no key when they register.
+   * @throws ProxyError as `admin`
+   */
+  registration(request: Request, peerAddress: string | null): void {
+    const hasKey = presentedKey(request.headers) !== "";
+    if (!hasKey && peerAddress !== null && this.#trusts(peerAddress)) {
+      if (request.headers.get("sec-fetch-site") === null) return;
+    }
+    this.admin(request);
+  }
+}
+
+/** The key in `Authorization: Bearer` or, as Anthropic's clients send it, `x-api-key`; empty when none. */
+function presentedKey(headers: Headers): string {
+  const authorization = headers.get("authorization");
+  const bearer = authorization === null ? null : /^Bearer +(\S+) *$/i.exec(authorization);
+  return bearer?.[1] ?? headers.get("x-api-key") ?? "";
+}
+
+/** Digests have one length, so that comparing them takes one time whatever was sent. */
+function digest(key: string): Buffer {
+  return createHash("sha256").update(key).digest();
+}
+
+function isOneOf(key: Buffer, known: readonly Buffer[]): boolean {
+  let found = false;
+  for (const other of known) found = timingSafeEqual(key, other) || found;
+  return found;
+}
+
+function unauthorized(what: string): ProxyError {
+  return new ProxyError(
+    "invalid_api_key",
+    `This needs ${what}: send it as \`Authorization: Bearer KEY\`.`,
+  );
+}

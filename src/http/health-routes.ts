@@ -1,0 +1,22 @@
+import { Elysia } from "elysia";
+import { ProxyError } from "../core/errors.ts";
+import type { Services } from "./services.ts";
+
+/** Whether the proxy is up, and whether it has somewhere to send requests. Open to all. */
+export function healthRoutes({ registry, lifecycle, now }: Services) {
+  const healthy = () => ({ status: "healthy" });
+  const ready = () => {
+    if (!lifecycle.open) {
+      throw new ProxyError("service_unavailable", "The proxy is draining.", { retryAfterS: 1 });
+    }
+    if (registry.nodes().some((node) => node.health.routable(now()))) return { status: "ready" };
+    throw new ProxyError("service_unavailable", "No node is healthy; see /nodes/status.", {
+      retryAfterS: 1,
+    });
+  };
+  return new Elysia({ name: "health" })
+    .get("/health", healthy)
+    .get("/liveness", healthy)
+    .get("/ready", ready)
+    .get("/readiness", ready);
+}

@@ -1,0 +1,95 @@
+import { shuttingDown } from "../core/admission.ts";
+import { CONTROL_PLANE_FIELDS, stripMembers } from "../core/body-edit.ts";
+import { ProxyError } from "../core/errors.ts";
+import { requestHeaders } from "../core/headers.ts";
+import { multipartModel } from "../core/multipart.ts";
+import {
+  type RequestHead,
+  scanRequestHead,
+  scanRequestHeadInSlices,
+} from "../core/request-head.ts";
+import { requestId } from "../core/request-id.ts";
+import { finalErrorEvent } from "../core/sse-tail.ts";
+import { readBody } from "./read-body.ts";
+import type { Services } from "./services.ts";
+
+/** Larger bodies are scanned in slices, so that other requests get their turn in between. */
+const ONE_SLICE_BYTES = 1024 * 1024;
+
+/** What Bun's server knows of a connection. */
+export interface Connection {
+  /** Address of the peer's socket, or null when it has gone. */
+  readonly peerAddress: string | null;
+  /** Lets the answer take as long as it takes. */
+  readonly unlimited: () => void;
+}
+
+/**
+ * One inference request from the client's bytes to the engine's: who asks, for which model, then on
+ * to the serving strategy.
+ * @throws ProxyError
+ */
+export async function infer(
+  request: Request,
+  target: string,
+  connection: Connection,
+  services: Services,
+): Promise<Response> {
+  const client = services.access.client(request, connection.peerAddress);
+  if (!services.lifecycle.open) throw shuttingDown();
+  const sent = await readBody(request, services.bodyLimits);
+  connection.unlimited();
+  const { head, model } = await readHead(request, sent);
+  await assureKnown(model, services);
+  const id = requestId(request.headers, services.random);
+  return services.dispatch({
+    id,
+    target,
+    headers: requestHeaders(request.headers, {
+      peerAddress: connection.peerAddress,
+      proto: services.proto,
+      host: request.headers.get("host"),
+      requestId: id,
+      upstreamApiKey: services.upstreamApiKey,
+      stripCredentials: services.access.keysWanted,
+    }),
+    body: head === null ? sent : stripMembers(sent, head, CONTROL_PLANE_FIELDS),
+    model: model ?? onlyModel(services),
+    head,
+    client,
+    signal: request.signal,
+    lastEvent: (error) => finalErrorEvent(error, target),
+  });
+}
+
+async function readHead(
+  request: Request,
+  body: Uint8Array,
+): Promise<{ head: RequestHead | null; model: string | null }> {
+  const type = request.headers.get("content-type") ?? "";
+  if (type.startsWith("multipart/form-data")) {
+    return { head: null, model: multipartModel(body, type) };
+  }
+  const head =
+    body.length <= ONE_SLICE_BYTES
+      ? scanRequestHead(body)
+      : await scanRequestHeadInSlices(body, () => new Promise((resume) => setImmediate(resume)));
+  return { head, model: head.model };
+}
+
+/** An engine may have learned the model since it was asked last: look again before saying no. */
+async function assureKnown(model: string | null, { registry, discovery }: Services): Promise<void> {
+  if (model === null || registry.serves(model)) return;
+  await discovery.refresh();
+}
+
+/** A body that names no model may go anywhere only while there is one model. */
+function onlyModel({ registry }: Services): string | null {
+  const models = registry.models();
+  if (models.length <= 1) return null;
+  throw new ProxyError(
+    "invalid_request",
+    `Name one of the models in \`model\`: ${models.join(", ")}.`,
+    { param: "model" },
+  );
+}

@@ -1,0 +1,73 @@
+import type { Admission } from "../core/admission.ts";
+import type { Registry } from "../core/registry.ts";
+
+export interface LifecycleOptions {
+  readonly registry: Registry;
+  readonly admission: Admission;
+  /** How long running requests may finish once draining began, ms. */
+  readonly drainTimeoutMs: number;
+  /** Requests whose answer has not left the socket yet. */
+  readonly pendingRequests: () => number;
+}
+
+/** How often the sockets are looked at: nothing tells when the last byte of an answer has left. */
+const FLUSH_POLL_MS = 10;
+/** What is left to write after the last answer has this long to leave, ms. */
+const FLUSH_LIMIT_MS = 1_000;
+
+/** Whether the proxy takes new requests, and its way out: nothing new, what runs finishes, the rest is cut. */
+export class Lifecycle {
+  readonly #options: LifecycleOptions;
+  #open = true;
+
+  constructor(options: LifecycleOptions) {
+    this.#options = options;
+  }
+
+  /** False once draining began: new inference is refused, `/ready` says so. */
+  get open(): boolean {
+    return this.#open;
+  }
+
+  /** Resolves when nothing is in flight any more, at the latest a second after the time limit. */
+  async drain(): Promise<void> {
+    this.#open = false;
+    const { drainTimeoutMs, admission, registry } = this.#options;
+    if (!(await this.#idleWithin(drainTimeoutMs))) {
+      admission.close();
+      for (const node of registry.nodesInUse()) {
+        for (const lease of [...node.leases]) lease.evict?.("shutdown");
+      }
+    }
+    await this.#flushed();
+  }
+
+  /** Whether every request ends within `limitMs`. */
+  async #idleWithin(limitMs: number): Promise<boolean> {
+    if (this.#idle()) return true;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const timer = setTimeout(() => resolve(false), limitMs);
+    const unsubscribe = this.#options.registry.subscribe({
+      // A request between two attempts holds no lease for a moment: look when that has passed.
+      leaseEnded: () => setImmediate(() => this.#idle() && resolve(true)),
+    });
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      unsubscribe();
+    }
+  }
+
+  #idle(): boolean {
+    const { registry, admission } = this.#options;
+    return admission.waiting === 0 && registry.nodesInUse().every((node) => node.inFlight === 0);
+  }
+
+  async #flushed(): Promise<void> {
+    for (let waitedMs = 0; waitedMs < FLUSH_LIMIT_MS; waitedMs += FLUSH_POLL_MS) {
+      if (this.#options.pendingRequests() === 0) return;
+      await new Promise((resume) => setTimeout(resume, FLUSH_POLL_MS));
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import { ProxyError } from "../core/errors.ts";
+import type { Registry } from "../core/registry.ts";
+
+/** `/v1/models` as OpenAI's clients and LMDeploy's expect it. */
+export function openAiModels(registry: Registry, createdS: number) {
+  return { object: "list", data: registry.models().map((id) => openAiModel(id, createdS)) };
+}
+
+/** @throws ProxyError model_not_found */
+export function oneOpenAiModel(registry: Registry, id: string, createdS: number) {
+  const known = registry.models();
+  if (!known.includes(id)) {
+    throw new ProxyError("model_not_found", `The model \`${id}\` does not exist; see /v1/models.`, {
+      param: "model",
+    });
+  }
+  return openAiModel(id, createdS);
+}
+
+function openAiModel(id: string, createdS: number) {
+  return {
+    id,
+    object: "model",
+    created: createdS,
+    owned_by: "lmproxy",
+    root: id,
+    parent: null,
+    permission: [],
+  };
+}
+
+/** `/anthropic/v1/models` as Anthropic's clients expect it. */
+export function anthropicModels(registry: Registry, createdS: number) {
+  const data = registry.models().map((id) => ({
+    id,
+    type: "model",
+    display_name: id,
+    created_at: new Date(createdS * 1_000).toISOString(),
+  }));
+  return {
+    data,
+    has_more: false,
+    first_id: data.at(0)?.id ?? null,
+    last_id: data.at(-1)?.id ?? null,
+  };
+}

@@ -1,0 +1,89 @@
+import { type Static, t } from "elysia";
+
+const Role = t.Union(
+  [
+    t.Literal(1),
+    t.Literal(2),
+    t.Literal(3),
+    t.Literal("Hybrid"),
+    t.Literal("Prefill"),
+    t.Literal("Decode"),
+  ],
+  {
+    description: "1 or Hybrid, 2 or Prefill, 3 or Decode",
+  },
+);
+const Models = t.Array(t.String({ minLength: 1, maxLength: 512 }), {
+  maxItems: 10_000,
+  description: "Models the node serves; left out, its own /v1/models is asked",
+});
+const Speed = t.Union([t.Number(), t.Null()], {
+  description: "Relative capability, any unit, the same for all nodes; 0 or less: not given",
+});
+
+/** The body of a registration, as LMDeploy's engines send it; the fields of `status` may stand at the top, too. */
+export const AddNode = t.Object(
+  {
+    url: t.String({ description: "Where the engine listens", examples: ["http://10.0.0.7:23333"] }),
+    status: t.Optional(
+      t.Union([
+        t.Object({
+          models: t.Optional(t.Union([Models, t.Null()])),
+          role: t.Optional(t.Union([Role, t.Null()])),
+          speed: t.Optional(Speed),
+        }),
+        t.Null(),
+      ]),
+    ),
+    models: t.Optional(t.Union([Models, t.Null()])),
+    role: t.Optional(t.Union([Role, t.Null()])),
+    speed: t.Optional(Speed),
+  },
+  {
+    examples: [
+      { url: "http://10.0.0.7:23333", status: { models: ["internlm2-chat-7b"], role: 1 } },
+    ],
+  },
+);
+
+export type AddNodeBody = Static<typeof AddNode>;
+
+/** Names one node. */
+export const NodeUrlBody = t.Object(
+  { url: t.String({ description: "The node, as /nodes/status names it" }) },
+  { examples: [{ url: "http://10.0.0.7:23333" }] },
+);
+
+export const Message = t.Object({ message: t.String() });
+
+/** How OpenAI's clients expect errors. */
+export const ErrorEnvelope = t.Object({
+  error: t.Object({
+    message: t.String({ description: "What is wrong, and what would be right" }),
+    type: t.String(),
+    code: t.Union([t.String(), t.Null()]),
+    param: t.Union([t.String(), t.Null()]),
+  }),
+});
+
+export const NodeStatus = t.Object({
+  role: t.Union([t.Literal(1), t.Literal(2), t.Literal(3)]),
+  models: t.Array(t.String()),
+  unfinished: t.Integer({ minimum: 0, description: "Requests in flight" }),
+  latency: t.Array(t.Number(), { description: "The last latencies to the last byte, s" }),
+  speed: t.Union([t.Number(), t.Null()]),
+  state: t.Union([
+    t.Literal("starting"),
+    t.Literal("healthy"),
+    t.Literal("sleeping"),
+    t.Literal("unhealthy"),
+    t.Literal("draining"),
+  ]),
+  warm: t.Number({ minimum: 0, maximum: 1, description: "How far it has been brought in" }),
+  cache_usage: t.Union([t.Number(), t.Null()], { description: "KV-cache usage, fraction" }),
+  running: t.Union([t.Number(), t.Null()]),
+  waiting: t.Union([t.Number(), t.Null()]),
+  last_metrics_age_s: t.Union([t.Number(), t.Null()]),
+  engine: t.Union([t.String(), t.Null()], { description: "lmdeploy, vllm or sglang" }),
+  last_error: t.Union([t.String(), t.Null()]),
+});

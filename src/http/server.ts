@@ -1,0 +1,186 @@
+import type { Config } from "../config.ts";
+import { Admission } from "../core/admission.ts";
+import { errorEnvelope, ProxyError } from "../core/errors.ts";
+import { inCidrs, LOCAL_AND_PRIVATE } from "../core/node-url.ts";
+import { Registry } from "../core/registry.ts";
+import { STRATEGIES } from "../core/strategies/index.ts";
+import { type Logger, startLog } from "../observe/log.ts";
+import { RetryBudgets } from "../upstream/budgets.ts";
+import { Deadlines } from "../upstream/deadlines.ts";
+import { dispatch, type Upstream } from "../upstream/dispatch.ts";
+import { HealthProber } from "../upstream/health-prober.ts";
+import { MetricsPoller } from "../upstream/metrics-poller.ts";
+import { ModelDiscovery } from "../upstream/model-discovery.ts";
+import { TcpCheck } from "../upstream/tcp-check.ts";
+import { Access } from "./access.ts";
+import { createApp } from "./app.ts";
+import { front } from "./front.ts";
+import { Lifecycle } from "./lifecycle.ts";
+
+/** A proxy that serves. */
+export interface RunningProxy {
+  readonly url: string;
+  readonly port: number;
+  /** Takes nothing new, lets what runs finish within the drain time limit, then ends. */
+  drain(): Promise<void>;
+  /** Ends at once: open requests are cut. */
+  stop(): Promise<void>;
+}
+
+/** A connection that is kept alive without a request is closed after this, s, as nginx does. */
+const KEEP_ALIVE_S = 75;
+
+/** Puts the proxy together and starts it. Throws what `Bun.serve` throws, such as EADDRINUSE. */
+export async function startProxy(config: Config): Promise<RunningProxy> {
+  const log = startLog(config.logLevel, (line) => process.stderr.write(line));
+  const now = () => performance.now();
+  const { random } = Math;
+  const registry = createRegistry(config, now, random);
+  const upstream = createUpstream(config, registry, now);
+  const engineHeaders: Record<string, string> =
+    config.upstreamApiKey === null ? {} : { authorization: `Bearer ${config.upstreamApiKey}` };
+  const questions = { registry, headers: engineHeaders, fetch, now };
+  const discovery = new ModelDiscovery({ ...questions, timeoutMs: config.healthTimeoutMs });
+  const workers = [
+    new HealthProber({
+      ...questions,
+      random,
+      intervalMs: config.healthIntervalMs,
+      timeoutMs: config.healthTimeoutMs,
+      path: config.healthPath,
+    }),
+    new MetricsPoller({
+      ...questions,
+      intervalMs: config.metricsIntervalMs,
+      onNoUsage: (node, reason) => log.warn("KV-cache usage unknown", { node: node.url, reason }),
+    }),
+    discovery,
+    upstream.deadlines,
+  ];
+  const access = new Access({
+    apiKeys: config.apiKeys,
+    adminKey: config.adminKey,
+    trusts: trustsOf(config),
+  });
+  const lifecycle = new Lifecycle({
+    registry,
+    admission: upstream.admission,
+    drainTimeoutMs: config.drainTimeoutMs,
+    pendingRequests: () => server.pendingRequests,
+  });
+  const app = createApp({
+    registry,
+    discovery,
+    access,
+    log,
+    now,
+    random,
+    engineHeaders,
+    bodyLimits: { maxBytes: config.maxBodyBytes, timeoutMs: config.bodyTimeoutMs },
+    proto: config.tls === null ? "http" : "https",
+    startedAtS: Math.floor(Date.now() / 1_000),
+    upstreamApiKey: config.upstreamApiKey,
+    dispatch: (request) => dispatch(request, upstream),
+    refuseNode: () => null,
+    lifecycle,
+  });
+  logStates(registry, log);
+  const server = Bun.serve({
+    hostname: config.host,
+    port: config.port,
+    development: false,
+    idleTimeout: KEEP_ALIVE_S,
+    maxRequestBodySize: config.maxBodyBytes + 1,
+    ...(config.tls === null
+      ? {}
+      : { tls: { key: Bun.file(config.tls.keyPath), cert: Bun.file(config.tls.certPath) } }),
+    fetch: front({ access, answer: (request) => app.handle(request) }),
+    error: (error) => unexpected(error, log),
+  });
+  app.server = server;
+  for (const worker of workers) worker.start();
+  for (const url of config.nodes)
+    registry.register(url, { models: [], role: "Hybrid", speed: null });
+  async function stop(): Promise<void> {
+    for (const worker of workers) worker.stop();
+    await server.stop(true);
+  }
+  return {
+    url: server.url.origin,
+    port: server.port ?? config.port,
+    stop,
+    async drain() {
+      await lifecycle.drain();
+      await stop();
+    },
+  };
+}
+
+function createRegistry(config: Config, now: () => number, random: () => number): Registry {
+  const { strategy, prefillStrategy, decodeStrategy } = config;
+  const names = {
+    Hybrid: strategy,
+    Prefill: prefillStrategy ?? strategy,
+    Decode: decodeStrategy ?? strategy,
+  };
+  return new Registry({
+    now,
+    random,
+    strategy: (role) => STRATEGIES[names[role]],
+    sampleMaxAgeMs: 3 * config.metricsIntervalMs,
+    maxInFlightPerNode: config.maxConcurrencyPerNode ?? Number.POSITIVE_INFINITY,
+  });
+}
+
+function createUpstream(config: Config, registry: Registry, now: () => number): Upstream {
+  const tcp = new TcpCheck();
+  return {
+    registry,
+    now,
+    fetch,
+    admission: new Admission(registry, {
+      maxConcurrency: config.maxConcurrency ?? Number.POSITIVE_INFINITY,
+      maxPerClient: config.maxConcurrencyPerClient ?? Number.POSITIVE_INFINITY,
+      queueSize: config.queueSize,
+      queueTimeoutMs: config.queueTimeoutMs,
+      after: (ms, act) => {
+        const timer = setTimeout(act, ms);
+        return () => clearTimeout(timer);
+      },
+    }),
+    deadlines: new Deadlines({
+      now,
+      reachable: (url) => tcp.reachable(url),
+      limits: {
+        connectMs: config.connectTimeoutMs,
+        firstByteMs: config.firstByteTimeoutMs,
+        idleMs: config.idleTimeoutMs,
+        totalMs: config.timeoutMs,
+      },
+    }),
+    budgets: new RetryBudgets(now),
+    retryRules: { retry: config.retry, retrySent: config.retrySent },
+  };
+}
+
+/** Engines send no key when they register: without an admin key, peers nearby are trusted. */
+function trustsOf({ trustNodes, adminKey }: Config): (peerAddress: string) => boolean {
+  const cidrs = trustNodes ?? (adminKey === null ? LOCAL_AND_PRIVATE : []);
+  return (peerAddress) => inCidrs(peerAddress, cidrs);
+}
+
+function logStates(registry: Registry, log: Logger): void {
+  registry.subscribe({
+    nodeAdded: (node) => log.info("node added", { node: node.url, role: node.role }),
+    nodeRemoved: (node) => log.info("node removed", { node: node.url }),
+    stateChanged: (node, from, to) =>
+      log.info("node changed state", { node: node.url, from, to, reason: node.lastError }),
+  });
+}
+
+/** Nothing should arrive here; what does must not end the process or show its inside. */
+function unexpected(error: Error, log: Logger): Response {
+  log.error("request failed unexpectedly", { error: error.stack ?? error.message });
+  const shown = new ProxyError("internal_error", "The proxy failed on this request; see its log.");
+  return Response.json(errorEnvelope(shown, "openai"), { status: shown.status });
+}

@@ -1,0 +1,31 @@
+import type { Registry } from "../core/registry.ts";
+import type { Logger } from "../observe/log.ts";
+import type { ModelDiscovery } from "../upstream/model-discovery.ts";
+import type { InferenceRequest } from "../upstream/request.ts";
+import type { Access } from "./access.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+import type { BodyLimits } from "./read-body.ts";
+
+/** What the HTTP routes need; put together once, in `server.ts`. */
+export interface Services {
+  readonly registry: Registry;
+  readonly discovery: ModelDiscovery;
+  readonly access: Access;
+  readonly bodyLimits: BodyLimits;
+  readonly log: Logger;
+  /** Monotonic clock, ms. */
+  readonly now: () => number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  readonly proto: "http" | "https";
+  /** Wall clock when the proxy started, s since 1970. */
+  readonly startedAtS: number;
+  /** Sent with the proxy's own questions to engines. */
+  readonly engineHeaders: Readonly<Record<string, string>>;
+  readonly upstreamApiKey: string | null;
+  /** Answers an inference request by the serving strategy in force. */
+  readonly dispatch: (request: InferenceRequest) => Promise<Response>;
+  /** Why a node's URL may not be used, or null. */
+  readonly refuseNode: (url: string) => string | null;
+  readonly lifecycle: Lifecycle;
+}

@@ -1,0 +1,106 @@
+import type { EvictionReason, Failure, Lease } from "../core/lease.ts";
+
+/** Why the proxy itself ended an attempt. */
+export type Stop =
+  | "client_gone"
+  | EvictionReason
+  | "connect_timeout"
+  | "first_byte_timeout"
+  | "idle_timeout"
+  | "total_timeout";
+
+const TIMEOUTS: Readonly<Record<string, string>> = {
+  connect_timeout: "no connection within the connect time limit",
+  first_byte_timeout: "no answer within the first-byte time limit",
+  idle_timeout: "the answer stood still for longer than the idle time limit",
+  total_timeout: "no complete answer within the total time limit",
+};
+
+/** How an attempt ended without a whole answer. */
+export type Unanswered = Failure | { readonly kind: "stopped"; readonly why: Stop };
+
+/** One request on its way to one node: what can stop it, and how its lease ends. */
+export class Attempt {
+  readonly lease: Lease;
+  readonly #controller = new AbortController();
+  #stopped: Stop | null = null;
+  /** Pieces of the answer's body received. */
+  pieces = 0;
+
+  constructor(lease: Lease) {
+    this.lease = lease;
+    lease.evict = (reason) => this.stop(reason);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Why the proxy ended it, or null. */
+  get stopped(): Stop | null {
+    return this.#stopped;
+  }
+
+  /** Ends it: the engine's connection closes and the node is free at once. Later calls change nothing. */
+  stop(why: Stop): void {
+    if (this.#stopped !== null || this.lease.outcome !== null) return;
+    this.#stopped = why;
+    const detail = TIMEOUTS[why];
+    // What never stood as a connection never reached the engine.
+    if (why === "connect_timeout") this.lease.end({ kind: "refused", detail: detail ?? why });
+    else if (detail !== undefined) this.lease.end({ kind: "timeout", detail });
+    else this.lease.end({ kind: "cancelled" });
+    this.#controller.abort();
+  }
+
+  /** A piece of the answer arrived at `nowMs`. */
+  received(nowMs: () => number): void {
+    if (this.pieces === 0) this.lease.firstByte(nowMs());
+    this.pieces += 1;
+    this.lease.node.progress += 1;
+  }
+
+  /** It failed with `error`: ends the lease and says how. */
+  failed(error: unknown): Unanswered {
+    if (this.#stopped === "connect_timeout") return this.#failure("refused", this.#stopped);
+    if (this.#stopped !== null && this.#stopped in TIMEOUTS) {
+      return this.#failure("timeout", this.#stopped);
+    }
+    if (this.#stopped !== null) return { kind: "stopped", why: this.#stopped };
+    const failure = classify(error);
+    const inTheMiddle = this.pieces > 0 ? { ...failure, kind: "broken" as const } : failure;
+    this.lease.end(inTheMiddle);
+    return inTheMiddle;
+  }
+
+  #failure(kind: Failure["kind"], why: Stop): Failure {
+    return { kind, detail: TIMEOUTS[why] ?? why };
+  }
+}
+
+/** Codes with which fetch says that no connection was made: the engine cannot have seen the request. */
+const NEVER_SENT = new Set([
+  "ConnectionRefused",
+  "ECONNREFUSED",
+  "FailedToOpenSocket",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "DNSException",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ETIMEDOUT_CONNECT",
+  "ERR_TLS_CERT_ALTNAME_INVALID",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "CERT_HAS_EXPIRED",
+]);
+
+/** What an error of fetch, or of reading an answer, says of the engine. */
+export function classify(error: unknown): Failure {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const message = error instanceof Error ? error.message : String(error);
+  if (NEVER_SENT.has(code)) return { kind: "refused", detail: `no connection: ${code}` };
+  return { kind: "lost", detail: `connection lost: ${code === "" ? message : code}` };
+}

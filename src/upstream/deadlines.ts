@@ -1,0 +1,95 @@
+import type { Attempt } from "./attempt.ts";
+
+/** Limits of one attempt, ms; null for none. */
+export interface TimeLimits {
+  /** Until a connection stands. */
+  readonly connectMs: number;
+  /** Until the answer's first byte. */
+  readonly firstByteMs: number | null;
+  /** Between two pieces of the answer. */
+  readonly idleMs: number | null;
+  /** Until the answer's last byte. */
+  readonly totalMs: number | null;
+}
+
+export interface DeadlineOptions {
+  readonly limits: TimeLimits;
+  /** Monotonic clock, ms. */
+  readonly now: () => number;
+  /** Whether a TCP connection to the node behind `url` can be had now. */
+  readonly reachable: (url: string) => Promise<boolean>;
+}
+
+/** Limits are kept to this precision, ms: one timer for all attempts instead of some for each. */
+const TICK_MS = 100;
+
+interface Watch {
+  piecesSeen: number;
+  progressAtMs: number;
+  connectChecked: boolean;
+}
+
+/** Holds all open attempts to their time limits. */
+export class Deadlines {
+  readonly #options: DeadlineOptions;
+  readonly #watched = new Map<Attempt, Watch>();
+  #timer: ReturnType<typeof setInterval> | null = null;
+
+  constructor(options: DeadlineOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#timer ??= setInterval(() => this.tick(), TICK_MS);
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  /** Holds `attempt` to the limits until its lease ends. */
+  watch(attempt: Attempt): void {
+    this.#watched.set(attempt, { piecesSeen: 0, progressAtMs: 0, connectChecked: false });
+  }
+
+  /** Looks at every open attempt once. */
+  tick(): void {
+    if (this.#watched.size === 0) return;
+    const nowMs = this.#options.now();
+    for (const [attempt, watch] of this.#watched) {
+      if (attempt.lease.outcome === null) this.#check(attempt, watch, nowMs);
+      if (attempt.lease.outcome !== null) this.#watched.delete(attempt);
+    }
+  }
+
+  #check(attempt: Attempt, watch: Watch, nowMs: number): void {
+    const { connectMs, firstByteMs, idleMs, totalMs } = this.#options.limits;
+    const elapsedMs = nowMs - attempt.lease.startedAtMs;
+    if (totalMs !== null && elapsedMs >= totalMs) {
+      attempt.stop("total_timeout");
+    } else if (attempt.pieces > 0) {
+      if (watch.piecesSeen !== attempt.pieces) {
+        watch.piecesSeen = attempt.pieces;
+        watch.progressAtMs = nowMs;
+      } else if (idleMs !== null && nowMs - watch.progressAtMs >= idleMs) {
+        attempt.stop("idle_timeout");
+      }
+    } else if (firstByteMs !== null && elapsedMs >= firstByteMs) {
+      attempt.stop("first_byte_timeout");
+    } else if (elapsedMs >= connectMs && !watch.connectChecked) {
+      watch.connectChecked = true;
+      this.#checkConnection(attempt);
+    }
+  }
+
+  /**
+   * fetch neither limits nor reports its connecting. A request that is silent may wait for its
+   * connection or for a long prefill; a second connection from the side tells which.
+   */
+  #checkConnection(attempt: Attempt): void {
+    void this.#options.reachable(attempt.lease.node.url).then((reachable) => {
+      if (!reachable && attempt.pieces === 0) attempt.stop("connect_timeout");
+    });
+  }
+}

@@ -1,0 +1,48 @@
+import { retryAfterMs } from "../core/headers.ts";
+import type { Attempt, Unanswered } from "./attempt.ts";
+import type { InferenceRequest } from "./request.ts";
+
+/** fetch, as handed in: the network is the caller's. */
+export type Fetch = (url: string, init: BunFetchRequestInit) => Promise<Response>;
+
+/** Sends the request to the attempt's node; resolves when the head of the answer is there. Never rejects. */
+export async function forward(
+  attempt: Attempt,
+  request: InferenceRequest,
+  fetch: Fetch,
+): Promise<Response | Unanswered> {
+  try {
+    return await fetch(attempt.lease.node.url + request.target, {
+      method: "POST",
+      headers: request.headers,
+      body: request.body,
+      signal: attempt.signal,
+      // The answer passes as it is: not unpacked, not followed, and without a hidden time limit.
+      decompress: false,
+      redirect: "manual",
+      timeout: false,
+    });
+  } catch (error) {
+    return attempt.failed(error);
+  }
+}
+
+/** Gives up an answer whose body nobody will read, for another node's. Never rejects. */
+export function discard(attempt: Attempt, answer: Response): void {
+  attempt.lease.end(answered(answer));
+  // The body may be broken already; it is of no more interest.
+  answer.body?.cancel().catch(() => {});
+}
+
+/** The outcome of an attempt whose answer was read to its end. */
+export function answered(answer: Response): {
+  kind: "answered";
+  status: number;
+  retryAfterMs: number | null;
+} {
+  return {
+    kind: "answered",
+    status: answer.status,
+    retryAfterMs: answer.status < 400 ? null : retryAfterMs(answer.headers, Date.now()),
+  };
+}

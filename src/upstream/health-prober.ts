@@ -1,0 +1,129 @@
+import type { ProbeResult } from "../core/health.ts";
+import type { Node } from "../core/node.ts";
+import type { Registry } from "../core/registry.ts";
+import { type AskOptions, ask } from "./ask.ts";
+
+export interface HealthProberOptions {
+  readonly registry: Registry;
+  /** Between two probes of a node in good health, ms. */
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  /** Path asked, such as `/health`. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly fetch: AskOptions["fetch"];
+  /** Monotonic clock, ms. */
+  readonly now: () => number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+/** A probe that a failed request triggers has this long: others wait to hear what it finds. */
+const TRIGGERED_TIMEOUT_MS = 1_000;
+/** Health answers are a line of JSON; whoever sends more is no engine. */
+const MAX_BYTES = 64 * 1024;
+/** Probes are moved by up to this fraction so that they do not march in step. */
+const JITTER = 0.1;
+
+interface Schedule {
+  timer: ReturnType<typeof setTimeout> | null;
+  probing: boolean;
+  /** Asked for while a probe was under way: that one may have begun before the reason for it. */
+  again: boolean;
+}
+
+/** Asks every node how it is: at once when it joins or fails a request, then as its health wants. */
+export class HealthProber {
+  readonly #options: HealthProberOptions;
+  readonly #schedules = new Map<Node, Schedule>();
+  #unsubscribe: (() => void) | null = null;
+
+  constructor(options: HealthProberOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { registry } = this.#options;
+    this.#unsubscribe = registry.subscribe({
+      nodeAdded: (node) => this.#add(node),
+      nodeRemoved: (node) => this.#remove(node),
+      probeWanted: (node) => this.#probeNow(node),
+    });
+    for (const node of registry.nodes()) this.#add(node);
+  }
+
+  stop(): void {
+    this.#unsubscribe?.();
+    for (const node of [...this.#schedules.keys()]) this.#remove(node);
+  }
+
+  #add(node: Node): void {
+    if (this.#schedules.has(node)) return;
+    this.#schedules.set(node, { timer: null, probing: false, again: false });
+    this.#probeNow(node);
+  }
+
+  #remove(node: Node): void {
+    const schedule = this.#schedules.get(node);
+    if (schedule?.timer) clearTimeout(schedule.timer);
+    this.#schedules.delete(node);
+  }
+
+  #probeNow(node: Node): void {
+    const schedule = this.#schedules.get(node);
+    if (schedule === undefined) return;
+    if (schedule.probing) schedule.again = true;
+    else void this.#probe(node, schedule, TRIGGERED_TIMEOUT_MS);
+  }
+
+  async #probe(node: Node, schedule: Schedule, limitMs: number): Promise<void> {
+    const { registry, timeoutMs } = this.#options;
+    if (schedule.timer) clearTimeout(schedule.timer);
+    schedule.timer = null;
+    schedule.probing = true;
+    schedule.again = false;
+    const progressBefore = node.progress;
+    const result = await this.#askHealth(node, Math.min(limitMs, timeoutMs));
+    schedule.probing = false;
+    if (this.#schedules.get(node) !== schedule) return;
+    registry.probed(node, result, node.progress !== progressBefore);
+    if (schedule.again) void this.#probe(node, schedule, TRIGGERED_TIMEOUT_MS);
+    else this.#schedule(node, schedule);
+  }
+
+  #schedule(node: Node, schedule: Schedule): void {
+    const { intervalMs, timeoutMs, now, random } = this.#options;
+    const delayMs = node.health.nextProbeMs(now(), intervalMs) * (1 + JITTER * (random() - 0.5));
+    schedule.timer = setTimeout(() => void this.#probe(node, schedule, timeoutMs), delayMs);
+  }
+
+  async #askHealth(node: Node, timeoutMs: number): Promise<ProbeResult> {
+    const { path, headers, fetch } = this.#options;
+    const answer = await ask(node.url + path, { timeoutMs, maxBytes: MAX_BYTES, headers, fetch });
+    return readHealth(path, answer);
+  }
+}
+
+/** What an engine's answer to a probe means. Source: LMDeploy's `/health`, whose older releases answer 200 with nothing. */
+export function readHealth(path: string, answer: Awaited<ReturnType<typeof ask>>): ProbeResult {
+  if ("kind" in answer) {
+    const kind = answer.kind === "lost" ? "refused" : answer.kind;
+    return { kind, detail: `GET ${path}: ${answer.detail}` };
+  }
+  const status = healthStatus(answer.body);
+  if (answer.status === 200) return { kind: status === "sleeping" ? "sleeping" : "ok" };
+  if (answer.status === 503 && status === "initializing") return { kind: "initializing" };
+  const advice = answer.status === 404 ? "; set --health-path to a path the engine has" : "";
+  return { kind: "bad_answer", detail: `GET ${path} answered ${answer.status}${advice}` };
+}
+
+function healthStatus(body: string): string | null {
+  try {
+    const value: unknown = JSON.parse(body);
+    return typeof value === "object" && value !== null && "status" in value
+      ? String(value.status)
+      : null;
+  } catch {
+    return null;
+  }
+}

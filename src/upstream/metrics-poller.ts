@@ -1,0 +1,81 @@
+import { readLoadSignals } from "../core/load-signals.ts";
+import type { Node } from "../core/node.ts";
+import type { Registry } from "../core/registry.ts";
+import { type AskOptions, ask } from "./ask.ts";
+
+export interface MetricsPollerOptions {
+  readonly registry: Registry;
+  /** Between two polls of a node, ms. */
+  readonly intervalMs: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly fetch: AskOptions["fetch"];
+  /** Monotonic clock, ms. */
+  readonly now: () => number;
+  /** Called once for a node that shows no KV-cache usage, with the reason. */
+  readonly onNoUsage: (node: Node, reason: string) => void;
+}
+
+/** An engine with many models and histograms shows some hundred KB; more than this is not read. */
+const MAX_BYTES = 8 * 1024 * 1024;
+
+/** Reads the load gauges of all nodes side by side, on a timer; a slow node holds up only itself. */
+export class MetricsPoller {
+  readonly #options: MetricsPollerOptions;
+  readonly #polling = new Set<Node>();
+  readonly #toldOf = new WeakSet<Node>();
+  #timer: ReturnType<typeof setInterval> | null = null;
+  #unsubscribe: (() => void) | null = null;
+
+  constructor(options: MetricsPollerOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { registry, intervalMs } = this.#options;
+    this.#timer = setInterval(() => {
+      for (const node of registry.nodes()) void this.#poll(node);
+    }, intervalMs);
+    this.#unsubscribe = registry.subscribe({
+      stateChanged: (node, _from, to) => {
+        if (to === "healthy") void this.#poll(node);
+      },
+    });
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#unsubscribe?.();
+  }
+
+  async #poll(node: Node): Promise<void> {
+    if (this.#polling.has(node) || !node.health.alive) return;
+    this.#polling.add(node);
+    const { registry, now, intervalMs, headers, fetch } = this.#options;
+    const askedAtMs = now();
+    const answer = await ask(`${node.url}/metrics`, {
+      timeoutMs: intervalMs,
+      maxBytes: MAX_BYTES,
+      headers,
+      fetch,
+    });
+    this.#polling.delete(node);
+    if ("kind" in answer) return this.#noUsage(node, answer.detail);
+    if (answer.status !== 200) {
+      return this.#noUsage(
+        node,
+        `GET /metrics answered ${answer.status}; start it with metrics on`,
+      );
+    }
+    const { kind, ...sample } = readLoadSignals(answer.body);
+    registry.sampled(node, sample, kind, askedAtMs);
+    if (sample.cacheUsage === null) this.#noUsage(node, "/metrics shows no KV-cache usage");
+    else node.noUsage = null;
+  }
+
+  #noUsage(node: Node, reason: string): void {
+    node.noUsage = reason;
+    if (this.#toldOf.has(node)) return;
+    this.#toldOf.add(node);
+    this.#options.onNoUsage(node, reason);
+  }
+}

@@ -1,0 +1,103 @@
+import { Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import type { Node } from "../core/node.ts";
+import type { Registry } from "../core/registry.ts";
+import { type AskOptions, ask } from "./ask.ts";
+
+export interface ModelDiscoveryOptions {
+  readonly registry: Registry;
+  readonly timeoutMs: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly fetch: AskOptions["fetch"];
+  /** Monotonic clock, ms. */
+  readonly now: () => number;
+}
+
+/** Adapters and aliases appear while engines run. */
+const INTERVAL_MS = 60_000;
+/** An unknown model makes the proxy look again, but not more often than this. */
+const REFRESH_MS = 1_000;
+const MAX_BYTES = 4 * 1024 * 1024;
+/** More names, or longer ones, are not believed: each costs memory in the index of models. */
+const MAX_MODELS = 10_000;
+const MAX_NAME_LENGTH = 512;
+
+const ModelList = Type.Object({ data: Type.Array(Type.Object({ id: Type.String() })) });
+
+/** Learns from each node's `/v1/models` what it serves. */
+export class ModelDiscovery {
+  readonly #options: ModelDiscoveryOptions;
+  readonly #asking = new Map<Node, Promise<void>>();
+  #refreshedAtMs = Number.NEGATIVE_INFINITY;
+  #refreshing: Promise<void> = Promise.resolve();
+  #timer: ReturnType<typeof setInterval> | null = null;
+  #unsubscribe: (() => void) | null = null;
+
+  constructor(options: ModelDiscoveryOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => void this.#askAll(), INTERVAL_MS);
+    this.#unsubscribe = this.#options.registry.subscribe({
+      stateChanged: (node, _from, to) => {
+        if (to === "healthy") void this.#ask(node);
+      },
+    });
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#unsubscribe?.();
+  }
+
+  /** Asks all healthy nodes again, at most once a second; resolves when their answers are in. */
+  refresh(): Promise<void> {
+    const nowMs = this.#options.now();
+    if (nowMs - this.#refreshedAtMs >= REFRESH_MS) {
+      this.#refreshedAtMs = nowMs;
+      this.#refreshing = this.#askAll();
+    }
+    return this.#refreshing;
+  }
+
+  async #askAll(): Promise<void> {
+    const nodes = this.#options.registry.nodes().filter((node) => node.health.alive);
+    await Promise.all(nodes.map((node) => this.#ask(node)));
+  }
+
+  #ask(node: Node): Promise<void> {
+    const running = this.#asking.get(node);
+    if (running !== undefined) return running;
+    const asking = this.#askOne(node).finally(() => this.#asking.delete(node));
+    this.#asking.set(node, asking);
+    return asking;
+  }
+
+  async #askOne(node: Node): Promise<void> {
+    const { registry, timeoutMs, headers, fetch } = this.#options;
+    const { generation } = node;
+    const answer = await ask(`${node.url}/v1/models`, {
+      timeoutMs,
+      maxBytes: MAX_BYTES,
+      headers,
+      fetch,
+    });
+    if ("kind" in answer || answer.status !== 200 || node.generation !== generation) return;
+    const models = readModels(answer.body);
+    if (models !== null) registry.discovered(node, models);
+  }
+}
+
+/** The model names in an OpenAI model list, or null when it is none. */
+export function readModels(body: string): string[] | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    return null;
+  }
+  if (!Value.Check(ModelList, value)) return null;
+  const names = value.data.map(({ id }) => id).filter((id) => id.length <= MAX_NAME_LENGTH);
+  return [...new Set(names)].slice(0, MAX_MODELS);
+}
