@@ -11,6 +11,9 @@ import { register } from "./registration.ts";
 import { departure, resetResponse, respond } from "./respond.ts";
 import { isInference, route } from "./routes/table.ts";
 
+/** What is reached without a key: health, and what stands beside the engine for tests. */
+const OPEN_PATHS = /^\/(health|debug|sim)(\/|$)/;
+
 /**
  * Registers with the proxies, then listens. Rejects when the port is taken. With port 0 a free one
  * is found before registering, since the body names it.
@@ -35,9 +38,15 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
   });
   log(`${role} engine with ${engine.models.join(", ")} listens on ${url}`);
   const stop = async (force = false) => {
+    // The connections first: a stream that is cancelled while it still has one ends cleanly.
+    const isStopped = server.stop(force);
     if (force) for (const { driver } of engine.ranks) driver.stop();
-    await server.stop(force);
+    await isStopped;
     for (const { driver } of engine.ranks) driver.stop();
+  };
+  engine.terminate = () => {
+    // The answer to /terminate has to get out first.
+    setTimeout(() => stop().then(options.onTerminate), 0);
   };
   return {
     url,
@@ -67,9 +76,11 @@ async function serve(
   server: Bun.Server<undefined>,
 ): Promise<Response> {
   const { pathname, searchParams, search } = new URL(request.url);
+  const fault = engine.faults.pick(request.method, pathname);
   const call: Call = {
     method: request.method,
     path: pathname,
+    fault,
     query: searchParams,
     headers: request.headers,
     bytes: request.method === "POST" ? await request.bytes() : new Uint8Array(0),
@@ -79,8 +90,7 @@ async function serve(
   server.timeout(request, 0);
   const peer = server.requestIP(request);
   engine.see(call, pathname + search, `${peer?.address} ${peer?.port}`);
-  const onEnd = isInference(call) ? engine.open() : () => {};
-  const fault = engine.faults.pick(call.method, call.path);
+  const onEnd = isInference(call.method, call.path) ? engine.open() : () => {};
   if (fault?.kind === "hang" && fault.at === "before-headers") {
     await departure(call.signal);
     onEnd("cancelled");
@@ -103,12 +113,20 @@ async function serve(
 }
 
 async function answerOf(engine: Engine, call: Call): Promise<Answer> {
+  if (!isAuthorized(engine, call)) return jsonAnswer({ error: "Unauthorized" }, 401);
   try {
     return await route(engine, call);
   } catch (error) {
     if (!(error instanceof EngineRefusal)) throw error;
     return errorAnswer(engine, error);
   }
+}
+
+/** As LMDeploy: everything but `/health` needs the key, if there is one. */
+function isAuthorized(engine: Engine, call: Call): boolean {
+  const { apiKey } = engine.settings;
+  if (apiKey === null || OPEN_PATHS.test(call.path)) return true;
+  return call.headers.get("authorization") === `Bearer ${apiKey}`;
 }
 
 /** LMDeploy's flat error, or the envelope that vLLM and SGLang share with OpenAI. */

@@ -3,7 +3,6 @@ import { EngineRefusal } from "./answer.ts";
 import { booleanField, type JsonObject, numberField, stringField } from "./body.ts";
 import type { Call, Engine, Rank } from "./engine.ts";
 import type { Generation } from "./engine-driver.ts";
-import type { ModelRequest } from "./model-types.ts";
 import { type Prompt, promptOf, tokenText } from "./tokens.ts";
 
 export interface Completion {
@@ -13,13 +12,15 @@ export interface Completion {
   readonly prompt: Prompt;
   readonly answerTokens: number;
   readonly finishReason: "stop" | "length";
+  /** What it says: given pieces, else made-up words. One piece a token. */
+  readonly piece: (index: number) => string;
 }
 
 export interface CompletionOptions {
   /** Pieces to say instead of made-up words; their number is the answer's length. */
   readonly pieces?: readonly string[];
   /** Set for DistServe. */
-  readonly transfer?: Pick<ModelRequest, "migrated" | "preserve">;
+  readonly transfer?: { readonly migrated: boolean; readonly preserve: boolean };
 }
 
 /** The model a body asks for; the first served one if it names none. Refuses unknown ones with 404. */
@@ -49,7 +50,8 @@ export function startCompletion(
     promptTokens: prompt.tokens,
     answerTokens: length.tokens,
     blockHashes: prompt.blockHashes,
-    ...options.transfer,
+    migrated: options.transfer?.migrated ?? false,
+    preserve: options.transfer?.preserve ?? false,
   });
   if (generation === null) {
     const asked = `${prompt.tokens} prompt tokens and ${length.tokens} more`;
@@ -57,7 +59,10 @@ export function startCompletion(
   }
   call.signal.addEventListener("abort", () => rank.driver.cancel(generation), { once: true });
   if (call.signal.aborted) rank.driver.cancel(generation);
-  return { session, rank, generation, prompt, answerTokens: length.tokens, ...length };
+  const padding = call.fault?.kind === "pad" ? "x".repeat(call.fault.bytesPerPiece) : "";
+  const piece = (i: number) => (options.pieces?.[i] ?? tokenText(prompt.fingerprint, i)) + padding;
+  const { tokens: answerTokens, finishReason } = length;
+  return { session, rank, generation, prompt, answerTokens, finishReason, piece };
 }
 
 function answerLength(engine: Engine, body: JsonObject, pieces: number | undefined) {
@@ -81,33 +86,23 @@ function answerLength(engine: Engine, body: JsonObject, pieces: number | undefin
   return { tokens: natural, finishReason: "stop" } as const;
 }
 
-/** The answer's pieces as they are generated, one a token. Leaving early cancels the sequence. */
-export async function* completionPieces(
-  completion: Completion,
-  pieces?: readonly string[],
-): AsyncGenerator<string, void> {
-  const { generation, prompt, rank } = completion;
+/** The answer's pieces as they are generated. Leaving early cancels the sequence. */
+export async function* completionPieces(completion: Completion): AsyncGenerator<string, void> {
+  const { generation, rank, piece } = completion;
   try {
-    for (let i = 0; await generation.hasMoreThan(i); i += 1) {
-      yield pieces?.[i] ?? tokenText(prompt.fingerprint, i);
-    }
+    for (let i = 0; await generation.hasMoreThan(i); i += 1) yield piece(i);
   } finally {
     rank.driver.cancel(generation);
   }
 }
 
 /** The whole answer. Throws `EngineRefusal` when it was cancelled meanwhile. */
-export async function completionText(
-  completion: Completion,
-  pieces?: readonly string[],
-): Promise<string> {
+export async function completionText(completion: Completion): Promise<string> {
   if (!(await completion.generation.isComplete())) {
     throw new EngineRefusal(400, "The request was aborted.");
   }
   let text = "";
-  for (let i = 0; i < completion.answerTokens; i += 1) {
-    text += pieces?.[i] ?? tokenText(completion.prompt.fingerprint, i);
-  }
+  for (let i = 0; i < completion.answerTokens; i += 1) text += completion.piece(i);
   return text;
 }
 

@@ -91,6 +91,13 @@ export class EngineDriver {
     this.#settle();
   }
 
+  /** `false` when no request of that id is under way. */
+  cancelById(id: string): boolean {
+    const generation = this.#generations.get(id);
+    if (generation !== undefined) this.cancel(generation);
+    return generation !== undefined;
+  }
+
   cancelAll(): void {
     for (const generation of [...this.#generations.values()]) this.cancel(generation);
   }

@@ -87,6 +87,11 @@ export interface EngineOptions {
   readonly tpSize?: number;
   /** Default `session`. */
   readonly prefillIds?: PrefillIdStyle;
+  /**
+   * Refuse DistServe's body fields with 400 unless `x-lmdeploy-distserve-proxy: 1` comes with them,
+   * as the newest engines do. Default `false`.
+   */
+  readonly needsProxyHeader?: boolean;
 }
 
 /** One request as it arrived, for tests that look for leaked keys or changed bytes. */

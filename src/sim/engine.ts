@@ -1,4 +1,5 @@
 /** The state that all routes of one simulated engine share, and what counts its requests. */
+import { DistServePeers, portOf } from "./distserve-peers.ts";
 import { EngineDriver } from "./engine-driver.ts";
 import { EngineModel } from "./engine-model.ts";
 import type {
@@ -7,7 +8,9 @@ import type {
   EngineOptions,
   SeenRequest,
 } from "./engine-options.ts";
-import { FaultSwitches } from "./faults.ts";
+import { DEFAULT_ENGINE_PARAMS, type EngineParams } from "./engine-params.ts";
+import { type Fault, FaultSwitches } from "./faults.ts";
+import { type MetricsSource, metricsText } from "./metrics-text.ts";
 import type { ModelStats } from "./model-types.ts";
 import { seededRandom } from "./seeded-random.ts";
 
@@ -29,7 +32,12 @@ export interface Call {
   readonly bytes: Uint8Array;
   /** Aborted when the client leaves. */
   readonly signal: AbortSignal;
+  /** What is to go wrong with it. */
+  readonly fault: Fault | null;
 }
+
+/** What `/sleep` puts to sleep and `/wakeup` wakes. */
+const SLEEPING_TAGS = ["weights", "kv_cache"] as const;
 
 function resolveOptions(options: EngineOptions) {
   const random = options.random ?? seededRandom(options.seed ?? 1);
@@ -48,6 +56,7 @@ function resolveOptions(options: EngineOptions) {
     rememberedRequests: options.rememberedRequests ?? 50,
     tpSize: options.tpSize ?? 1,
     prefillIds: options.prefillIds ?? "session",
+    needsProxyHeader: options.needsProxyHeader ?? false,
   } as const;
 }
 
@@ -55,29 +64,37 @@ export type Settings = ReturnType<typeof resolveOptions>;
 
 export class Engine {
   readonly settings: Settings;
+  readonly params: EngineParams;
   readonly url: string;
+  readonly peers: DistServePeers;
   readonly ranks: readonly Rank[];
   readonly faults: FaultSwitches;
   models: readonly string[];
   health: EngineHealth;
+  /** Ends the engine; set by whoever can. */
+  terminate: () => void = () => {};
+  #metrics = { text: "", takenAtMs: Number.NEGATIVE_INFINITY };
+  readonly #asleep = new Set<string>();
   #nextSession = 0;
   #openRequests = 0;
   #totalRequests = 0;
   readonly #ends: Record<RequestEnd, number> = { completed: 0, cancelled: 0, failed: 0 };
   readonly #requestsByPath = new Map<string, number>();
-  readonly #peers = new Set<string>();
+  readonly #connections = new Set<string>();
   #lastRequests: SeenRequest[] = [];
   #lastBody: Uint8Array = new Uint8Array(0);
 
   constructor(options: EngineOptions, url: string) {
     this.settings = resolveOptions(options);
+    this.params = { ...DEFAULT_ENGINE_PARAMS, ...options.params };
     this.url = url;
+    this.peers = new DistServePeers(portOf(url), this.settings.tpSize);
     this.models = options.models;
     this.health = options.health ?? "healthy";
     const { now, timeScale, random } = this.settings;
     this.faults = new FaultSwitches(random, options.faults ?? []);
     this.ranks = Array.from({ length: options.ranks ?? 1 }, () => {
-      const model = new EngineModel(options.params);
+      const model = new EngineModel(this.params);
       return { model, driver: new EngineDriver(model, now, timeScale) };
     });
   }
@@ -95,10 +112,32 @@ export class Engine {
     return rank;
   }
 
+  /** Ends one session's request; `false` if there is none. */
+  abort(session: number): boolean {
+    return this.rankOf(Math.abs(session)).driver.cancelById(String(session));
+  }
+
+  abortAll(): void {
+    for (const { driver } of this.ranks) driver.cancelAll();
+  }
+
+  /** Gives up what runs and refuses inference until weights and KV cache have been woken. */
+  sleep(): void {
+    this.abortAll();
+    this.health = "sleeping";
+    for (const tag of SLEEPING_TAGS) this.#asleep.add(tag);
+  }
+
+  /** Wakes what `tags` name, all without them. */
+  wake(tags: readonly string[]): void {
+    for (const tag of tags.length === 0 ? SLEEPING_TAGS : tags) this.#asleep.delete(tag);
+    if (this.#asleep.size === 0 && this.health === "sleeping") this.health = "healthy";
+  }
+
   /** Notes a request of any kind; `peer` is its connection's address and port. */
   see(call: Call, target: string, peer: string): void {
     this.#requestsByPath.set(call.path, (this.#requestsByPath.get(call.path) ?? 0) + 1);
-    this.#peers.add(peer);
+    this.#connections.add(peer);
     if (call.method !== "POST" || call.path.startsWith("/debug")) return;
     this.#lastBody = call.bytes;
     const headers = Object.fromEntries(call.headers);
@@ -125,8 +164,17 @@ export class Engine {
     return this.ranks.map((rank) => rank.model.stats());
   }
 
-  get openRequests(): number {
-    return this.#openRequests;
+  metricsSource(): MetricsSource {
+    return { kind: this.settings.kind, model: this.models[0] ?? "", stats: this.stats() };
+  }
+
+  /** `/metrics` as it was when last taken: the figures age until the refresh interval is over. */
+  metricsText(): string {
+    const { now, metricsRefreshMs } = this.settings;
+    if (now() - this.#metrics.takenAtMs >= metricsRefreshMs) {
+      this.#metrics = { text: metricsText(this.metricsSource()), takenAtMs: now() };
+    }
+    return this.#metrics.text;
   }
 
   state(): EngineDebugState {
@@ -150,13 +198,13 @@ export class Engine {
       usage: (usedBlocks + cachedBlocks) / totalBlocks,
       preservedSessions: sum((one) => one.preservedRequests),
       preservedBlocks: sum((one) => one.preservedBlocks),
-      connectedPeers: [],
+      connectedPeers: this.peers.connectedIds,
       totalRequests: this.#totalRequests,
       completedRequests: this.#ends.completed,
       cancelledRequests: this.#ends.cancelled,
       failedRequests: this.#ends.failed,
       requestsByPath: Object.fromEntries(this.#requestsByPath),
-      connections: this.#peers.size,
+      connections: this.#connections.size,
       lastRequests: this.#lastRequests.slice(-this.settings.rememberedRequests),
       lastBodyBase64: Buffer.from(this.#lastBody).toString("base64"),
     };

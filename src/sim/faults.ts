@@ -4,51 +4,76 @@
  * What a well-behaved HTTP server cannot send at all (garbage instead of HTTP, a body shorter than
  * its Content-Length, endless headers) is `sim/raw-server.ts`.
  */
+import { type Static, Type } from "@sinclair/typebox";
 
 /** What happens to a request that a rule has picked. */
-export type Fault =
-  /** Nothing more comes until the client leaves; `afterBytes` 0 is right after the headers. */
-  | { readonly kind: "hang"; readonly at: "before-headers" }
-  | { readonly kind: "hang"; readonly at: "body"; readonly afterBytes: number }
+const Fault = Type.Union([
+  /** Nothing at all comes until the client leaves. */
+  Type.Object({ kind: Type.Literal("hang"), at: Type.Literal("before-headers") }),
+  /** Nothing more comes after that many bytes of the body, until the client leaves. */
+  Type.Object({
+    kind: Type.Literal("hang"),
+    at: Type.Literal("body"),
+    /** At least 1: Bun sends headers together with the first bytes of a body. */
+    afterBytes: Type.Integer({ minimum: 1 }),
+  }),
   /** The connection is reset before a byte of the answer. */
-  | { readonly kind: "reset" }
-  /** The connection is reset after that many bytes of the body, 0 or more. */
-  | { readonly kind: "die"; readonly afterBytes: number }
-  /** Waits before the headers and before every chunk of the body, ms. */
-  | { readonly kind: "slow"; readonly firstByteMs?: number; readonly perChunkMs?: number }
+  Type.Object({ kind: Type.Literal("reset") }),
+  /** The connection is reset after that many bytes of the body. */
+  Type.Object({ kind: Type.Literal("die"), afterBytes: Type.Integer({ minimum: 0 }) }),
+  /** Waits before the headers and before every chunk of the body, ms of real time. */
+  Type.Object({
+    kind: Type.Literal("slow"),
+    firstByteMs: Type.Optional(Type.Number({ minimum: 0 })),
+    perChunkMs: Type.Optional(Type.Number({ minimum: 0 })),
+  }),
   /** This answer instead of the engine's: a wrong status, a redirect, nonsense. */
-  | {
-      readonly kind: "answer";
-      readonly status: number;
-      readonly headers?: Readonly<Record<string, string>>;
-      readonly body?: string;
-    }
+  Type.Object({
+    kind: Type.Literal("answer"),
+    status: Type.Integer({ minimum: 200, maximum: 599 }),
+    headers: Type.Optional(Type.Record(Type.String(), Type.String())),
+    body: Type.Optional(Type.String()),
+  }),
   /** The body becomes that many bytes of text, whatever it was. */
-  | { readonly kind: "flood"; readonly bytes: number }
-  /** Every streamed event carries that many bytes more in its content. */
-  | { readonly kind: "pad"; readonly bytesPerEvent: number }
+  Type.Object({ kind: Type.Literal("flood"), bytes: Type.Integer({ minimum: 0 }) }),
+  /** Every piece of an answer's text is that many bytes longer. */
+  Type.Object({ kind: Type.Literal("pad"), bytesPerPiece: Type.Integer({ minimum: 0 }) }),
   /** `/metrics` says something that cannot be. */
-  | {
-      readonly kind: "metrics";
-      readonly lie: "nan" | "infinite" | "negative" | "above-one" | "garbage" | "million-series";
-    }
+  Type.Object({
+    kind: Type.Literal("metrics"),
+    lie: Type.Union([
+      Type.Literal("nan"),
+      Type.Literal("infinite"),
+      Type.Literal("negative"),
+      Type.Literal("above-one"),
+      Type.Literal("garbage"),
+      Type.Literal("million-series"),
+    ]),
+  }),
   /** `/v1/models` lists that many invented names. */
-  | { readonly kind: "models"; readonly count: number };
+  Type.Object({ kind: Type.Literal("models"), count: Type.Integer({ minimum: 0 }) }),
+]);
 
-export interface FaultRule {
-  readonly fault: Fault;
+const FaultRule = Type.Object({
+  fault: Fault,
   /**
    * The path it concerns, exactly, or a prefix when it ends in `*`. Left out: the path a fault of
    * this kind is about (`/metrics`, `/v1/models`), else every POST outside `/debug` and `/sim`.
    */
-  readonly path?: string;
+  path: Type.Optional(Type.String()),
   /** Chance that it takes a request which matches, 0 to 1. Default 1. */
-  readonly probability?: number;
+  probability: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
   /** How many requests it takes before it is spent. Default: all. */
-  readonly count?: number;
+  count: Type.Optional(Type.Integer({ minimum: 0 })),
   /** How many matching requests it lets pass first. Default 0. */
-  readonly skip?: number;
-}
+  skip: Type.Optional(Type.Integer({ minimum: 0 })),
+});
+
+/** The body of POST `/debug/faults`. */
+export const FaultRules = Type.Array(FaultRule);
+
+export type Fault = Static<typeof Fault>;
+export type FaultRule = Static<typeof FaultRule>;
 
 /** Paths that a rule without a path leaves alone: they look into the engine. */
 const UNTOUCHED = /^\/(debug|sim)(\/|$)/;

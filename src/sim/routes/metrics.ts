@@ -1,24 +1,40 @@
-/** GET /metrics: the gauges by which a proxy judges load, in the words of three engines. */
+/** GET /metrics, and the lies it tells when a fault asks for them. */
 import { type Answer, EngineRefusal, textAnswer } from "../answer.ts";
-import type { Engine } from "../engine.ts";
-import type { ModelStats } from "../model-types.ts";
+import type { Call, Engine } from "../engine.ts";
+import type { Fault } from "../faults.ts";
+import { metricsText } from "../metrics-text.ts";
 
-export function metricsText(engine: Engine): string {
-  const model = (engine.models[0] ?? "").replace(/[\\"]/g, "\\$&").replaceAll("\n", "\\n");
-  const lines: string[] = [];
-  const add = (name: string, help: string, pick: (stats: ModelStats) => number) => {
-    lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} gauge`);
-    engine.stats().forEach((stats, rank) => {
-      lines.push(`${name}{engine="${rank}",model_name="${model}"} ${pick(stats)}`);
-    });
-  };
-  add("lmdeploy:num_requests_running", "Requests in the batch.", (stats) => stats.running);
-  add("lmdeploy:num_requests_waiting", "Requests that wait.", (stats) => stats.waiting);
-  add("lmdeploy:gpu_cache_usage_perc", "KV-cache usage, 1 is full.", (stats) => stats.usage);
-  return `${lines.join("\n")}\n`;
+const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
+export function metrics(engine: Engine, call: Call): Answer {
+  if (!engine.settings.hasMetrics) throw new EngineRefusal(404, "Not Found");
+  if (call.fault?.kind === "metrics") return lying(engine, call.fault);
+  return textAnswer(engine.metricsText(), CONTENT_TYPE);
 }
 
-export function metrics(engine: Engine): Answer {
-  if (!engine.settings.hasMetrics) throw new EngineRefusal(404, "Not Found");
-  return textAnswer(metricsText(engine), "text/plain; version=0.0.4; charset=utf-8");
+function lying(engine: Engine, { lie }: Extract<Fault, { kind: "metrics" }>): Answer {
+  switch (lie) {
+    case "nan":
+      return textAnswer(metricsText(engine.metricsSource(), "NaN"), CONTENT_TYPE);
+    case "infinite":
+      return textAnswer(metricsText(engine.metricsSource(), "+Inf"), CONTENT_TYPE);
+    case "negative":
+      return textAnswer(metricsText(engine.metricsSource(), "-0.5"), CONTENT_TYPE);
+    case "above-one":
+      return textAnswer(metricsText(engine.metricsSource(), "7.5"), CONTENT_TYPE);
+    case "garbage":
+      return textAnswer('lmdeploy:gpu_cache_usage_perc{engine="0 \u0000 {{{ 0.5e\n\r\n# TYPE\n');
+    case "million-series":
+      return { status: 200, headers: { "content-type": CONTENT_TYPE }, body: millionSeries() };
+  }
+}
+
+async function* millionSeries(): AsyncGenerator<string, void> {
+  for (let start = 0; start < 1_000_000; start += 1_000) {
+    let text = "";
+    for (let i = start; i < start + 1_000; i += 1) {
+      text += `lmdeploy:gpu_cache_usage_perc{model_name="m${i}",engine="${i}"} 0.5\n`;
+    }
+    yield text;
+  }
 }
