@@ -1,0 +1,162 @@
+import { problemOf, runCell } from "./cell.ts";
+import type { Contestant } from "./contestants.ts";
+import { type Cores, descriptorLimit } from "./host.ts";
+import { Laboratory } from "./laboratory.ts";
+import { machineFacts } from "./machine.ts";
+import { findCeilingRate, findMaxRate } from "./max-rate.ts";
+import type { Ceiling, ContestantFacts, RawResults } from "./raw.ts";
+import { measureStart } from "./starts.ts";
+import { descriptorsFor, loadOf, type Window, type Work } from "./works.ts";
+
+export interface Plan {
+  command: string;
+  contestants: readonly Contestant[];
+  works: readonly Work[];
+  rounds: number;
+  window: Window;
+  /** Also measure starts, idle memory and the highest rate. */
+  withExtras: boolean;
+  /** No new round begins later than this after the start; null: no limit. */
+  deadlineMs: number | null;
+}
+
+export type Say = (line: string) => void;
+
+/** Runs the whole plan; what it could not do stands in the notes of the result. */
+export async function runBenchmark(plan: Plan, cores: Cores, say: Say): Promise<RawResults> {
+  const startMs = performance.now();
+  const facts = await Promise.all(plan.contestants.map(factsOf));
+  for (const { title, version, absent } of facts)
+    say(`${title}: ${version ?? `absent (${absent})`}`);
+  const raw: RawResults = {
+    format: 1,
+    command: plan.command,
+    startedAt: new Date().toISOString(),
+    tookSeconds: 0,
+    machine: machineFacts(),
+    cores,
+    rounds: plan.rounds,
+    window: plan.window,
+    contestants: facts,
+    ceilings: [],
+    cells: [],
+    starts: [],
+    maxRates: [],
+    capacity: [],
+    notes: [],
+  };
+  if (cores.contestant === null) {
+    raw.notes.push("Nothing is pinned (taskset or a second core is missing): figures are rough.");
+  }
+  const present = plan.contestants.filter((_, i) => facts[i]?.absent === null);
+  const works = plan.works.filter((work) => fits(work, raw.notes));
+  const nodes = Math.max(1, ...works.map((work) => work.nodes));
+  const others = Math.max(0, ...works.map((work) => work.others));
+  const laboratory = await Laboratory.open(cores, nodes, others);
+  try {
+    const isLate = () => plan.deadlineMs !== null && performance.now() - startMs > plan.deadlineMs;
+    for (const work of works)
+      raw.ceilings.push(await ceilingOf(laboratory, work, plan.window, say));
+    await runRounds(raw, laboratory, present, works, isLate, say);
+    if (plan.withExtras) await runExtras(raw, laboratory, present, say);
+  } finally {
+    await laboratory.close();
+  }
+  raw.tookSeconds = Math.round((performance.now() - startMs) / 1e3);
+  for (const note of raw.notes) say(`note: ${note}`);
+  return raw;
+}
+
+async function factsOf(contestant: Contestant): Promise<ContestantFacts> {
+  const { name, title, settings } = contestant;
+  const version = await contestant.version();
+  return version instanceof Error
+    ? { name, title, settings, version: null, absent: version.message }
+    : { name, title, settings, version, absent: null };
+}
+
+function fits(work: Work, notes: string[]): boolean {
+  const needed = descriptorsFor(work);
+  const limit = descriptorLimit();
+  if (needed <= limit) return true;
+  notes.push(
+    `${work.name} was left out: it needs ${needed} open files a process, the hard limit is ${limit} (ulimit -Hn).`,
+  );
+  return false;
+}
+
+async function ceilingOf(
+  laboratory: Laboratory,
+  work: Work,
+  window: Window,
+  say: Say,
+): Promise<Ceiling> {
+  const measured = await laboratory.run(
+    loadOf(work, window, {
+      port: laboratory.enginePort,
+      contestantPid: 0,
+      enginePid: laboratory.enginePid,
+      exactBytes: true,
+    }),
+  );
+  const problem = problemOf(measured);
+  if (problem)
+    throw new Error(`generator and engine fail by themselves in ${work.name}: ${problem}`);
+  const requestsPerS = measured.requests / measured.seconds;
+  const chunksPerS = measured.chunks / measured.seconds;
+  const rate = work.unit === "chunk" ? chunksPerS : requestsPerS;
+  say(`ceiling ${work.name}: ${rate.toFixed(0)} ${work.unit}s/s`);
+  return { work: work.name, requestsPerS, chunksPerS, measured };
+}
+
+async function runRounds(
+  raw: RawResults,
+  laboratory: Laboratory,
+  present: readonly Contestant[],
+  works: readonly Work[],
+  isLate: () => boolean,
+  say: Say,
+): Promise<void> {
+  for (let round = 1; round <= raw.rounds; round++) {
+    for (const work of works) {
+      if (isLate()) {
+        raw.notes.push(`Out of time in round ${round}, before ${work.name}.`);
+        return;
+      }
+      const field = present.filter((each) => each.watchesNodes || !work.onlyWatchers);
+      for (const contestant of rotated(field, round - 1)) {
+        const cell = await runCell(laboratory, contestant, work, raw.window, raw.cores.contestant);
+        raw.cells.push({ work: work.name, contestant: contestant.name, round, ...cell });
+        say(`round ${round} ${work.name} ${contestant.name}: ${cell.problem ?? "ok"}`);
+      }
+    }
+  }
+}
+
+/** Every round begins with another contestant. */
+function rotated<T>(list: readonly T[], by: number): T[] {
+  const at = list.length === 0 ? 0 : by % list.length;
+  return [...list.slice(at), ...list.slice(0, at)];
+}
+
+async function runExtras(
+  raw: RawResults,
+  laboratory: Laboratory,
+  present: readonly Contestant[],
+  say: Say,
+): Promise<void> {
+  const ceiling = await findCeilingRate(laboratory);
+  raw.notes.push(`Ceiling of the highest rate: ${ceiling ?? "none"} requests/s.`);
+  for (let round = 1; round <= raw.rounds; round++) {
+    for (const contestant of rotated(present, round - 1)) {
+      const start = await measureStart(laboratory, contestant);
+      raw.starts.push({ ...start, round });
+      const rate = await findMaxRate(laboratory, contestant, raw.cores.contestant);
+      raw.maxRates.push({ ...rate, round });
+      const shown = start.firstAnswerMs?.toFixed(0) ?? "none";
+      say(
+        `round ${round} start ${contestant.name}: ${shown} ms; highest rate ${rate.ratePerS ?? "none"}/s`,
+      );
+    }
+  }
+}

@@ -1,0 +1,127 @@
+import { Histogram, type SparseHistogram } from "./histogram.ts";
+import type { Measured } from "./load.ts";
+import type { Cell, RawResults } from "./raw.ts";
+import { WORKS } from "./works.ts";
+
+/** Ratios are to this contestant's figure in the same round. */
+export const REFERENCE = "nginx";
+/** A contestant whose rate is so near the ceiling was held back by generator and engine. */
+export const CEILING_SHARE = 0.8;
+
+export interface Spread {
+  median: number;
+  min: number;
+  max: number;
+  /** Rounds that counted. */
+  rounds: number;
+}
+
+export function spreadOf(values: readonly number[]): Spread | null {
+  const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
+  const middle = sorted.length / 2;
+  const upper = sorted[Math.floor(middle)];
+  const lower = sorted[Math.ceil(middle) - 1];
+  const [min] = sorted;
+  const max = sorted.at(-1);
+  if (upper === undefined || lower === undefined || min === undefined || max === undefined) {
+    return null;
+  }
+  return { median: (lower + upper) / 2, min, max, rounds: sorted.length };
+}
+
+export type Figure = (measured: Measured) => number;
+
+const quantile = (pick: (m: Measured) => SparseHistogram, share: number): Figure => {
+  return (measured) => new Histogram().merge(pick(measured)).quantile(share);
+};
+
+const firstByte = (m: Measured) => m.firstByte;
+const chunk = (m: Measured) => m.chunk;
+
+export const FIGURES = {
+  cpuPerRequestUs: (m: Measured) => m.cpuUs / m.requests,
+  cpuPerChunkUs: (m: Measured) => m.cpuUs / m.chunks,
+  requestsPerS: (m: Measured) => m.requests / m.seconds,
+  chunksPerS: (m: Measured) => m.chunks / m.seconds,
+  firstByteP50Us: quantile(firstByte, 0.5),
+  firstByteP99Us: quantile(firstByte, 0.99),
+  chunkP50Us: quantile(chunk, 0.5),
+  chunkP99Us: quantile(chunk, 0.99),
+  peakBytes: (m: Measured) => m.peakBytes,
+} as const satisfies Record<string, Figure>;
+
+function counted(raw: RawResults, work: string, contestant: string): Map<number, Measured> {
+  const rounds = new Map<number, Measured>();
+  for (const cell of raw.cells) {
+    const isMeant = cell.work === work && cell.contestant === contestant;
+    if (isMeant && cell.problem === null && cell.measured) rounds.set(cell.round, cell.measured);
+  }
+  return rounds;
+}
+
+/** A contestant's figure over the rounds that count; null when none does. */
+export function figureOf(
+  raw: RawResults,
+  work: string,
+  contestant: string,
+  figure: Figure,
+): Spread | null {
+  return spreadOf([...counted(raw, work, contestant).values()].map(figure));
+}
+
+/** The figure over the reference's in the same round (or over another work of the same contestant). */
+export function ratioOf(
+  raw: RawResults,
+  work: string,
+  contestant: string,
+  figure: Figure,
+  reference: { work: string; contestant: string } = { work, contestant: REFERENCE },
+): Spread | null {
+  const base = counted(raw, reference.work, reference.contestant);
+  const ratios: number[] = [];
+  for (const [round, measured] of counted(raw, work, contestant)) {
+    const other = base.get(round);
+    if (other) ratios.push(figure(measured) / figure(other));
+  }
+  return spreadOf(ratios);
+}
+
+/** A quantile over all counted rounds together: the far tail needs them all. */
+export function pooledQuantileUs(
+  raw: RawResults,
+  work: string,
+  contestant: string,
+  kind: "firstByte" | "chunk",
+  share: number,
+): number {
+  const pooled = new Histogram();
+  for (const measured of counted(raw, work, contestant).values()) pooled.merge(measured[kind]);
+  return pooled.quantile(share);
+}
+
+export function problemsOf(raw: RawResults, work: string, contestant: string): string[] {
+  const isMeant = (cell: Cell) => cell.work === work && cell.contestant === contestant;
+  return raw.cells.filter(isMeant).flatMap((cell) => (cell.problem ? [cell.problem] : []));
+}
+
+/** True if generator and engine, not the contestant, may have set the pace. */
+export function isNearCeiling(raw: RawResults, workName: string, contestant: string): boolean {
+  const work = WORKS.find((each) => each.name === workName);
+  if (!work) return false;
+  if (!work.isPacedByContestant) return helperShare(raw, workName, contestant) > CEILING_SHARE;
+  const ceiling = raw.ceilings.find((each) => each.work === workName);
+  const figure = work.unit === "chunk" ? FIGURES.chunksPerS : FIGURES.requestsPerS;
+  const rate = figureOf(raw, workName, contestant, figure);
+  if (!ceiling || !rate) return false;
+  return rate.median > CEILING_SHARE * figure(ceiling.measured);
+}
+
+/** Part of their core that generator and engine used; of the busier one's if they have one each. */
+export function helperShare(raw: RawResults, work: string, contestant: string): number {
+  const isShared = raw.cores.engine === raw.cores.generator;
+  const share: Figure = (m) => {
+    const both = [m.engineCpuUs, m.generatorCpuUs];
+    return (isShared ? both.reduce((a, b) => a + b) : Math.max(...both)) / (m.seconds * 1e6);
+  };
+  return figureOf(raw, work, contestant, share)?.median ?? 0;
+}
