@@ -1,7 +1,9 @@
 import { Elysia, t } from "elysia";
+import { ProxyError } from "../core/errors.ts";
+import type { BunServer } from "./inference-routes.ts";
 import { nodeStatus } from "./node-status.ts";
-import { addNode, removeNode, terminateAll, terminateNode } from "./nodes.ts";
-import { AddNode, Message, NodeStatus, NodeUrlBody } from "./schemas.ts";
+import { addNode, drainNode, removeNode, terminateAll, terminateNode } from "./nodes.ts";
+import { AddNode, Draining, Message, NodeStatus, NodeUrlBody } from "./schemas.ts";
 import type { Services } from "./services.ts";
 
 /** Administration of nodes, under LMDeploy's paths; who may is judged in `front.ts`, before a body is read. */
@@ -10,8 +12,7 @@ export function nodeRoutes(services: Services) {
   return new Elysia({ name: "nodes" })
     .post(
       "/nodes/add",
-      ({ body, request, server }) =>
-        addNode(body, server?.requestIP(request)?.address ?? null, services),
+      ({ body, request, server }) => addNode(body, peerOf(request, server), services),
       {
         parse: "json",
         body: AddNode,
@@ -26,23 +27,47 @@ export function nodeRoutes(services: Services) {
         ),
       { response: { 200: t.Record(t.String(), NodeStatus) } },
     )
-    .post("/nodes/remove", ({ body, query }) => removeNode(urlOf(body, query), services), {
-      parse: "json",
-      body: t.Optional(NodeUrlBody),
-      query: t.Object({ node_url: t.Optional(t.String()) }),
-      response: { 200: Message },
-    })
-    .post("/nodes/terminate", ({ body }) => terminateNode(body.url, services), {
-      parse: "json",
-      body: NodeUrlBody,
-      response: { 200: Message },
-    })
+    .post(
+      "/nodes/remove",
+      ({ body, query, request, server }) =>
+        removeNode(urlOf(body, query), peerOf(request, server), services),
+      {
+        parse: "json",
+        body: t.Optional(NodeUrlBody),
+        query: t.Object({ node_url: t.Optional(t.String()) }),
+        response: { 200: Message },
+      },
+    )
+    .post(
+      "/nodes/drain",
+      ({ body, request, server }) => drainNode(body.url, peerOf(request, server), services),
+      {
+        parse: "json",
+        body: NodeUrlBody,
+        response: { 200: Draining },
+      },
+    )
+    .post(
+      "/nodes/terminate",
+      ({ body, request, server }) => terminateNode(body.url, peerOf(request, server), services),
+      {
+        parse: "json",
+        body: NodeUrlBody,
+        response: { 200: Message },
+      },
+    )
     .get("/nodes/terminate_all", () => terminateAll(services), {
       response: { 200: Message },
     });
 }
 
+function peerOf(request: Request, server: BunServer | null): string | null {
+  return server?.requestIP(request)?.address ?? null;
+}
+
 /** LMDeploy's documentation shows the URL in the query, its code reads it from the body. */
 function urlOf(body: { url?: string } | null | undefined, query: { node_url?: string }): string {
-  return body?.url ?? query.node_url ?? "";
+  const url = body?.url ?? query.node_url;
+  if (url !== undefined) return url;
+  throw new ProxyError("invalid_request", 'Name the node: {"url": "http://…"}.', { param: "url" });
 }

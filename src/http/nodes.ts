@@ -1,6 +1,5 @@
 import { ProxyError } from "../core/errors.ts";
 import type { Node, Registration } from "../core/node.ts";
-import { normaliseNodeUrl } from "../core/node-url.ts";
 import { ask } from "../upstream/ask.ts";
 import { readRole } from "./node-status.ts";
 import type { AddNodeBody } from "./schemas.ts";
@@ -11,9 +10,7 @@ const TERMINATE_MAX_BYTES = 64 * 1024;
 
 /** Registers a node; answers before anything is asked of its engine, which may not listen yet. */
 export function addNode(body: AddNodeBody, peerAddress: string | null, services: Services) {
-  const url = normaliseNodeUrl(body.url, { peerAddress });
-  const refused = services.refuseNode(url);
-  if (refused !== null) throw new ProxyError("invalid_request", refused, { param: "url" });
+  const url = services.nodePolicy.accept(body.url, peerAddress);
   const node = services.registry.register(url, readRegistration(body));
   return { message: `Added ${node.url}; it gets requests as soon as its health probe passes.` };
 }
@@ -28,22 +25,31 @@ function readRegistration(body: AddNodeBody): Registration {
 }
 
 /** Takes a node out, known or not; its running requests finish. */
-export function removeNode(url: string, { registry }: Services) {
-  const node = registry.remove(normaliseNodeUrl(url, {}));
+export function removeNode(url: string, peerAddress: string | null, services: Services) {
+  const node = services.registry.remove(services.nodePolicy.normalise(url, peerAddress));
   return { message: node === undefined ? `${url} was not registered.` : `Removed ${node.url}.` };
 }
 
+/** No new requests for a node; those it has go on. @throws ProxyError not_found */
+export function drainNode(url: string, peerAddress: string | null, services: Services) {
+  const node = services.registry.drain(services.nodePolicy.normalise(url, peerAddress));
+  if (node === undefined) throw unknownNode(url);
+  return { state: node.health.state, unfinished: node.inFlight };
+}
+
 /** @throws ProxyError not_found, or upstream_error when the engine refuses; the node is out all the same. */
-export async function terminateNode(url: string, services: Services) {
-  const node = services.registry.remove(normaliseNodeUrl(url, {}));
-  if (node === undefined) {
-    throw new ProxyError("not_found", `${url} is not registered; see /nodes/status.`, {
-      param: "url",
-    });
-  }
+export async function terminateNode(url: string, peerAddress: string | null, services: Services) {
+  const node = services.registry.remove(services.nodePolicy.normalise(url, peerAddress));
+  if (node === undefined) throw unknownNode(url);
   const refused = await terminateEngine(node, services);
   if (refused !== null) throw new ProxyError("upstream_error", refused);
   return { message: `Removed ${node.url} and ended its engine.` };
+}
+
+function unknownNode(url: string): ProxyError {
+  return new ProxyError("not_found", `${url} is not registered; see /nodes/status.`, {
+    param: "url",
+  });
 }
 
 /** @throws ProxyError upstream_error when an engine refuses; all nodes are out all the same. */

@@ -54,6 +54,12 @@ export const NodeUrlBody = t.Object(
   { examples: [{ url: "http://10.0.0.7:23333" }] },
 );
 
+/** A node that is being drained. */
+export const Draining = t.Object({
+  state: t.String(),
+  unfinished: t.Integer({ minimum: 0, description: "Requests still in flight" }),
+});
+
 export const Message = t.Object({ message: t.String() });
 
 /** How OpenAI's clients expect errors. */

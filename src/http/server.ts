@@ -1,7 +1,8 @@
 import type { Config } from "../config.ts";
+import { parseAllowRule } from "../core/address-policy.ts";
 import { Admission } from "../core/admission.ts";
+import { inCidrs, LOCAL_AND_PRIVATE, parseCidr } from "../core/cidr.ts";
 import { errorEnvelope, ProxyError } from "../core/errors.ts";
-import { inCidrs, LOCAL_AND_PRIVATE } from "../core/node-url.ts";
 import { Registry } from "../core/registry.ts";
 import { STRATEGIES } from "../core/strategies/index.ts";
 import { type Logger, startLog } from "../observe/log.ts";
@@ -16,6 +17,7 @@ import { Access } from "./access.ts";
 import { createApp } from "./app.ts";
 import { front } from "./front.ts";
 import { Lifecycle } from "./lifecycle.ts";
+import { NodePolicy } from "./node-policy.ts";
 
 /** A proxy that serves. */
 export interface RunningProxy {
@@ -41,6 +43,11 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     config.upstreamApiKey === null ? {} : { authorization: `Bearer ${config.upstreamApiKey}` };
   const questions = { registry, headers: engineHeaders, fetch, now };
   const discovery = new ModelDiscovery({ ...questions, timeoutMs: config.healthTimeoutMs });
+  const nodePolicy: NodePolicy = new NodePolicy({
+    allow: config.allowNodes.map(parseAllowRule),
+    proxyPort: () => server.port ?? config.port,
+    resolve: (hostname) => Bun.dns.lookup(hostname),
+  });
   const workers = [
     new HealthProber({
       ...questions,
@@ -48,6 +55,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
       intervalMs: config.healthIntervalMs,
       timeoutMs: config.healthTimeoutMs,
       path: config.healthPath,
+      judgeName: (url) => nodePolicy.judgeName(url),
     }),
     new MetricsPoller({
       ...questions,
@@ -81,7 +89,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     startedAtS: Math.floor(Date.now() / 1_000),
     upstreamApiKey: config.upstreamApiKey,
     dispatch: (request) => dispatch(request, upstream),
-    refuseNode: () => null,
+    nodePolicy,
     lifecycle,
   });
   logStates(registry, log);
@@ -165,7 +173,8 @@ function createUpstream(config: Config, registry: Registry, now: () => number): 
 
 /** Engines send no key when they register: without an admin key, peers nearby are trusted. */
 function trustsOf({ trustNodes, adminKey }: Config): (peerAddress: string) => boolean {
-  const cidrs = trustNodes ?? (adminKey === null ? LOCAL_AND_PRIVATE : []);
+  const nearby = adminKey === null ? LOCAL_AND_PRIVATE : [];
+  const cidrs = trustNodes?.map(parseCidr) ?? nearby;
   return (peerAddress) => inCidrs(peerAddress, cidrs);
 }
 

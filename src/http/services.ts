@@ -4,6 +4,7 @@ import type { ModelDiscovery } from "../upstream/model-discovery.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
 import type { Access } from "./access.ts";
 import type { Lifecycle } from "./lifecycle.ts";
+import type { NodePolicy } from "./node-policy.ts";
 import type { BodyLimits } from "./read-body.ts";
 
 /** What the HTTP routes need; put together once, in `server.ts`. */
@@ -25,7 +26,6 @@ export interface Services {
   readonly upstreamApiKey: string | null;
   /** Answers an inference request by the serving strategy in force. */
   readonly dispatch: (request: InferenceRequest) => Promise<Response>;
-  /** Why a node's URL may not be used, or null. */
-  readonly refuseNode: (url: string) => string | null;
+  readonly nodePolicy: NodePolicy;
   readonly lifecycle: Lifecycle;
 }

@@ -10,6 +10,8 @@ export interface HealthProberOptions {
   readonly timeoutMs: number;
   /** Path asked, such as `/health`. */
   readonly path: string;
+  /** Why a node's host name, as it resolves now, may not be connected to; null when it may. */
+  readonly judgeName: (url: string) => Promise<string | null>;
   readonly headers: Readonly<Record<string, string>>;
   readonly fetch: AskOptions["fetch"];
   /** Monotonic clock, ms. */
@@ -98,7 +100,9 @@ export class HealthProber {
   }
 
   async #askHealth(node: Node, timeoutMs: number): Promise<ProbeResult> {
-    const { path, headers, fetch } = this.#options;
+    const { path, headers, fetch, judgeName } = this.#options;
+    const refused = await judgeName(node.url);
+    if (refused !== null) return { kind: "refused", detail: refused };
     const answer = await ask(node.url + path, { timeoutMs, maxBytes: MAX_BYTES, headers, fetch });
     return readHealth(path, answer);
   }

@@ -1,0 +1,42 @@
+/** `lmproxy serve`: the proxy. */
+
+import { showConfig } from "../config/print.ts";
+import { UsageError } from "../config/usage-error.ts";
+import { parseServeConfig } from "../config.ts";
+import { ProxyError } from "../core/errors.ts";
+import type { Run } from "./command.ts";
+import { listenError } from "./listen-error.ts";
+import { liftFetchLimit } from "./self.ts";
+import { untilSignal } from "./signals.ts";
+
+export const run: Run = async (argv, { env, print, warn, readFile }) => {
+  // Before anything is read: an @path may be a pipe, which can be read only once.
+  if (!liftFetchLimit(["serve", ...argv], env)) {
+    warn("lmproxy: cannot restart itself here; at most 256 requests are in flight at a time");
+  }
+  const parsed = parseServeConfig(argv, env, readFile);
+  if (parsed.help !== null) {
+    await print(parsed.help);
+    return 0;
+  }
+  const { config, sources, printOnly } = parsed;
+  if (printOnly) {
+    await print(showConfig(config, sources));
+    return 0;
+  }
+  if (config.servingStrategy === "DistServe") {
+    throw new UsageError("--serving-strategy DistServe is not there yet; use Hybrid");
+  }
+  const { startProxy } = await import("../http/server.ts");
+  try {
+    const proxy = await startProxy(config);
+    await print(`lmproxy listens on ${proxy.url}\n`);
+    await untilSignal();
+    await proxy.drain();
+    return 0;
+  } catch (error) {
+    if (error instanceof ProxyError) throw new UsageError(error.message);
+    const { host, port } = config;
+    throw listenError(error, { what: "proxy", flag: "--port", host, port });
+  }
+};
