@@ -15,9 +15,8 @@
  * A figure that cannot be true (NaN, infinite, negative, a usage above 1) is not given: a lie must
  * not draw traffic. A rank without a figure counts as the mean of the others.
  */
+import type { EngineKind } from "./node.ts";
 import { readSeries, type Series, seriesPattern } from "./prometheus-text.ts";
-
-export type EngineKind = "lmdeploy" | "vllm" | "sglang";
 
 export interface LoadSignals {
   /** Told by the prefix of the metrics' names; null when the page has none of the known ones. */
