@@ -26,6 +26,10 @@ export class Attempt {
   #stopped: Stop | null = null;
   /** Pieces of the answer's body received. */
   pieces = 0;
+  /** Whether it has been looked at whether its connection can stand. */
+  connectChecked = false;
+  #piecesSeen = 0;
+  #progressAtMs = 0;
 
   constructor(lease: Lease) {
     this.lease = lease;
@@ -58,6 +62,15 @@ export class Attempt {
     if (this.pieces === 0) this.lease.firstByte(nowMs());
     this.pieces += 1;
     this.lease.node.progress += 1;
+  }
+
+  /** For how long no piece has come, ms, to the precision with which this is asked. */
+  silentMs(nowMs: number): number {
+    if (this.#piecesSeen !== this.pieces) {
+      this.#piecesSeen = this.pieces;
+      this.#progressAtMs = nowMs;
+    }
+    return nowMs - this.#progressAtMs;
   }
 
   /** It failed with `error`: ends the lease and says how. */

@@ -23,16 +23,11 @@ export interface DeadlineOptions {
 /** Limits are kept to this precision, ms: one timer for all attempts instead of some for each. */
 const TICK_MS = 100;
 
-interface Watch {
-  piecesSeen: number;
-  progressAtMs: number;
-  connectChecked: boolean;
-}
-
 /** Holds all open attempts to their time limits. */
 export class Deadlines {
   readonly #options: DeadlineOptions;
-  readonly #watched = new Map<Attempt, Watch>();
+  /** In the order they began; those that have ended leave at the next tick. */
+  #watched: Attempt[] = [];
   #timer: ReturnType<typeof setInterval> | null = null;
 
   constructor(options: DeadlineOptions) {
@@ -50,35 +45,30 @@ export class Deadlines {
 
   /** Holds `attempt` to the limits until its lease ends. */
   watch(attempt: Attempt): void {
-    this.#watched.set(attempt, { piecesSeen: 0, progressAtMs: 0, connectChecked: false });
+    this.#watched.push(attempt);
   }
 
   /** Looks at every open attempt once. */
   tick(): void {
-    if (this.#watched.size === 0) return;
+    if (this.#watched.length === 0) return;
     const nowMs = this.#options.now();
-    for (const [attempt, watch] of this.#watched) {
-      if (attempt.lease.outcome === null) this.#check(attempt, watch, nowMs);
-      if (attempt.lease.outcome !== null) this.#watched.delete(attempt);
-    }
+    const open = this.#watched.filter((attempt) => attempt.lease.outcome === null);
+    this.#watched = open;
+    for (const attempt of open) this.#check(attempt, nowMs);
   }
 
-  #check(attempt: Attempt, watch: Watch, nowMs: number): void {
+  #check(attempt: Attempt, nowMs: number): void {
     const { connectMs, firstByteMs, idleMs, totalMs } = this.#options.limits;
     const elapsedMs = nowMs - attempt.lease.startedAtMs;
     if (totalMs !== null && elapsedMs >= totalMs) {
       attempt.stop("total_timeout");
     } else if (attempt.pieces > 0) {
-      if (watch.piecesSeen !== attempt.pieces) {
-        watch.piecesSeen = attempt.pieces;
-        watch.progressAtMs = nowMs;
-      } else if (idleMs !== null && nowMs - watch.progressAtMs >= idleMs) {
-        attempt.stop("idle_timeout");
-      }
+      const silentMs = attempt.silentMs(nowMs);
+      if (idleMs !== null && silentMs >= idleMs) attempt.stop("idle_timeout");
     } else if (firstByteMs !== null && elapsedMs >= firstByteMs) {
       attempt.stop("first_byte_timeout");
-    } else if (elapsedMs >= connectMs && !watch.connectChecked) {
-      watch.connectChecked = true;
+    } else if (elapsedMs >= connectMs && !attempt.connectChecked) {
+      attempt.connectChecked = true;
       this.#checkConnection(attempt);
     }
   }
