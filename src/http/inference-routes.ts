@@ -4,6 +4,9 @@ import { type Connection, infer } from "./inference.ts";
 import { INFERENCE_PATHS, isForwarded } from "./inference-paths.ts";
 import type { Services } from "./services.ts";
 
+/** A connection that is kept alive without a request is closed after this, s, as nginx does. */
+export const KEEP_ALIVE_S = 75;
+
 /** Everything that is forwarded to engines. The bodies are not parsed here: they pass as bytes. */
 export function inferenceRoutes(services: Services) {
   const app = new Elysia({ name: "inference" });
@@ -47,5 +50,6 @@ function connectionOf(request: Request, server: BunServer | null): Connection {
   return {
     peerAddress: server?.requestIP(request)?.address ?? null,
     unlimited: () => server?.timeout(request, 0),
+    limited: () => server?.timeout(request, KEEP_ALIVE_S),
   };
 }

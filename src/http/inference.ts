@@ -20,8 +20,10 @@ const ONE_SLICE_BYTES = 1024 * 1024;
 export interface Connection {
   /** Address of the peer's socket, or null when it has gone. */
   readonly peerAddress: string | null;
-  /** Lets the answer take as long as it takes. */
+  /** No time limit of the server's own from now on: ours are finer. */
   readonly unlimited: () => void;
+  /** The answer is complete: the connection may be closed for idleness again. */
+  readonly limited: () => void;
 }
 
 /**
@@ -37,8 +39,8 @@ export async function infer(
 ): Promise<Response> {
   const client = services.access.client(request, connection.peerAddress);
   if (!services.lifecycle.open) throw shuttingDown();
-  const sent = await readBody(request, services.bodyLimits);
   connection.unlimited();
+  const sent = await readBody(request, services.bodyLimits);
   const { head, model } = await readHead(request, sent);
   await assureKnown(model, services);
   const id = requestId(request.headers, services.random);
@@ -58,6 +60,7 @@ export async function infer(
     head,
     client,
     signal: request.signal,
+    complete: connection.limited,
     lastEvent: (error) => finalErrorEvent(error, target),
   });
 }

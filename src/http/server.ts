@@ -16,6 +16,7 @@ import { TcpCheck } from "../upstream/tcp-check.ts";
 import { Access } from "./access.ts";
 import { createApp } from "./app.ts";
 import { front } from "./front.ts";
+import { KEEP_ALIVE_S } from "./inference-routes.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { NodePolicy } from "./node-policy.ts";
 
@@ -28,9 +29,6 @@ export interface RunningProxy {
   /** Ends at once: open requests are cut. */
   stop(): Promise<void>;
 }
-
-/** A connection that is kept alive without a request is closed after this, s, as nginx does. */
-const KEEP_ALIVE_S = 75;
 
 /** Puts the proxy together and starts it. Throws what `Bun.serve` throws, such as EADDRINUSE. */
 export async function startProxy(config: Config): Promise<RunningProxy> {

@@ -29,12 +29,14 @@ export async function relay(
       const body = answer.body === null ? null : await answer.bytes();
       attempt.received(now);
       attempt.lease.end(outcome);
+      request.complete();
       return new Response(body, head);
     }
     const reader: PieceReader = answer.body.getReader();
     const first = await reader.read();
     if (first.done) {
       attempt.lease.end(outcome);
+      request.complete();
       return new Response(null, head);
     }
     attempt.received(now);
@@ -65,6 +67,7 @@ export async function relay(
             value = next.value;
           }
           attempt.lease.end(outcome);
+          request.complete();
           sink.close();
         } catch (error) {
           await breakOff(sink, attempt.failed(error), tail?.atEventEnd === true ? request : null);
