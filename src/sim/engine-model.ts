@@ -14,32 +14,13 @@
  * the empty engine could not hold is refused at once.
  *
  * Simplified: blocks are shared by prompts only (a later turn recomputes the earlier answer's
- * part), and a cancelled sequence leaves at once instead of at the end of the step.
+ * part), and a cancelled sequence leaves at once instead of at the end of the step, which is over
+ * when nobody is left in it.
  */
 import { DEFAULT_ENGINE_PARAMS, type EngineParams, stepTimeMs } from "./engine-params.ts";
 import { KvCache } from "./kv-cache.ts";
 import type { ModelEvent, ModelRequest, ModelStats } from "./model-types.ts";
-
-interface Sequence {
-  readonly request: ModelRequest;
-  state: "waiting" | "running" | "gone";
-  /** The prompt's blocks come from a prefill engine; after a preemption they are computed here. */
-  fetched: boolean;
-  blocks: number[];
-  /** Tokens whose KV cache is there. */
-  computed: number;
-  /** Tokens to compute before the next token: the prompt, after a preemption also the answer. */
-  target: number;
-  generated: number;
-  /** Fetched blocks are here from this moment on. */
-  readyAtMs: number;
-}
-
-interface Step {
-  readonly endMs: number;
-  readonly decoding: readonly Sequence[];
-  readonly chunks: ReadonlyMap<Sequence, number>;
-}
+import { isAlive, newSequence, type Sequence, type Step, without } from "./sequence.ts";
 
 export class EngineModel {
   readonly params: EngineParams;
@@ -78,16 +59,7 @@ export class EngineModel {
   submit(request: ModelRequest, nowMs: number): boolean {
     this.#run(nowMs);
     if (!this.fits(request.promptTokens, request.answerTokens)) return false;
-    const sequence: Sequence = {
-      request,
-      state: "waiting",
-      fetched: request.migrated === true,
-      blocks: [],
-      computed: 0,
-      target: request.promptTokens,
-      generated: 0,
-      readyAtMs: 0,
-    };
+    const sequence = newSequence(request);
     this.#sequences.set(request.id, sequence);
     this.#waiting.push(sequence);
     this.#startStep();
@@ -102,6 +74,7 @@ export class EngineModel {
     if (sequence.state === "waiting") this.#waiting = without(this.#waiting, sequence);
     this.#leave(sequence);
     this.#cache.release(sequence.blocks);
+    if (this.#step !== null && !isAlive(this.#step)) this.#step = null;
     this.#startStep();
     return true;
   }
@@ -290,8 +263,4 @@ export class EngineModel {
     sequence.state = "gone";
     this.#sequences.delete(sequence.request.id);
   }
-}
-
-function without(sequences: readonly Sequence[], one: Sequence): Sequence[] {
-  return sequences.filter((sequence) => sequence !== one);
 }

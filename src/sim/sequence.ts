@@ -1,0 +1,48 @@
+/** The bookkeeping of `EngineModel`: what it knows of a request, and of a step. */
+import type { ModelRequest } from "./model-types.ts";
+
+/** A request inside the engine. */
+export interface Sequence {
+  readonly request: ModelRequest;
+  state: "waiting" | "running" | "gone";
+  /** The prompt's blocks come from a prefill engine; after a preemption they are computed here. */
+  fetched: boolean;
+  blocks: number[];
+  /** Tokens whose KV cache is there. */
+  computed: number;
+  /** Tokens to compute before the next token: the prompt, after a preemption also the answer. */
+  target: number;
+  generated: number;
+  /** Fetched blocks are here from this moment on. */
+  readyAtMs: number;
+}
+
+/** What the engine is working on, and until when. */
+export interface Step {
+  readonly endMs: number;
+  readonly decoding: readonly Sequence[];
+  readonly chunks: ReadonlyMap<Sequence, number>;
+}
+
+export function newSequence(request: ModelRequest): Sequence {
+  return {
+    request,
+    state: "waiting",
+    fetched: request.migrated === true,
+    blocks: [],
+    computed: 0,
+    target: request.promptTokens,
+    generated: 0,
+    readyAtMs: 0,
+  };
+}
+
+/** Whether anybody in the batch of this step is still there. */
+export function isAlive({ decoding, chunks }: Step): boolean {
+  const isRunning = (sequence: Sequence) => sequence.state === "running";
+  return decoding.some(isRunning) || [...chunks.keys()].some(isRunning);
+}
+
+export function without(sequences: readonly Sequence[], one: Sequence): Sequence[] {
+  return sequences.filter((sequence) => sequence !== one);
+}
