@@ -37,9 +37,23 @@ export async function infer(
   connection: Connection,
   services: Services,
 ): Promise<Response> {
+  connection.unlimited();
+  try {
+    return await readAndDispatch(request, target, connection, services);
+  } catch (error) {
+    connection.limited();
+    throw error;
+  }
+}
+
+async function readAndDispatch(
+  request: Request,
+  target: string,
+  connection: Connection,
+  services: Services,
+): Promise<Response> {
   const client = services.access.client(request, connection.peerAddress);
   if (!services.lifecycle.open) throw shuttingDown();
-  connection.unlimited();
   const sent = await readBody(request, services.bodyLimits);
   const { head, model } = await readHead(request, sent);
   await assureKnown(model, services);
