@@ -1,0 +1,80 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { ProxyError } from "../../src/core/errors.ts";
+import { finalErrorEvent, SseTail } from "../../src/core/sse-tail.ts";
+import { runs } from "./fuzz.ts";
+import { bytesOf, textOf } from "./json-text.ts";
+
+function endsEvent(...pieces: string[]): boolean {
+  const tail = new SseTail();
+  for (const piece of pieces) tail.push(bytesOf(piece));
+  return tail.atEventEnd;
+}
+
+describe("SseTail", () => {
+  test.each([
+    ["", true],
+    ["data: x\n\n", true],
+    ["data: x\r\n\r\n", true],
+    ["data: x\r\r", true],
+    ["data: x\n\r\n", true],
+    ["data: x\r\n\n", true],
+    ["data: x\n\ndata: [DONE]\n\n", true],
+    [": a comment\n\n\n", true],
+    ["\n", true],
+    ["data: x", false],
+    ["data: x\n", false],
+    ["data: x\r\n", false],
+    ["data: x\r", false],
+    ["data: x\n\nd", false],
+    ["data: x\n\nid: 1\n", false],
+    ["data: 世\n\u0a0a", false],
+  ])("%j", (text, expected) => {
+    expect(endsEvent(text)).toBe(expected);
+  });
+
+  test("wherever the pieces are cut (property)", () => {
+    const unit = fc.constantFrom("\n", "\r", "\r\n", "data: x", "é", ":");
+    fc.assert(
+      fc.property(fc.array(fc.string({ unit, maxLength: 4 }), { maxLength: 8 }), (pieces) => {
+        const lines = `\n\n${pieces.join("")}`.replaceAll(/\r\n?/g, "\n");
+        expect(endsEvent(...pieces)).toBe(lines.endsWith("\n\n"));
+      }),
+      runs(2000),
+    );
+  });
+});
+
+describe("finalErrorEvent", () => {
+  const error = new ProxyError("upstream_error", 'The "engine"\nwas lost.', { param: "x" });
+  const event = (target: string): string => textOf(finalErrorEvent(error, target));
+
+  test("OpenAI: an unnamed event with an error", () => {
+    for (const target of [
+      "/v1/chat/completions",
+      "/v1/completions?x",
+      "/v1/messagesx",
+      "/generate",
+    ]) {
+      expect(event(target)).toBe(
+        'data: {"error":{"message":"The \\"engine\\"\\nwas lost.","type":"server_error","code":"upstream_error","param":"x"}}\n\n',
+      );
+    }
+  });
+
+  test("OpenAI Responses: its own error event", () => {
+    for (const target of ["/v1/responses", "/v1/responses?x=1", "/v1/responses/compact"]) {
+      expect(event(target)).toBe(
+        'event: error\ndata: {"type":"error","code":"upstream_error","message":"The \\"engine\\"\\nwas lost.","param":"x"}\n\n',
+      );
+    }
+  });
+
+  test("Anthropic: an error event", () => {
+    for (const target of ["/v1/messages", "/v1/messages?beta=true"]) {
+      expect(event(target)).toBe(
+        'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"The \\"engine\\"\\nwas lost."}}\n\n',
+      );
+    }
+  });
+});
