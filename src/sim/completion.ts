@@ -32,7 +32,11 @@ export function requestedModel(engine: Engine, body: JsonObject): string {
   return name;
 }
 
-/** Starts one sequence; it is cancelled when the call's client leaves. */
+/**
+ * Starts one sequence; it is cancelled when the call's client leaves. Not so a prefill that
+ * preserves its cache: it runs on, and its blocks stay under a number that nobody then learns. A
+ * proxy that cancels prefills is to be seen leaking.
+ */
 export function startCompletion(
   engine: Engine,
   call: Call,
@@ -57,12 +61,16 @@ export function startCompletion(
     const asked = `${prompt.tokens} prompt tokens and ${length.tokens} more`;
     throw new EngineRefusal(400, `The request is longer than the engine can hold: ${asked}.`);
   }
-  call.signal.addEventListener("abort", () => rank.driver.cancel(generation), { once: true });
-  if (call.signal.aborted) rank.driver.cancel(generation);
+  if (!options.transfer?.preserve) cancelOnDeparture(call, rank, generation);
   const padding = call.fault?.kind === "pad" ? "x".repeat(call.fault.bytesPerPiece) : "";
   const piece = (i: number) => (options.pieces?.[i] ?? tokenText(prompt.fingerprint, i)) + padding;
   const { tokens: answerTokens, finishReason } = length;
   return { session, rank, generation, prompt, answerTokens, finishReason, piece };
+}
+
+function cancelOnDeparture(call: Call, rank: Rank, generation: Generation): void {
+  call.signal.addEventListener("abort", () => rank.driver.cancel(generation), { once: true });
+  if (call.signal.aborted) rank.driver.cancel(generation);
 }
 
 function answerLength(engine: Engine, body: JsonObject, pieces: number | undefined) {
