@@ -1,0 +1,79 @@
+/** Clients come and go; at the end nothing is left in flight, here or on an engine. */
+import { expect, test } from "bun:test";
+import { startEngine } from "../../src/sim/api-server.ts";
+import { seededRandom } from "../../src/sim/seeded-random.ts";
+import { startProxy } from "../support/proxy.ts";
+import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+const REQUESTS = 10_000;
+const AT_ONCE = 64;
+const MESSAGES = [{ role: "user", content: "Say something long, please." }];
+
+const KINDS: readonly (readonly [string, object])[] = [
+  ["/v1/chat/completions", { messages: MESSAGES, max_tokens: 8 }],
+  ["/v1/chat/completions", { messages: MESSAGES, max_tokens: 24, stream: true }],
+  ["/v1/completions", { prompt: "Once", max_tokens: 8 }],
+  ["/v1/completions", { prompt: "Once", max_tokens: 24, stream: true }],
+  ["/v1/responses", { input: "hello", max_output_tokens: 8, stream: true }],
+  ["/v1/messages", { messages: MESSAGES, max_tokens: 8, stream: true }],
+  ["/v1/embeddings", { input: ["a", "b"] }],
+  ["/generate", { prompt: "Once", max_tokens: 8 }],
+  ["/v1/rerank", { query: "a", documents: ["b", "c"] }],
+];
+
+test("10,000 requests of every kind, a third of them cancelled, leave nothing in flight", async () => {
+  const random = seededRandom(42);
+  const engines = await Promise.all(
+    [1, 2, 3].map((seed) => startEngine({ models: ["m"], seed, timeScale: 0.02 })),
+  );
+  await using proxy = await startProxy(engines.flatMap(({ url }) => ["--node", url]));
+  await untilHealthy(proxy, 3);
+  let completed = 0;
+  let cancelled = 0;
+
+  async function one(): Promise<void> {
+    const [path, body] = KINDS[Math.floor(random() * KINDS.length)] ?? KINDS[0] ?? ["", {}];
+    const leaves = random() < 1 / 3;
+    const controller = new AbortController();
+    const timer = leaves ? setTimeout(() => controller.abort(), random() * 12) : null;
+    try {
+      const answer = await fetch(proxy.url + path, {
+        method: "POST",
+        headers: { "anthropic-version": "2023-06-01" },
+        body: JSON.stringify({ model: "m", ...body }),
+        signal: controller.signal,
+      });
+      const text = await answer.text();
+      if (answer.status !== 200) throw new Error(`${path}: ${answer.status} ${text}`);
+      completed += 1;
+    } catch (error) {
+      if (!controller.signal.aborted) throw error;
+      cancelled += 1;
+    } finally {
+      if (timer !== null) clearTimeout(timer);
+    }
+  }
+
+  let left = REQUESTS;
+  await Promise.all(
+    Array.from({ length: AT_ONCE }, async () => {
+      for (; left > 0; ) {
+        left -= 1;
+        await one();
+      }
+    }),
+  );
+  expect(completed + cancelled).toBe(REQUESTS);
+  expect(cancelled).toBeGreaterThan(REQUESTS / 10);
+  await until("no request is in flight", async () =>
+    Object.values(await proxy.status()).every(({ unfinished }) => unfinished === 0),
+  );
+  await until("every engine is idle", () =>
+    engines.every((engine) => {
+      const { openRequests, running, waiting } = engine.state();
+      return openRequests + running + waiting === 0;
+    }),
+  );
+  await Promise.all(engines.map((engine) => engine.stop(true)));
+}, 120_000);
