@@ -134,11 +134,11 @@ export interface EngineDebugState {
   readonly cancelledRequests: number;
   /** Answered with an error by the engine itself or by a fault. */
   readonly failedRequests: number;
-  /** Requests of every kind by path. */
+  /** Requests of every kind by path; from the 200th path on together, as `other`. */
   readonly requestsByPath: Readonly<Record<string, number>>;
   /** Connections counted by the peer's address and port, as far as HTTP shows them. */
   readonly connections: number;
-  /** The newest inference requests and control calls, oldest first. */
+  /** The newest POST requests, oldest first. */
   readonly lastRequests: readonly SeenRequest[];
   /** Base64 of the last POST body, byte for byte. */
   readonly lastBodyBase64: string;

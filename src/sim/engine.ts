@@ -36,6 +36,9 @@ export interface Call {
   readonly fault: Fault | null;
 }
 
+/** Paths counted singly; a fuzzer invents more than one wants to keep. */
+const MAX_COUNTED_PATHS = 200;
+
 /** What `/sleep` puts to sleep and `/wakeup` wakes. */
 const SLEEPING_TAGS = ["weights", "kv_cache"] as const;
 
@@ -136,7 +139,9 @@ export class Engine {
 
   /** Notes a request of any kind; `peer` is its connection's address and port. */
   see(call: Call, target: string, peer: string): void {
-    this.#requestsByPath.set(call.path, (this.#requestsByPath.get(call.path) ?? 0) + 1);
+    const isNew = !this.#requestsByPath.has(call.path);
+    const path = isNew && this.#requestsByPath.size >= MAX_COUNTED_PATHS ? "other" : call.path;
+    this.#requestsByPath.set(path, (this.#requestsByPath.get(path) ?? 0) + 1);
     this.#connections.add(peer);
     if (call.method !== "POST" || call.path.startsWith("/debug")) return;
     this.#lastBody = call.bytes;

@@ -18,13 +18,18 @@ export interface RespondOptions {
 
 export function respond(answer: Answer, options: RespondOptions): Response {
   const { status, headers } = answer;
-  if (typeof answer.body === "string" && options.fault === null) {
+  if (typeof answer.body === "string" && !changesBody(options.fault)) {
     options.onEnd(status < 400 ? "completed" : "failed");
     return new Response(answer.body, { status, headers });
   }
   const chunks = withFault(bytesOf(answer.body), options.fault, options.signal);
   options.signal.addEventListener("abort", () => options.onEnd("cancelled"), { once: true });
   return new Response(bodyStream(chunks, status, options.onEnd), { status, headers });
+}
+
+/** Whether the fault is about how the body is sent; the others have been met before. */
+function changesBody(fault: Fault | null): boolean {
+  return fault !== null && ["hang", "die", "slow", "flood"].includes(fault.kind);
 }
 
 /**

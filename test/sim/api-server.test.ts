@@ -179,10 +179,10 @@ describe("a client that leaves", () => {
     expect(engine.state()).toMatchObject({ running: 0, usedBlocks: 0, cancelledRequests: 1 });
   });
 
-  test("a thousand of them leave nothing behind", async () => {
+  test("hundreds of them leave nothing behind", async () => {
     const engine = await start({ timeScale: 0.01 });
-    const body = { messages: HELLO, stream: true, max_tokens: 400, ignore_eos: true };
-    const clients = Array.from({ length: 1_000 }, async (_, i) => {
+    const body = { messages: HELLO, stream: true, max_tokens: 100, ignore_eos: true };
+    const clients = Array.from({ length: 400 }, async (_, i) => {
       const signal = i % 3 === 0 ? AbortSignal.timeout(1 + (i % 40)) : null;
       await post(`${engine.url}/v1/chat/completions`, body, { signal })
         .then((answer) => answer.text())

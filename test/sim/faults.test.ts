@@ -99,7 +99,10 @@ describe("a request meets", () => {
     const answer = await post(engine.url + CHAT, BODY);
     expect(answer.status).toBe(429);
     expect(answer.headers.get("retry-after")).toBe("3");
+    expect(answer.headers.get("content-length")).toBe("5");
     expect(await answer.text()).toBe("later");
+    engine.setFaults([{ fault: { kind: "answer", status: 204 } }]);
+    expect((await post(engine.url + CHAT, BODY)).status).toBe(204);
   });
 
   test("padding in every piece, and floods that end where they said", async () => {
