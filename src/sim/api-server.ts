@@ -5,10 +5,10 @@
  * (`sim/faults.ts`) and go to their route.
  */
 import { type Answer, EngineRefusal, jsonAnswer } from "./answer.ts";
-import { type Call, Engine } from "./engine.ts";
+import { type Call, Engine, type RequestEnd } from "./engine.ts";
 import type { EngineOptions, RunningEngine } from "./engine-options.ts";
 import { register } from "./registration.ts";
-import { departure, resetResponse, respond } from "./respond.ts";
+import { departure, pause, resetResponse, respond } from "./respond.ts";
 import { isInference, route } from "./routes/table.ts";
 
 /** What is reached without a key: health, and what stands beside the engine for tests. */
@@ -91,8 +91,22 @@ async function serve(
   const peer = server.requestIP(request);
   engine.see(call, pathname + search, `${peer?.address} ${peer?.port}`);
   const onEnd = isInference(call.method, call.path) ? engine.open() : () => {};
+  try {
+    return await handle(engine, call, onEnd);
+  } catch (error) {
+    onEnd("failed");
+    throw error;
+  }
+}
+
+async function handle(
+  engine: Engine,
+  call: Call,
+  onEnd: (end: RequestEnd) => void,
+): Promise<Response> {
+  const { fault, signal } = call;
   if (fault?.kind === "hang" && fault.at === "before-headers") {
-    await departure(call.signal);
+    await departure(signal);
     onEnd("cancelled");
     return resetResponse();
   }
@@ -100,16 +114,16 @@ async function serve(
     onEnd("failed");
     return resetResponse();
   }
-  if (fault?.kind === "slow") await Bun.sleep(fault.firstByteMs ?? 0);
+  if (fault?.kind === "slow") await pause(fault.firstByteMs ?? 0, signal);
   const answer =
     fault?.kind === "answer"
       ? { status: fault.status, headers: fault.headers ?? {}, body: fault.body ?? "" }
       : await answerOf(engine, call);
-  if (call.signal.aborted) {
+  if (signal.aborted) {
     onEnd("cancelled");
     if (typeof answer.body !== "string") await answer.body.return();
   }
-  return respond(answer, { fault, signal: call.signal, onEnd });
+  return respond(answer, { fault, signal, onEnd });
 }
 
 async function answerOf(engine: Engine, call: Call): Promise<Answer> {

@@ -54,6 +54,20 @@ export function departure(signal: AbortSignal): Promise<void> {
   });
 }
 
+/** Resolves after `ms` of real time, at once when the client leaves. */
+export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (ms <= 0 || signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    const finish = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", finish);
+      resolve();
+    };
+    const timer = setTimeout(finish, ms);
+    signal.addEventListener("abort", finish);
+  });
+}
+
 function bodyStream(
   chunks: AsyncGenerator<Uint8Array, void>,
   status: number,
@@ -105,7 +119,7 @@ function withFault(
     case "die":
       return cutAfter(chunks, fault.afterBytes, () => Promise.reject(new BrokenBody()));
     case "slow":
-      return delayed(chunks, fault.perChunkMs ?? 0);
+      return delayed(chunks, fault.perChunkMs ?? 0, signal);
     case "flood":
       return flood(fault.bytes);
     default:
@@ -136,9 +150,10 @@ async function* cutAfter(
 async function* delayed(
   chunks: AsyncGenerator<Uint8Array, void>,
   delayMs: number,
+  signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void> {
   for await (const chunk of chunks) {
-    await Bun.sleep(delayMs);
+    await pause(delayMs, signal);
     yield chunk;
   }
 }

@@ -120,6 +120,27 @@ describe("a request meets", () => {
     expect(await answer.text()).toEndWith("data: [DONE]\n\n");
   });
 
+  test("slowness that ends when the client leaves", async () => {
+    const slow: readonly Fault[] = [
+      { kind: "slow", firstByteMs: 3_600_000 },
+      { kind: "slow", perChunkMs: 3_600_000 },
+    ];
+    for (const fault of slow) {
+      const engine = await start({ faults: [{ fault }] });
+      const gone = new AbortController();
+      const answer = post(engine.url + CHAT, { ...BODY, stream: true }, { signal: gone.signal });
+      await until(() => engine.state().openRequests === 1 && engine.state().running === 0);
+      gone.abort();
+      await expect(answer.then((response) => response.text())).rejects.toThrow();
+      await until(() => engine.state().openRequests === 0);
+      expect(engine.state()).toMatchObject({
+        cancelledRequests: 1,
+        usedBlocks: 0,
+        totalRequests: 1,
+      });
+    }
+  });
+
   test("more models than one would like", async () => {
     const engine = await start({ faults: [{ fault: { kind: "models", count: 10_000 } }] });
     const answer = await (await fetch(`${engine.url}/v1/models`)).text();
@@ -136,6 +157,18 @@ test("rules can be set while it runs, and nonsense is refused", async () => {
   expect((await fetch(`${engine.url}/health`)).status).toBe(200);
   const wrong = [{ fault: { kind: "explode" } }];
   expect((await post(`${engine.url}/debug/faults`, wrong)).status).toBe(422);
+});
+
+test("a request that it cannot read to the end is no open request for ever", async () => {
+  const engine = await start();
+  const content = `${"[".repeat(200_000)}${"]".repeat(200_000)}`;
+  const answer = await fetch(engine.url + CHAT, {
+    method: "POST",
+    body: `{"messages":[{"role":"user","content":${content}}]}`,
+  });
+  expect(answer.status).toBe(500);
+  await answer.text();
+  expect(engine.state().openRequests).toBe(0);
 });
 
 test("an engine that is stopped by force breaks its streams and frees its sequences", async () => {

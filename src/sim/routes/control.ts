@@ -39,10 +39,10 @@ export function openaiModels(engine: Engine, call: Call): Answer {
   return jsonAnswer({ object: "list", data });
 }
 
-/** GET /v1/models/{id}. */
-export function openaiModel(engine: Engine, id: string): Answer {
-  if (!engine.models.includes(id))
-    throw new EngineRefusal(404, `The model '${id}' does not exist.`);
+/** GET /v1/models/{id}; the id as it stands in the path. */
+export function openaiModel(engine: Engine, encodedId: string): Answer {
+  const id = engine.models.find((model) => [model, encodeURIComponent(model)].includes(encodedId));
+  if (id === undefined) throw new EngineRefusal(404, `The model '${encodedId}' does not exist.`);
   return jsonAnswer({ id, object: "model", created: createdAt(), owned_by: engine.settings.kind });
 }
 

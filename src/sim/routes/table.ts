@@ -100,7 +100,7 @@ export async function route(engine: Engine, call: Call): Promise<Answer> {
     return await bodyRoute(engine, call, parseBody(call.bytes));
   }
   if (method === "GET" && path.startsWith(MODEL_PATH)) {
-    return openaiModel(engine, decodeURIComponent(path.slice(MODEL_PATH.length)));
+    return openaiModel(engine, path.slice(MODEL_PATH.length));
   }
   if (Object.hasOwn(INFERENCE, path)) throw new EngineRefusal(405, "Method Not Allowed");
   throw new EngineRefusal(404, "Not Found");
