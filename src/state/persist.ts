@@ -1,0 +1,76 @@
+import type { Node } from "../core/node.ts";
+import type { Registry } from "../core/registry.ts";
+import type { StateFile, Warn } from "./file.ts";
+import type { StateEntry } from "./format.ts";
+
+export interface PersistOptions {
+  readonly registry: Registry;
+  readonly file: StateFile;
+  readonly warn: Warn;
+  /** Null, or why this proxy, as it is configured, cannot have the node. */
+  readonly accepts: (entry: StateEntry) => string | null;
+  /** Nodes named on the command line: as long as nobody changed them, the command line keeps them. */
+  readonly isStatic: (url: string) => boolean;
+}
+
+/**
+ * Registers the nodes that `file` holds, in their order, and saves every change from then on until
+ * the function returned is called. A restored node starts anew: its probe decides. One that is not
+ * accepted is left out with a warning but stays in the file, since engines register only once and
+ * the next start may be configured otherwise.
+ */
+export function persistRegistry(options: PersistOptions): () => void {
+  const { registry, file, isStatic } = options;
+  const leftOut = restore(options);
+  const snapshot = () => [
+    ...registry
+      .nodes()
+      .filter((node) => !(isStatic(node.url) && isUntouched(node)))
+      .map(entryOf),
+    ...leftOut.filter(({ url }) => registry.get(url) === undefined),
+  ];
+  return registry.subscribe({
+    membershipChanged: () => file.save(snapshot),
+    stateChanged: (_node, from, to) => {
+      if (from === "draining" || to === "draining") file.save(snapshot);
+    },
+  });
+}
+
+/** Returns the entries that were left out. */
+function restore({ registry, file, accepts, warn }: PersistOptions): StateEntry[] {
+  const leftOut: StateEntry[] = [];
+  for (const entry of file.loaded) {
+    const { url, role, models, speed } = entry;
+    const reason = accepts(entry);
+    if (reason !== null) {
+      warn("node of the state file left out", { node: url, role, reason });
+      leftOut.push(entry);
+      continue;
+    }
+    const node = registry.register(url, { role, models, speed });
+    registry.discovered(node, entry.discoveredModels);
+    if (entry.draining) registry.drain(url);
+  }
+  return leftOut;
+}
+
+function entryOf(node: Node): StateEntry {
+  return {
+    url: node.url,
+    role: node.role,
+    models: node.registeredModels,
+    discoveredModels: node.discoveredModels,
+    speed: node.speed,
+    draining: isDraining(node),
+  };
+}
+
+function isDraining(node: Node): boolean {
+  return node.health.state === "draining";
+}
+
+function isUntouched(node: Node): boolean {
+  const { registeredModels, role, speed } = node;
+  return registeredModels.length === 0 && role === "Hybrid" && speed === null && !isDraining(node);
+}

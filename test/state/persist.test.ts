@@ -1,0 +1,112 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { Registry } from "../../src/core/registry.ts";
+import { random } from "../../src/core/strategies/random.ts";
+import { openStateFile } from "../../src/state/file.ts";
+import type { StateEntry } from "../../src/state/format.ts";
+import { persistRegistry } from "../../src/state/persist.ts";
+import { entry, temporaryFolder, warnings } from "./entries.ts";
+
+interface RunOptions {
+  readonly accepts?: (entry: StateEntry) => string | null;
+  readonly staticUrl?: string;
+}
+
+/** One life of a proxy: restores, lets `act` change the registry, saves. */
+async function run(path: string, act: (registry: Registry) => void, options: RunOptions = {}) {
+  const registry = new Registry({
+    now: () => 0,
+    random: () => 0,
+    strategy: () => random,
+    sampleMaxAgeMs: 15_000,
+    maxInFlightPerNode: Number.POSITIVE_INFINITY,
+  });
+  const { warn, lines } = warnings();
+  const file = openStateFile(path, { warn });
+  const stop = persistRegistry({
+    registry,
+    file,
+    warn,
+    accepts: options.accepts ?? (() => null),
+    isStatic: (url) => url === options.staticUrl,
+  });
+  act(registry);
+  stop();
+  await file.close();
+  return { registry, lines, loaded: file.loaded };
+}
+
+const one = "http://10.0.0.7:1";
+const two = "http://10.0.0.7:2";
+
+test("a registry survives its process: nodes, models, role, speed, draining", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "nodes.json");
+  await run(path, (registry) => {
+    const node = registry.register(one, { models: ["m"], role: "Prefill", speed: 1.5 });
+    registry.discovered(node, ["m", "adapter"]);
+    registry.register(two, { models: [], role: "Hybrid", speed: null });
+    registry.register("http://10.0.0.7:3", { models: ["x"], role: "Hybrid", speed: null });
+    registry.drain(two);
+    registry.remove("http://10.0.0.7:3");
+  });
+  const { registry, lines } = await run(path, () => {});
+  expect(lines).toEqual([]);
+  const [first, second, ...others] = registry.nodes();
+  expect(others).toEqual([]);
+  expect(first).toMatchObject({
+    url: one,
+    registeredModels: ["m"],
+    models: ["m", "adapter"],
+    role: "Prefill",
+    speed: 1.5,
+  });
+  expect(first?.health.state).toBe("starting");
+  expect(second?.health.state).toBe("draining");
+});
+
+test("registering again ends draining, also after the next restart", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "nodes.json");
+  const registration = { models: ["m"], role: "Hybrid", speed: null } as const;
+  await run(path, (registry) => {
+    registry.register(one, registration);
+    registry.drain(one);
+  });
+  await run(path, (registry) => registry.register(one, registration));
+  const { registry } = await run(path, () => {});
+  expect(registry.get(one)?.health.state).toBe("starting");
+});
+
+test("a node that this configuration cannot have is left out, said, and kept for the next", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "nodes.json");
+  await run(path, (registry) => {
+    registry.register(one, { models: ["m"], role: "Prefill", speed: null });
+  });
+  const hybrid = await run(
+    path,
+    (registry) => registry.register(two, { models: ["m"], role: "Hybrid", speed: null }),
+    { accepts: ({ role }) => (role === "Hybrid" ? null : "role is for DistServe") },
+  );
+  expect(hybrid.lines).toEqual([
+    `node of the state file left out | ${one} | Prefill | role is for DistServe`,
+  ]);
+  expect(hybrid.registry.nodes().map(({ url }) => url)).toEqual([two]);
+  const { registry } = await run(path, () => {});
+  expect(registry.get(one)?.role).toBe("Prefill");
+});
+
+test("a node of the command line is kept only when an engine or an operator changed it", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "nodes.json");
+  const asNamed = { models: [], role: "Hybrid", speed: null } as const;
+  await run(path, (registry) => registry.register(one, asNamed), { staticUrl: one });
+  const second = await run(
+    path,
+    (registry) => registry.register(one, { ...asNamed, models: ["m"] }),
+    { staticUrl: one },
+  );
+  expect(second.loaded).toEqual([]);
+  expect((await run(path, () => {})).loaded).toEqual([entry(1, { models: ["m"] })]);
+});
