@@ -167,6 +167,23 @@ describe("a place that cannot be written", () => {
     expect(await loadFrom(join(blocked, "nodes.json"))).toEqual([entry(4)]);
   });
 
+  test("a change that comes while a write fails is tried at once", async () => {
+    using folder = temporaryFolder();
+    const blocked = join(folder.path, "not-yet-a-folder");
+    writeFileSync(blocked, "");
+    const file = openStateFile(join(blocked, "nodes.json"), warnings());
+    file.save(() => {
+      file.save(() => {
+        rmSync(blocked);
+        return [entry(2)];
+      });
+      return [entry(1)];
+    });
+    await file.flush();
+    expect(parseState(readFileSync(file.path))).toMatchObject({ entries: [entry(2)] });
+    await file.close();
+  });
+
   test("a change that failed is tried once more at the end", async () => {
     using folder = temporaryFolder();
     const blocked = join(folder.path, "not-yet-a-folder");
