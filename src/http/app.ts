@@ -9,7 +9,11 @@ import type { Services } from "./services.ts";
 
 /** All routes and the one place where errors become answers. */
 export function createApp(services: Services) {
-  const app = new Elysia({ name: "lmproxy", strictPath: false })
+  const app = new Elysia({
+    name: "lmproxy",
+    // Otherwise the path is looked for behind the 11th character of the URL: a short `Host` shifts it.
+    handler: { standardHostname: false },
+  })
     .onError(({ error, code, request }) => {
       const { pathname } = new URL(request.url);
       return errorResponse(toProxyError(error, code, request, pathname), dialectOf(pathname));

@@ -2,7 +2,7 @@ import { type Dialect, errorEnvelope, type ProxyError } from "../core/errors.ts"
 
 /** The dialect of whoever asks for `path`. */
 export function dialectOf(path: string): Dialect {
-  return /^\/(v1\/messages|anthropic)(\/|$)/.test(path) ? "anthropic" : "openai";
+  return /^\/(v1\/messages|anthropic)([/?]|$)/.test(path) ? "anthropic" : "openai";
 }
 
 /** Draws an error as the answer that clients of `dialect` understand: the one place that does. */

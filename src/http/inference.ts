@@ -84,7 +84,7 @@ async function readHead(
   body: Uint8Array,
 ): Promise<{ head: RequestHead | null; model: string | null }> {
   const type = request.headers.get("content-type") ?? "";
-  if (type.startsWith("multipart/form-data")) {
+  if (/^multipart\/form-data\b/i.test(type)) {
     return { head: null, model: multipartModel(body, type) };
   }
   const head =
