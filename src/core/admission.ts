@@ -1,6 +1,8 @@
+import type { Wanted } from "./choose.ts";
 import { ProxyError } from "./errors.ts";
 import type { Lease } from "./lease.ts";
-import type { NoNode, Registry, Wanted } from "./registry.ts";
+import type { Registry } from "./registry.ts";
+import { type Blocked, type Waiter, WaitingLine } from "./waiting-line.ts";
 
 export interface AdmissionOptions {
   /** Requests in the whole proxy, Infinity for no limit. */
@@ -18,16 +20,13 @@ export interface AdmissionOptions {
 /** A node that is about to be ready is waited for this long, ms. */
 const STARTING_WAIT_MS = 2_000;
 
-interface Waiter {
-  readonly wanted: Wanted;
-  readonly client: string;
+/** Time alone makes nodes routable again (passed over, on trial), and nothing tells: it is looked at. */
+const RECHECK_MS = 500;
+
+interface WaitingRequest extends Waiter {
   readonly admit: (admitted: Admitted) => void;
   readonly refuse: (error: ProxyError) => void;
-  /** What it waits for, as last found. */
-  blockedBy: Blocked;
 }
-
-type Blocked = "client" | "cluster" | "starting";
 
 /**
  * An admitted request and the place it occupies. The place is given back when whoever admitted it
@@ -47,11 +46,12 @@ export class Admitted {
 
   /** The request occupies its place at least as long as `lease` is open. */
   hold(lease: Lease): void {
+    if (lease.outcome !== null) return;
     this.#holds += 1;
     lease.onEnded = () => this.drop();
   }
 
-  /** One holder less. */
+  /** One holder less; to be called once by whoever admitted the request. */
   drop(): void {
     this.#holds -= 1;
     if (this.#holds === 0) this.#leave();
@@ -62,10 +62,11 @@ export class Admitted {
 export class Admission {
   readonly #registry: Registry;
   readonly #options: AdmissionOptions;
-  readonly #waiting = new Set<Waiter>();
+  readonly #line = new WaitingLine<WaitingRequest>();
   readonly #perClient = new Map<string, number>();
   #running = 0;
-  #pumping = false;
+  #arrivals = 0;
+  #rechecking = false;
 
   constructor(registry: Registry, options: AdmissionOptions) {
     this.#registry = registry;
@@ -79,12 +80,12 @@ export class Admission {
 
   /** Requests that wait for a place or a node. */
   get waiting(): number {
-    return this.#waiting.size;
+    return this.#line.size;
   }
 
   /** Refuses everything that still waits: the proxy is shutting down. */
   close(): void {
-    for (const waiter of this.#waiting) waiter.refuse(shuttingDown());
+    for (const waiter of this.#line.all()) waiter.refuse(shuttingDown());
   }
 
   /**
@@ -93,37 +94,26 @@ export class Admission {
    * @param client Who asks: an API key's digest, or an address.
    */
   admit(wanted: Wanted, client: string, signal: AbortSignal): Admitted | Promise<Admitted> {
-    const mustWait = this.#waiting.size > 0 && this.#queuedBefore(wanted, client);
-    const got = mustWait ? "cluster" : this.#try(wanted, client);
+    const ahead = this.#line.size === 0 ? null : this.#line.ahead(wanted, client);
+    const got = ahead ?? this.#try(wanted, client);
     if (got instanceof Admitted) return got;
+    if (this.#registry.serving(wanted.model, wanted.role).length === 0) {
+      throw unknownModel(wanted.model, this.#registry.models());
+    }
+    if (got === "unavailable") throw noNode(wanted.model);
     return this.#wait(wanted, client, got, signal);
   }
 
-  #queuedBefore(wanted: Wanted, client: string): boolean {
-    for (const waiter of this.#waiting) {
-      if (waiter.wanted.model !== wanted.model || waiter.wanted.role !== wanted.role) continue;
-      // One held back by its own limit does not hold others back.
-      if (waiter.blockedBy !== "client" || waiter.client === client) return true;
-    }
-    return false;
-  }
-
-  #try(wanted: Wanted, client: string): Admitted | Blocked {
+  #try(wanted: Wanted, client: string): Admitted | Blocked | "unavailable" {
     const { maxConcurrency, maxPerClient } = this.#options;
     if ((this.#perClient.get(client) ?? 0) >= maxPerClient) return "client";
     if (this.#running >= maxConcurrency) return "cluster";
     const lease = this.#registry.acquire(wanted);
-    if (typeof lease === "string") return this.#blocked(lease, wanted);
+    if (lease === "full") return "cluster";
+    if (lease === "starting") return "starting";
+    if (typeof lease === "string") return "unavailable";
     this.#enter(client);
     return new Admitted(lease, () => this.#leave(client));
-  }
-
-  #blocked(none: NoNode, wanted: Wanted): Blocked {
-    if (none === "full") return "cluster";
-    if (none === "starting") return "starting";
-    throw none === "unknown_model"
-      ? unknownModel(wanted.model, this.#registry.models())
-      : noNode(wanted.model);
   }
 
   #enter(client: string): void {
@@ -146,51 +136,59 @@ export class Admission {
     blockedBy: Blocked,
     signal: AbortSignal,
   ): Promise<Admitted> {
-    if (this.#waiting.size >= this.#options.queueSize) throw queueFull(blockedBy, wanted.model);
+    if (this.#line.size >= this.#options.queueSize) throw queueFull(blockedBy, wanted.model);
     signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<Admitted>();
-    const waiter: Waiter = { wanted, client, blockedBy, admit: resolve, refuse: reject };
-    this.#waiting.add(waiter);
-    const limitMs = blockedBy === "starting" ? STARTING_WAIT_MS : this.#options.queueTimeoutMs;
-    const cancel = this.#options.after(limitMs, () => reject(waitedTooLong(waiter)));
+    const arrival = ++this.#arrivals;
+    const waiter = { wanted, client, blockedBy, arrival, admit: resolve, refuse: reject };
+    this.#line.add(waiter);
+    this.#recheckSoon();
+    const cancel = this.#limit(waiter);
     const onAbort = () => reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     try {
       return await promise;
     } finally {
-      this.#waiting.delete(waiter);
+      this.#line.delete(waiter);
       cancel();
       signal.removeEventListener("abort", onAbort);
     }
   }
 
-  /** Something changed: whoever can go on now does, oldest first, none before another of its model. */
-  #pump(): void {
-    if (this.#waiting.size === 0 || this.#pumping) return;
-    this.#pumping = true;
-    const held = new Set<string>();
-    for (const waiter of this.#waiting) {
-      const queue = `${waiter.wanted.role} ${waiter.wanted.model}`;
-      if (held.has(queue)) continue;
-      const got = this.#tryWaiting(waiter);
-      if (got instanceof Admitted) {
-        this.#waiting.delete(waiter);
-        waiter.admit(got);
-      } else {
-        waiter.blockedBy = got;
-        if (got !== "client") held.add(queue);
-      }
-    }
-    this.#pumping = false;
+  /** Refuses `waiter` when its time is over; the function returned prevents it. */
+  #limit(waiter: WaitingRequest): () => void {
+    const { after, queueTimeoutMs } = this.#options;
+    const giveUp = () => waiter.refuse(waitedTooLong(this.#line.blockedBy(waiter), waiter.wanted));
+    if (waiter.blockedBy !== "starting") return after(queueTimeoutMs, giveUp);
+    let cancel = after(STARTING_WAIT_MS, () => {
+      // The node is up, but full: from now on it waits like all the others.
+      if (this.#line.blockedBy(waiter) === "starting") giveUp();
+      else cancel = after(Math.max(queueTimeoutMs - STARTING_WAIT_MS, 0), giveUp);
+    });
+    return () => cancel();
   }
 
-  #tryWaiting(waiter: Waiter): Admitted | Blocked {
-    try {
-      return this.#try(waiter.wanted, waiter.client);
-    } catch {
-      // Its model has gone meanwhile; it may come back before the wait is over.
-      return "starting";
-    }
+  #recheckSoon(): void {
+    if (this.#rechecking) return;
+    this.#rechecking = true;
+    this.#options.after(RECHECK_MS, () => {
+      this.#rechecking = false;
+      this.#pump();
+      if (this.#line.size > 0) this.#recheckSoon();
+    });
+  }
+
+  /** Something changed: whoever can go on now does. */
+  #pump(): void {
+    if (this.#line.size === 0) return;
+    this.#line.advance((waiter) => {
+      const got = this.#try(waiter.wanted, waiter.client);
+      // Its nodes have gone meanwhile; one may come back before the wait is over.
+      if (got === "unavailable") return "starting";
+      if (!(got instanceof Admitted)) return got;
+      waiter.admit(got);
+      return null;
+    });
   }
 }
 
@@ -240,8 +238,8 @@ function queueFull(blockedBy: Blocked, model: string | null): ProxyError {
   );
 }
 
-function waitedTooLong({ blockedBy, wanted }: Waiter): ProxyError {
-  if (blockedBy === "starting") return noNode(wanted.model);
+function waitedTooLong(blockedBy: Blocked, { model }: Wanted): ProxyError {
+  if (blockedBy === "starting") return noNode(model);
   return new ProxyError(
     "service_unavailable",
     "The request waited too long for a free engine; try again.",

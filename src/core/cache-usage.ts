@@ -33,8 +33,12 @@ export class CacheUsage {
     this.#startedSince += 1;
   }
 
-  /** The engine was polled; `sample` was asked for at `nowMs`. */
-  sampled(sample: LoadSample, nowMs: number): void {
+  /**
+   * The engine was polled.
+   * @param nowMs When the sample was asked for.
+   * @param startedSince Open requests that were sent after it had been asked for.
+   */
+  sampled(sample: LoadSample, nowMs: number, startedSince: number): void {
     const previous = this.#sample;
     const stale =
       previous !== null &&
@@ -46,7 +50,7 @@ export class CacheUsage {
     this.#sampledAtMs = nowMs;
     if (stale) return;
     this.#unchangedSinceMs = nowMs;
-    this.#startedSince = 0;
+    this.#startedSince = startedSince;
     this.#learn(sample);
   }
 

@@ -34,7 +34,8 @@ export class NodeHealth {
   #ejectedBy: "probes" | "answers" | "unproven" = "probes";
   #trialAtMs = 0;
   #trialWaitMs = FIRST_TRIAL_WAIT_MS;
-  #trialOpen = false;
+  /** The request that is on trial, or null. */
+  #trial: object | null = null;
   #passedOverUntilMs = Number.NEGATIVE_INFINITY;
   #healthySinceMs = 0;
   /** It registered again and has not passed a probe since: a refusal means "not yet", not "gone". */
@@ -50,6 +51,13 @@ export class NodeHealth {
     return this.#phase === "healthy";
   }
 
+  /** No engine is believed to listen there: it has not come up yet, or probes found it gone. */
+  get down(): boolean {
+    return (
+      this.#phase === "starting" || (this.#phase === "ejected" && this.#ejectedBy === "probes")
+    );
+  }
+
   /** 0 (just joined) to 1 (fully brought in). */
   warm(nowMs: number): number {
     if (this.#phase !== "healthy") return 0;
@@ -58,7 +66,7 @@ export class NodeHealth {
 
   /** May get new requests. */
   routable(nowMs: number): boolean {
-    return this.state === "healthy" && nowMs >= this.#passedOverUntilMs;
+    return this.state === "healthy" && !this.passedOver(nowMs);
   }
 
   /** Ejected or passed over, but worth trying when nothing else is left. */
@@ -72,8 +80,9 @@ export class NodeHealth {
       !this.#draining &&
       this.#phase === "ejected" &&
       this.#ejectedBy === "answers" &&
-      !this.#trialOpen &&
-      nowMs >= this.#trialAtMs
+      this.#trial === null &&
+      nowMs >= this.#trialAtMs &&
+      !this.passedOver(nowMs)
     );
   }
 
@@ -88,9 +97,8 @@ export class NodeHealth {
       return Math.min(FIRST_STARTING_PROBE_MS * 2 ** Math.min(this.#probeFailures, 6), 1_000);
     }
     if (this.#phase !== "ejected") return intervalMs;
-    if (this.#ejectedBy === "answers") return Math.min(intervalMs, EJECTED_PROBE_MS);
     return nowMs - this.#ejectedAtMs < EJECTED_FOR_LONG_MS
-      ? EJECTED_PROBE_MS
+      ? Math.min(intervalMs, EJECTED_PROBE_MS)
       : EJECTED_FOR_LONG_PROBE_MS;
   }
 
@@ -104,6 +112,7 @@ export class NodeHealth {
         this.#probePassed(nowMs);
         return;
       case "sleeping":
+        this.#registeredAgain = false;
         this.#reset("sleeping");
         return;
       case "initializing":
@@ -111,7 +120,8 @@ export class NodeHealth {
         this.#probeFailures += 1;
         return;
       default:
-        if (result.kind !== "timeout" || !progressed) this.#probeFailed(result.kind, nowMs);
+        if (result.kind === "timeout" && progressed) this.#stillAlive(nowMs);
+        else this.#probeFailed(result.kind, nowMs);
     }
   }
 
@@ -119,11 +129,14 @@ export class NodeHealth {
     this.#probeFailures = 0;
     this.#registeredAgain = false;
     if (this.#phase === "healthy") return;
-    if (this.#phase === "ejected" && this.#ejectedBy !== "probes") {
-      if (this.#ejectedBy === "unproven") this.#awaitTrial(nowMs);
-      return;
-    }
-    this.#becomeHealthy(nowMs);
+    if (this.#phase === "ejected" && this.#ejectedBy !== "probes") this.#stillAlive(nowMs);
+    else this.#becomeHealthy(nowMs);
+  }
+
+  /** It gave a sign of life, if not the one asked for: a row of failures ends here. */
+  #stillAlive(nowMs: number): void {
+    this.#probeFailures = 0;
+    if (this.#phase === "ejected" && this.#ejectedBy === "unproven") this.#awaitTrial(nowMs);
   }
 
   #probeFailed(kind: "refused" | "timeout" | "bad_answer", nowMs: number): void {
@@ -148,17 +161,15 @@ export class NodeHealth {
   }
 
   /**
-   * A request was answered. Returns true when this answer ejects the node.
+   * A request was answered; enough bad answers in a row eject the node.
    * @param status HTTP status of the engine's answer.
-   * @param mayEject False when ejecting would leave less than half of a model's nodes.
+   * @param mayEject Asked when it comes to that; false when less than half of a model's nodes would be left.
    */
-  answered(status: number, nowMs: number, mayEject: boolean): boolean {
+  answered(status: number, nowMs: number, mayEject: () => boolean): void {
     this.#badAnswers = isBadAnswer(status) ? this.#badAnswers + 1 : 0;
-    if (this.#badAnswers < FAILURES_TO_EJECT || this.#phase !== "healthy" || !mayEject)
-      return false;
+    if (this.#badAnswers < FAILURES_TO_EJECT || this.#phase !== "healthy" || !mayEject()) return;
     this.#eject("answers", nowMs);
     this.#awaitTrial(nowMs);
-    return true;
   }
 
   /** The node said "elsewhere for now" (429, 503). @param forMs How long to pass it over, ms. */
@@ -171,15 +182,18 @@ export class NodeHealth {
     return nowMs < this.#passedOverUntilMs;
   }
 
-  /** The one trial request was sent. */
-  trialStarted(): void {
-    this.#trialOpen = true;
+  /** The one trial request was sent; `trial` stands for it. */
+  trialStarted(trial: object): void {
+    this.#trial = trial;
   }
 
-  /** The trial ended: true passed, false failed, null when it showed nothing (the client left). */
-  trialEnded(passed: boolean | null, nowMs: number): void {
-    if (!this.#trialOpen) return;
-    this.#trialOpen = false;
+  /**
+   * A trial ended: true passed, false failed, null when it showed nothing (the client left). Any but
+   * the one that is open is of no more interest.
+   */
+  trialEnded(trial: object, passed: boolean | null, nowMs: number): void {
+    if (this.#trial !== trial) return;
+    this.#trial = null;
     if (this.#phase !== "ejected" || this.#ejectedBy === "probes" || passed === null) return;
     if (passed) {
       this.#becomeHealthy(nowMs);
@@ -206,7 +220,7 @@ export class NodeHealth {
     this.#ejectedBy = "answers";
     this.#trialWaitMs = FIRST_TRIAL_WAIT_MS;
     this.#trialAtMs = nowMs + this.#trialWaitMs;
-    this.#trialOpen = false;
+    this.#trial = null;
   }
 
   #eject(by: "probes" | "answers" | "unproven", nowMs: number): void {
@@ -224,7 +238,7 @@ export class NodeHealth {
     this.#phase = phase;
     this.#probeFailures = 0;
     this.#badAnswers = 0;
-    this.#trialOpen = false;
+    this.#trial = null;
     this.#passedOverUntilMs = Number.NEGATIVE_INFINITY;
   }
 }

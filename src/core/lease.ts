@@ -26,6 +26,12 @@ export type Outcome = Answered | Failure | { readonly kind: "cancelled" };
 /** Why the proxy itself takes a request off a node. */
 export type EvictionReason = "node_ejected" | "shutdown";
 
+/** The registry, as a lease knows it. */
+export interface LeaseListener {
+  answering(lease: Lease, status: number): void;
+  ended(lease: Lease, outcome: Outcome): void;
+}
+
 /**
  * One request on one node, from the moment the node was chosen. The one way a request touches a
  * node's counters: it is in flight exactly as long as its lease is open.
@@ -47,7 +53,7 @@ export class Lease {
 
   #firstByteAtMs: number | null = null;
   #outcome: Outcome | null = null;
-  readonly #onEnd: (lease: Lease, outcome: Outcome) => void;
+  readonly #listener: LeaseListener;
 
   constructor(
     node: Node,
@@ -56,14 +62,19 @@ export class Lease {
       readonly trial: boolean;
       readonly lastResort: boolean;
     },
-    onEnd: (lease: Lease, outcome: Outcome) => void,
+    listener: LeaseListener,
   ) {
     this.node = node;
     this.startedAtMs = options.startedAtMs;
     this.trial = options.trial;
     this.lastResort = options.lastResort;
     this.generation = node.generation;
-    this.#onEnd = onEnd;
+    this.#listener = listener;
+  }
+
+  /** The head of an answer with HTTP `status` arrived; the rest of it may take minutes. */
+  answering(status: number): void {
+    if (this.#outcome === null) this.#listener.answering(this, status);
   }
 
   /** The answer's first byte arrived at `nowMs`; later calls change nothing. */
@@ -86,7 +97,10 @@ export class Lease {
     if (this.#outcome !== null) return;
     this.#outcome = outcome;
     this.evict = null;
-    this.#onEnd(this, outcome);
-    this.onEnded?.();
+    try {
+      this.#listener.ended(this, outcome);
+    } finally {
+      this.onEnded?.();
+    }
   }
 }

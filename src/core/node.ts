@@ -41,6 +41,8 @@ export class Node implements Candidate {
   noUsage: string | null = null;
   /** Counts how often the engine behind the URL was found to be another process than before. */
   generation = 0;
+  /** Nobody has answered since it registered or was found gone: who answers next belongs to this generation. */
+  absent = true;
   /** Counts pieces of answers received; moving means alive. */
   progress = 0;
 
@@ -82,8 +84,10 @@ export class Node implements Candidate {
    * @param othersIdle No other candidate has a request: bringing in slowly would help nobody.
    */
   observe(nowMs: number, sampleMaxAgeMs: number, othersIdle: boolean): void {
-    this.load = this.inFlight + this.#penaltyAt(nowMs);
-    this.cacheUsage = this.cache.expected(nowMs, sampleMaxAgeMs);
+    const penalty = this.#penaltyAt(nowMs);
+    this.load = this.inFlight + penalty;
+    const usage = this.cache.expected(nowMs, sampleMaxAgeMs);
+    this.cacheUsage = usage === null ? null : usage + penalty * this.cache.share;
     this.weight = othersIdle ? 1 : Math.max(this.health.warm(nowMs), LEAST_WEIGHT);
   }
 
@@ -101,6 +105,7 @@ export class Node implements Candidate {
   /** The engine was restarted: its history and load are another process's. */
   restarted(): void {
     this.generation += 1;
+    this.absent = true;
     this.cache.forget();
   }
 }

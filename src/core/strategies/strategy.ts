@@ -6,7 +6,7 @@ export interface Candidate {
   readonly speed: number | null;
   /** Mean of the last latencies, ms, or null without history. */
   readonly meanLatencyMs: number | null;
-  /** KV-cache usage, fraction, with what was sent since the sample added, or null without a fresh sample. */
+  /** KV-cache usage, fraction, with what was sent since the sample and what failed added, or null without a fresh sample. */
   readonly cacheUsage: number | null;
   /** What one more request is expected to add to `cacheUsage`, fraction. */
   readonly cacheShare: number;

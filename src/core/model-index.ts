@@ -1,0 +1,52 @@
+import type { Node, Role } from "./node.ts";
+
+const ROLES = ["Hybrid", "Prefill", "Decode"] as const satisfies readonly Role[];
+
+/** Which nodes serve which model in which role, whatever their state; made when it is first asked for. */
+export class ModelIndex {
+  readonly #nodes: ReadonlyMap<string, Node>;
+  #index: Map<string, Node[]> | null = null;
+
+  /** @param nodes The nodes to be found, by URL; `changed` tells when they or their models are others. */
+  constructor(nodes: ReadonlyMap<string, Node>) {
+    this.#nodes = nodes;
+  }
+
+  changed(): void {
+    this.#index = null;
+  }
+
+  /** The nodes of a role that serve a model (any, for null). */
+  serving(model: string | null, role: Role): readonly Node[] {
+    this.#index ??= this.#make();
+    return this.#index.get(modelKey(model, role)) ?? [];
+  }
+
+  /** Whether any node serves `model`. */
+  serves(model: string): boolean {
+    return ROLES.some((role) => this.serving(model, role).length > 0);
+  }
+
+  /** Every model that a node serves, each once. */
+  models(): string[] {
+    return [...new Set([...this.#nodes.values()].flatMap((node) => node.models))];
+  }
+
+  #make(): Map<string, Node[]> {
+    const index = new Map<string, Node[]>();
+    for (const node of this.#nodes.values()) {
+      for (const model of [null, ...node.models]) {
+        const key = modelKey(model, node.role);
+        const list = index.get(key);
+        if (list === undefined) index.set(key, [node]);
+        else list.push(node);
+      }
+    }
+    return index;
+  }
+}
+
+/** One string for a model in a role; "any model" is none of the models. */
+export function modelKey(model: string | null, role: Role): string {
+  return model === null ? role : `${role} ${model}`;
+}
