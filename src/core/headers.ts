@@ -15,17 +15,9 @@ const HOP_BY_HOP = [
 ];
 
 /** Set anew by whoever sends the request: by fetch, or from what the proxy knows of the client. */
-const REBUILT = [
-  "host",
-  "content-length",
-  "expect",
-  "forwarded",
-  "x-forwarded-for",
-  "x-forwarded-host",
-  "x-forwarded-port",
-  "x-forwarded-proto",
-  "x-real-ip",
-];
+const REBUILT = ["host", "content-length", "expect", "forwarded", "x-real-ip"];
+/** All that start so are rebuilt too: an engine has no way to tell a client's word from a proxy's. */
+const REBUILT_PREFIX = "x-forwarded-";
 
 /** What a browser may do with an answer is the proxy's to say, not the engine's. */
 const CORS = [
@@ -56,6 +48,9 @@ export function requestHeaders(client: Headers, forwarded: Forwarded): Headers {
   const headers = new Headers(client);
   deleteHopByHop(headers);
   for (const name of REBUILT) headers.delete(name);
+  for (const name of [...headers.keys()]) {
+    if (name.startsWith(REBUILT_PREFIX)) headers.delete(name);
+  }
   if (forwarded.stripCredentials || forwarded.upstreamApiKey !== null) {
     headers.delete("authorization");
     headers.delete("x-api-key");
@@ -91,11 +86,17 @@ function deleteHopByHop(headers: Headers): void {
   for (const name of HOP_BY_HOP) headers.delete(name);
 }
 
-/** `Retry-After` of an answer as ms, or null when absent or unreadable; a date counts from `wallClockMs`. */
+/** What an HTTP date starts with; without it, `Date.parse` would read many a number as a date. */
+const WEEKDAY = /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/;
+
+/**
+ * `Retry-After` of an answer as ms, 0 or more, or null when absent or unreadable; a date counts from
+ * `wallClockMs`. Fractions of a second are not in RFC 9110 §10.2.3, but engines send them.
+ */
 export function retryAfterMs(headers: Headers, wallClockMs: number): number | null {
   const value = headers.get("retry-after");
   if (value === null) return null;
-  if (/^\d{1,9}$/.test(value)) return Number(value) * 1_000;
-  const dateMs = Date.parse(value);
+  if (/^\d+(\.\d+)?$/.test(value)) return Number(value) * 1_000;
+  const dateMs = WEEKDAY.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(dateMs) ? null : Math.max(dateMs - wallClockMs, 0);
 }
