@@ -4,13 +4,20 @@ import type { Failure } from "./lease.ts";
 const BUDGET_FRACTION = 0.2;
 /** ... plus so many a second, so that a quiet model can retry at all. Source: the defaults of Linkerd's budget, tightened. */
 const BUDGET_BASE = 3;
-const WINDOW_MS = 1_000;
-const SLOTS = 10;
+const SLOT_MS = 100;
+/** The slot that has just begun and nine before it: a second, or a little less. */
+const REQUEST_SLOTS = 10;
+/** One more: a second, or a little more, so that not even the edges of slots let a retry too many through. */
+const RETRY_SLOTS = 11;
 
-/** Counts events of the last second in ten slots. */
+/** Counts the events of the last slots of `SLOT_MS`. */
 class SlidingCount {
-  readonly #slots = new Uint32Array(SLOTS);
+  readonly #slots: Uint32Array;
   #slot = 0;
+
+  constructor(slots: number) {
+    this.#slots = new Uint32Array(slots);
+  }
 
   add(nowMs: number): void {
     const at = this.#advance(nowMs);
@@ -23,18 +30,19 @@ class SlidingCount {
   }
 
   #advance(nowMs: number): number {
-    const slot = Math.floor((nowMs / WINDOW_MS) * SLOTS);
-    if (slot - this.#slot >= SLOTS) this.#slots.fill(0);
-    else for (let at = this.#slot + 1; at <= slot; at += 1) this.#slots[at % SLOTS] = 0;
+    const { length } = this.#slots;
+    const slot = Math.floor(nowMs / SLOT_MS);
+    if (slot - this.#slot >= length) this.#slots.fill(0);
+    else for (let at = this.#slot + 1; at <= slot; at += 1) this.#slots[at % length] = 0;
     this.#slot = slot;
-    return slot % SLOTS;
+    return slot % length;
   }
 }
 
 /** One model's allowance of retries that are not free, so that an outage is not multiplied. */
 export class RetryBudget {
-  readonly #requests = new SlidingCount();
-  readonly #retries = new SlidingCount();
+  readonly #requests = new SlidingCount(REQUEST_SLOTS);
+  readonly #retries = new SlidingCount(RETRY_SLOTS);
 
   /** A client's request for the model began. */
   request(nowMs: number): void {
@@ -58,7 +66,7 @@ export class RetryBudget {
 export interface RetryRules {
   /** Whether any retry is made (`--no-retry` turns all off). */
   readonly retry: boolean;
-  /** Whether a request that was sent and lost may be sent again (`--no-retry-sent`). */
+  /** Whether a request that was sent and got no answer may be sent again (`--no-retry-sent`). */
   readonly retrySent: boolean;
 }
 
@@ -89,7 +97,7 @@ export class RetryState {
    */
   afterFailure(kind: Failure["kind"]): boolean {
     if (!this.#rules.retry) return false;
-    if (kind === "timeout") return this.#afterBadAnswer();
+    if (kind === "timeout") return this.#rules.retrySent && this.#afterBadAnswer();
     if (kind === "refused") {
       this.#refused += 1;
       if (this.#lost === 0) return this.#refused <= MOST_FREE_LOSSES;
