@@ -4,7 +4,8 @@
  * A kind reads the syntax; which values are in range is the schema's affair. Durations are typed in
  * seconds and kept in milliseconds.
  */
-import ipaddr from "ipaddr.js";
+import { parseAllowRule } from "../core/address-policy.ts";
+import { parseCidr } from "../core/cidr.ts";
 
 export interface Kind {
   /** What would be right, to follow "must be". Names the range too. */
@@ -29,6 +30,16 @@ function showText(value: unknown): string {
 export function text(expects: string): Kind {
   return { expects, parse: (given) => given, show: showText };
 }
+
+/** A key as it can stand in a header; the schema holds the pattern. */
+export const key = text("made of letters, digits and punctuation only, without spaces");
+
+/** A host name or address to listen on; an IPv6 address may stand in brackets. */
+export const bindAddress: Kind = {
+  expects: "a host name or an IP address",
+  parse: (given) => given.replace(/^\[(.*)\]$/, "$1"),
+  show: showText,
+};
 
 /** One of a closed set of names, in any case; `aliases` maps further names (lower case) to them. */
 export function choice(
@@ -160,28 +171,27 @@ export const nodeUrl: Kind = {
   show: showText,
 };
 
-/**
- * A network as address/bits; an address alone stands for itself. Shortened forms are refused: the
- * old reading of `10/8` is 0.0.0.10/8, which nobody means.
- */
-function parseCidr(given: string): string | undefined {
-  const isIpv6 = given.includes(":") && !given.includes("%");
-  const [address = "", bits] = given.split("/");
-  const valid = isIpv6 ? ipaddr.IPv6.isValid(address) : ipaddr.IPv4.isValidFourPartDecimal(address);
-  if (!valid) return undefined;
-  const cidr = bits === undefined ? `${given}/${isIpv6 ? 128 : 32}` : given;
-  return ipaddr.isValidCIDR(cidr) ? cidr : undefined;
+/** The text itself if `read` accepts it. */
+function acceptedBy(read: (given: string) => unknown): (given: string) => string | undefined {
+  return (given) => {
+    try {
+      read(given);
+      return given;
+    } catch {
+      return undefined;
+    }
+  };
 }
 
+/** A range of addresses; one address stands for itself. */
 export const cidr: Kind = {
   expects: "a network such as 10.0.0.0/8 or fd00::/8",
-  parse: parseCidr,
+  parse: acceptedBy(parseCidr),
   show: showText,
 };
 
-/** A network, or a host name in which `*` stands for any characters. */
 export const cidrOrHostPattern: Kind = {
   expects: "a network such as 10.0.0.0/8 or a host name pattern such as *.gpu.internal",
-  parse: (given) => parseCidr(given) ?? (/^[\w.*-]+$/.test(given) ? given : undefined),
+  parse: acceptedBy(parseAllowRule),
   show: showText,
 };

@@ -8,7 +8,8 @@ import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import type { StrategyName } from "../core/strategies/index.ts";
 import { MAX_DELAY_MS } from "./kinds.ts";
 
-function oneOf<const T extends string>(names: readonly T[], options: object = {}) {
+/** One of a closed set of names. */
+export function oneOf<const T extends string>(names: readonly T[], options: object = {}) {
   return Type.Unsafe<T>(
     Type.Union(
       names.map((name) => Type.Literal(name)),

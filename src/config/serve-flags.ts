@@ -17,7 +17,6 @@ const Off = Type.Boolean({ default: false });
 const Path = Type.String({ minLength: 1, pattern: "^[^\\x00-\\x1f\\x7f]+$" });
 
 const path = kinds.text("the path of a file");
-const key = kinds.text("made of letters, digits and punctuation only, without spaces");
 
 const LEVEL_ALIASES = { warn: "warning", critical: "fatal", notset: "trace" };
 
@@ -26,11 +25,7 @@ const listening = flagGroup("Listening", [
     key: "host",
     names: ["host", "server-name"],
     argument: "address",
-    kind: {
-      expects: "a host name or an IP address",
-      parse: (given) => given.replace(/^\[(.*)\]$/, "$1"),
-      show: String,
-    },
+    kind: kinds.bindAddress,
     value: fields.host,
     help: "Address to listen on.",
   },
@@ -71,7 +66,7 @@ const access = flagGroup("Access", [
     key: "apiKeys",
     names: ["api-keys"],
     argument: "key",
-    kind: key,
+    kind: kinds.key,
     value: fields.apiKeys,
     isList: true,
     isSecret: true,
@@ -81,7 +76,7 @@ const access = flagGroup("Access", [
     key: "adminKey",
     names: ["admin-key"],
     argument: "key",
-    kind: key,
+    kind: kinds.key,
     value: fields.adminKey,
     isSecret: true,
     help: "Key for administration, instead of an API key; @path reads it from a file.",
@@ -90,7 +85,7 @@ const access = flagGroup("Access", [
     key: "upstreamApiKey",
     names: ["upstream-api-key"],
     argument: "key",
-    kind: key,
+    kind: kinds.key,
     value: fields.upstreamApiKey,
     isSecret: true,
     help: "Key that engines get with every request and poll; @path reads it from a file.",

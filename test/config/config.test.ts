@@ -79,7 +79,7 @@ const EXAMPLES: Readonly<Record<string, { text: string; value: unknown }>> = {
   "--api-keys": { text: "sk-1", value: ["sk-1"] },
   "--admin-key": { text: "sk-admin", value: "sk-admin" },
   "--upstream-api-key": { text: "sk-up", value: "sk-up" },
-  "--trust-nodes": { text: "10.0.0.7", value: ["10.0.0.7/32"] },
+  "--trust-nodes": { text: "10.0.0.7", value: ["10.0.0.7"] },
   "--allow-nodes": { text: "*.gpu.internal", value: ["*.gpu.internal"] },
   "--metrics-interval": { text: "2.5", value: 2500 },
   "--health-interval": { text: "1.1", value: 1100 },
@@ -115,14 +115,18 @@ describe.each(SERVE_FLAGS.filter((flag) => !COMBINED.includes(flagName(flag))))(
 
     test.each(flag.names.map((spelling) => [spelling]))("is set by --%s", (spelling) => {
       const { config, sources } = parse(`${mode} --${spelling} ${example?.text}`);
-      expect(new Map(Object.entries(config)).get(flag.key)).toEqual(example?.value);
+      expect(new Map<string, unknown>(Object.entries(config)).get(flag.key)).toEqual(
+        example?.value,
+      );
       expect(sources.get(flag.key)).toEqual({ kind: "flag", name });
     });
 
     test(`is set by ${variable}`, () => {
       const env = { [variable]: isSwitch ? "true" : (example?.text ?? "") };
       const { config, sources } = parse(mode, { env });
-      expect(new Map(Object.entries(config)).get(flag.key)).toEqual(example?.value);
+      expect(new Map<string, unknown>(Object.entries(config)).get(flag.key)).toEqual(
+        example?.value,
+      );
       expect(sources.get(flag.key)).toEqual({ kind: "variable", name: variable });
     });
   },

@@ -1,0 +1,59 @@
+/** What every command is: a function from its arguments and surroundings to an exit code. */
+import type { Static, TObject } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import type { Command } from "commander";
+import { readCommandLine } from "../config/command-line.ts";
+import type { Flag } from "../config/flag.ts";
+import { type Environment, type ReadFile, resolveFlags } from "../config/resolve.ts";
+
+export interface Surroundings {
+  readonly env: Environment;
+  /** Writes to stdout; resolves when it has been written. */
+  readonly print: (text: string) => Promise<void>;
+  /** Writes one line to stderr. */
+  readonly warn: (line: string) => void;
+  readonly readFile: ReadFile;
+}
+
+/**
+ * Runs a command with what follows its name. Resolves with the exit code.
+ *
+ * @throws UsageError (exit code 2) and CommandError (exit code 1), each with one line to print
+ */
+export type Run = (argv: readonly string[], surroundings: Surroundings) => Promise<number>;
+
+/** The command was understood and could not be done; one line that says why and what to do. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
+}
+
+/** Either the help that was asked for, or the values of all flags and the operands. */
+export type Arguments<T> =
+  | { readonly help: string }
+  | { readonly help: null; readonly values: T; readonly operands: readonly string[] };
+
+/**
+ * Reads a command line whose flags fill the fields of `schema`; a field without a flag gets its
+ * default.
+ *
+ * @param prefix what the variables of these flags begin with
+ * @throws UsageError
+ */
+export function readArguments<T extends TObject>(
+  command: Command,
+  flags: readonly Flag[],
+  schema: T,
+  argv: readonly string[],
+  { env, readFile }: Surroundings,
+  prefix: string,
+): Arguments<Static<T>> {
+  const line = readCommandLine(command, flags, argv);
+  if (line.help !== null) return line;
+  const resolved = resolveFlags(flags, line.given, env, prefix, readFile);
+  const values: unknown = Value.Default(
+    schema,
+    Object.fromEntries([...resolved].map(([key, { value }]) => [key, value])),
+  );
+  Value.Assert(schema, values);
+  return { help: null, values, operands: line.operands };
+}

@@ -1,0 +1,199 @@
+/** `lmproxy demo`: simulated engines behind a proxy, and one answer through it. */
+import { type Static, Type } from "@sinclair/typebox";
+import { Command } from "commander";
+import { flagGroup } from "../config/flag.ts";
+import * as kinds from "../config/kinds.ts";
+import type { Environment } from "../config/resolve.ts";
+import { Child } from "./child.ts";
+import { CommandError, type Run, readArguments, type Surroundings } from "./command.ts";
+import { streamChat } from "./demo-chat.ts";
+import { nodeTable } from "./node-table.ts";
+import { claimPort } from "./port.ts";
+import { ProxyClient } from "./proxy-client.ts";
+import { untilSignal } from "./signals.ts";
+
+const MODEL = "demo-model";
+const PROMPT = "How does a proxy choose among three engines?";
+
+/** How long the proxy or the engines may take to come up, ms, and the pause between two looks. */
+const START_TIMEOUT_MS = 30_000;
+const START_POLL_MS = 50;
+
+const Port = { minimum: 0, maximum: 65535 };
+const Settings = Type.Object({
+  host: Type.String({ pattern: "^[^\\s/\\[\\]]+$", default: "127.0.0.1" }),
+  port: Type.Integer({ ...Port, default: 8000 }),
+  enginePort: Type.Integer({ ...Port, default: 23333 }),
+  once: Type.Boolean({ default: false }),
+  distserve: Type.Boolean({ default: false }),
+});
+type Settings = Static<typeof Settings>;
+const { properties: fields } = Settings;
+
+const port = kinds.wholeNumber("a whole number from 0 to 65535");
+const FLAGS = flagGroup("Demo", [
+  {
+    key: "port",
+    names: ["port"],
+    argument: "number",
+    kind: port,
+    value: fields.port,
+    help: "Port of the proxy; 0 picks a free one.",
+  },
+  {
+    key: "enginePort",
+    names: ["engine-port"],
+    argument: "number",
+    kind: port,
+    value: fields.enginePort,
+    help: "Port of the first engine, the others take the next ones; 0 picks free ones.",
+  },
+  {
+    key: "host",
+    names: ["host"],
+    argument: "address",
+    kind: kinds.bindAddress,
+    value: fields.host,
+    help: "Address that all of them listen on.",
+  },
+  {
+    key: "once",
+    names: ["once"],
+    value: fields.once,
+    help: "End after the answer, instead of with Ctrl-C.",
+  },
+  {
+    key: "distserve",
+    names: ["distserve"],
+    value: fields.distserve,
+    help: "Two prefill and two decode engines instead of three that do both.",
+  },
+]);
+
+export const run: Run = async (argv, surroundings) => {
+  const command = new Command("lmproxy demo").description(
+    "Start simulated engines and a proxy, stream one answer, and go on until Ctrl-C.",
+  );
+  const line = readArguments(command, FLAGS, Settings, argv, surroundings, "LMPROXY_DEMO_");
+  if (line.help !== null) {
+    await surroundings.print(line.help);
+    return 0;
+  }
+  const signal = untilSignal();
+  const demo = new Demo(line.values, surroundings);
+  try {
+    await Promise.race([demo.play(), signal]);
+    if (!line.values.once) await Promise.race([demo.failure(), signal]);
+  } finally {
+    await demo.stop();
+  }
+  return 0;
+};
+
+class Demo {
+  readonly #settings: Settings;
+  readonly #surroundings: Surroundings;
+  readonly #children: Child[] = [];
+
+  constructor(settings: Settings, surroundings: Surroundings) {
+    this.#settings = settings;
+    this.#surroundings = surroundings;
+  }
+
+  /** @throws CommandError when a port is taken, or something does not come up or ends early */
+  async play(): Promise<void> {
+    const { print } = this.#surroundings;
+    const { host, port: wanted } = this.#settings;
+    const proxyPort = claimPort(host, { what: "proxy", flag: "--port", port: wanted });
+    const engines = this.#claimEngines();
+    const url = `http://${connectable(host)}:${proxyPort}`;
+    await print(`proxy     ${url}\n`);
+    this.#start("proxy", proxyArgs(this.#settings, proxyPort));
+    await this.#until("the proxy", () => isUp(url));
+    const client = new ProxyClient(url, null);
+    for (const { name, role, port: enginePort } of engines) {
+      await print(`${name}  http://${connectable(host)}:${enginePort}  ${role}\n`);
+      this.#start(name, [
+        ...["engine", "--model", MODEL, "--role", role, "--host", host],
+        ...["--port", String(enginePort), "--proxy-url", url],
+      ]);
+    }
+    await this.#until("the engines", async () => {
+      const states = Object.values(await client.status()).map(({ state }) => state);
+      return states.filter((state) => state === "healthy").length === engines.length;
+    });
+    await print(`\n> ${PROMPT}\n`);
+    for await (const piece of streamChat(url, MODEL, PROMPT)) await print(piece);
+    await print(`\n\n${nodeTable(await client.status())}\n`);
+    await print(`docs    ${url}/docs\nAPI     ${url}/v1\nnodes   ${url}/nodes/status\n`);
+    if (!this.#settings.once) await print("\nCtrl-C stops all of it.\n");
+  }
+
+  /** Rejects when one of the processes ends by itself. */
+  failure(): Promise<never> {
+    return Promise.race(this.#children.map((child) => child.ended));
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#children.map((child) => child.stop()));
+  }
+
+  #claimEngines() {
+    const { host, enginePort, distserve } = this.#settings;
+    const roles = distserve
+      ? ["Prefill", "Prefill", "Decode", "Decode"]
+      : ["Hybrid", "Hybrid", "Hybrid"];
+    return roles.map((role, index) => {
+      const name = `engine ${index + 1}`;
+      const port = enginePort === 0 ? 0 : enginePort + index;
+      return { name, role, port: claimPort(host, { what: name, flag: "--engine-port", port }) };
+    });
+  }
+
+  #start(name: string, args: readonly string[]): void {
+    this.#children.push(new Child(name, args, plainEnvironment(this.#surroundings.env)));
+  }
+
+  async #until(what: string, isReady: () => Promise<boolean>): Promise<void> {
+    const deadline = performance.now() + START_TIMEOUT_MS;
+    while (!(await Promise.race([isReady(), this.failure()]))) {
+      if (performance.now() > deadline) {
+        throw new CommandError(`${what} did not come up within ${START_TIMEOUT_MS / 1000} s`);
+      }
+      await Bun.sleep(START_POLL_MS);
+    }
+  }
+}
+
+function proxyArgs({ host, distserve }: Settings, port: number): readonly string[] {
+  return [
+    ...["serve", "--host", host, "--port", String(port), "--strategy", "min_cache_usage"],
+    ...["--disable-cache-status", "--metrics-interval", "1", "--log-level", "warning"],
+    ...(distserve ? ["--serving-strategy", "DistServe"] : []),
+  ];
+}
+
+async function isUp(url: string): Promise<boolean> {
+  try {
+    return (await fetch(`${url}/health`)).ok;
+  } catch {
+    return false;
+  }
+}
+
+/** An address to connect to, where `host` may be one that only binds. */
+function connectable(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  if (host === "::") return "[::1]";
+  return host.includes(":") ? `[${host}]` : host;
+}
+
+/** The demo shows the defaults: what configures the user's own proxy is left out. */
+function plainEnvironment(env: Environment): Record<string, string> {
+  const foreign = /^(?:LMPROXY_|LMDEPLOY_|AIOHTTP_TIMEOUT$|https?_proxy$|all_proxy$)/i;
+  const plain: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env)) {
+    if (value !== undefined && !foreign.test(name)) plain[name] = value;
+  }
+  return plain;
+}

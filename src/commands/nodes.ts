@@ -1,0 +1,228 @@
+/** `lmproxy nodes`: looks after the nodes of a running proxy. */
+import { type Static, Type } from "@sinclair/typebox";
+import { Command } from "commander";
+import { type Flag, flagGroup } from "../config/flag.ts";
+import * as kinds from "../config/kinds.ts";
+import { nearestName } from "../config/nearest-name.ts";
+import { oneOf } from "../config/schema.ts";
+import { UsageError } from "../config/usage-error.ts";
+import { normaliseNodeUrl } from "../core/node-url.ts";
+import { CommandError, type Run, readArguments } from "./command.ts";
+import { nodeTable } from "./node-table.ts";
+import { messageOf, ProxyClient } from "./proxy-client.ts";
+
+const ROLES = ["Hybrid", "Prefill", "Decode"] as const;
+
+/** Pause between two looks at a draining node, ms. */
+const DRAIN_POLL_MS = 200;
+
+const Settings = Type.Object({
+  proxyUrl: Type.String({ default: "http://127.0.0.1:8000" }),
+  adminKey: Type.Union([Type.String({ pattern: "^[\\x21-\\x7e]+$" }), Type.Null()], {
+    default: null,
+  }),
+  models: Type.Array(Type.String({ minLength: 1 }), { default: [] }),
+  role: Type.Union([oneOf(ROLES), Type.Null()], { default: null }),
+  speed: Type.Union([Type.Number({ exclusiveMinimum: 0 }), Type.Null()], { default: null }),
+  all: Type.Boolean({ default: false }),
+  wait: Type.Boolean({ default: false }),
+  timeoutMs: Type.Union([Type.Number({ minimum: 1, maximum: kinds.MAX_DELAY_MS }), Type.Null()], {
+    default: null,
+  }),
+});
+type Settings = Static<typeof Settings>;
+const { properties: fields } = Settings;
+
+const COMMON = flagGroup("Proxy", [
+  {
+    key: "proxyUrl",
+    names: ["proxy-url"],
+    variables: ["LMPROXY_PROXY_URL"],
+    argument: "url",
+    kind: kinds.nodeUrl,
+    value: fields.proxyUrl,
+    help: "The running proxy.",
+  },
+  {
+    key: "adminKey",
+    names: ["admin-key"],
+    variables: ["LMPROXY_ADMIN_KEY"],
+    argument: "key",
+    kind: kinds.key,
+    value: fields.adminKey,
+    isSecret: true,
+    help: "Its admin key, or an API key where it has none; @path reads it from a file.",
+  },
+]);
+
+const FOR_ADD = flagGroup("Node", [
+  {
+    key: "models",
+    names: ["model"],
+    argument: "name",
+    kind: kinds.text("a model's name"),
+    value: fields.models,
+    isList: true,
+    help: "Model that it serves. Default: what the node itself names.",
+  },
+  {
+    key: "role",
+    names: ["role"],
+    argument: "name",
+    kind: kinds.choice(ROLES),
+    value: fields.role,
+    help: `What it does: ${ROLES.join(", ")}. Default: Hybrid.`,
+  },
+  {
+    key: "speed",
+    names: ["speed"],
+    argument: "number",
+    kind: kinds.decimal("a number above 0"),
+    value: fields.speed,
+    help: "Relative capability, in the same unit for all nodes.",
+  },
+]);
+
+const FOR_TERMINATE = flagGroup("Nodes", [
+  { key: "all", names: ["all"], value: fields.all, help: "Every node, instead of one." },
+]);
+
+const FOR_DRAIN = flagGroup("Waiting", [
+  {
+    key: "wait",
+    names: ["wait"],
+    value: fields.wait,
+    help: "Wait until the node has nothing in flight.",
+  },
+  {
+    key: "timeoutMs",
+    names: ["timeout"],
+    argument: "seconds",
+    kind: kinds.secondsOrNoLimit,
+    value: fields.timeoutMs,
+    help: "How long to wait. Default: no limit.",
+  },
+]);
+
+interface Action {
+  readonly summary: string;
+  readonly flags: readonly Flag[];
+  /** The operand as commander spells it; null for none. */
+  readonly operand: string | null;
+  /** Returns what to print. */
+  readonly act: (client: ProxyClient, url: string, settings: Settings) => Promise<string>;
+}
+
+const ACTIONS: Readonly<Record<string, Action>> = {
+  list: {
+    summary: "Show the nodes and how they are.",
+    flags: [],
+    operand: null,
+    act: async (client) => nodeTable(await client.status()),
+  },
+  add: {
+    summary: "Add a node, or change what is known of it.",
+    flags: FOR_ADD,
+    operand: "<url>",
+    act: add,
+  },
+  remove: {
+    summary: "Take a node out; what runs on it may finish.",
+    flags: [],
+    operand: "<url>",
+    act: (client, url) => say(client.post("/nodes/remove", { url })),
+  },
+  terminate: {
+    summary: "Take a node out and end its engine.",
+    flags: FOR_TERMINATE,
+    operand: "[url]",
+    act: terminate,
+  },
+  drain: {
+    summary: "Send a node nothing new; what runs on it may finish.",
+    flags: FOR_DRAIN,
+    operand: "<url>",
+    act: drain,
+  },
+};
+
+async function say(answer: Promise<unknown>): Promise<string> {
+  return `${messageOf(await answer)}\n`;
+}
+
+async function add(client: ProxyClient, url: string, settings: Settings): Promise<string> {
+  const { models, role, speed } = settings;
+  const status = {
+    ...(models.length === 0 ? {} : { models }),
+    ...(role === null ? {} : { role }),
+    ...(speed === null ? {} : { speed }),
+  };
+  return await say(client.post("/nodes/add", { url, status }));
+}
+
+async function terminate(client: ProxyClient, url: string, { all }: Settings): Promise<string> {
+  if (all === (url !== "")) {
+    throw new UsageError("lmproxy nodes terminate needs either the URL of one node or --all");
+  }
+  return await say(
+    all ? client.get("/nodes/terminate_all") : client.post("/nodes/terminate", { url }),
+  );
+}
+
+async function drain(client: ProxyClient, url: string, settings: Settings): Promise<string> {
+  const startedMs = performance.now();
+  let unfinished = unfinishedOf(await client.post("/nodes/drain", { url }));
+  while (settings.wait && unfinished > 0) {
+    if (settings.timeoutMs !== null && performance.now() - startedMs > settings.timeoutMs) {
+      throw new CommandError(`${url} still has ${unfinished} in flight; it goes on draining`);
+    }
+    await Bun.sleep(DRAIN_POLL_MS);
+    // Looked at, not drained again: by now a new engine may have registered under this URL.
+    const node = (await client.status())[normaliseNodeUrl(url)];
+    unfinished = node?.state === "draining" ? node.unfinished : 0;
+  }
+  return unfinished === 0
+    ? `${url} is drained: nothing is in flight\n`
+    : `${url} is draining: ${unfinished} in flight\n`;
+}
+
+function unfinishedOf(answer: unknown): number {
+  const isAnswer = typeof answer === "object" && answer !== null && "unfinished" in answer;
+  return isAnswer && typeof answer.unfinished === "number" ? answer.unfinished : 0;
+}
+
+export const run: Run = async (argv, surroundings) => {
+  const [name = "--help", ...rest] = argv;
+  if (name === "--help" || name === "-h") {
+    await surroundings.print(overview());
+    return 0;
+  }
+  const action = ACTIONS[name];
+  if (action === undefined) {
+    const nearest = nearestName(name, Object.keys(ACTIONS));
+    const advice = nearest === undefined ? "see lmproxy nodes --help" : `did you mean ${nearest}?`;
+    throw new UsageError(`lmproxy nodes has no such command; ${advice}`);
+  }
+  const command = new Command(`lmproxy nodes ${name}`).description(action.summary);
+  if (action.operand !== null) command.argument(action.operand, "the node's URL");
+  const flags = [...action.flags, ...COMMON];
+  const line = readArguments(command, flags, Settings, rest, surroundings, "LMPROXY_NODES_");
+  if (line.help !== null) {
+    await surroundings.print(line.help);
+    return 0;
+  }
+  const [url = ""] = line.operands;
+  if (url !== "" && kinds.nodeUrl.parse(url) === undefined) {
+    throw new UsageError(`the node's URL must be ${kinds.nodeUrl.expects}`);
+  }
+  const client = new ProxyClient(line.values.proxyUrl, line.values.adminKey);
+  await surroundings.print(await action.act(client, url, line.values));
+  return 0;
+};
+
+function overview(): string {
+  const lines = Object.entries(ACTIONS).map(([name, { summary, operand }]) => {
+    return `  ${`${name} ${operand ?? ""}`.padEnd(16)}  ${summary}\n`;
+  });
+  return `Usage: lmproxy nodes COMMAND [flags]\n\nCommands:\n${lines.join("")}`;
+}

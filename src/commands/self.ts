@@ -1,0 +1,47 @@
+/** How this very program is started again, compiled or by `bun src/main.ts`. */
+
+export interface Program {
+  readonly file: string;
+  /** What goes before the command's own arguments. */
+  readonly args: readonly string[];
+}
+
+export function thisProgram(): Program {
+  // In a compiled executable the entry point lies in a file system of its own.
+  const isCompiled = Bun.main.startsWith("/$bunfs/");
+  return {
+    file: process.execPath,
+    args: isCompiled ? [] : [...process.execArgv, Bun.main],
+  };
+}
+
+/**
+ * Bun sends at most 256 fetches at a time, unless this variable said otherwise when the process
+ * started. 65535 is the largest value that works; 65536 means 256 again.
+ */
+const FETCH_LIMIT_VARIABLE = "BUN_CONFIG_MAX_HTTP_REQUESTS";
+const FETCH_LIMIT = "65535";
+
+/**
+ * Lifts Bun's limit on simultaneous fetches by replacing the process with itself. Returns whether
+ * the limit is lifted; when it returns false, execve is not to be had here.
+ *
+ * @param argv all arguments of the program
+ */
+export function liftFetchLimit(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): boolean {
+  if (env[FETCH_LIMIT_VARIABLE] === FETCH_LIMIT) return true;
+  if (typeof process.execve !== "function") return false;
+  const { file, args } = thisProgram();
+  try {
+    process.execve(file, [process.argv0, ...args, ...argv], {
+      ...process.env,
+      [FETCH_LIMIT_VARIABLE]: FETCH_LIMIT,
+    });
+  } catch {
+    return false;
+  }
+  return false;
+}

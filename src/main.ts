@@ -1,0 +1,102 @@
+/** argv → a command, nothing else. Commands are loaded when they are run. */
+import { readFileSync } from "node:fs";
+import { version } from "../package.json";
+import type { Run, Surroundings } from "./commands/command.ts";
+
+interface Entry {
+  readonly summary: string;
+  readonly load: () => Promise<{ readonly run: Run }>;
+}
+
+const COMMANDS: Readonly<Record<string, Entry>> = {
+  serve: {
+    summary: "Run the proxy (the default).",
+    load: () => import("./commands/serve.ts"),
+  },
+  engine: {
+    summary: "Run a simulated LLM engine.",
+    load: () => import("./commands/engine.ts"),
+  },
+  demo: {
+    summary: "Run a proxy with simulated engines and show an answer.",
+    load: () => import("./commands/demo.ts"),
+  },
+  nodes: {
+    summary: "List, add, remove, drain or terminate the nodes of a running proxy.",
+    load: () => import("./commands/nodes.ts"),
+  },
+  openapi: {
+    summary: "Print the OpenAPI document.",
+    load: () => import("./commands/openapi.ts"),
+  },
+};
+
+function overview(): string {
+  const names = Object.keys(COMMANDS);
+  const width = Math.max(...names.map((name) => name.length));
+  const lines = Object.entries(COMMANDS).map(
+    ([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}\n`,
+  );
+  return `lmproxy ${version}: spreads OpenAI-compatible requests over LLM engines.
+
+Usage: lmproxy [command] [flags]
+
+Commands:
+${lines.join("")}
+lmproxy COMMAND --help shows a command's flags; without a command, flags are those of serve.
+`;
+}
+
+const surroundings: Surroundings = {
+  env: process.env,
+  print: (text) => new Promise((resolve) => process.stdout.write(text, () => resolve())),
+  warn: (line) => {
+    process.stderr.write(`${line}\n`);
+  },
+  readFile: (path) => readFileSync(path, "utf8"),
+};
+
+async function runCommand(argv: readonly string[]): Promise<number> {
+  const [first = "serve", ...rest] = argv;
+  if (first === "--version" || first === "-V") {
+    await surroundings.print(`lmproxy ${version}\n`);
+    return 0;
+  }
+  if (first === "--help" || first === "-h" || first === "help") {
+    await surroundings.print(overview());
+    return 0;
+  }
+  const name = first.startsWith("-") ? "serve" : first;
+  const entry = COMMANDS[name];
+  if (entry === undefined) {
+    surroundings.warn(await unknownCommand(first));
+    return 2;
+  }
+  const { run } = await entry.load();
+  return await run(first === name ? rest : argv, surroundings);
+}
+
+async function unknownCommand(typed: string): Promise<string> {
+  const { nearestName } = await import("./config/nearest-name.ts");
+  const nearest = nearestName(typed, Object.keys(COMMANDS));
+  const advice = nearest === undefined ? "see lmproxy --help" : `did you mean ${nearest}?`;
+  const shown = /^[\w-]{1,40}$/.test(typed) ? ` ${typed}` : "";
+  return `lmproxy: unknown command${shown}; ${advice}`;
+}
+
+/** Expected failures are one line; anything else is a bug and shows where it happened. */
+function exitCodeOf(error: unknown): number {
+  if (!(error instanceof Error) || !["UsageError", "CommandError"].includes(error.name)) {
+    surroundings.warn(Bun.inspect(error));
+    return 1;
+  }
+  const { name, message } = error;
+  surroundings.warn(message.startsWith("lmproxy ") ? message : `lmproxy: ${message}`);
+  return name === "UsageError" ? 2 : 1;
+}
+
+// Whoever read our output may leave early, as `head` does.
+process.stdout.on("error", () => {});
+runCommand(process.argv.slice(2))
+  .catch(exitCodeOf)
+  .then((code) => process.exit(code));
