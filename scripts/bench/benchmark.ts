@@ -58,7 +58,10 @@ export async function runBenchmark(plan: Plan, cores: Cores, say: Say): Promise<
     for (const work of works)
       raw.ceilings.push(await ceilingOf(laboratory, work, plan.window, say));
     await runRounds(raw, laboratory, present, works, isLate, say);
-    if (plan.withExtras) await runExtras(raw, laboratory, present, say);
+    if (plan.withExtras) {
+      const whole = present.filter((each) => !each.onlyWorks);
+      await runExtras(raw, laboratory, whole, say);
+    }
   } finally {
     await laboratory.close();
   }
@@ -123,7 +126,7 @@ async function runRounds(
         raw.notes.push(`Out of time in round ${round}, before ${work.name}.`);
         return;
       }
-      const field = present.filter((each) => each.watchesNodes || !work.onlyWatchers);
+      const field = present.filter((each) => takesPart(each, work));
       for (const contestant of rotated(field, round - 1)) {
         const cell = await runCell(laboratory, contestant, work, raw.window, raw.cores.contestant);
         raw.cells.push({ work: work.name, contestant: contestant.name, round, ...cell });
@@ -131,6 +134,11 @@ async function runRounds(
       }
     }
   }
+}
+
+function takesPart(contestant: Contestant, work: Work): boolean {
+  if (work.onlyWatchers && !contestant.watchesNodes) return false;
+  return contestant.onlyWorks?.includes(work.name) ?? true;
 }
 
 /** Every round begins with another contestant. */

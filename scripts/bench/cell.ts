@@ -6,7 +6,7 @@ import type { Contestant } from "./contestants.ts";
 import { freePort, killTree, spawnPinned } from "./host.ts";
 import type { Laboratory } from "./laboratory.ts";
 import type { Measured } from "./load.ts";
-import { CHAT_PATH, requestBody } from "./wire.ts";
+import { CHAT_PATH, CLIENT_KEY, requestBody } from "./wire.ts";
 import { loadOf, type Window, type Work } from "./works.ts";
 
 const SHORT_REQUEST = requestBody({ stream: false, chunks: 0, everyMs: 0, bodyBytes: 200 });
@@ -37,6 +37,10 @@ export async function startContestant(
   if (await untilForwarded(child, port, contestant.startTimeoutMs)) {
     return { port, pid: child.pid, stop };
   }
+  const why =
+    child.exitCode === null
+      ? `no answer within ${contestant.startTimeoutMs} ms`
+      : `ended with code ${child.exitCode}`;
   const said = (
     await Bun.file(log)
       .text()
@@ -45,7 +49,7 @@ export async function startContestant(
     .trim()
     .slice(-LONGEST_LOG);
   await stop();
-  throw new Error(`no answer within ${contestant.startTimeoutMs} ms${said ? `: ${said}` : ""}`);
+  throw new Error(said ? `${why}: ${said}` : why);
 }
 
 async function untilForwarded(
@@ -66,7 +70,11 @@ export async function answersShortRequest(port: number): Promise<boolean> {
     const response = await fetch(`http://127.0.0.1:${port}${CHAT_PATH}`, {
       method: "POST",
       body: SHORT_REQUEST,
-      headers: { "content-type": "application/json", connection: "close" },
+      headers: {
+        "content-type": "application/json",
+        authorization: `Bearer ${CLIENT_KEY}`,
+        connection: "close",
+      },
       signal: AbortSignal.timeout(5_000),
     });
     return (await response.text()).includes("chat.completion") && response.status === 200;

@@ -24,6 +24,8 @@ export interface Contestant {
   exactBytes: boolean;
   /** Can be told of nodes that serve another model, and keeps them under watch. */
   watchesNodes: boolean;
+  /** Takes part in these works only; absent: in all. */
+  onlyWorks?: readonly string[];
   /** How long it may take to its first forwarded answer. */
   startTimeoutMs: number;
 }
@@ -91,17 +93,38 @@ export const nginx: Contestant = {
   settings:
     "one worker; responses and requests unbuffered (a token must not wait, a large body need not); upstream keep-alive over HTTP/1.1 for as many connections as there are requests; no access log; connections never retired",
   version: () => versionOf(["nginx", "-v"], /nginx\/\S+/),
-  async prepare({ port, nodes, directory }) {
-    const file = join(directory, "nginx.conf");
-    await Bun.write(file, nginxConfiguration(port, nodes, directory));
-    return { command: ["nginx", "-e", join(directory, "error.log"), "-c", file] };
-  },
+  prepare: (place) => prepareNginx(place, ""),
   exactBytes: true,
   watchesNodes: false,
   startTimeoutMs: 5_000,
 };
 
-function nginxConfiguration(port: number, nodes: readonly string[], directory: string): string {
+/** The reference keeps its default, as most do; what it could do with large bodies stands beside it. */
+export const nginxLargeBuffer: Contestant = {
+  ...nginx,
+  name: "nginx-256k",
+  title: "nginx, 256 KB body buffer",
+  settings:
+    "as nginx, with `client_body_buffer_size 256k` instead of 16 KB: the best of 8 KB to 1 MB here for large requests, without effect on others",
+  prepare: (place) => prepareNginx(place, "client_body_buffer_size 256k;"),
+  onlyWorks: ["D", "F", "P/16", "P/128"],
+};
+
+async function prepareNginx(
+  { port, nodes, directory }: Place,
+  extra: string,
+): Promise<{ command: string[] }> {
+  const file = join(directory, "nginx.conf");
+  await Bun.write(file, nginxConfiguration(port, nodes, directory, extra));
+  return { command: ["nginx", "-e", join(directory, "error.log"), "-c", file] };
+}
+
+function nginxConfiguration(
+  port: number,
+  nodes: readonly string[],
+  directory: string,
+  extra: string,
+): string {
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((kind) => `  ${kind}_temp_path ${join(directory, kind)};`)
     .join("\n");
@@ -119,6 +142,7 @@ ${temporary}
   keepalive_timeout 600s;
   keepalive_requests 1000000000;
   client_max_body_size 0;
+  ${extra}
   tcp_nodelay on;
   upstream nodes {
 ${nodes.map((node) => `    server ${new URL(node).host};`).join("\n")}

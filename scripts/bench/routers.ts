@@ -3,7 +3,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { type Contestant, type Place, versionOf } from "./contestants.ts";
 import { freePort } from "./host.ts";
-import { MODEL } from "./wire.ts";
+import { CLIENT_KEY, MODEL } from "./wire.ts";
 
 const INSTALL_TIMEOUT_MS = 300_000;
 /** Tokio's threads on the one core they are pinned to would only take turns. */
@@ -57,7 +57,7 @@ const ROUTERS: readonly Router[] = [
     settings: RUST_SETTINGS,
     env: ONE_RUST_WORKER,
     exactBytes: true,
-    arguments: async (place) => rustArguments(place, "error"),
+    arguments: async (place) => ["launch", ...rustArguments(place, "error")],
   },
   {
     name: "smg",
@@ -76,7 +76,13 @@ const ROUTERS: readonly Router[] = [
     program: "litellm",
     settings:
       "one uvicorn worker; `LITELLM_MODE=PRODUCTION`, logs of errors only, no database, no callbacks, no retries, model prices from its own copy; simple shuffle over the nodes",
-    env: { LITELLM_MODE: "PRODUCTION", LITELLM_LOG: "ERROR", LITELLM_LOCAL_MODEL_COST_MAP: "True" },
+    env: {
+      LITELLM_MODE: "PRODUCTION",
+      LITELLM_LOG: "ERROR",
+      LITELLM_LOCAL_MODEL_COST_MAP: "True",
+      // It does not start without a key; clients send this one to everybody.
+      LITELLM_MASTER_KEY: CLIENT_KEY,
+    },
     exactBytes: false,
     async arguments({ port, nodes, directory }) {
       const file = join(directory, "config.yaml");
@@ -109,7 +115,7 @@ export async function routerContestants(): Promise<Contestant[]> {
 }
 
 function asContestant(router: Router): Contestant {
-  const environment = join(cacheDirectory(), router.requirement.replace(/[^\w.=-]/g, "_"));
+  const environment = join(cacheDirectory(), router.requirement.replace(/[^\w.-]+/g, "-"));
   const program = join(environment, "bin", router.program);
   return {
     name: router.name,

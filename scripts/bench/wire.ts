@@ -7,6 +7,8 @@
 export const MODEL = "bench";
 /** What the nodes serve that are registered beside the busy one. */
 export const OTHER_MODEL = "other";
+/** What every client sends, as OpenAI's do. Not a secret: it opens nothing but loopback here. */
+export const CLIENT_KEY = "sk-benchmark-on-loopback-not-a-secret-7f3a91c2";
 export const CHAT_PATH = "/v1/chat/completions";
 export const JSON_ANSWER_BYTES = 600;
 /** Marks the time stamp in a chunk, and appears nowhere else in an answer: one a chunk. */
@@ -25,7 +27,7 @@ export interface Ask {
 
 /** The body of a chat completion request of exactly `bodyBytes` (or its least size, 130 or so). */
 export function requestBody(ask: Ask): string {
-  const start = `{"model":"${MODEL}","stream":${ask.stream},"max_tokens":${ask.chunks},"seed":${ask.everyMs},"messages":[{"role":"user","content":"`;
+  const start = `{"model":"${MODEL}","stream":${ask.stream},"max_tokens":${Math.max(1, ask.chunks)},"seed":${ask.everyMs},"messages":[{"role":"user","content":"`;
   const end = `"}]}`;
   return (
     start + "word ".repeat(ask.bodyBytes).slice(0, ask.bodyBytes - start.length - end.length) + end
@@ -36,7 +38,7 @@ export function requestBody(ask: Ask): string {
 export function requestBytes(port: number, ask: Ask): Buffer {
   const body = requestBody(ask);
   return Buffer.from(
-    `POST ${CHAT_PATH} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Type: application/json\r\nAccept: */*\r\nUser-Agent: bench/1\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    `POST ${CHAT_PATH} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Type: application/json\r\nAccept: */*\r\nUser-Agent: bench/1\r\nAuthorization: Bearer ${CLIENT_KEY}\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
     "latin1",
   );
 }
