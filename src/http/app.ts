@@ -1,5 +1,6 @@
 import { Elysia } from "elysia";
 import { ProxyError } from "../core/errors.ts";
+import { docsRoutes } from "./docs/routes.ts";
 import { dialectOf, errorResponse } from "./error-response.ts";
 import { healthRoutes } from "./health-routes.ts";
 import { inferenceRoutes } from "./inference-routes.ts";
@@ -22,6 +23,7 @@ export function createApp(services: Services) {
     .use(modelRoutes(services))
     .use(nodeRoutes(services))
     .use(healthRoutes(services));
+  app.use(docsRoutes(() => app.routes));
   const methods = methodsByPath(app.routes);
   return app;
 

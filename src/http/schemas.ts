@@ -1,3 +1,4 @@
+import { Type } from "@sinclair/typebox";
 import { type Static, t } from "elysia";
 
 const Role = t.Union(
@@ -54,10 +55,12 @@ export const NodeUrlBody = t.Object(
   { examples: [{ url: "http://10.0.0.7:23333" }] },
 );
 
+// Integers in answers are TypeBox's own: Elysia's are also said to be text.
+
 /** A node that is being drained. */
 export const Draining = t.Object({
   state: t.String(),
-  unfinished: t.Integer({ minimum: 0, description: "Requests still in flight" }),
+  unfinished: Type.Integer({ minimum: 0, description: "Requests still in flight" }),
 });
 
 export const Message = t.Object({ message: t.String() });
@@ -75,7 +78,7 @@ export const ErrorEnvelope = t.Object({
 export const NodeStatus = t.Object({
   role: t.Union([t.Literal(1), t.Literal(2), t.Literal(3)]),
   models: t.Array(t.String()),
-  unfinished: t.Integer({ minimum: 0, description: "Requests in flight" }),
+  unfinished: Type.Integer({ minimum: 0, description: "Requests in flight" }),
   latency: t.Array(t.Number(), { description: "The last latencies to the last byte, s" }),
   speed: t.Union([t.Number(), t.Null()]),
   state: t.Union([

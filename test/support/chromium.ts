@@ -113,8 +113,9 @@ function isComplaint(method: string, params: Params): boolean {
       return ["error", "warning", "assert"].includes(String(at(params, "type")));
     case "Log.entryAdded":
       return ["error", "warning"].includes(String(at(params, "entry", "level")));
-    case "Runtime.exceptionThrown":
     case "Audits.issueAdded":
+      return at(params, "issue", "code") === "ContentSecurityPolicyIssue";
+    case "Runtime.exceptionThrown":
     case "Network.loadingFailed":
       return true;
     default:

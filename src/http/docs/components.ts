@@ -1,0 +1,85 @@
+import type { ElysiaSwaggerConfig } from "@elysiajs/swagger";
+import { type TSchema, Type } from "@sinclair/typebox";
+import { Draining, ErrorEnvelope, Message, NodeStatus, NodeUrlBody } from "../schemas.ts";
+import { CHAT_SCHEMAS } from "./chat-schemas.ts";
+import { ENGINE_SCHEMAS } from "./engine-schemas.ts";
+import { errorResponses } from "./errors.ts";
+
+const AnthropicError = Type.Object({
+  type: Type.Literal("error"),
+  error: Type.Object({
+    type: Type.String(),
+    message: Type.String({ description: "What is wrong, and what would be right" }),
+  }),
+});
+
+const Model = Type.Object({
+  id: Type.String(),
+  object: Type.Literal("model"),
+  created: Type.Integer({ description: "s since 1970" }),
+  owned_by: Type.String(),
+  root: Type.String(),
+  parent: Type.Null(),
+  permission: Type.Array(Type.Object({})),
+});
+
+const ModelList = Type.Object({ object: Type.Literal("list"), data: Type.Array(Model) });
+
+const AnthropicModelList = Type.Object({
+  data: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      type: Type.Literal("model"),
+      display_name: Type.String(),
+      created_at: Type.String({ format: "date-time" }),
+    }),
+  ),
+  has_more: Type.Boolean(),
+  first_id: Type.Union([Type.String(), Type.Null()]),
+  last_id: Type.Union([Type.String(), Type.Null()]),
+});
+
+const SCHEMAS: Readonly<Record<string, TSchema>> = {
+  Error: ErrorEnvelope,
+  AnthropicError,
+  Message,
+  Status: Type.Object({ status: Type.String() }),
+  Model,
+  ModelList,
+  AnthropicModelList,
+  NodeUrl: NodeUrlBody,
+  NodeStatus,
+  NodeStatuses: Type.Object(
+    {},
+    { additionalProperties: Type.Ref("#/components/schemas/NodeStatus"), description: "By URL" },
+  ),
+  Draining,
+  ...CHAT_SCHEMAS,
+  ...ENGINE_SCHEMAS,
+};
+
+type Components = NonNullable<ElysiaSwaggerConfig["documentation"]>["components"];
+
+/** What operations refer to by name. */
+export const COMPONENTS: NonNullable<Components> = {
+  schemas: SCHEMAS,
+  responses: errorResponses(),
+  securitySchemes: {
+    apiKey: {
+      type: "http",
+      scheme: "bearer",
+      description: "One of `--api-keys`, as `Authorization: Bearer KEY`",
+    },
+    xApiKey: {
+      type: "apiKey",
+      in: "header",
+      name: "x-api-key",
+      description: "One of `--api-keys`, as Anthropic's clients send it",
+    },
+    adminKey: {
+      type: "http",
+      scheme: "bearer",
+      description: "The `--admin-key`; where there is none, one of `--api-keys`",
+    },
+  },
+};

@@ -1,0 +1,65 @@
+import { swagger } from "@elysiajs/swagger";
+import { Elysia, type InternalRoute } from "elysia";
+import { version } from "../../../package.json";
+import { COMPONENTS } from "./components.ts";
+import { DESCRIPTION, TAGS } from "./introduction.ts";
+import { operations } from "./operations.ts";
+
+/** Where the plugin answers inside the application made here; beside our own paths, which it would hide. */
+const PLUGIN_PATH = "/swagger";
+
+/** Paths as the document spells them, where the router's spelling says too little. */
+const SPELLINGS: Readonly<Record<string, string>> = { "/v1/models/*": "/v1/models/:model" };
+
+/**
+ * The OpenAPI document of `routes`: their paths, methods and checked bodies as they are, with what
+ * there is to say about each. The swagger plugin makes it, inside an application that has the routes
+ * and serves nothing, so that the one that serves carries none of this.
+ * @throws Error when a route is not described, or what is described is not a route.
+ */
+export async function documentOf(routes: readonly InternalRoute[]): Promise<object> {
+  const described = new Map(Object.entries(operations()));
+  // Nothing here runs often enough to be worth compiling.
+  const app = new Elysia({ aot: false });
+  for (const { method, path, hooks } of routes) {
+    const name = `${method} ${path}`;
+    const detail = described.get(name);
+    if (detail === undefined) throw new Error(`${name} is served but not in docs/operations.ts`);
+    described.delete(name);
+    const { body, query } = hooks;
+    app.route(method, SPELLINGS[path] ?? path, () => {}, {
+      parse: "application/json",
+      // A body that `detail` describes itself is one that may be left out: the plugin cannot say so.
+      ...(body === undefined || detail.requestBody !== undefined ? {} : { body }),
+      ...(query === undefined ? {} : { query }),
+      detail,
+    });
+  }
+  const [unserved] = described.keys();
+  if (unserved !== undefined)
+    throw new Error(`${unserved} is in docs/operations.ts but not served`);
+  app.use(
+    swagger({
+      // Its own page would be loaded from the internet; nobody can reach it here.
+      path: PLUGIN_PATH,
+      specPath: `${PLUGIN_PATH}/json`,
+      excludeStaticFile: false,
+      documentation: {
+        openapi: "3.1.0",
+        info: {
+          title: "lmproxy",
+          version,
+          description: DESCRIPTION,
+          license: { name: "Apache-2.0", url: "https://www.apache.org/licenses/LICENSE-2.0" },
+        },
+        servers: [{ url: "/", description: "This proxy" }],
+        tags: [...TAGS],
+        components: COMPONENTS,
+      },
+    }),
+  );
+  const answer = await app.handle(new Request(`http://localhost${PLUGIN_PATH}/json`));
+  const document: unknown = await answer.json();
+  if (typeof document !== "object" || document === null) throw new TypeError("no document");
+  return document;
+}

@@ -1,0 +1,30 @@
+/** What the document says before it comes to the single calls; Markdown. */
+export const DESCRIPTION = `One address for many LLM engines: lmproxy chooses an engine for each
+request and passes the engine's answer on, byte for byte.
+
+**Inference.** Bodies pass as they came: fields that are not named here reach the engine, too. Besides
+the paths below, any other POST under \`/v1/\` is forwarded to a node that serves the \`model\` in its
+body (for \`multipart/form-data\`, in its \`model\` field), except paths that change an engine, such as
+loading adapters or weights, which are answered with 404.
+
+**Errors.** What the proxy itself refuses comes in OpenAI's envelope, under \`/v1/messages\` and
+\`/anthropic/\` in Anthropic's. Errors of an engine pass unchanged, whatever their shape. A known path
+with another method is 405, with \`Allow\`. With 429 and 503, \`Retry-After\` says when to try again.
+
+**Keys.** A proxy started with \`--api-keys\` wants one of them for inference and models; one with
+\`--admin-key\` wants that for nodes, one without takes an API key there, too. A proxy started with
+neither asks for none. Health and documentation are open to all.
+
+**Request ids.** \`X-Request-Id\` of a request is kept, or made up, and returned.`;
+
+export const TAGS = [
+  { name: "Chat", description: "Text generation in the ways of OpenAI and Anthropic" },
+  {
+    name: "Other inference",
+    description: "Embeddings, ranking, tokens: as far as engines offer it",
+  },
+  { name: "Models", description: "What can be asked for" },
+  { name: "Nodes", description: "The engines behind the proxy" },
+  { name: "Health", description: "For load balancers and orchestrators" },
+  { name: "Documentation", description: "This page and the document behind it" },
+] as const;

@@ -1,0 +1,84 @@
+import { Elysia, type InternalRoute } from "elysia";
+import { ProxyError } from "../../core/errors.ts";
+import type { Asset } from "./assets.ts";
+
+/**
+ * What the page may do: run its own scripts, ask this proxy, nothing else. The images in the style
+ * sheet of swagger-ui are data URLs; its styles are set through the DOM, which needs no exception.
+ */
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join("; ");
+
+const HEADERS = {
+  // Kept, but asked about each time: a newer proxy may have another page.
+  "cache-control": "no-cache",
+  "content-security-policy": CONTENT_SECURITY_POLICY,
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+};
+
+/**
+ * The page at /docs and the document behind it, open to all. Nothing is loaded or made before
+ * somebody asks for it: starting costs what a few routes cost.
+ * @param routes All that the proxy serves, as it is when the document is asked for.
+ */
+export function docsRoutes(routes: () => readonly InternalRoute[]) {
+  const etags = new Map<string, string>();
+  let document: Promise<string> | null = null;
+
+  async function assetAnswer(asset: Asset, request: Request): Promise<Response> {
+    const file = Bun.file(asset.path);
+    const etag = etags.get(asset.path) ?? etagOf(await file.bytes());
+    etags.set(asset.path, etag);
+    return answer(file, etag, asset.contentType, request);
+  }
+
+  return new Elysia({ name: "docs" })
+    .get("/", () => new Response(null, { status: 302, headers: { location: "/docs" } }))
+    .get("/docs", async ({ request }) => {
+      const { PAGE } = await import("./assets.ts");
+      return await assetAnswer(PAGE, request);
+    })
+    .get("/docs/:file", async ({ params, request }) => {
+      const { ASSETS } = await import("./assets.ts");
+      const asset = ASSETS.get(params.file);
+      if (asset === undefined)
+        throw new ProxyError("not_found", "There is nothing here; see /docs.");
+      return await assetAnswer(asset, request);
+    })
+    .get("/openapi.json", async ({ request }) => {
+      document ??= makeDocument(routes());
+      const json = await document;
+      return answer(json, etagOf(json), "application/json", request);
+    });
+}
+
+async function makeDocument(routes: readonly InternalRoute[]): Promise<string> {
+  const { documentOf } = await import("./document.ts");
+  return JSON.stringify(await documentOf(routes));
+}
+
+function etagOf(content: string | Uint8Array): string {
+  return `"${Bun.hash(content).toString(36)}"`;
+}
+
+function answer(
+  body: string | Blob,
+  etag: string,
+  contentType: string,
+  request: Request,
+): Response {
+  const headers = { ...HEADERS, etag, "content-type": contentType };
+  if (request.headers.get("if-none-match")?.includes(etag) === true) {
+    return new Response(null, { status: 304, headers });
+  }
+  return new Response(body, { headers });
+}

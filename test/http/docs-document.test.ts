@@ -1,0 +1,69 @@
+import { describe, expect, test } from "bun:test";
+import { Validator } from "@seriousme/openapi-schema-validator";
+import { Elysia } from "elysia";
+import { version } from "../../package.json";
+import { documentOf } from "../../src/http/docs/document.ts";
+import { openApiDocument } from "../../src/http/docs.ts";
+import { type Content, OpenApiReader, type Place } from "../support/openapi.ts";
+
+const reader = new OpenApiReader(await openApiDocument());
+const operations = reader.operations();
+
+test("the document is valid OpenAPI, and all its references lead somewhere", async () => {
+  const validator = new Validator();
+  const { valid, errors } = await validator.validate(structuredClone(await openApiDocument()));
+  expect({ valid, errors }).toEqual({ valid: true, errors: undefined });
+  expect(() => validator.resolveRefs()).not.toThrow();
+});
+
+test("it carries the version of the package", () => {
+  expect(reader.document.info).toMatchObject({ title: "lmproxy", version });
+});
+
+test("each operation has a name of its own, a summary and a known tag", () => {
+  const names = operations.map(({ operation }) => operation.operationId);
+  expect(new Set(names).size).toBe(names.length);
+  const tags = reader.document.tags.map(({ name }) => name);
+  for (const { operation } of operations) {
+    expect(operation.summary).not.toBe("");
+    for (const tag of operation.tags) expect(tags).toContain(tag);
+  }
+});
+
+describe("examples fit their schemas", () => {
+  const bodies: [Place, { content?: Content }][] = operations.flatMap(
+    ({ method, path, operation }) => {
+      const head = ["paths", path, method.toLowerCase()];
+      const answers = Object.entries(operation.responses).map(
+        ([status, answer]): [Place, typeof answer] => [[...head, "responses", status], answer],
+      );
+      return [...answers, [[...head, "requestBody"], operation.requestBody ?? {}]];
+    },
+  );
+  for (const [name, answer] of Object.entries(reader.document.components.responses)) {
+    bodies.push([["components", "responses", name], answer]);
+  }
+  const examples = bodies.flatMap(([place, { content = {} }]) =>
+    Object.entries(content).flatMap(([type, { example, examples = {} }]) =>
+      [example, ...Object.values(examples).map(({ value }) => value)]
+        .filter((value) => value !== undefined)
+        .map((value): [Place, unknown] => [[...place, "content", type, "schema"], value]),
+    ),
+  );
+  test.each(examples)("%j", (place, value) => {
+    expect(reader.problems(place, value)).toEqual([]);
+  });
+});
+
+describe("a document is made of exactly the routes that are served", () => {
+  test("a route that nobody described is refused by name", async () => {
+    const app = new Elysia().get("/new", () => "");
+    await expect(documentOf(app.routes)).rejects.toThrow("GET /new is served but not in");
+  });
+
+  test("a description without a route is refused by name", async () => {
+    await expect(documentOf([])).rejects.toThrow(
+      "POST /v1/chat/completions is in docs/operations.ts but not served",
+    );
+  });
+});
