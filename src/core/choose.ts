@@ -11,6 +11,8 @@ export interface Wanted {
   readonly role: Role;
   /** Nodes it has tried already; a request that has tried some gets only nodes known to be good. */
   readonly tried: ReadonlySet<Node>;
+  /** Only these come into question; left out: all. */
+  readonly among?: (node: Node) => boolean;
 }
 
 export interface ChooserOptions {
@@ -41,35 +43,39 @@ export class Chooser {
   }
 
   /** @param serving The nodes that serve what is wanted, whatever their state. */
-  choose(serving: readonly Node[], { role, tried }: Wanted, nowMs: number): Choice | NoNode {
+  choose(serving: readonly Node[], wanted: Wanted, nowMs: number): Choice | NoNode {
     if (serving.length === 0) return "unknown_model";
+    const { role, tried, among } = wanted;
     const first = tried.size === 0;
     const candidates = this.#candidates;
     candidates.length = 0;
     let full = false;
+    let elsewhere = false;
     for (const node of serving) {
       if (tried.has(node)) continue;
       const due = first && node.health.trialDue(nowMs);
       if (!due && !node.health.routable(nowMs)) continue;
-      if (this.#isFull(node)) full ||= !due;
+      if (among?.(node) === false) elsewhere ||= !due;
+      else if (this.#isFull(node)) full ||= !due;
       else if (due) return { node, trial: true, lastResort: false };
       else candidates.push(node);
     }
     if (candidates.length > 0) return this.#best(role, nowMs, false);
     if (full) return "full";
-    return first ? this.#lastResort(serving, role, nowMs) : "unavailable";
+    return first && !elsewhere ? this.#lastResort(serving, wanted, nowMs) : "unavailable";
   }
 
   /** Every node is ejected or passed over: rather than refuse everything, try them. */
-  #lastResort(serving: readonly Node[], role: Role, nowMs: number): Choice | NoNode {
+  #lastResort(serving: readonly Node[], wanted: Wanted, nowMs: number): Choice | NoNode {
     let none: NoNode = "unavailable";
     for (const node of serving) {
+      if (wanted.among?.(node) === false) continue;
       if (node.health.state === "starting" && none === "unavailable") none = "starting";
       if (!node.health.lastResort) continue;
       if (this.#isFull(node)) none = "full";
       else this.#candidates.push(node);
     }
-    return this.#candidates.length > 0 ? this.#best(role, nowMs, true) : none;
+    return this.#candidates.length > 0 ? this.#best(wanted.role, nowMs, true) : none;
   }
 
   #isFull(node: Node): boolean {

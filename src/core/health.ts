@@ -4,7 +4,12 @@ export type NodeState = "starting" | "healthy" | "sleeping" | "unhealthy" | "dra
 /** What one health probe found. */
 export type ProbeResult =
   | { readonly kind: "ok" | "sleeping" | "initializing" }
-  | { readonly kind: "refused" | "timeout" | "bad_answer"; readonly detail: string };
+  | {
+      readonly kind: "refused" | "timeout" | "bad_answer";
+      readonly detail: string;
+      /** Of `refused`: as for a request (`Failure`), the process may live. */
+      readonly unreachable?: boolean;
+    };
 
 /** Probe time-outs or failed answers in a row that eject a node. */
 const FAILURES_TO_EJECT = 2;

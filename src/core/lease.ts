@@ -18,6 +18,11 @@ export interface Failure {
   readonly kind: "refused" | "lost" | "broken" | "timeout";
   /** What happened, for people. */
   readonly detail: string;
+  /**
+   * Of `refused`: nobody said no (no route, no address, no connection in time). Its process may
+   * live, while a refused connection proves that it has ended.
+   */
+  readonly unreachable?: boolean;
 }
 
 /** How one request on one node ended; `cancelled`: the client left, or the proxy took it off the node. */

@@ -120,14 +120,25 @@ export class Registry {
     this.#change(node, () => node.health.probed(result, this.#options.now(), progressed));
     if ("detail" in result) node.lastError = result.detail;
     else if (node.health.state === "healthy") node.lastError = null;
-    if (result.kind === "refused") this.#foundAbsent(node);
+    if (result.kind === "refused") this.#foundAbsent(node, result.unreachable);
     else if (result.kind !== "timeout") node.absent = false;
     if (!wasDown && node.health.down) this.#moveRequests(node);
   }
 
   /** Nobody listens: whatever process listens there next is another one. */
-  #foundAbsent(node: Node): void {
-    if (!node.absent) this.#restarted(node);
+  #foundAbsent(node: Node, unreachable = false): void {
+    if (!node.absent && !unreachable) this.#restarted(node);
+  }
+
+  /** Somebody found out that the engine behind the URL is another process than before. */
+  engineReplaced(node: Node): void {
+    this.#restarted(node);
+    this.suspect(node);
+  }
+
+  /** Something beside a request failed at the node: it should be probed at once. */
+  suspect(node: Node): void {
+    this.#listeners.tell((listener) => listener.probeWanted?.(node));
   }
 
   /** Its requests that have no byte yet would wait for a dead engine for ever: they go elsewhere. */
@@ -149,6 +160,13 @@ export class Registry {
     node.cache.started();
     if (trial) node.health.trialStarted(lease);
     return lease;
+  }
+
+  /** What `acquire` would choose, without reserving it. */
+  pick(wanted: Wanted): Node | NoNode {
+    const serving = this.serving(wanted.model, wanted.role);
+    const choice = this.#chooser.choose(serving, wanted, this.#options.now());
+    return typeof choice === "string" ? choice : choice.node;
   }
 
   readonly #leases: LeaseListener = {
@@ -182,7 +200,7 @@ export class Registry {
     if (stale || outcome.kind === "cancelled") node.health.trialEnded(lease, null, nowMs);
     else if (outcome.kind === "answered") this.#learnAnswer(lease, outcome, nowMs);
     else this.#learnFailure(lease, outcome, nowMs);
-    if (isFailure(outcome)) this.#listeners.tell((listener) => listener.probeWanted?.(node));
+    if (isFailure(outcome)) this.suspect(node);
   }
 
   #learnFailure(lease: Lease, outcome: Failure, nowMs: number): void {
@@ -193,7 +211,7 @@ export class Registry {
       if (outcome.kind !== "timeout") node.health.lost(nowMs);
       node.health.trialEnded(lease, false, nowMs);
     });
-    if (outcome.kind === "refused") this.#foundAbsent(node);
+    if (outcome.kind === "refused") this.#foundAbsent(node, outcome.unreachable);
   }
 
   #learnAnswer(lease: Lease, outcome: Answered, nowMs: number): void {

@@ -6,7 +6,12 @@ export interface Answer {
   readonly body: string;
 }
 
-export type NoAnswer = { readonly kind: "refused" | "timeout" | "lost"; readonly detail: string };
+export interface NoAnswer {
+  readonly kind: "refused" | "timeout" | "lost";
+  readonly detail: string;
+  /** Of `refused`: nobody said no (see `Failure`). */
+  readonly unreachable?: boolean;
+}
 
 export interface AskOptions {
   readonly method?: "GET" | "POST";
@@ -66,6 +71,6 @@ function noAnswer(error: unknown, timeoutMs: number): NoAnswer {
   if (error instanceof Error && error.name === "TimeoutError") {
     return { kind: "timeout", detail: `no answer within ${timeoutMs / 1_000} s` };
   }
-  const { kind, detail } = classify(error);
-  return { kind: kind === "refused" ? "refused" : "lost", detail };
+  const { kind, detail, unreachable = false } = classify(error);
+  return kind === "refused" ? { kind, detail, unreachable } : { kind: "lost", detail };
 }

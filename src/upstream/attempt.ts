@@ -51,7 +51,7 @@ export class Attempt {
     this.#stopped = why;
     const detail = TIMEOUTS[why];
     // What never stood as a connection never reached the engine.
-    if (why === "connect_timeout") this.lease.end({ kind: "refused", detail: detail ?? why });
+    if (why === "connect_timeout") this.lease.end(this.#neverStood(why));
     else if (detail !== undefined) this.lease.end({ kind: "timeout", detail });
     else this.lease.end({ kind: "cancelled" });
     this.#controller.abort();
@@ -75,9 +75,9 @@ export class Attempt {
 
   /** It failed with `error`: ends the lease and says how. */
   failed(error: unknown): Unanswered {
-    if (this.#stopped === "connect_timeout") return this.#failure("refused", this.#stopped);
+    if (this.#stopped === "connect_timeout") return this.#neverStood(this.#stopped);
     if (this.#stopped !== null && this.#stopped in TIMEOUTS) {
-      return this.#failure("timeout", this.#stopped);
+      return { kind: "timeout", detail: TIMEOUTS[this.#stopped] ?? this.#stopped };
     }
     if (this.#stopped !== null) return { kind: "stopped", why: this.#stopped };
     const failure = classify(error);
@@ -86,15 +86,16 @@ export class Attempt {
     return inTheMiddle;
   }
 
-  #failure(kind: Failure["kind"], why: Stop): Failure {
-    return { kind, detail: TIMEOUTS[why] ?? why };
+  #neverStood(why: Stop): Failure {
+    return { kind: "refused", detail: TIMEOUTS[why] ?? why, unreachable: true };
   }
 }
 
-/** Codes with which fetch says that no connection was made: the engine cannot have seen the request. */
+/** Codes with which fetch says that a connection was refused: nobody listens there. */
+const REFUSED = new Set(["ConnectionRefused", "ECONNREFUSED"]);
+
+/** Codes with which it says that no connection was made: the engine cannot have seen the request. */
 const NEVER_SENT = new Set([
-  "ConnectionRefused",
-  "ECONNREFUSED",
   "FailedToOpenSocket",
   "ENOTFOUND",
   "EAI_AGAIN",
@@ -114,6 +115,9 @@ const NEVER_SENT = new Set([
 export function classify(error: unknown): Failure {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const message = error instanceof Error ? error.message : String(error);
-  if (NEVER_SENT.has(code)) return { kind: "refused", detail: `no connection: ${code}` };
+  if (REFUSED.has(code)) return { kind: "refused", detail: `no connection: ${code}` };
+  if (NEVER_SENT.has(code)) {
+    return { kind: "refused", detail: `no connection: ${code}`, unreachable: true };
+  }
   return { kind: "lost", detail: `connection lost: ${code === "" ? message : code}` };
 }

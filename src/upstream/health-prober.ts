@@ -102,7 +102,7 @@ export class HealthProber {
   async #askHealth(node: Node, timeoutMs: number): Promise<ProbeResult> {
     const { path, headers, fetch, judgeName } = this.#options;
     const refused = await judgeName(node.url);
-    if (refused !== null) return { kind: "refused", detail: refused };
+    if (refused !== null) return { kind: "refused", detail: refused, unreachable: true };
     const answer = await ask(node.url + path, { timeoutMs, maxBytes: MAX_BYTES, headers, fetch });
     return readHealth(path, answer);
   }
@@ -111,8 +111,10 @@ export class HealthProber {
 /** What an engine's answer to a probe means. Source: LMDeploy's `/health`, whose older releases answer 200 with nothing. */
 export function readHealth(path: string, answer: Awaited<ReturnType<typeof ask>>): ProbeResult {
   if ("kind" in answer) {
-    const kind = answer.kind === "lost" ? "refused" : answer.kind;
-    return { kind, detail: `GET ${path}: ${answer.detail}` };
+    const detail = `GET ${path}: ${answer.detail}`;
+    if (answer.kind === "timeout") return { kind: "timeout", detail };
+    const unreachable = answer.kind === "lost" || answer.unreachable === true;
+    return { kind: "refused", detail, unreachable };
   }
   const status = healthStatus(answer.body);
   if (answer.status === 200) return { kind: status === "sleeping" ? "sleeping" : "ok" };
