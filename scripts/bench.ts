@@ -12,6 +12,7 @@ const HELP = `bun run bench [options]
   --only A,C            these works only (${WORKS.map((work) => work.name).join(", ")})
   --contestants a,b     these contestants only
   --routers             also LLM routers from PyPI, installed into a cache of their own
+  --capacity            also how far one process of lmproxy goes
   --rounds N            rounds (5)
   --seconds N           length of the measured window of each (4)
   --json FILE           keep the raw figures; scripts/bench/report.ts makes docs/performance.md of them
@@ -31,6 +32,7 @@ async function main(): Promise<number> {
       rounds: { type: "string" },
       seconds: { type: "string" },
       json: { type: "string" },
+      capacity: { type: "boolean" },
       lmproxy: { type: "string" },
     },
   });
@@ -64,6 +66,7 @@ async function main(): Promise<number> {
         ? { warmMs: 500, measureMs: 1_000 }
         : { warmMs: 1_500, measureMs: Number(values.seconds ?? 4) * 1e3 },
       withExtras: !isQuick && works.some((work) => MAIN_WORKS.includes(work)) && !values.only,
+      withCapacity: values.capacity === true,
       deadlineMs: isQuick ? 75_000 : null,
     },
     chooseCores(),

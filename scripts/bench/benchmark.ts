@@ -1,3 +1,4 @@
+import { measureCapacity } from "./capacity.ts";
 import { problemOf, runCell } from "./cell.ts";
 import type { Contestant } from "./contestants.ts";
 import { type Cores, descriptorLimit } from "./host.ts";
@@ -6,6 +7,7 @@ import { machineFacts } from "./machine.ts";
 import { findCeilingRate, findMaxRate } from "./max-rate.ts";
 import type { Ceiling, ContestantFacts, RawResults } from "./raw.ts";
 import { measureStart } from "./starts.ts";
+import { OURS } from "./targets.ts";
 import { descriptorsFor, loadOf, type Window, type Work } from "./works.ts";
 
 export interface Plan {
@@ -16,6 +18,8 @@ export interface Plan {
   window: Window;
   /** Also measure starts, idle memory and the highest rate. */
   withExtras: boolean;
+  /** Also look for how far one process of lmproxy goes. */
+  withCapacity: boolean;
   /** No new round begins later than this after the start; null: no limit. */
   deadlineMs: number | null;
 }
@@ -42,7 +46,7 @@ export async function runBenchmark(plan: Plan, cores: Cores, say: Say): Promise<
     cells: [],
     starts: [],
     maxRates: [],
-    capacity: [],
+    capacity: null,
     notes: [],
   };
   if (cores.contestant === null) {
@@ -61,6 +65,10 @@ export async function runBenchmark(plan: Plan, cores: Cores, say: Say): Promise<
     if (plan.withExtras) {
       const whole = present.filter((each) => !each.onlyWorks);
       await runExtras(raw, laboratory, whole, say);
+    }
+    const ours = present.find((each) => each.name === OURS);
+    if (plan.withCapacity && ours) {
+      raw.capacity = await measureCapacity(laboratory, ours, cores, say);
     }
   } finally {
     await laboratory.close();

@@ -105,7 +105,7 @@ export const nginxLargeBuffer: Contestant = {
   name: "nginx-256k",
   title: "nginx, 256 KB body buffer",
   settings:
-    "as nginx, with `client_body_buffer_size 256k` instead of 16 KB: the best of 8 KB to 1 MB here for large requests, without effect on others",
+    "as nginx, with `client_body_buffer_size 256k` instead of 16 KB: a large body is read in fewer, larger pieces",
   prepare: (place) => prepareNginx(place, "client_body_buffer_size 256k;"),
   onlyWorks: ["D", "F", "P/16", "P/128"],
 };

@@ -49,16 +49,30 @@ export interface ContestantFacts {
   absent: string | null;
 }
 
-/** How far one process goes: one large run, and what was measured of it. */
-export interface CapacityRun {
-  title: string;
-  ok: boolean;
-  problem: string | null;
+/** One step of the run that looks for what gives way first. */
+export interface CapacityStep {
   streams: number;
-  /** CPU the contestant used, as a part of its core. */
+  /** Parts of their cores that the proxy, and engine with generator, used. */
   coreShare: number;
   helperShare: number;
-  measured: Measured;
+  chunkP99Ms: number;
+  chunksPerS: number;
+  peakBytes: number;
+  /** What gave way at this step; null: nothing. */
+  gaveWay: string | null;
+}
+
+/** How far one process goes: costs, and a run with more and more streams. */
+export interface Capacity {
+  tokensPerS: number;
+  cpuPerTokenUs: number;
+  cpuPerRequestUs: number;
+  /** CPU a registered node costs in a second without any request. */
+  cpuPerNodeSecondUs: number;
+  idleNodes: number;
+  /** Null when too few steps were carried to tell. */
+  memoryPerStreamBytes: number | null;
+  steps: CapacityStep[];
 }
 
 /** Everything a run of the benchmark found; what `--json` writes and the report is made from. */
@@ -76,7 +90,8 @@ export interface RawResults {
   cells: Cell[];
   starts: Start[];
   maxRates: MaxRate[];
-  capacity: CapacityRun[];
+  /** Null when it was not asked for. */
+  capacity: Capacity | null;
   /** What was left out and why. */
   notes: string[];
 }
