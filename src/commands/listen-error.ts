@@ -10,7 +10,7 @@ export interface ListenAttempt {
   readonly port: number;
 }
 
-/** `error` as a CommandError if the system refused the address, else `error` itself. */
+/** `error` as a CommandError if the system refused the address or TLS its files, else `error` itself. */
 export function listenError(error: unknown, { what, flag, host, port }: ListenAttempt): unknown {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   switch (code) {
@@ -23,6 +23,12 @@ export function listenError(error: unknown, { what, flag, host, port }: ListenAt
     case "EADDRNOTAVAIL":
     case "ENOTFOUND":
       return new CommandError(`${host} is no address of this machine; choose another with --host`);
+  }
+  if (typeof code === "string" && code.startsWith("ERR_OSSL")) {
+    const reason = code.slice("ERR_OSSL_".length).toLowerCase().replaceAll("_", " ");
+    return new CommandError(
+      `the files of --tls-key and --tls-cert make no key with its certificate (${reason})`,
+    );
   }
   return error;
 }

@@ -1,0 +1,48 @@
+import { describe, expect, test } from "bun:test";
+import { version } from "../../package.json";
+import { run } from "./program.ts";
+
+test.each([["--version"], ["-V"]])("%s", async (flag) => {
+  expect(await run([flag])).toEqual({ out: `lmproxy ${version}\n`, err: "", code: 0 });
+});
+
+test.each([["--help"], ["-h"], ["help"]])("%s lists the commands", async (flag) => {
+  const { out, err, code } = await run([flag]);
+  expect({ err, code }).toEqual({ err: "", code: 0 });
+  for (const command of ["serve", "engine", "demo", "nodes", "openapi"]) {
+    expect(out).toContain(`\n  ${command} `);
+  }
+});
+
+test("serve is the default", async () => {
+  const { out, code } = await run(["--port", "81", "--print-config"]);
+  expect(code).toBe(0);
+  expect(out).toMatch(/^--port +81 +flag --port$/m);
+});
+
+describe("what cannot be run is one line on stderr and exit code 2", () => {
+  test.each([
+    [["serv"], "lmproxy: unknown command serv; did you mean serve?\n"],
+    [["sk canary"], "lmproxy: unknown command; see lmproxy --help\n"],
+    [["--prot", "81"], "lmproxy: unknown flag --prot; did you mean --port?\n"],
+    [["engine"], "lmproxy engine needs --model, the name of the model it serves\n"],
+    [["demo", "--onec"], "lmproxy: unknown flag --onec; did you mean --once?\n"],
+    [
+      ["openapi", "all"],
+      "lmproxy openapi takes no further arguments beside its flags; see lmproxy openapi --help\n",
+    ],
+    [["nodes", "lst"], "lmproxy nodes has no such command; did you mean list?\n"],
+    [["nodes", "add"], "lmproxy nodes add needs <url>; see lmproxy nodes add --help\n"],
+    [
+      ["nodes", "add", "engine:1"],
+      "lmproxy: the node's URL must be an http:// or https:// URL without user name and password\n",
+    ],
+    [["nodes", "terminate"], "lmproxy nodes terminate needs either the URL of one node or --all\n"],
+    [
+      ["--api-keys", "@/no/such/file"],
+      'lmproxy: --api-keys: cannot read the file "/no/such/file" (ENOENT)\n',
+    ],
+  ])("%j", async (argv, err) => {
+    expect(await run(argv)).toEqual({ out: "", err, code: 2 });
+  });
+});

@@ -1,0 +1,106 @@
+/** `lmproxy nodes` against a real proxy and real engines. */
+import { expect, test } from "bun:test";
+import { run, startEngine, startProxy } from "./program.ts";
+
+const UNREACHABLE = "http://127.0.0.1:9";
+
+test("list, add, remove: what a person does to a running proxy", async () => {
+  await using proxy = await startProxy();
+  await using engine = await startEngine(UNREACHABLE);
+  const nodes = (...argv: string[]) => run(["nodes", ...argv, "--proxy-url", proxy.url]);
+
+  const { out: empty } = await nodes("list");
+  expect(empty.trimEnd().split("\n")).toHaveLength(1);
+
+  const added = await nodes(
+    "add",
+    `${engine.url}/`,
+    "--model",
+    "m",
+    "--role",
+    "hybrid",
+    "--speed",
+    "2",
+  );
+  expect(added.code).toBe(0);
+  expect(added.out).toContain(engine.url);
+  const { out: listed } = await nodes("list");
+  expect(listed).toMatch(/^node +state +role +in-flight/);
+  expect(listed).toMatch(new RegExp(`^${engine.url} +(?:starting|healthy) +Hybrid +0 .* m$`, "m"));
+
+  expect((await nodes("remove", engine.url)).code).toBe(0);
+  expect((await nodes("list")).out).not.toContain(engine.url);
+});
+
+test("terminate ends the engine, and says so when it refuses", async () => {
+  await using proxy = await startProxy();
+  await using willing = await startEngine(proxy.url, ["--allow-terminate-by-client"]);
+  await using unwilling = await startEngine(proxy.url);
+  const nodes = (...argv: string[]) => run(["nodes", ...argv, "--proxy-url", proxy.url]);
+
+  expect((await nodes("terminate", willing.url)).code).toBe(0);
+  expect((await willing.program.finished()).code).toBe(0);
+
+  const refused = await nodes("terminate", "--all");
+  expect(refused.code).toBe(1);
+  expect(refused.err).toMatch(/^lmproxy: the proxy refused \(502\): .*\n$/);
+  expect(refused.err).toContain(unwilling.url);
+});
+
+test("drain --wait waits for what runs, and gives up after its time limit", async () => {
+  await using proxy = await startProxy();
+  await using engine = await startEngine(proxy.url, ["--time-scale", "20"]);
+  const nodes = (...argv: string[]) => run(["nodes", ...argv, "--proxy-url", proxy.url]);
+  const request = new AbortController();
+  const answer = await fetch(`${proxy.url}/v1/chat/completions`, {
+    method: "POST",
+    signal: request.signal,
+    body: JSON.stringify({
+      model: "m",
+      messages: "hi",
+      stream: true,
+      max_tokens: 4000,
+      ignore_eos: true,
+    }),
+  });
+  expect(answer.status).toBe(200);
+
+  const impatient = await nodes("drain", engine.url, "--wait", "--timeout", "0.05");
+  expect(impatient.code).toBe(1);
+  expect(impatient.err).toContain("still has 1 in flight");
+
+  const patient = nodes("drain", engine.url, "--wait");
+  request.abort();
+  expect(await patient).toMatchObject({
+    code: 0,
+    out: expect.stringContaining("nothing is in flight"),
+  });
+});
+
+test("the admin key is asked for, taken from flag, file or variable, and never shown", async () => {
+  await using proxy = await startProxy(["--admin-key", "canary-key"]);
+  const list = ["nodes", "list", "--proxy-url", proxy.url];
+  const refused = await run(list);
+  expect(refused.code).toBe(1);
+  expect(refused.err).toMatch(
+    /^lmproxy: the proxy refused \(401\): .*; give its key with --admin-key\n$/,
+  );
+  const wrong = await run([...list, "--admin-key", "canary-wrong"]);
+  expect(wrong.code).toBe(1);
+  expect(wrong.err).not.toContain("canary");
+  expect((await run([...list, "--admin-key", "canary-key"])).code).toBe(0);
+  expect((await run(list, { LMPROXY_ADMIN_KEY: "canary-key" })).code).toBe(0);
+});
+
+test("a proxy that cannot be reached, or is none, is one line and exit code 1", async () => {
+  const unreachable = await run(["nodes", "list", "--proxy-url", UNREACHABLE]);
+  expect(unreachable).toEqual({
+    out: "",
+    err: `lmproxy: cannot reach the proxy at ${UNREACHABLE} (ECONNREFUSED); choose another with --proxy-url\n`,
+    code: 1,
+  });
+  using stranger = Bun.serve({ port: 0, fetch: () => new Response("<html>hello</html>") });
+  const strange = await run(["nodes", "list", "--proxy-url", stranger.url.origin]);
+  expect(strange.code).toBe(1);
+  expect(strange.err).toContain("not as lmproxy does");
+});

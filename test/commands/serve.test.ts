@@ -1,0 +1,86 @@
+import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Program, run, startProxy } from "./program.ts";
+
+test("port 0 picks a port and prints it; SIGTERM ends it with 0", async () => {
+  await using proxy = await startProxy();
+  const answer = await fetch(`${proxy.url}/health`);
+  expect(await answer.json()).toEqual({ status: "healthy" });
+  proxy.program.kill("SIGTERM");
+  expect((await proxy.program.finished()).code).toBe(0);
+});
+
+test.skipIf(process.platform !== "linux")(
+  "runs with Bun's limit of 256 fetches lifted",
+  async () => {
+    await using proxy = await startProxy();
+    const environment = readFileSync(`/proc/${proxy.program.pid}/environ`, "utf8").split("\0");
+    expect(environment).toContain("BUN_CONFIG_MAX_HTTP_REQUESTS=65535");
+  },
+);
+
+test("a port in use is one line and exit code 1", async () => {
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+  try {
+    const address = taken.address();
+    const port = typeof address === "object" ? address?.port : undefined;
+    const { err, code } = await run(["--host", "127.0.0.1", "--port", String(port)]);
+    expect(err).toBe(`lmproxy: port ${port} (proxy) is in use; choose another with --port\n`);
+    expect(code).toBe(1);
+  } finally {
+    taken.close();
+  }
+});
+
+test("a host that is not this machine's is one line and exit code 1", async () => {
+  const { err, code } = await run(["--host", "192.0.2.1", "--port", "0"]);
+  expect(err).toBe(
+    "lmproxy: 192.0.2.1 is no address of this machine; choose another with --host\n",
+  );
+  expect(code).toBe(1);
+});
+
+test("a bad certificate is one line, without the key", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "lmproxy-tls-"));
+  try {
+    const file = join(folder, "bad.pem");
+    await Bun.write(file, "canary: no certificate at all\n");
+    const { out, err, code } = await run(["--port", "0", "--tls-key", file, "--tls-cert", file]);
+    expect({ out, code }).toEqual({ out: "", code: 1 });
+    expect(err).toMatch(/^lmproxy: .*--tls-key.*--tls-cert.*\n$/);
+    expect(err).not.toContain("canary");
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("keys may come from a pipe, which is read only once", async () => {
+  const main = join(import.meta.dir, "../../src/main.ts");
+  const argv = ["serve", "--print-config", "--api-keys", "@/dev/stdin"];
+  const program = Bun.spawn([process.execPath, main, ...argv], {
+    stdin: new Blob(["sk-1\nsk-2\n"]),
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  expect(await program.stdout.text()).toMatch(/^--api-keys +\*\*\* \*\*\* +flag --api-keys$/m);
+});
+
+test("keys are printed nowhere", async () => {
+  const env = { LMPROXY_UPSTREAM_API_KEY: "canary-3" };
+  const keys = ["--api-keys", "canary-1", "--admin-key", "canary-2"];
+  const { out } = await run(["--print-config", ...keys], env);
+  expect(out).not.toContain("canary");
+  await using program = new Program(
+    ["--host", "127.0.0.1", "--port", "0", "--log-level", "trace", ...keys],
+    env,
+  );
+  await program.until(/listens on/);
+  program.kill("SIGTERM");
+  const { out: served, err } = await program.finished();
+  expect(served + err).not.toContain("canary");
+});
