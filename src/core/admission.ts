@@ -1,6 +1,6 @@
-import type { Wanted } from "./choose.ts";
-import { ProxyError } from "./errors.ts";
+import type { NoNode, Wanted } from "./choose.ts";
 import type { Lease } from "./lease.ts";
+import { noNode, queueFull, shuttingDown, unknownModel, waitedTooLong } from "./refusals.ts";
 import type { Registry } from "./registry.ts";
 import { type Blocked, type Waiter, WaitingLine } from "./waiting-line.ts";
 
@@ -24,8 +24,18 @@ const STARTING_WAIT_MS = 2_000;
 const RECHECK_MS = 500;
 
 interface WaitingRequest extends Waiter {
-  readonly admit: (admitted: Admitted) => void;
-  readonly refuse: (error: ProxyError) => void;
+  /** Lets it go on if it can: null when it does, else what still blocks it. */
+  readonly goOn: () => Blocked | null;
+  readonly refuse: (reason: unknown) => void;
+}
+
+/** What a request that cannot go on at once waits for. */
+interface Wait<T> {
+  readonly wanted: Wanted;
+  readonly client: string;
+  readonly signal: AbortSignal;
+  readonly blockedBy: Blocked;
+  readonly attempt: () => T | Blocked | "unavailable";
 }
 
 /**
@@ -33,15 +43,16 @@ interface WaitingRequest extends Waiter {
  * has let go and every lease it was handed to has ended, so that retries and the two steps of
  * DistServe count as the one request they are.
  */
-export class Admitted {
-  readonly lease: Lease;
+export class Admitted<L extends Lease | null = Lease> {
+  /** What it was admitted with. */
+  readonly lease: L;
   readonly #leave: () => void;
   #holds = 1;
 
-  constructor(lease: Lease, leave: () => void) {
+  constructor(lease: L, leave: () => void) {
     this.lease = lease;
     this.#leave = leave;
-    this.hold(lease);
+    if (lease !== null) this.hold(lease);
   }
 
   /** The request occupies its place at least as long as `lease` is open. */
@@ -63,10 +74,13 @@ export class Admission {
   readonly #registry: Registry;
   readonly #options: AdmissionOptions;
   readonly #line = new WaitingLine<WaitingRequest>();
+  /** Admitted requests that wait for a further step: they have a place, and nobody waits before them. */
+  readonly #furtherLine = new WaitingLine<WaitingRequest>();
   readonly #perClient = new Map<string, number>();
   #running = 0;
   #arrivals = 0;
   #rechecking = false;
+  #onQuiet: (() => void)[] = [];
 
   constructor(registry: Registry, options: AdmissionOptions) {
     this.#registry = registry;
@@ -80,12 +94,31 @@ export class Admission {
 
   /** Requests that wait for a place or a node. */
   get waiting(): number {
-    return this.#line.size;
+    return this.#line.size + this.#furtherLine.size;
+  }
+
+  /** Requests that have a place, whether they hold a lease just now or not. */
+  get running(): number {
+    return this.#running;
+  }
+
+  /** Resolves as soon as no request has a place or waits for one. */
+  async idle(): Promise<void> {
+    while (this.#running > 0 || this.waiting > 0) {
+      await new Promise<void>((resume) => this.#onQuiet.push(resume));
+    }
+  }
+
+  #tellQuiet(): void {
+    if (this.#running > 0 || this.waiting > 0) return;
+    for (const resume of this.#onQuiet.splice(0)) resume();
   }
 
   /** Refuses everything that still waits: the proxy is shutting down. */
   close(): void {
-    for (const waiter of this.#line.all()) waiter.refuse(shuttingDown());
+    for (const waiter of [...this.#line.all(), ...this.#furtherLine.all()]) {
+      waiter.refuse(shuttingDown());
+    }
   }
 
   /**
@@ -94,24 +127,60 @@ export class Admission {
    * @param client Who asks: an API key's digest, or an address.
    */
   admit(wanted: Wanted, client: string, signal: AbortSignal): Admitted | Promise<Admitted> {
-    const ahead = this.#line.size === 0 ? null : this.#line.ahead(wanted, client);
-    const got = ahead ?? this.#try(wanted, client);
-    if (got instanceof Admitted) return got;
-    if (this.#registry.serving(wanted.model, wanted.role).length === 0) {
-      throw unknownModel(wanted.model, this.#registry.models());
-    }
-    if (got === "unavailable") throw noNode(wanted.model);
-    return this.#wait(wanted, client, got, signal);
+    return this.admitWith(wanted, client, signal, () => this.#registry.acquire(wanted));
   }
 
-  #try(wanted: Wanted, client: string): Admitted | Blocked | "unavailable" {
+  /**
+   * The same for requests that do not simply acquire what is wanted: `take` reserves what they need,
+   * or gives null when that is not to be reserved yet. `wanted` says in which queue they wait.
+   */
+  admitWith<L extends Lease | null>(
+    wanted: Wanted,
+    client: string,
+    signal: AbortSignal,
+    take: () => L | NoNode,
+  ): Admitted<L> | Promise<Admitted<L>> {
+    const attempt = () => this.#try(client, take);
+    const ahead = this.#line.size === 0 ? null : this.#line.ahead(wanted, client);
+    const got = ahead ?? attempt();
+    if (typeof got !== "string") return got;
+    if (!this.#isKnown(wanted)) throw unknownModel(wanted.model, this.#registry.models());
+    if (got === "unavailable") throw noNode(wanted.model);
+    return this.#waitInLine({ wanted, client, signal, blockedBy: got, attempt });
+  }
+
+  /**
+   * What `take` gives an admitted request for its next step, as soon as there is any. Rejects like
+   * `admit`, but not because a queue is full.
+   */
+  proceed<L extends Lease | null>(
+    wanted: Wanted,
+    client: string,
+    signal: AbortSignal,
+    take: () => L | NoNode,
+  ): Promise<{ readonly lease: L }> {
+    const attempt = () => {
+      const lease = take();
+      return typeof lease === "string" ? blockedBy(lease) : { lease };
+    };
+    const wait = { wanted, client, signal, blockedBy: "cluster", attempt } as const;
+    return this.#wait(this.#furtherLine, wait);
+  }
+
+  #isKnown({ model, role }: Wanted): boolean {
+    if (model !== null) return this.#registry.serves(model);
+    return this.#registry.serving(null, role).length > 0;
+  }
+
+  #try<L extends Lease | null>(
+    client: string,
+    take: () => L | NoNode,
+  ): Admitted<L> | Blocked | "unavailable" {
     const { maxConcurrency, maxPerClient } = this.#options;
     if ((this.#perClient.get(client) ?? 0) >= maxPerClient) return "client";
     if (this.#running >= maxConcurrency) return "cluster";
-    const lease = this.#registry.acquire(wanted);
-    if (lease === "full") return "cluster";
-    if (lease === "starting") return "starting";
-    if (typeof lease === "string") return "unavailable";
+    const lease = take();
+    if (typeof lease === "string") return blockedBy(lease);
     this.#enter(client);
     return new Admitted(lease, () => this.#leave(client));
   }
@@ -128,41 +197,56 @@ export class Admission {
     if (left > 0) this.#perClient.set(client, left);
     else this.#perClient.delete(client);
     this.#pump();
+    this.#tellQuiet();
   }
 
-  async #wait(
-    wanted: Wanted,
-    client: string,
-    blockedBy: Blocked,
-    signal: AbortSignal,
-  ): Promise<Admitted> {
-    if (this.#line.size >= this.#options.queueSize) throw queueFull(blockedBy, wanted.model);
+  async #waitInLine<T extends object>(wait: Wait<T>): Promise<T> {
+    if (this.#line.size >= this.#options.queueSize) {
+      throw queueFull(wait.blockedBy, wait.wanted.model);
+    }
+    return await this.#wait(this.#line, wait);
+  }
+
+  async #wait<T extends object>(line: WaitingLine<WaitingRequest>, wait: Wait<T>): Promise<T> {
+    const { wanted, client, signal, blockedBy, attempt } = wait;
     signal.throwIfAborted();
-    const { promise, resolve, reject } = Promise.withResolvers<Admitted>();
-    const arrival = ++this.#arrivals;
-    const waiter = { wanted, client, blockedBy, arrival, admit: resolve, refuse: reject };
-    this.#line.add(waiter);
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const goOn = () => {
+      const got = attempt();
+      // Its nodes have gone meanwhile; one may come back before the wait is over.
+      if (got === "unavailable") return "starting";
+      if (typeof got === "string") return got;
+      resolve(got);
+      return null;
+    };
+    const refuse = (reason: unknown) => {
+      // At once: nobody may start it any more, not even in this turn.
+      line.delete(waiter);
+      reject(reason);
+    };
+    const waiter = { wanted, client, blockedBy, arrival: ++this.#arrivals, goOn, refuse };
+    line.add(waiter);
     this.#recheckSoon();
-    const cancel = this.#limit(waiter);
-    const onAbort = () => reject(signal.reason);
+    const cancel = this.#limit(line, waiter);
+    const onAbort = () => refuse(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     try {
       return await promise;
     } finally {
-      this.#line.delete(waiter);
       cancel();
       signal.removeEventListener("abort", onAbort);
+      this.#tellQuiet();
     }
   }
 
   /** Refuses `waiter` when its time is over; the function returned prevents it. */
-  #limit(waiter: WaitingRequest): () => void {
+  #limit(line: WaitingLine<WaitingRequest>, waiter: WaitingRequest): () => void {
     const { after, queueTimeoutMs } = this.#options;
-    const giveUp = () => waiter.refuse(waitedTooLong(this.#line.blockedBy(waiter), waiter.wanted));
+    const giveUp = () => waiter.refuse(waitedTooLong(line.blockedBy(waiter), waiter.wanted));
     if (waiter.blockedBy !== "starting") return after(queueTimeoutMs, giveUp);
     let cancel = after(STARTING_WAIT_MS, () => {
       // The node is up, but full: from now on it waits like all the others.
-      if (this.#line.blockedBy(waiter) === "starting") giveUp();
+      if (line.blockedBy(waiter) === "starting") giveUp();
       else cancel = after(Math.max(queueTimeoutMs - STARTING_WAIT_MS, 0), giveUp);
     });
     return () => cancel();
@@ -174,75 +258,20 @@ export class Admission {
     this.#options.after(RECHECK_MS, () => {
       this.#rechecking = false;
       this.#pump();
-      if (this.#line.size > 0) this.#recheckSoon();
+      if (this.waiting > 0) this.#recheckSoon();
     });
   }
 
   /** Something changed: whoever can go on now does. */
   #pump(): void {
-    if (this.#line.size === 0) return;
-    this.#line.advance((waiter) => {
-      const got = this.#try(waiter.wanted, waiter.client);
-      // Its nodes have gone meanwhile; one may come back before the wait is over.
-      if (got === "unavailable") return "starting";
-      if (!(got instanceof Admitted)) return got;
-      waiter.admit(got);
-      return null;
-    });
+    if (this.waiting === 0) return;
+    this.#furtherLine.advance((waiter) => waiter.goOn());
+    this.#line.advance((waiter) => waiter.goOn());
   }
 }
 
-/** 404 that names what exists. */
-export function unknownModel(model: string | null, known: readonly string[]): ProxyError {
-  const exists = known.length === 0 ? "no model is served yet" : `served are: ${known.join(", ")}`;
-  const message =
-    model === null
-      ? "No engine is registered; register one with POST /nodes/add."
-      : `The model \`${model}\` does not exist; ${exists}.`;
-  return model === null
-    ? new ProxyError("service_unavailable", message, { retryAfterS: 1 })
-    : new ProxyError("model_not_found", message, { param: "model" });
-}
-
-/** 503: the model is known, but none of its nodes can take a request now. */
-export function noNode(model: string | null): ProxyError {
-  const what = model === null ? "any model" : `the model \`${model}\``;
-  return new ProxyError(
-    "service_unavailable",
-    `No engine that serves ${what} can take requests now; see /nodes/status, and try again.`,
-    { retryAfterS: 1 },
-  );
-}
-
-/** 503: nothing new is taken, and what waits will not get its turn. */
-export function shuttingDown(): ProxyError {
-  return new ProxyError("service_unavailable", "The proxy is shutting down; try again.", {
-    retryAfterS: 1,
-    close: true,
-  });
-}
-
-function queueFull(blockedBy: Blocked, model: string | null): ProxyError {
-  if (blockedBy === "client") {
-    return new ProxyError(
-      "rate_limit_exceeded",
-      "You have as many requests running and waiting as the proxy allows; wait for some to end.",
-      { retryAfterS: 1 },
-    );
-  }
-  if (blockedBy === "starting") return noNode(model);
-  return new ProxyError(
-    "service_unavailable",
-    "All engines are busy and the queue is full; try again.",
-    { retryAfterS: 1 },
-  );
-}
-
-function waitedTooLong(blockedBy: Blocked, { model }: Wanted): ProxyError {
-  if (blockedBy === "starting") return noNode(model);
-  return new ProxyError(
-    "service_unavailable",
-    "The request waited too long for a free engine; try again.",
-    { retryAfterS: 1 },
-  );
+/** What a request that found no node is held up by; "unavailable" when waiting is not known to help. */
+function blockedBy(none: NoNode): Blocked | "unavailable" {
+  if (none === "full") return "cluster";
+  return none === "starting" ? "starting" : "unavailable";
 }

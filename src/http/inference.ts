@@ -1,8 +1,8 @@
-import { shuttingDown } from "../core/admission.ts";
 import { CONTROL_PLANE_FIELDS, stripMembers } from "../core/body-edit.ts";
 import { ProxyError } from "../core/errors.ts";
 import { requestHeaders } from "../core/headers.ts";
 import { multipartModel } from "../core/multipart.ts";
+import { shuttingDown } from "../core/refusals.ts";
 import {
   type RequestHead,
   scanRequestHead,

@@ -44,24 +44,15 @@ export class Lifecycle {
 
   /** Whether every request ends within `limitMs`. */
   async #idleWithin(limitMs: number): Promise<boolean> {
-    if (this.#idle()) return true;
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const timer = setTimeout(() => resolve(false), limitMs);
-    const unsubscribe = this.#options.registry.subscribe({
-      // A request between two attempts holds no lease for a moment: look when that has passed.
-      leaseEnded: () => setImmediate(() => this.#idle() && resolve(true)),
-    });
+    // A request between two attempts, or two steps, holds no lease: its place tells that it runs.
+    const idle = this.#options.admission.idle().then(() => true);
     try {
-      return await promise;
+      return await Promise.race([idle, promise]);
     } finally {
       clearTimeout(timer);
-      unsubscribe();
     }
-  }
-
-  #idle(): boolean {
-    const { registry, admission } = this.#options;
-    return admission.waiting === 0 && registry.nodesInUse().every((node) => node.inFlight === 0);
   }
 
   async #flushed(): Promise<void> {

@@ -1,7 +1,8 @@
-import { type Admission, Admitted, shuttingDown } from "../core/admission.ts";
+import { type Admission, Admitted } from "../core/admission.ts";
 import { ProxyError } from "../core/errors.ts";
 import { Lease } from "../core/lease.ts";
 import type { Node } from "../core/node.ts";
+import { shuttingDown } from "../core/refusals.ts";
 import type { Registry } from "../core/registry.ts";
 import { isRetriable, type RetryRules, RetryState } from "../core/retry.ts";
 import { Attempt, type Unanswered } from "./attempt.ts";
