@@ -3,7 +3,6 @@
 import { showConfig } from "../config/print.ts";
 import { UsageError } from "../config/usage-error.ts";
 import { parseServeConfig } from "../config.ts";
-import { ProxyError } from "../core/errors.ts";
 import type { Run } from "./command.ts";
 import { listenError } from "./listen-error.ts";
 import { liftFetchLimit } from "./self.ts";
@@ -35,8 +34,13 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
     await proxy.drain();
     return 0;
   } catch (error) {
-    if (error instanceof ProxyError) throw new UsageError(error.message);
+    if (isMistake(error)) throw new UsageError(error.message);
     const { host, port } = config;
     throw listenError(error, { what: "proxy", flag: "--port", host, port });
   }
 };
+
+/** A mistake of whoever chose the flags, found only when they were put to use. */
+function isMistake(error: unknown): error is Error {
+  return error instanceof Error && ["ProxyError", "StateFileError"].includes(error.name);
+}

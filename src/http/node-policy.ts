@@ -35,9 +35,14 @@ export class NodePolicy {
    */
   accept(url: string, peerAddress: string | null): string {
     const normal = this.normalise(url, peerAddress);
-    const refused = judgeHost(normal, this.#policy());
+    const refused = this.refusal(normal);
     if (refused !== null) throw new ProxyError("invalid_request", refused, { param: "url" });
     return normal;
+  }
+
+  /** Why no node may have the URL, a normal form; null when nothing speaks against it. */
+  refusal(url: string): string | null {
+    return judgeHost(url, this.#policy());
   }
 
   /** The normal form alone, to look a node up. @throws ProxyError invalid_request */

@@ -6,6 +6,8 @@ import { errorEnvelope, ProxyError } from "../core/errors.ts";
 import { Registry } from "../core/registry.ts";
 import { STRATEGIES } from "../core/strategies/index.ts";
 import { type Logger, startLog } from "../observe/log.ts";
+import { openStateFile, type StateFile, type Warn } from "../state/file.ts";
+import { persistRegistry } from "../state/persist.ts";
 import { RetryBudgets } from "../upstream/budgets.ts";
 import { Deadlines } from "../upstream/deadlines.ts";
 import { dispatch, type Upstream } from "../upstream/dispatch.ts";
@@ -33,6 +35,8 @@ export interface RunningProxy {
 /** Puts the proxy together and starts it. Throws what `Bun.serve` throws, such as EADDRINUSE. */
 export async function startProxy(config: Config): Promise<RunningProxy> {
   const log = startLog(config.logLevel, (line) => process.stderr.write(line));
+  const warn: Warn = (message, details) => log.warn(message, details);
+  const stateFile = config.statePath === null ? null : openStateFile(config.statePath, { warn });
   const now = () => performance.now();
   const { random } = Math;
   const registry = createRegistry(config, now, random);
@@ -105,11 +109,11 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
   });
   app.server = server;
   for (const worker of workers) worker.start();
-  for (const url of config.nodes)
-    registry.register(url, { models: [], role: "Hybrid", speed: null });
+  joinNodes(config, registry, nodePolicy, stateFile, warn);
   async function stop(): Promise<void> {
     for (const worker of workers) worker.stop();
     await server.stop(true);
+    await stateFile?.close();
   }
   return {
     url: server.url.origin,
@@ -120,6 +124,32 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
       await stop();
     },
   };
+}
+
+/** Brings back the nodes of the state file, then adds those of the flags. */
+function joinNodes(
+  config: Config,
+  registry: Registry,
+  nodePolicy: NodePolicy,
+  stateFile: StateFile | null,
+  warn: Warn,
+): void {
+  const staticUrls = config.nodes.map((url) => nodePolicy.accept(url, null));
+  if (stateFile !== null) {
+    persistRegistry({
+      registry,
+      file: stateFile,
+      warn,
+      accepts: ({ url, role }) =>
+        role === "Hybrid" ? nodePolicy.refusal(url) : "its role is for DistServe",
+      isStatic: (url) => staticUrls.includes(url),
+    });
+  }
+  for (const url of staticUrls) {
+    // What its engine registered before a restart says more than the flag.
+    if (registry.get(url) !== undefined) continue;
+    registry.register(url, { models: [], role: "Hybrid", speed: null });
+  }
 }
 
 function createRegistry(config: Config, now: () => number, random: () => number): Registry {
