@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { Elysia } from "elysia";
 import { version } from "../../package.json";
@@ -6,12 +7,13 @@ import { documentOf } from "../../src/http/docs/document.ts";
 import { openApiDocument } from "../../src/http/docs.ts";
 import { type Content, OpenApiReader, type Place } from "../support/openapi.ts";
 
+const COMMITTED = join(import.meta.dir, "../../docs/openapi.json");
 const reader = new OpenApiReader(await openApiDocument());
 const operations = reader.operations();
 
 test("the document is valid OpenAPI, and all its references lead somewhere", async () => {
   const validator = new Validator();
-  const { valid, errors } = await validator.validate(structuredClone(await openApiDocument()));
+  const { valid, errors } = await validator.validate(COMMITTED);
   expect({ valid, errors }).toEqual({ valid: true, errors: undefined });
   expect(() => validator.resolveRefs()).not.toThrow();
 });

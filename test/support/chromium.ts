@@ -40,6 +40,8 @@ export interface Page {
   readonly complaints: readonly string[];
   /** The value of a JavaScript expression, awaited. */
   evaluate(expression: string): Promise<unknown>;
+  /** Types into what has the focus. */
+  type(text: string): Promise<void>;
   /** The visible part as PNG. */
   screenshot(): Promise<Buffer>;
 }
@@ -99,6 +101,9 @@ async function openPage(devTools: DevTools, url: string): Promise<Page> {
       const { result, exceptionDetails } = await tab.send("Runtime.evaluate", options);
       if (exceptionDetails !== undefined) throw new Error(JSON.stringify(exceptionDetails));
       return at(result, "value");
+    },
+    async type(text) {
+      await tab.send("Input.insertText", { text });
     },
     async screenshot() {
       const { data } = await tab.send("Page.captureScreenshot", { format: "png" });

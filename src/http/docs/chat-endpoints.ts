@@ -14,8 +14,13 @@ function events(...data: readonly (object | string)[]): string {
     .join("");
 }
 
+interface NamedEvent {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
 /** Answers with named events, as Anthropic and OpenAI's Responses stream them. */
-function namedEvents(...data: readonly { readonly type: string }[]): string {
+function namedEvents(...data: readonly NamedEvent[]): string {
   return data.map((one) => `event: ${one.type}\ndata: ${JSON.stringify(one)}\n\n`).join("");
 }
 
@@ -153,9 +158,9 @@ const responses: Endpoint = {
     usage: { input_tokens: 13, output_tokens: 11, total_tokens: 24 },
   },
   streamed: namedEvents(
-    { type: "response.created", ...{ response: { ...RESPONSE, status: "in_progress" } } },
-    { type: "response.output_text.delta", ...{ item_id: "msg_1", delta: "Because" } },
-    { type: "response.completed", ...{ response: { ...RESPONSE, status: "completed" } } },
+    { type: "response.created", response: { ...RESPONSE, status: "in_progress" } },
+    { type: "response.output_text.delta", item_id: "msg_1", delta: "Because" },
+    { type: "response.completed", response: { ...RESPONSE, status: "completed" } },
   ),
 };
 
@@ -184,10 +189,11 @@ const messages: Endpoint = {
     usage: { input_tokens: 13, output_tokens: 11 },
   },
   streamed: namedEvents(
-    { type: "message_start", ...{ message: { id: "msg_1", role: "assistant", model: MODEL } } },
+    { type: "message_start", message: { id: "msg_1", role: "assistant", model: MODEL } },
     {
       type: "content_block_delta",
-      ...{ index: 0, delta: { type: "text_delta", text: "Because" } },
+      index: 0,
+      delta: { type: "text_delta", text: "Because" },
     },
     { type: "message_stop" },
   ),

@@ -36,8 +36,9 @@ export async function documentOf(routes: readonly InternalRoute[]): Promise<obje
     });
   }
   const [unserved] = described.keys();
-  if (unserved !== undefined)
+  if (unserved !== undefined) {
     throw new Error(`${unserved} is in docs/operations.ts but not served`);
+  }
   app.use(
     swagger({
       // Its own page would be loaded from the internet; nobody can reach it here.

@@ -4,6 +4,7 @@ import { CHAT_ENDPOINTS } from "./chat-endpoints.ts";
 import type { BodySchema, Endpoint } from "./endpoint.ts";
 import { ENGINE_ENDPOINTS } from "./engine-endpoints.ts";
 import { failures } from "./errors.ts";
+import type { Operations } from "./operation.ts";
 
 const ENDPOINTS: Readonly<Record<InferencePath, Endpoint>> = {
   ...CHAT_ENDPOINTS,
@@ -40,7 +41,7 @@ const ENGINE_ANSWER = {
 };
 
 /** By `POST path`: the operations whose answers are the engines'. */
-export function inferenceOperations(): Readonly<Record<string, DocumentDecoration>> {
+export function inferenceOperations(): Operations {
   return Object.fromEntries(
     Object.entries(ENDPOINTS).map(([path, endpoint]) => [
       `POST ${path}`,

@@ -1,0 +1,16 @@
+import type { DocumentDecoration } from "elysia";
+
+/** What is said about routes, by method and path as the router knows them. */
+export type Operations = Readonly<Record<string, DocumentDecoration>>;
+
+/** The `responses` of a call that works: JSON that fits a schema of `components.ts`. */
+export function ok(schema: string, example: object, description: string) {
+  return {
+    "200": {
+      description,
+      content: {
+        "application/json": { schema: { $ref: `#/components/schemas/${schema}` }, example },
+      },
+    },
+  };
+}
