@@ -108,9 +108,9 @@ export class Registry {
 
   /** A metrics poll that was begun at `askedAtMs` came back. */
   sampled(node: Node, sample: LoadSample, engine: EngineKind | null, askedAtMs: number): void {
-    let startedSince = 0;
-    for (const lease of node.leases) if (lease.startedAtMs >= askedAtMs) startedSince += 1;
-    node.cache.sampled(sample, askedAtMs, startedSince);
+    let open = 0;
+    for (const lease of node.leases) if (lease.startedAtMs >= askedAtMs) open += 1;
+    node.cache.sampled(sample, askedAtMs, open);
     if (engine !== null) node.engine = engine;
   }
 
@@ -173,9 +173,11 @@ export class Registry {
     answering: (lease, status) => this.#learnHead(lease, status),
     ended: (lease, outcome) => {
       const { node } = lease;
+      const nowMs = this.#options.now();
       node.leases.delete(lease);
+      node.cache.ended(lease.startedAtMs, nowMs);
       if (node.inFlight === 0) this.#leaving.delete(node.url);
-      this.#learn(lease, outcome);
+      this.#learn(lease, outcome, nowMs);
       this.#listeners.tell((listener) => listener.leaseEnded?.(lease, outcome));
     },
   };
@@ -192,9 +194,8 @@ export class Registry {
     });
   }
 
-  #learn(lease: Lease, outcome: Outcome): void {
+  #learn(lease: Lease, outcome: Outcome, nowMs: number): void {
     const { node } = lease;
-    const nowMs = this.#options.now();
     // A request sent before the engine was replaced says nothing of the engine there now.
     const stale = lease.generation !== node.generation;
     if (stale || outcome.kind === "cancelled") node.health.trialEnded(lease, null, nowMs);

@@ -3,17 +3,23 @@ import { lowestCost, meanOf, type Strategy } from "./strategy.ts";
 
 /**
  * The lowest KV-cache usage once this request were added. A node without a fresh sample takes the
- * mean of the others plus its own load, so that it neither starves nor draws the whole traffic;
- * when no node has a sample, `min_expected_latency` decides.
+ * mean of the others, at their mean load: with less load it counts as emptier, with more as fuller.
+ * (The mean alone would starve it, since one of the others is always below it; and its own load on top
+ * would too, since the mean holds the others' load already.) The request itself adds the same on every
+ * node: nodes whose shares differ are compared by what they hold. When no node has a sample,
+ * `min_expected_latency` decides.
  */
 export const minCacheUsage: Strategy = (candidates, random) => {
   const meanUsage = meanOf(candidates, (node) => node.cacheUsage, -1);
   if (meanUsage < 0) return minExpectedLatency(candidates, random);
+  const meanLoad = meanOf(candidates, (node) => (node.cacheUsage === null ? null : node.load), 0);
+  const added = meanOf(candidates, (node) => node.cacheShare, 0);
   return lowestCost(
     candidates,
-    (node) =>
-      ((node.cacheUsage ?? meanUsage + node.load * node.cacheShare) + node.cacheShare) /
-      node.weight,
+    (node) => {
+      const usage = node.cacheUsage ?? meanUsage + (node.load - meanLoad) * node.cacheShare;
+      return (Math.max(usage, 0) + added) / node.weight;
+    },
     random,
   );
 };

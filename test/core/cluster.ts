@@ -1,0 +1,103 @@
+import type { Wanted } from "../../src/core/choose.ts";
+import { Lease, type Outcome } from "../../src/core/lease.ts";
+import type { Node, Registration } from "../../src/core/node.ts";
+import { Registry } from "../../src/core/registry.ts";
+import { STRATEGIES, type StrategyName } from "../../src/core/strategies/index.ts";
+import { seededRandom } from "../../src/sim/seeded-random.ts";
+import { VirtualTime } from "./virtual-time.ts";
+
+/** The model that everything here serves and asks for, unless told otherwise. */
+export const MODEL = "m";
+
+export const OK: Outcome = { kind: "answered", status: 200 };
+export const REFUSED: Outcome = { kind: "refused", detail: "no connection" };
+export const LOST: Outcome = { kind: "lost", detail: "connection lost" };
+export const TIMEOUT: Outcome = { kind: "timeout", detail: "too slow" };
+export const CANCELLED: Outcome = { kind: "cancelled" };
+
+export function answered(status: number, retryAfterMs: number | null = null): Outcome {
+  return { kind: "answered", status, retryAfterMs };
+}
+
+interface ClusterOptions {
+  /** How many nodes stand ready, n0, n1, …, all fully brought in. */
+  readonly nodes?: number;
+  readonly strategy?: StrategyName;
+  readonly maxInFlightPerNode?: number;
+  readonly seed?: number;
+}
+
+/** A registry in virtual time, with nodes that are healthy already. */
+export class Cluster {
+  readonly time = new VirtualTime();
+  readonly random: () => number;
+  readonly registry: Registry;
+
+  constructor({ nodes = 0, strategy, maxInFlightPerNode, seed = 1 }: ClusterOptions = {}) {
+    this.random = seededRandom(seed);
+    this.registry = new Registry({
+      now: this.time.now,
+      random: this.random,
+      strategy: () => STRATEGIES[strategy ?? "min_expected_latency"],
+      sampleMaxAgeMs: 15_000,
+      maxInFlightPerNode: maxInFlightPerNode ?? Number.POSITIVE_INFINITY,
+    });
+    for (let i = 0; i < nodes; i += 1) this.join(`n${i}`);
+    this.warmUp();
+  }
+
+  /** Registers a node whose first probe passes. */
+  join(name: string, registration: Partial<Registration> = {}): Node {
+    const node = this.register(name, registration);
+    this.registry.probed(node, { kind: "ok" }, false);
+    return node;
+  }
+
+  register(name: string, registration: Partial<Registration> = {}): Node {
+    const all = { models: [MODEL], role: "Hybrid", speed: null, ...registration } as const;
+    return this.registry.register(`http://${name}`, all);
+  }
+
+  /** Lets so much time pass that all healthy nodes are fully brought in. */
+  warmUp(): void {
+    this.time.advance(10_000);
+  }
+
+  node(name: string): Node {
+    const node = this.registry.get(`http://${name}`);
+    if (node === undefined) throw new Error(`${name} is not registered`);
+    return node;
+  }
+
+  acquire(wanted: Partial<Wanted> = {}) {
+    return this.registry.acquire({ model: MODEL, role: "Hybrid", tried: new Set(), ...wanted });
+  }
+
+  /** Acquires a node, whichever. */
+  lease(wanted: Partial<Wanted> = {}): Lease {
+    const lease = this.acquire(wanted);
+    if (lease instanceof Lease) return lease;
+    throw new Error(`no node: ${lease}`);
+  }
+
+  /** A request that goes to `node` and no other. */
+  leaseOn(node: Node): Lease {
+    const others = this.registry.nodes().filter((other) => other !== node);
+    const lease = this.lease({ tried: new Set(others) });
+    if (lease.node !== node) throw new Error(`got ${lease.node.url}`);
+    return lease;
+  }
+
+  /** One request on `node` that ends with `outcome` at once. */
+  send(node: Node, outcome: Outcome): void {
+    this.leaseOn(node).end(outcome);
+  }
+
+  refuse(node: Node): void {
+    this.registry.probed(node, { kind: "refused", detail: "no connection" }, false);
+  }
+
+  pass(node: Node): void {
+    this.registry.probed(node, { kind: "ok" }, false);
+  }
+}
