@@ -19,6 +19,7 @@ type State =
 const LONGEST_HEAD_BYTES = 65_536;
 const LF = 10;
 const CR = 13;
+const SEMICOLON = 59;
 const LENGTH = /\r\ncontent-length: *(\d+)/i;
 const CHUNKED = /\r\ntransfer-encoding: *chunked/i;
 
@@ -34,6 +35,7 @@ export class MessageReader {
   #leftBytes = 0;
   #chunkSize = 0;
   #digits = 0;
+  #isExtension = false;
   #trailerBytes = 0;
 
   constructor(kind: "request" | "response", sink: MessageSink) {
@@ -131,17 +133,20 @@ export class MessageReader {
     for (let at = start; at < data.length; at++) {
       const byte = data[at] ?? 0;
       if (byte === CR) continue;
-      if (byte === LF) {
+      if (byte === SEMICOLON) this.#isExtension = true;
+      else if (byte === LF) {
         if (this.#digits === 0) throw new Error("chunk without a size");
         this.#leftBytes = this.#chunkSize;
         this.#state = this.#chunkSize === 0 ? "trailer" : "chunk-data";
         this.#chunkSize = 0;
         this.#digits = 0;
+        this.#isExtension = false;
         this.#trailerBytes = 0;
         return at + 1;
+      } else if (!this.#isExtension) {
+        this.#chunkSize = this.#chunkSize * 16 + hexDigit(byte);
+        if (++this.#digits > 8) throw new Error("chunk size out of range");
       }
-      this.#chunkSize = this.#chunkSize * 16 + hexDigit(byte);
-      if (++this.#digits > 8) throw new Error("chunk size out of range");
     }
     return data.length;
   }

@@ -1,0 +1,137 @@
+import { expect, test } from "bun:test";
+import { Histogram } from "../../scripts/bench/histogram.ts";
+import type { Measured } from "../../scripts/bench/load.ts";
+import type { Cell, ContestantFacts, RawResults } from "../../scripts/bench/raw.ts";
+import { performancePage } from "../../scripts/bench/report.ts";
+import { FIGURES, ratioOf } from "../../scripts/bench/summary.ts";
+
+function measured(cpuPerRequestUs: number): Measured {
+  const times = new Histogram();
+  for (let us = 100; us < 200; us++) times.record(us);
+  const sparse = times.sparse();
+  return {
+    seconds: 1,
+    requests: 1_000,
+    chunks: 0,
+    failed: 0,
+    reasons: {},
+    left: 0,
+    unsent: 0,
+    connects: 64,
+    cpuUs: cpuPerRequestUs * 1_000,
+    engineCpuUs: 1e5,
+    generatorCpuUs: 1e5,
+    peakBytes: 1e7,
+    latenessP99Us: 0,
+    firstByte: sparse,
+    whole: sparse,
+    chunk: [],
+  };
+}
+
+const facts = (name: string, absent: string | null): ContestantFacts => ({
+  name,
+  title: name,
+  settings: "its best",
+  version: absent === null ? "1.0" : null,
+  absent,
+});
+
+const cell = (contestant: string, round: number, cpuUs: number, problem: string | null = null) =>
+  ({ work: "A", contestant, round, problem, measured: measured(cpuUs) }) satisfies Cell;
+
+const ceiling = { ...measured(0), requests: 50_000 };
+
+const raw: RawResults = {
+  format: 1,
+  command: "bun run bench --only A --json figures.json",
+  startedAt: "2026-11-23T12:00:00.000Z",
+  tookSeconds: 120,
+  machine: {
+    cpu: "Some CPU",
+    cores: 2,
+    kernel: "6.1",
+    memoryBytes: 2 ** 34,
+    distribution: "Debian",
+    bun: "1.4.5",
+    loadAverage: 0.1,
+  },
+  cores: { contestant: 0, engine: 1, generator: 1 },
+  rounds: 3,
+  window: { warmMs: 1_000, measureMs: 4_000 },
+  contestants: [
+    facts("lmproxy", null),
+    facts("nginx", null),
+    facts("haproxy", "haproxy is not installed"),
+    facts("smg", "no network"),
+  ],
+  ceilings: [{ work: "A", requestsPerS: 50_000, chunksPerS: 0, measured: ceiling }],
+  cells: [
+    cell("nginx", 1, 10),
+    cell("lmproxy", 1, 20),
+    cell("nginx", 2, 20),
+    cell("lmproxy", 2, 44),
+    cell("nginx", 3, 10),
+    cell("lmproxy", 3, 1, "3 failed requests"),
+  ],
+  starts: [],
+  maxRates: [],
+  capacity: null,
+  notes: [],
+};
+
+/** Cells of the table row that begins with these words, in the n-th table that has one. */
+function row(page: string, start: string, nth = 0): string[] {
+  const lines = page.split("\n").filter((line) => line.startsWith(`| ${start} |`));
+  return (lines[nth] ?? "").split("|").map((text) => text.trim());
+}
+
+test("ratios are of the same round, and a round with a failed request does not count", () => {
+  expect(ratioOf(raw, "A", "lmproxy", FIGURES.cpuPerRequestUs)).toEqual({
+    median: 2.1,
+    min: 2,
+    max: 2.2,
+    rounds: 2,
+  });
+  const page = performancePage(raw);
+  expect(row(page, "lmproxy")[2]).toBe("2.10 (2.00–2.20), 1 of 3 failed");
+  expect(page).toContain("| A | lmproxy | 3 failed requests | 1 |");
+});
+
+test("who is absent is called absent, with the reason, and never given a figure", () => {
+  const page = performancePage(raw);
+  expect(row(page, "haproxy")[2]).toBe("absent");
+  expect(page).toContain("| haproxy | absent: haproxy is not installed | its best |");
+  expect(row(page, "less CPU than smg in every work").at(-2)).toBe("absent");
+});
+
+test("a target is judged by the figures, and one without figures is not", () => {
+  const page = performancePage(raw);
+  expect(row(page, "A CPU per request, 64 connections").slice(1, 6)).toEqual([
+    "A CPU per request, 64 connections",
+    "2.4",
+    "1.9",
+    "2.10",
+    "met",
+  ]);
+  expect(row(page, "D CPU per request").at(-2)).toBe("not measured");
+  const slower = raw.cells.map((each) => ({ ...each, measured: measured(50) }));
+  const missed = raw.cells.map((each, i) =>
+    each.contestant === "nginx" ? each : (slower[i] ?? each),
+  );
+  const worse = performancePage({ ...raw, cells: missed });
+  expect(row(worse, "A CPU per request, 64 connections").at(-2)).toBe("not met");
+});
+
+test("a rate near what the generator can do is marked", () => {
+  const ceilings = [{ work: "A", requestsPerS: 0, chunksPerS: 0, measured: measured(0) }];
+  const near = { ...raw, ceilings };
+  expect(row(performancePage(raw), "lmproxy")[2]).not.toContain("▲");
+  expect(row(performancePage(near), "lmproxy")[2]).toContain("▲");
+});
+
+test("the page names the command that makes it", () => {
+  const page = performancePage(raw);
+  expect(page).toContain(raw.command);
+  expect(page).toContain("bun scripts/bench/report.ts figures.json");
+});
