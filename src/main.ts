@@ -95,6 +95,12 @@ function exitCodeOf(error: unknown): number {
   return name === "UsageError" ? 2 : 1;
 }
 
+// Bun's fetch would look for engines behind an HTTP proxy of the environment, even those on
+// loopback. They are reached directly, as by LMDeploy's proxy.
+for (const name of ["HTTP_PROXY", "HTTPS_PROXY"]) {
+  delete process.env[name];
+  delete process.env[name.toLowerCase()];
+}
 // Whoever read our output may leave early, as `head` does.
 process.stdout.on("error", () => {});
 runCommand(process.argv.slice(2))

@@ -190,7 +190,7 @@ function connectable(host: string): string {
 
 /** The demo shows the defaults: what configures the user's own proxy is left out. */
 function plainEnvironment(env: Environment): Record<string, string> {
-  const foreign = /^(?:LMPROXY_|LMDEPLOY_|AIOHTTP_TIMEOUT$|https?_proxy$|all_proxy$)/i;
+  const foreign = /^(?:LMPROXY_|LMDEPLOY_|AIOHTTP_TIMEOUT$)/i;
   const plain: Record<string, string> = {};
   for (const [name, value] of Object.entries(env)) {
     if (value !== undefined && !foreign.test(name)) plain[name] = value;

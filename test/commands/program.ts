@@ -87,8 +87,9 @@ export async function run(
 /** A proxy on a free port of loopback, once it listens. */
 export async function startProxy(
   flags: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
 ): Promise<AsyncDisposable & { readonly program: Program; readonly url: string }> {
-  const program = new Program(["serve", "--host", "127.0.0.1", "--port", "0", ...flags]);
+  const program = new Program(["serve", "--host", "127.0.0.1", "--port", "0", ...flags], env);
   const [, url = ""] = await program.until(/^lmproxy listens on (\S+)$/m);
   return { program, url, [Symbol.asyncDispose]: () => program[Symbol.asyncDispose]() };
 }

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Program, run, startProxy } from "./program.ts";
+import { Program, run, startEngine, startProxy } from "./program.ts";
 
 test("port 0 picks a port and prints it; SIGTERM ends it with 0", async () => {
   await using proxy = await startProxy();
@@ -22,6 +22,17 @@ test.skipIf(process.platform !== "linux")(
     expect(environment).toContain("BUN_CONFIG_MAX_HTTP_REQUESTS=65535");
   },
 );
+
+test("engines are reached directly, whatever HTTP proxy the environment names", async () => {
+  const env = { HTTP_PROXY: "http://127.0.0.1:9", http_proxy: "http://127.0.0.1:9" };
+  await using proxy = await startProxy([], env);
+  await using _engine = await startEngine(proxy.url);
+  const answer = await fetch(`${proxy.url}/v1/chat/completions`, {
+    method: "POST",
+    body: JSON.stringify({ model: "m", messages: "hi" }),
+  });
+  expect(answer.status).toBe(200);
+});
 
 test("a port in use is one line and exit code 1", async () => {
   const taken = createServer();
