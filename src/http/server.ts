@@ -9,8 +9,10 @@ import { type Logger, startLog } from "../observe/log.ts";
 import { openStateFile, type StateFile, type Warn } from "../state/file.ts";
 import { persistRegistry } from "../state/persist.ts";
 import { RetryBudgets } from "../upstream/budgets.ts";
+import { Connections } from "../upstream/connections.ts";
 import { Deadlines } from "../upstream/deadlines.ts";
 import { dispatch, type Upstream } from "../upstream/dispatch.ts";
+import type { Fetch } from "../upstream/forward.ts";
 import { HealthProber } from "../upstream/health-prober.ts";
 import { MetricsPoller } from "../upstream/metrics-poller.ts";
 import { ModelDiscovery } from "../upstream/model-discovery.ts";
@@ -40,7 +42,8 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
   const now = () => performance.now();
   const { random } = Math;
   const registry = createRegistry(config, now, random);
-  const upstream = createUpstream(config, registry, now);
+  const { fetch } = new Connections(now);
+  const upstream = createUpstream(config, registry, fetch, now);
   const engineHeaders: Record<string, string> =
     config.upstreamApiKey === null ? {} : { authorization: `Bearer ${config.upstreamApiKey}` };
   const questions = { registry, headers: engineHeaders, fetch, now };
@@ -168,7 +171,12 @@ function createRegistry(config: Config, now: () => number, random: () => number)
   });
 }
 
-function createUpstream(config: Config, registry: Registry, now: () => number): Upstream {
+function createUpstream(
+  config: Config,
+  registry: Registry,
+  fetch: Fetch,
+  now: () => number,
+): Upstream {
   const tcp = new TcpCheck();
   return {
     registry,
@@ -186,7 +194,7 @@ function createUpstream(config: Config, registry: Registry, now: () => number): 
     }),
     deadlines: new Deadlines({
       now,
-      reachable: (url) => tcp.reachable(url),
+      reachable: (url, limitMs) => tcp.reachable(url, limitMs),
       limits: {
         connectMs: config.connectTimeoutMs,
         firstByteMs: config.firstByteTimeoutMs,

@@ -22,17 +22,22 @@ export type Unanswered = Failure | { readonly kind: "stopped"; readonly why: Sto
 /** One request on its way to one node: what can stop it, and how its lease ends. */
 export class Attempt {
   readonly lease: Lease;
+  /** When the first attempt at the client's request began, ms. */
+  readonly requestStartedAtMs: number;
   readonly #controller = new AbortController();
   #stopped: Stop | null = null;
   /** Pieces of the answer's body received. */
   pieces = 0;
   /** Whether it has been looked at whether its connection can stand. */
   connectChecked = false;
+  /** The client reads too slowly for the answer: what stands still is not the engine's fault. */
+  clientHoldsUp = false;
   #piecesSeen = 0;
   #progressAtMs = 0;
 
-  constructor(lease: Lease) {
+  constructor(lease: Lease, requestStartedAtMs = lease.startedAtMs) {
     this.lease = lease;
+    this.requestStartedAtMs = requestStartedAtMs;
     lease.evict = (reason) => this.stop(reason);
   }
 
@@ -49,11 +54,9 @@ export class Attempt {
   stop(why: Stop): void {
     if (this.#stopped !== null || this.lease.outcome !== null) return;
     this.#stopped = why;
-    const detail = TIMEOUTS[why];
-    // What never stood as a connection never reached the engine.
-    if (why === "connect_timeout") this.lease.end(this.#neverStood(why));
-    else if (detail !== undefined) this.lease.end({ kind: "timeout", detail });
-    else this.lease.end({ kind: "cancelled" });
+    const failure = failureOf(why);
+    const blameless = failure === null || this.clientHoldsUp;
+    this.lease.end(blameless ? { kind: "cancelled" } : failure);
     this.#controller.abort();
   }
 
@@ -64,9 +67,9 @@ export class Attempt {
     this.lease.node.progress += 1;
   }
 
-  /** For how long no piece has come, ms, to the precision with which this is asked. */
+  /** For how long the engine has sent no piece, ms, to the precision with which this is asked. */
   silentMs(nowMs: number): number {
-    if (this.#piecesSeen !== this.pieces) {
+    if (this.#piecesSeen !== this.pieces || this.clientHoldsUp) {
       this.#piecesSeen = this.pieces;
       this.#progressAtMs = nowMs;
     }
@@ -75,20 +78,22 @@ export class Attempt {
 
   /** It failed with `error`: ends the lease and says how. */
   failed(error: unknown): Unanswered {
-    if (this.#stopped === "connect_timeout") return this.#neverStood(this.#stopped);
-    if (this.#stopped !== null && this.#stopped in TIMEOUTS) {
-      return { kind: "timeout", detail: TIMEOUTS[this.#stopped] ?? this.#stopped };
+    if (this.#stopped !== null) {
+      return failureOf(this.#stopped) ?? { kind: "stopped", why: this.#stopped };
     }
-    if (this.#stopped !== null) return { kind: "stopped", why: this.#stopped };
     const failure = classify(error);
     const inTheMiddle = this.pieces > 0 ? { ...failure, kind: "broken" as const } : failure;
     this.lease.end(inTheMiddle);
     return inTheMiddle;
   }
+}
 
-  #neverStood(why: Stop): Failure {
-    return { kind: "refused", detail: TIMEOUTS[why] ?? why, unreachable: true };
-  }
+/** What a time limit that ran out says of the engine; null for a stop that is not its fault. */
+function failureOf(why: Stop): Failure | null {
+  const detail = TIMEOUTS[why];
+  if (detail === undefined) return null;
+  // Not `refused`: it may have gone out over a connection that was kept alive, and nothing tells.
+  return { kind: why === "connect_timeout" ? "lost" : "timeout", detail };
 }
 
 /** Codes with which fetch says that a connection was refused: nobody listens there. */

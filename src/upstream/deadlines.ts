@@ -8,7 +8,7 @@ export interface TimeLimits {
   readonly firstByteMs: number | null;
   /** Between two pieces of the answer. */
   readonly idleMs: number | null;
-  /** Until the answer's last byte. */
+  /** From the client's request to the answer's last byte, all attempts together. */
   readonly totalMs: number | null;
 }
 
@@ -16,12 +16,14 @@ export interface DeadlineOptions {
   readonly limits: TimeLimits;
   /** Monotonic clock, ms. */
   readonly now: () => number;
-  /** Whether a TCP connection to the node behind `url` can be had now. */
-  readonly reachable: (url: string) => Promise<boolean>;
+  /** Whether a TCP connection to the node behind `url` can be had within `limitMs`. */
+  readonly reachable: (url: string, limitMs: number) => Promise<boolean>;
 }
 
 /** Limits are kept to this precision, ms: one timer for all attempts instead of some for each. */
 const TICK_MS = 100;
+/** A connection that is tried from the side has at most this long to stand, ms. */
+const LONGEST_CHECK_MS = 1_000;
 
 /** Holds all open attempts to their time limits. */
 export class Deadlines {
@@ -60,16 +62,17 @@ export class Deadlines {
   #check(attempt: Attempt, nowMs: number): void {
     const { connectMs, firstByteMs, idleMs, totalMs } = this.#options.limits;
     const elapsedMs = nowMs - attempt.lease.startedAtMs;
-    if (totalMs !== null && elapsedMs >= totalMs) {
+    const checkMs = Math.min(LONGEST_CHECK_MS, connectMs / 2);
+    if (totalMs !== null && nowMs - attempt.requestStartedAtMs >= totalMs) {
       attempt.stop("total_timeout");
     } else if (attempt.pieces > 0) {
       const silentMs = attempt.silentMs(nowMs);
       if (idleMs !== null && silentMs >= idleMs) attempt.stop("idle_timeout");
     } else if (firstByteMs !== null && elapsedMs >= firstByteMs) {
       attempt.stop("first_byte_timeout");
-    } else if (elapsedMs >= connectMs && !attempt.connectChecked) {
+    } else if (elapsedMs >= connectMs - checkMs && !attempt.connectChecked) {
       attempt.connectChecked = true;
-      this.#checkConnection(attempt);
+      this.#checkConnection(attempt, checkMs);
     }
   }
 
@@ -77,8 +80,8 @@ export class Deadlines {
    * fetch neither limits nor reports its connecting. A request that is silent may wait for its
    * connection or for a long prefill; a second connection from the side tells which.
    */
-  #checkConnection(attempt: Attempt): void {
-    void this.#options.reachable(attempt.lease.node.url).then((reachable) => {
+  #checkConnection(attempt: Attempt, limitMs: number): void {
+    void this.#options.reachable(attempt.lease.node.url, limitMs).then((reachable) => {
       if (!reachable && attempt.pieces === 0) attempt.stop("connect_timeout");
     });
   }

@@ -42,8 +42,14 @@ export async function dispatch(request: InferenceRequest, upstream: Upstream): P
   const { admission, budgets, registry, retryRules } = upstream;
   const tried = new Set<Node>();
   const wanted = { model: request.model, role: "Hybrid" as const, tried };
-  const admitted = admission.admit(wanted, request.client, request.signal);
-  const place = admitted instanceof Admitted ? admitted : await admitted;
+  let place: Admitted;
+  try {
+    const admitted = admission.admit(wanted, request.client, request.signal);
+    place = admitted instanceof Admitted ? admitted : await admitted;
+  } catch (error) {
+    if (request.signal.aborted) return new Response(null, { status: CLIENT_GONE });
+    throw error;
+  }
   budgets.request(request.model);
   const retries = new RetryState(retryRules, () => budgets.draw(request.model));
   let attempt = new Attempt(place.lease);
@@ -53,12 +59,12 @@ export async function dispatch(request: InferenceRequest, upstream: Upstream): P
       if (request.signal.aborted) attempt.stop("client_gone");
       const result = await attemptOnce(attempt, request, upstream);
       tried.add(attempt.lease.node);
-      const mayRetry = !attempt.lease.lastResort && worthRetrying(result, retries);
+      const mayRetry = !attempt.lease.lastResort && worthRetrying(attempt, result, retries);
       const lease = mayRetry ? registry.acquire(wanted) : null;
       if (!(lease instanceof Lease)) return await settle(attempt, result, request, upstream);
       if (result.kind === "unread") discard(attempt, result.answer);
       place.hold(lease);
-      attempt = new Attempt(lease);
+      attempt = new Attempt(lease, attempt.requestStartedAtMs);
     }
   } finally {
     place.drop();
@@ -78,7 +84,9 @@ async function attemptOnce(
   return response instanceof Response ? { kind: "relayed", response } : response;
 }
 
-function worthRetrying(result: Result, retries: RetryState): boolean {
+function worthRetrying(attempt: Attempt, result: Result, retries: RetryState): boolean {
+  // That limit is the whole request's.
+  if (attempt.stopped === "total_timeout") return false;
   switch (result.kind) {
     case "relayed":
       return false;

@@ -12,7 +12,7 @@ export async function forward(
   fetch: Fetch,
 ): Promise<Response | Unanswered> {
   try {
-    return await fetch(attempt.lease.node.url + request.target, {
+    const answer = await fetch(attempt.lease.node.url + request.target, {
       method: "POST",
       headers: request.headers,
       body: request.body,
@@ -22,6 +22,8 @@ export async function forward(
       redirect: "manual",
       timeout: false,
     });
+    attempt.lease.answering(answer.status);
+    return answer;
   } catch (error) {
     return attempt.failed(error);
   }

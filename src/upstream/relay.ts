@@ -9,6 +9,11 @@ import type { InferenceRequest } from "./request.ts";
 const WHOLE_BYTES = 64 * 1024;
 /** How long a client that does not read may hold up the break of its connection, ms. */
 const BREAK_DRAIN_MS = 1_000;
+/**
+ * Between the last bytes and the break, ms. A break resets the connection: that discards what the
+ * kernel has not sent yet and, on some clients' systems, what has arrived and not been read.
+ */
+const BREAK_DELAY_MS = 100;
 
 /**
  * Hands the engine's answer on to the client: the same bytes, each piece as it arrives. Resolves
@@ -60,7 +65,7 @@ export async function relay(
           for (let value: Uint8Array | undefined = first; value !== undefined; ) {
             tail?.push(value);
             const wrote = sink.write(value);
-            if (typeof wrote !== "number") await wrote;
+            if (typeof wrote !== "number") await roomAgain(wrote, attempt);
             const next = await reader.read();
             if (next.done) break;
             attempt.received(now);
@@ -83,6 +88,22 @@ interface PieceReader {
   read(): Promise<{ done: true; value?: unknown } | { done: false; value: Uint8Array }>;
 }
 
+/** Resolves when the client's socket takes more, or when the attempt has been stopped. */
+async function roomAgain(wrote: Promise<number>, attempt: Attempt): Promise<void> {
+  const { signal } = attempt;
+  if (signal.aborted) return;
+  const stopped = Promise.withResolvers<void>();
+  const stop = () => stopped.resolve();
+  signal.addEventListener("abort", stop, { once: true });
+  attempt.clientHoldsUp = true;
+  try {
+    await Promise.race([wrote, stopped.promise]);
+  } finally {
+    attempt.clientHoldsUp = false;
+    signal.removeEventListener("abort", stop);
+  }
+}
+
 function isShort(headers: Headers): boolean {
   const length = headers.get("content-length");
   return length !== null && Number(length) <= WHOLE_BYTES;
@@ -101,8 +122,8 @@ async function breakOff(
   if (!clientGone) {
     const wrote = request === null ? 0 : sink.write(request.lastEvent(streamBroke(unanswered)));
     if (typeof wrote !== "number") await Promise.race([wrote, pause(BREAK_DRAIN_MS)]);
-    // Bun 1.4.5 loses what was written in the same turn as the break.
-    await pause(1);
+    // In the same turn Bun 1.4.5 itself would lose it.
+    await pause(BREAK_DELAY_MS);
   }
   sink.close(new Error("the answer broke off"));
 }
