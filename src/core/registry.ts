@@ -122,12 +122,18 @@ export class Registry {
     else if (node.health.state === "healthy") node.lastError = null;
     if (result.kind === "refused") this.#foundAbsent(node, result.unreachable);
     else if (result.kind !== "timeout") node.absent = false;
-    if (!wasDown && node.health.down) this.#moveRequests(node);
+    if (node.health.down) this.#moveRequests(node, wasDown);
   }
 
   /** Nobody listens: whatever process listens there next is another one. */
   #foundAbsent(node: Node, unreachable = false): void {
     if (!node.absent && !unreachable) this.#restarted(node);
+  }
+
+  /** The node refused a connection that was no request: a free, a handshake. */
+  refusedConnection(node: Node): void {
+    this.#foundAbsent(node);
+    this.suspect(node);
   }
 
   /** Somebody found out that the engine behind the URL is another process than before. */
@@ -141,10 +147,14 @@ export class Registry {
     this.#listeners.tell((listener) => listener.probeWanted?.(node));
   }
 
-  /** Its requests that have no byte yet would wait for a dead engine for ever: they go elsewhere. */
-  #moveRequests(node: Node): void {
+  /**
+   * Its requests that have no byte yet would wait for a dead engine for ever: they go elsewhere. Those
+   * that came although it was down have nowhere else to go.
+   */
+  #moveRequests(node: Node, wasDown: boolean): void {
     for (const lease of [...node.leases]) {
-      if (lease.firstByteAtMs === null) lease.evict?.("node_ejected");
+      if (lease.firstByteAtMs !== null || (wasDown && lease.lastResort)) continue;
+      lease.evict?.("node_ejected");
     }
   }
 

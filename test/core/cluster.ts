@@ -11,6 +11,7 @@ export const MODEL = "m";
 
 export const OK: Outcome = { kind: "answered", status: 200 };
 export const REFUSED: Outcome = { kind: "refused", detail: "no connection" };
+export const UNREACHABLE: Outcome = { kind: "refused", detail: "no route", unreachable: true };
 export const LOST: Outcome = { kind: "lost", detail: "connection lost" };
 export const TIMEOUT: Outcome = { kind: "timeout", detail: "too slow" };
 export const CANCELLED: Outcome = { kind: "cancelled" };
@@ -100,4 +101,41 @@ export class Cluster {
   pass(node: Node): void {
     this.registry.probed(node, { kind: "ok" }, false);
   }
+
+  /**
+   * What happens to `node`, in words: a probe finds `ok`, `refused`, `timeout` or `timeout+` (with
+   * byte progress); a request ends as `request:lost`, `request:refused`, `request:unreachable` or with
+   * a status, `request:500`; or `register`, `drain`, `remove`.
+   */
+  play(node: Node, words: string): void {
+    for (const word of words.split(" ")) {
+      const [what, how = ""] = word.split(":");
+      if (what === "request") this.send(node, requestEnd(how));
+      else this.#event(node, word);
+    }
+  }
+
+  #event(node: Node, word: string): void {
+    const { registry } = this;
+    const detail = "no answer";
+    const events: Readonly<Record<string, () => void>> = {
+      ok: () => this.pass(node),
+      refused: () => this.refuse(node),
+      timeout: () => registry.probed(node, { kind: "timeout", detail }, false),
+      "timeout+": () => registry.probed(node, { kind: "timeout", detail }, true),
+      register: () => this.register(node.url.slice("http://".length)),
+      drain: () => registry.drain(node.url),
+      remove: () => registry.remove(node.url),
+    };
+    const event = events[word];
+    if (event === undefined) throw new Error(`no such event: ${word}`);
+    event();
+  }
+}
+
+function requestEnd(how: string): Outcome {
+  if (how === "lost") return LOST;
+  if (how === "refused") return REFUSED;
+  if (how === "unreachable") return UNREACHABLE;
+  return answered(Number(how));
 }
