@@ -14,7 +14,7 @@ const HELP = `bun run bench [options]
   --routers             also LLM routers from PyPI, installed into a cache of their own
   --capacity            also how far one process of lmproxy goes
   --rounds N            rounds (5)
-  --seconds N           length of the measured window of each (4)
+  --seconds N           length of the measured window of each (3)
   --json FILE           keep the raw figures; scripts/bench/report.ts makes docs/performance.md of them
   --lmproxy PATH        another executable than ./lmproxy
 `;
@@ -64,7 +64,7 @@ async function main(): Promise<number> {
       rounds: Number(values.rounds ?? (isQuick ? 3 : 5)),
       window: isQuick
         ? { warmMs: 500, measureMs: 1_000 }
-        : { warmMs: 1_500, measureMs: Number(values.seconds ?? 4) * 1e3 },
+        : { warmMs: 1_000, measureMs: Number(values.seconds ?? 3) * 1e3 },
       withExtras: !isQuick && works.some((work) => MAIN_WORKS.includes(work)) && !values.only,
       withCapacity: values.capacity === true,
       deadlineMs: isQuick ? 75_000 : null,

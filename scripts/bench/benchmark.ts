@@ -46,6 +46,7 @@ export async function runBenchmark(plan: Plan, cores: Cores, say: Say): Promise<
     cells: [],
     starts: [],
     maxRates: [],
+    ceilingRatePerS: null,
     capacity: null,
     notes: [],
   };
@@ -136,6 +137,7 @@ async function runRounds(
       }
       const field = present.filter((each) => takesPart(each, work));
       for (const contestant of rotated(field, round - 1)) {
+        if (isHopeless(raw, work, contestant)) continue;
         const cell = await runCell(laboratory, contestant, work, raw.window, raw.cores.contestant);
         raw.cells.push({ work: work.name, contestant: contestant.name, round, ...cell });
         say(`round ${round} ${work.name} ${contestant.name}: ${cell.problem ?? "ok"}`);
@@ -144,7 +146,16 @@ async function runRounds(
   }
 }
 
+/** Who has failed a work this often and never done it is not asked again. */
+const HOPELESS_FAILURES = 2;
+
+function isHopeless(raw: RawResults, work: Work, { name }: Contestant): boolean {
+  const tries = raw.cells.filter((cell) => cell.work === work.name && cell.contestant === name);
+  return tries.length >= HOPELESS_FAILURES && tries.every((cell) => cell.problem !== null);
+}
+
 function takesPart(contestant: Contestant, work: Work): boolean {
+  if (work.isForCoreField && !contestant.isCoreField) return false;
   if (work.onlyWatchers && !contestant.watchesNodes) return false;
   return contestant.onlyWorks?.includes(work.name) ?? true;
 }
@@ -161,8 +172,7 @@ async function runExtras(
   present: readonly Contestant[],
   say: Say,
 ): Promise<void> {
-  const ceiling = await findCeilingRate(laboratory);
-  raw.notes.push(`Ceiling of the highest rate: ${ceiling ?? "none"} requests/s.`);
+  raw.ceilingRatePerS = await findCeilingRate(laboratory);
   for (let round = 1; round <= raw.rounds; round++) {
     for (const contestant of rotated(present, round - 1)) {
       const start = await measureStart(laboratory, contestant);

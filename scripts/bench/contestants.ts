@@ -24,6 +24,8 @@ export interface Contestant {
   exactBytes: boolean;
   /** Can be told of nodes that serve another model, and keeps them under watch. */
   watchesNodes: boolean;
+  /** lmproxy, the reference and the floor of the platform: they do every work. */
+  isCoreField?: boolean;
   /** Takes part in these works only; absent: in all. */
   onlyWorks?: readonly string[];
   /** How long it may take to its first forwarded answer. */
@@ -67,6 +69,7 @@ export function lmproxyContestant(executable = join(ROOT, "lmproxy")): Contestan
       ],
     }),
     exactBytes: true,
+    isCoreField: true,
     watchesNodes: true,
     startTimeoutMs: 10_000,
   };
@@ -82,6 +85,7 @@ export const bare: Contestant = {
     command: [process.execPath, join(import.meta.dir, "bare-proxy.ts"), String(port), ...nodes],
     env: { BUN_CONFIG_MAX_HTTP_REQUESTS: "65535" },
   }),
+  isCoreField: true,
   exactBytes: true,
   watchesNodes: false,
   startTimeoutMs: 10_000,
@@ -94,6 +98,7 @@ export const nginx: Contestant = {
     "one worker; responses and requests unbuffered (a token must not wait, a large body need not); upstream keep-alive over HTTP/1.1 for as many connections as there are requests; no access log; connections never retired",
   version: () => versionOf(["nginx", "-v"], /nginx\/\S+/),
   prepare: (place) => prepareNginx(place, ""),
+  isCoreField: true,
   exactBytes: true,
   watchesNodes: false,
   startTimeoutMs: 5_000,

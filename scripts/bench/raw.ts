@@ -90,6 +90,8 @@ export interface RawResults {
   cells: Cell[];
   starts: Start[];
   maxRates: MaxRate[];
+  /** The highest rate of the engine itself; null when it was not measured. */
+  ceilingRatePerS: number | null;
   /** Null when it was not asked for. */
   capacity: Capacity | null;
   /** What was left out and why. */

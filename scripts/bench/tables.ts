@@ -76,9 +76,9 @@ export function cpuRatioTable(raw: RawResults): Table {
     `CPU time per unit of work, as a ratio to ${REFERENCE}'s in the same round: median (range)`,
     works,
     ({ name }, work) => {
-      const ratio = spreadText(ratioOf(raw, work.name, name, cpuFigure(work)));
-      const mark = isNearCeiling(raw, work.name, name) ? CEILING_MARK : "";
-      return orFailed(raw, work, name, ratio + mark);
+      const ratio = ratioOf(raw, work.name, name, cpuFigure(work));
+      const mark = ratio && isNearCeiling(raw, work.name, name) ? CEILING_MARK : "";
+      return orFailed(raw, work, name, spreadText(ratio) + mark);
     },
   );
 }
@@ -178,6 +178,7 @@ export function sizeTable(raw: RawResults): Table {
     ];
     return [title, ...(absent === null ? cells : cells.map(() => ABSENT))];
   });
+  const ceiling = ["ceiling (engine itself)", "", "", "", "", digits(raw.ceilingRatePerS ?? NaN)];
   const head = [
     "",
     "peak MB with 2,000 streams (E)",
@@ -186,7 +187,7 @@ export function sizeTable(raw: RawResults): Table {
     "first forwarded ms",
     "requests/s with p99 < 10 ms",
   ];
-  return { title: "Memory, start, highest rate", head, rows };
+  return { title: "Memory, start, highest rate", head, rows: [ceiling, ...rows] };
 }
 
 export function growthTable(raw: RawResults): Table | null {

@@ -76,6 +76,7 @@ const raw: RawResults = {
   ],
   starts: [],
   maxRates: [],
+  ceilingRatePerS: null,
   capacity: null,
   notes: [],
 };
