@@ -43,10 +43,7 @@ export class Access {
    * @throws ProxyError invalid_api_key, or forbidden for a page of another site in a browser.
    */
   admin(request: Request): void {
-    // A browser sends what any page asks for, from inside the network: only our own pages may.
-    if (request.headers.get("sec-fetch-site") === "cross-site") {
-      throw new ProxyError("forbidden", "Other sites' pages may not administer this proxy.");
-    }
+    refuseOtherPages(request.headers);
     if (this.#adminKeys.length === 0) return;
     if (!isOneOf(digest(presentedKey(request.headers)), this.#adminKeys)) {
       throw unauthorized("an admin key");
@@ -58,12 +55,29 @@ export class Access {
    * @throws ProxyError as `admin`
    */
   registration(request: Request, peerAddress: string | null): void {
+    refuseOtherPages(request.headers);
     const hasKey = presentedKey(request.headers) !== "";
-    if (!hasKey && peerAddress !== null && this.#trusts(peerAddress)) {
-      if (request.headers.get("sec-fetch-site") === null) return;
-    }
+    if (!hasKey && peerAddress !== null && this.#trusts(peerAddress)) return;
     this.admin(request);
   }
+}
+
+/**
+ * A browser sends what any page asks for, from inside the network and from a trusted address: only
+ * the proxy's own pages may administer.
+ */
+function refuseOtherPages(headers: Headers): void {
+  if (isFromOtherPage(headers)) {
+    throw new ProxyError("forbidden", "Other sites' pages may not administer this proxy.");
+  }
+}
+
+/** As far as browsers tell: to plain http addresses beside localhost they send no `Sec-Fetch-Site`. */
+function isFromOtherPage(headers: Headers): boolean {
+  const site = headers.get("sec-fetch-site");
+  if (site !== null) return site !== "same-origin" && site !== "none";
+  const origin = headers.get("origin");
+  return origin !== null && origin.replace(/^https?:\/\//, "") !== headers.get("host");
 }
 
 /** The key in `Authorization: Bearer` or, as Anthropic's clients send it, `x-api-key`; empty when none. */

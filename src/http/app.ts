@@ -4,8 +4,10 @@ import { docsRoutes } from "./docs/routes.ts";
 import { dialectOf, errorResponse } from "./error-response.ts";
 import { healthRoutes } from "./health-routes.ts";
 import { inferenceRoutes } from "./inference-routes.ts";
+import { allowTable, methodNotAllowed } from "./methods.ts";
 import { modelRoutes } from "./model-routes.ts";
 import { nodeRoutes } from "./node-routes.ts";
+import { pathOf, targetOf } from "./request-target.ts";
 import type { Services } from "./services.ts";
 
 /** All routes and the one place where errors become answers. */
@@ -16,62 +18,44 @@ export function createApp(services: Services) {
     handler: { standardHostname: false },
   })
     .onError(({ error, code, request }) => {
-      const { pathname } = new URL(request.url);
-      return errorResponse(toProxyError(error, code, request, pathname), dialectOf(pathname));
+      const path = pathOf(targetOf(request));
+      return code === "NOT_FOUND"
+        ? notFound(request.method, path, allowOf(path))
+        : errorResponse(toProxyError(error, code, path), dialectOf(path));
     })
     .use(inferenceRoutes(services))
     .use(modelRoutes(services))
     .use(nodeRoutes(services))
     .use(healthRoutes(services));
   app.use(docsRoutes(() => app.routes));
-  const methods = methodsByPath(app.routes);
+  const allowOf = allowTable(app.routes);
   return app;
 
-  function toProxyError(
-    error: unknown,
-    code: string | number,
-    request: Request,
-    pathname: string,
-  ): ProxyError {
+  function toProxyError(error: unknown, code: string | number, path: string): ProxyError {
     if (error instanceof ProxyError) return error;
-    if (code === "NOT_FOUND") return notFound(request.method, pathname, methods);
+    if (error instanceof Error && error.cause instanceof ProxyError) return error.cause;
     if (code === "VALIDATION" || code === "PARSE") {
       return new ProxyError("invalid_request", invalidBody(error));
     }
     services.log.error("request failed unexpectedly", {
-      path: pathname,
+      path,
       error: error instanceof Error ? (error.stack ?? error.message) : String(error),
     });
     return new ProxyError("internal_error", "The proxy failed on this request; see its log.");
   }
 }
 
-function methodsByPath(
-  routes: readonly { readonly path: string; readonly method: string }[],
-): ReadonlyMap<string, readonly string[]> {
-  const methods = new Map<string, string[]>();
-  for (const { path, method } of routes) {
-    if (path.includes("*")) continue;
-    methods.set(path, [...(methods.get(path) ?? []), method]);
+/** No route answers: an unknown path, a method that a known one does not answer, or OPTIONS. */
+function notFound(method: string, path: string, allow: readonly string[] | null): Response {
+  if (allow === null) {
+    const shown = path.length > 200 ? `${path.slice(0, 199)}…` : path;
+    const error = new ProxyError("not_found", `There is nothing at ${method} ${shown}; see /docs.`);
+    return errorResponse(error, dialectOf(path));
   }
-  return methods;
-}
-
-function notFound(
-  method: string,
-  pathname: string,
-  methods: ReadonlyMap<string, readonly string[]>,
-): ProxyError {
-  const allowed = methods.get(pathname.replace(/(?<=.)\/$/, ""));
-  if (allowed !== undefined && !allowed.includes(method)) {
-    const allow = [...allowed, "OPTIONS"];
-    return new ProxyError(
-      "method_not_allowed",
-      `${pathname} does not answer ${method}; use ${allowed.join(" or ")}.`,
-      { allow },
-    );
+  if (method === "OPTIONS") {
+    return new Response(null, { status: 204, headers: { allow: allow.join(", ") } });
   }
-  return new ProxyError("not_found", `There is nothing at ${method} ${pathname}; see /docs.`);
+  return errorResponse(methodNotAllowed(path, method, allow), dialectOf(path));
 }
 
 /** The first thing wrong with a body that did not fit its schema. */

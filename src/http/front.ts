@@ -1,7 +1,8 @@
 import { ProxyError } from "../core/errors.ts";
 import type { Access } from "./access.ts";
 import { dialectOf, errorResponse } from "./error-response.ts";
-import { type BunServer, targetOf } from "./inference-routes.ts";
+import type { BunServer } from "./inference-routes.ts";
+import { pathOf, settleTarget, targetOf } from "./request-target.ts";
 
 export interface FrontOptions {
   readonly access: Access;
@@ -13,60 +14,67 @@ const EXPOSED = "X-Request-Id, Retry-After";
 const PREFLIGHT_MAX_AGE_S = "600";
 
 /**
- * What every request passes before the routes: a `Host` that makes sense, the right to administer,
- * and what browsers of other origins need. Judged on the path that the routes see.
+ * What every request passes before the routes: a target that everybody reads in one way, the right
+ * to administer, and what browsers of other origins need. Judged on the path that the routes see.
  */
-export function front(options: FrontOptions) {
+export function front({ access, answer }: FrontOptions) {
   return async (request: Request, server: BunServer): Promise<Response> => {
-    const origin = request.headers.get("origin");
-    const response = await judge(request, server, options);
-    if (origin !== null) allowOrigin(response.headers);
+    try {
+      settleTarget(request);
+    } catch (error) {
+      return refusal(error, "/");
+    }
+    const path = pathOf(targetOf(request));
+    if (isAdministration(path)) return await administer(request, server, path);
+    if (request.headers.get("origin") === null) return await answer(request);
+    if (isPreflight(request)) return preflight(request);
+    const response = await answer(request);
+    allowOrigin(response.headers);
     return response;
   };
-}
 
-function judge(
-  request: Request,
-  server: BunServer,
-  { access, answer }: FrontOptions,
-): Response | Promise<Response> {
-  // Two Host headers arrive joined by a comma, and the URL made of them cannot be parsed.
-  if (request.headers.get("host")?.includes(",") === true) {
-    return errorResponse(
-      new ProxyError("invalid_request", "Send one Host header with one host.", { close: true }),
-      "openai",
-    );
-  }
-  const target = targetOf(request);
-  if (request.method === "OPTIONS") return preflight(request);
-  if (isAdministration(target)) {
+  /** Who may is judged before a body is read; other sites' pages learn nothing of the answer. */
+  function administer(
+    request: Request,
+    server: BunServer,
+    path: string,
+  ): Response | Promise<Response> {
+    if (request.method === "OPTIONS") return answer(request);
     try {
-      if (request.method === "POST" && /^\/nodes\/add\/?(\?|$)/.test(target)) {
+      if (request.method === "POST" && /^\/nodes\/add\/?$/.test(path)) {
         access.registration(request, server.requestIP(request)?.address ?? null);
       } else access.admin(request);
     } catch (error) {
-      if (error instanceof ProxyError) return errorResponse(error, dialectOf(target));
-      throw error;
+      return refusal(error, path);
     }
+    return answer(request);
   }
-  return answer(request);
 }
 
-function isAdministration(target: string): boolean {
-  return target.startsWith("/nodes") || target.startsWith("/distserve");
+function refusal(error: unknown, path: string): Response {
+  if (error instanceof ProxyError) return errorResponse(error, dialectOf(path));
+  throw error;
 }
 
-/** A page of another origin may use inference; it may not administer: those paths say nothing. */
+function isAdministration(path: string): boolean {
+  return path.startsWith("/nodes") || path.startsWith("/distserve");
+}
+
+function isPreflight({ method, headers }: Request): boolean {
+  return method === "OPTIONS" && headers.has("access-control-request-method");
+}
+
+/** Lets a page of another origin ask what it wants to: also errors are there to be read. */
 function preflight(request: Request): Response {
-  const headers = new Headers({ allow: "GET, POST, OPTIONS" });
-  if (!isAdministration(targetOf(request))) {
-    headers.set("access-control-allow-methods", "GET, POST, OPTIONS");
-    headers.set("access-control-max-age", PREFLIGHT_MAX_AGE_S);
-    const wanted = request.headers.get("access-control-request-headers");
-    // Named one by one: a wildcard would not cover Authorization.
-    if (wanted !== null) headers.set("access-control-allow-headers", wanted);
-    headers.set("vary", "Access-Control-Request-Headers");
-  }
+  const headers = new Headers({
+    "access-control-allow-methods": "GET, POST",
+    "access-control-max-age": PREFLIGHT_MAX_AGE_S,
+    vary: "Access-Control-Request-Headers",
+  });
+  allowOrigin(headers);
+  const wanted = request.headers.get("access-control-request-headers");
+  // Named one by one: a wildcard would not cover Authorization.
+  if (wanted !== null) headers.set("access-control-allow-headers", wanted);
   return new Response(null, { status: 204, headers });
 }
 

@@ -25,9 +25,36 @@ export type InferencePath = (typeof INFERENCE_PATHS)[number];
  * vLLM (LoRA adapters, sleep, weights, profiling) and SGLang.
  */
 const CHANGES_ENGINE =
-  /^\/v1\/(?:(?:un)?load_lora_adapter|sleep|wake_?up|start_profile|stop_profile|(?:update|init|release|resume|pause)\w*|collective_rpc|reset_\w+|flush_cache|abort_request|terminate)(?:\/|$)/i;
+  /^\/v1\/(?:(?:un)?load_lora_adapter|sleep|wake_?up|start_profile|stop_profile|(?:update|init|release|resume|pause)[\w-]*|collective_rpc|reset_\w+|flush_cache|abort_request|terminate)(?![\w-])/i;
 
-/** Whether a path under `/v1/` may be forwarded. */
+/**
+ * Whether a path under `/v1/` may be forwarded. Engines, and servers before them, decode and resolve
+ * what we pass as it came: judged is what they may make of it.
+ */
 export function isForwarded(path: string): boolean {
-  return !CHANGES_ENGINE.test(path);
+  const plain = plainSpelling(path);
+  return plain?.startsWith("/v1/") === true && !CHANGES_ENGINE.test(plain);
+}
+
+/** Decoded as often as it can be, one slash for several, no dot segments; null when it cannot be decoded. */
+function plainSpelling(path: string): string | null {
+  let plain = path;
+  for (let decoded = decode(plain); decoded !== plain; decoded = decode(plain)) {
+    if (decoded === null) return null;
+    plain = decoded;
+  }
+  const parts: string[] = [];
+  for (const part of plain.split(/[\\/]+/)) {
+    if (part === "..") parts.pop();
+    else if (part !== "." && part !== "") parts.push(part);
+  }
+  return `/${parts.join("/")}`;
+}
+
+function decode(text: string): string | null {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
+  }
 }

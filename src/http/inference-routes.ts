@@ -2,6 +2,8 @@ import { Elysia } from "elysia";
 import { ProxyError } from "../core/errors.ts";
 import { type Connection, infer } from "./inference.ts";
 import { INFERENCE_PATHS, isForwarded } from "./inference-paths.ts";
+import { methodNotAllowed } from "./methods.ts";
+import { pathOf, targetOf } from "./request-target.ts";
 import type { Services } from "./services.ts";
 
 /** A connection that is kept alive without a request is closed after this, s, as nginx does. */
@@ -22,8 +24,11 @@ export function inferenceRoutes(services: Services) {
     "/v1/*",
     ({ request, server }) => {
       const target = targetOf(request);
-      const [path] = target.split("?");
-      if (!isForwarded(path ?? "")) {
+      const path = pathOf(target);
+      if (/^\/v1\/models(\/|$)/.test(path)) {
+        throw methodNotAllowed(path, "POST", ["GET", "HEAD", "OPTIONS"]);
+      }
+      if (!isForwarded(path)) {
         throw new ProxyError(
           "not_found",
           `${path} is not inference and is not forwarded; call the engine itself.`,
@@ -33,12 +38,6 @@ export function inferenceRoutes(services: Services) {
     },
     { parse: "none", detail: { hide: true } },
   );
-}
-
-/** Path and query; the authority is what reached us, not what engines need. */
-export function targetOf(request: Request): string {
-  const { url } = request;
-  return url.slice(url.indexOf("/", url.indexOf("//") + 2));
 }
 
 export interface BunServer {

@@ -1,20 +1,23 @@
 import { Elysia, t } from "elysia";
 import { ProxyError } from "../core/errors.ts";
 import type { BunServer } from "./inference-routes.ts";
+import { methodNotAllowed, UNSAFE_GET } from "./methods.ts";
 import { nodeStatus } from "./node-status.ts";
 import { addNode, drainNode, removeNode, terminateAll, terminateNode } from "./nodes.ts";
+import { readJson } from "./read-json.ts";
 import { AddNode, Draining, Message, NodeStatus, NodeUrlBody } from "./schemas.ts";
 import type { Services } from "./services.ts";
 
 /** Administration of nodes, under LMDeploy's paths; who may is judged in `front.ts`, before a body is read. */
 export function nodeRoutes(services: Services) {
   const { registry } = services;
+  const parse = ({ request }: { request: Request }) => readJson(request, services.bodyLimits);
   return new Elysia({ name: "nodes" })
     .post(
       "/nodes/add",
       ({ body, request, server }) => addNode(body, peerOf(request, server), services),
       {
-        parse: "json",
+        parse,
         body: AddNode,
         response: { 200: Message },
       },
@@ -32,7 +35,7 @@ export function nodeRoutes(services: Services) {
       ({ body, query, request, server }) =>
         removeNode(urlOf(body, query), peerOf(request, server), services),
       {
-        parse: "json",
+        parse,
         body: t.Optional(NodeUrlBody),
         query: t.Object({ node_url: t.Optional(t.String()) }),
         response: { 200: Message },
@@ -42,7 +45,7 @@ export function nodeRoutes(services: Services) {
       "/nodes/drain",
       ({ body, request, server }) => drainNode(body.url, peerOf(request, server), services),
       {
-        parse: "json",
+        parse,
         body: NodeUrlBody,
         response: { 200: Draining },
       },
@@ -51,14 +54,23 @@ export function nodeRoutes(services: Services) {
       "/nodes/terminate",
       ({ body, request, server }) => terminateNode(body.url, peerOf(request, server), services),
       {
-        parse: "json",
+        parse,
         body: NodeUrlBody,
         response: { 200: Message },
       },
     )
-    .get("/nodes/terminate_all", () => terminateAll(services), {
-      response: { 200: Message },
-    });
+    .get(
+      UNSAFE_GET,
+      ({ request }) => {
+        if (request.method === "HEAD") {
+          throw methodNotAllowed(UNSAFE_GET, "HEAD", ["GET", "OPTIONS"]);
+        }
+        return terminateAll(services);
+      },
+      {
+        response: { 200: Message },
+      },
+    );
 }
 
 function peerOf(request: Request, server: BunServer | null): string | null {

@@ -4,6 +4,8 @@ export interface BodyLimits {
   readonly maxBytes: number;
   /** Between two reads of the body, ms. */
   readonly timeoutMs: number;
+  /** The flag that raises `maxBytes`, if one does. */
+  readonly flag: string | null;
 }
 
 /** Bodies of known length up to this are read in one go. */
@@ -24,12 +26,12 @@ export async function readBody(request: Request, limits: BodyLimits): Promise<Ui
     );
   }
   const declared = Number(request.headers.get("content-length") ?? Number.NaN);
-  if (declared > limits.maxBytes) throw tooLarge(limits.maxBytes);
+  if (declared > limits.maxBytes) throw tooLarge(limits);
   if (request.body === null) return new Uint8Array(0);
   const stall = new StallTimer(limits.timeoutMs);
   try {
     if (declared <= ONE_GO_BYTES) return await stall.race(request.bytes());
-    return await readPieces(request.body, limits.maxBytes, stall);
+    return await readPieces(request.body, limits, stall);
   } catch (error) {
     if (error instanceof ProxyError) throw error;
     throw new ProxyError("invalid_request", "The body broke off; send it whole.", { close: true });
@@ -40,7 +42,7 @@ export async function readBody(request: Request, limits: BodyLimits): Promise<Ui
 
 async function readPieces(
   body: ReadableStream<Uint8Array>,
-  maxBytes: number,
+  limits: BodyLimits,
   stall: StallTimer,
 ): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
@@ -50,7 +52,7 @@ async function readPieces(
     const { done, value } = await stall.race(reader.read());
     if (done) break;
     size += value.length;
-    if (size > maxBytes) throw tooLarge(maxBytes);
+    if (size > limits.maxBytes) throw tooLarge(limits);
     pieces.push(value);
   }
   const [only] = pieces;
@@ -81,10 +83,11 @@ class StallTimer {
   }
 }
 
-function tooLarge(maxBytes: number): ProxyError {
+function tooLarge({ maxBytes, flag }: BodyLimits): ProxyError {
+  const advice = flag === null ? "send less" : `send less, or raise ${flag}`;
   return new ProxyError(
     "request_too_large",
-    `The body is larger than ${maxBytes} bytes; send less, or raise --max-body.`,
+    `The body is larger than ${maxBytes} bytes; ${advice}.`,
     { close: true },
   );
 }

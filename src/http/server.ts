@@ -11,11 +11,12 @@ import { persistRegistry } from "../state/persist.ts";
 import { RetryBudgets } from "../upstream/budgets.ts";
 import { Connections } from "../upstream/connections.ts";
 import { Deadlines } from "../upstream/deadlines.ts";
-import { dispatch, type Upstream } from "../upstream/dispatch.ts";
+import { dispatch } from "../upstream/dispatch.ts";
 import type { Fetch } from "../upstream/forward.ts";
 import { HealthProber } from "../upstream/health-prober.ts";
 import { MetricsPoller } from "../upstream/metrics-poller.ts";
 import { ModelDiscovery } from "../upstream/model-discovery.ts";
+import type { Upstream } from "../upstream/send.ts";
 import { TcpCheck } from "../upstream/tcp-check.ts";
 import { Access } from "./access.ts";
 import { createApp } from "./app.ts";
@@ -89,7 +90,11 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     now,
     random,
     engineHeaders,
-    bodyLimits: { maxBytes: config.maxBodyBytes, timeoutMs: config.bodyTimeoutMs },
+    bodyLimits: {
+      maxBytes: config.maxBodyBytes,
+      timeoutMs: config.bodyTimeoutMs,
+      flag: "--max-body",
+    },
     proto: config.tls === null ? "http" : "https",
     startedAtS: Math.floor(Date.now() / 1_000),
     upstreamApiKey: config.upstreamApiKey,
@@ -103,7 +108,8 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     port: config.port,
     development: false,
     idleTimeout: KEEP_ALIVE_S,
-    maxRequestBodySize: config.maxBodyBytes + 1,
+    // Bun would refuse without an envelope; `readBody` keeps to the limits.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     ...(config.tls === null
       ? {}
       : { tls: { key: Bun.file(config.tls.keyPath), cert: Bun.file(config.tls.certPath) } }),

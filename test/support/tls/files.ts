@@ -1,0 +1,8 @@
+/** A self-signed certificate for localhost and its key, good for tests and nothing else; they end in 2126. */
+import { join } from "node:path";
+
+export const TEST_KEY = join(import.meta.dir, "key.pem");
+export const TEST_CERTIFICATE = join(import.meta.dir, "certificate.pem");
+
+/** The flags with which `serve` uses them. */
+export const TLS_FLAGS = ["--tls-key", TEST_KEY, "--tls-cert", TEST_CERTIFICATE] as const;
