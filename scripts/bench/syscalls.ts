@@ -22,7 +22,8 @@ const MARGIN = 1.25;
 /** Below this a count says nothing but how the scheduler felt. */
 const LEAST = 0.05;
 /** Waiting and memory: how often they happen depends on the machine, not on what we do per unit. */
-const UNCOUNTED = /^(futex|madvise|mmap|munmap|mprotect|sched_yield|restart_syscall|membarrier)$/;
+const UNCOUNTED =
+  /^(epoll_p?wait2?|futex|madvise|mmap|munmap|mprotect|sched_yield|restart_syscall|membarrier|clock_gettime)$/;
 const CONNECTIONS = 8;
 
 interface Task {
