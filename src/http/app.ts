@@ -1,10 +1,11 @@
 import { Elysia } from "elysia";
 import { ProxyError } from "../core/errors.ts";
+import { requestId } from "../core/request-id.ts";
 import { docsRoutes } from "./docs/routes.ts";
-import { dialectOf, errorResponse } from "./error-response.ts";
+import { dialectOf, errorResponse, unexpectedError } from "./error-response.ts";
 import { healthRoutes } from "./health-routes.ts";
 import { inferenceRoutes } from "./inference-routes.ts";
-import { allowTable, methodNotAllowed } from "./methods.ts";
+import { allowTable, notFound } from "./methods.ts";
 import { modelRoutes } from "./model-routes.ts";
 import { nodeRoutes } from "./node-routes.ts";
 import { pathOf, targetOf } from "./request-target.ts";
@@ -19,9 +20,10 @@ export function createApp(services: Services) {
   })
     .onError(({ error, code, request }) => {
       const path = pathOf(targetOf(request));
-      return code === "NOT_FOUND"
-        ? notFound(request.method, path, allowOf(path))
-        : errorResponse(toProxyError(error, code, path), dialectOf(path));
+      const id = requestId(request.headers, services.random);
+      const known = toProxyError(error, code, request.method, path);
+      const shown = known ?? unexpectedError(error, services.log, { id, path });
+      return errorResponse(shown, dialectOf(path), id);
     })
     .use(inferenceRoutes(services))
     .use(modelRoutes(services))
@@ -31,31 +33,21 @@ export function createApp(services: Services) {
   const allowOf = allowTable(app.routes);
   return app;
 
-  function toProxyError(error: unknown, code: string | number, path: string): ProxyError {
+  /** Null for what nobody foresaw. */
+  function toProxyError(
+    error: unknown,
+    code: string | number,
+    method: string,
+    path: string,
+  ): ProxyError | null {
     if (error instanceof ProxyError) return error;
     if (error instanceof Error && error.cause instanceof ProxyError) return error.cause;
+    if (code === "NOT_FOUND") return notFound(method, path, allowOf(path));
     if (code === "VALIDATION" || code === "PARSE") {
       return new ProxyError("invalid_request", invalidBody(error));
     }
-    services.log.error("request failed unexpectedly", {
-      path,
-      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
-    });
-    return new ProxyError("internal_error", "The proxy failed on this request; see its log.");
+    return null;
   }
-}
-
-/** No route answers: an unknown path, a method that a known one does not answer, or OPTIONS. */
-function notFound(method: string, path: string, allow: readonly string[] | null): Response {
-  if (allow === null) {
-    const shown = path.length > 200 ? `${path.slice(0, 199)}…` : path;
-    const error = new ProxyError("not_found", `There is nothing at ${method} ${shown}; see /docs.`);
-    return errorResponse(error, dialectOf(path));
-  }
-  if (method === "OPTIONS") {
-    return new Response(null, { status: 204, headers: { allow: allow.join(", ") } });
-  }
-  return errorResponse(methodNotAllowed(path, method, allow), dialectOf(path));
 }
 
 /** The first thing wrong with a body that did not fit its schema. */

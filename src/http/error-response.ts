@@ -1,14 +1,18 @@
-import { type Dialect, errorEnvelope, type ProxyError } from "../core/errors.ts";
+import { type Dialect, errorEnvelope, ProxyError } from "../core/errors.ts";
+import type { Logger } from "../observe/log.ts";
 
 /** The dialect of whoever asks for `path`. */
 export function dialectOf(path: string): Dialect {
   return /^\/(v1\/messages|anthropic)([/?]|$)/.test(path) ? "anthropic" : "openai";
 }
 
-/** Draws an error as the answer that clients of `dialect` understand: the one place that does. */
-export function errorResponse(error: ProxyError, dialect: Dialect): Response {
+/**
+ * Draws an error as the answer that clients of `dialect` understand: the one place that does.
+ * @param id The request's, for `X-Request-Id`.
+ */
+export function errorResponse(error: ProxyError, dialect: Dialect, id: string): Response {
   const { retryAfterS, allow, close } = error.options;
-  const headers = new Headers({ "content-type": "application/json" });
+  const headers = new Headers({ "content-type": "application/json", "x-request-id": id });
   if (retryAfterS !== undefined)
     headers.set("retry-after", String(Math.max(1, Math.ceil(retryAfterS))));
   if (allow !== undefined) headers.set("allow", allow.join(", "));
@@ -18,4 +22,17 @@ export function errorResponse(error: ProxyError, dialect: Dialect): Response {
     status: error.status,
     headers,
   });
+}
+
+/** What nobody foresaw: logged with all there is to know, and not shown to clients. */
+export function unexpectedError(
+  error: unknown,
+  log: Logger,
+  request: { readonly id: string; readonly path: string },
+): ProxyError {
+  log.error("request failed unexpectedly", {
+    ...request,
+    error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+  });
+  return new ProxyError("internal_error", "The proxy failed on this request; see its log.");
 }

@@ -10,7 +10,9 @@ import {
 } from "../core/request-head.ts";
 import { requestId } from "../core/request-id.ts";
 import { finalErrorEvent } from "../core/sse-tail.ts";
+import { dialectOf, errorResponse, unexpectedError } from "./error-response.ts";
 import { readBody } from "./read-body.ts";
+import { pathOf } from "./request-target.ts";
 import type { Services } from "./services.ts";
 
 /** Larger bodies are scanned in slices, so that other requests get their turn in between. */
@@ -28,8 +30,7 @@ export interface Connection {
 
 /**
  * One inference request from the client's bytes to the engine's: who asks, for which model, then on
- * to the serving strategy.
- * @throws ProxyError
+ * to the serving strategy. Never rejects.
  */
 export async function infer(
   request: Request,
@@ -38,17 +39,22 @@ export async function infer(
   services: Services,
 ): Promise<Response> {
   connection.unlimited();
+  const id = requestId(request.headers, services.random);
   try {
-    return await readAndDispatch(request, target, connection, services);
+    return await readAndDispatch(request, target, id, connection, services);
   } catch (error) {
     connection.limited();
-    throw error;
+    const path = pathOf(target);
+    const shown =
+      error instanceof ProxyError ? error : unexpectedError(error, services.log, { id, path });
+    return errorResponse(shown, dialectOf(path), id);
   }
 }
 
 async function readAndDispatch(
   request: Request,
   target: string,
+  id: string,
   connection: Connection,
   services: Services,
 ): Promise<Response> {
@@ -57,7 +63,6 @@ async function readAndDispatch(
   const sent = await readBody(request, services.bodyLimits);
   const { head, model } = await readHead(request, sent);
   await assureKnown(model, services);
-  const id = requestId(request.headers, services.random);
   return services.dispatch({
     id,
     target,

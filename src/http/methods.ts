@@ -54,3 +54,14 @@ export function methodNotAllowed(
   const message = `${path} does not answer ${method}; use ${others.join(" or ")}.`;
   return new ProxyError("method_not_allowed", message, { allow });
 }
+
+/** What a request gets that no route answers: 405 for a known path, else 404. */
+export function notFound(
+  method: string,
+  path: string,
+  allow: readonly string[] | null,
+): ProxyError {
+  if (allow !== null) return methodNotAllowed(path, method, allow);
+  const shown = path.length > 200 ? `${path.slice(0, 199)}…` : path;
+  return new ProxyError("not_found", `There is nothing at ${method} ${shown}; see /docs.`);
+}

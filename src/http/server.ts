@@ -2,8 +2,8 @@ import type { Config } from "../config.ts";
 import { parseAllowRule } from "../core/address-policy.ts";
 import { Admission } from "../core/admission.ts";
 import { inCidrs, LOCAL_AND_PRIVATE, parseCidr } from "../core/cidr.ts";
-import { errorEnvelope, ProxyError } from "../core/errors.ts";
 import { Registry } from "../core/registry.ts";
+import { requestId } from "../core/request-id.ts";
 import { STRATEGIES } from "../core/strategies/index.ts";
 import { type Logger, startLog } from "../observe/log.ts";
 import { openStateFile, type StateFile, type Warn } from "../state/file.ts";
@@ -20,9 +20,11 @@ import type { Upstream } from "../upstream/send.ts";
 import { TcpCheck } from "../upstream/tcp-check.ts";
 import { Access } from "./access.ts";
 import { createApp } from "./app.ts";
+import { errorResponse, unexpectedError } from "./error-response.ts";
 import { front } from "./front.ts";
 import { KEEP_ALIVE_S } from "./inference-routes.ts";
 import { Lifecycle } from "./lifecycle.ts";
+import { allowTable } from "./methods.ts";
 import { NodePolicy } from "./node-policy.ts";
 
 /** A proxy that serves. */
@@ -113,8 +115,13 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     ...(config.tls === null
       ? {}
       : { tls: { key: Bun.file(config.tls.keyPath), cert: Bun.file(config.tls.certPath) } }),
-    fetch: front({ access, answer: (request) => app.handle(request) }),
-    error: (error) => unexpected(error, log),
+    fetch: front({
+      access,
+      random,
+      allowOf: allowTable(app.routes),
+      answer: (request) => app.handle(request),
+    }),
+    error: (error) => lastResort(error, log, random),
   });
   app.server = server;
   for (const worker of workers) worker.start();
@@ -230,8 +237,7 @@ function logStates(registry: Registry, log: Logger): void {
 }
 
 /** Nothing should arrive here; what does must not end the process or show its inside. */
-function unexpected(error: Error, log: Logger): Response {
-  log.error("request failed unexpectedly", { error: error.stack ?? error.message });
-  const shown = new ProxyError("internal_error", "The proxy failed on this request; see its log.");
-  return Response.json(errorEnvelope(shown, "openai"), { status: shown.status });
+function lastResort(error: Error, log: Logger, random: () => number): Response {
+  const id = requestId(new Headers(), random);
+  return errorResponse(unexpectedError(error, log, { id, path: "" }), "openai", id);
 }
