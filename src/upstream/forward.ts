@@ -5,18 +5,23 @@ import type { InferenceRequest } from "./request.ts";
 /** fetch, as handed in: the network is the caller's. */
 export type Fetch = (url: string, init: BunFetchRequestInit) => Promise<Response>;
 
-/** Sends the request to the attempt's node; resolves when the head of the answer is there. Never rejects. */
+/**
+ * Sends the request to the attempt's node; resolves when the head of the answer is there. Never
+ * rejects.
+ * @param signal What ends the connection: that the attempt is over, unless something else has to.
+ */
 export async function forward(
   attempt: Attempt,
   request: InferenceRequest,
   fetch: Fetch,
+  signal: AbortSignal = attempt.signal,
 ): Promise<Response | Unanswered> {
   try {
     const answer = await fetch(attempt.lease.node.url + request.target, {
       method: "POST",
       headers: request.headers,
       body: request.body,
-      signal: attempt.signal,
+      signal,
       // The answer passes as it is: not unpacked, not followed, and without a hidden time limit.
       decompress: false,
       redirect: "manual",

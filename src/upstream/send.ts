@@ -1,0 +1,100 @@
+import type { Admission } from "../core/admission.ts";
+import { ProxyError } from "../core/errors.ts";
+import { shuttingDown } from "../core/refusals.ts";
+import type { Registry } from "../core/registry.ts";
+import { isRetriable, type RetryRules, type RetryState } from "../core/retry.ts";
+import type { Attempt, Unanswered } from "./attempt.ts";
+import type { RetryBudgets } from "./budgets.ts";
+import type { Deadlines } from "./deadlines.ts";
+import { type Fetch, forward } from "./forward.ts";
+import { relay } from "./relay.ts";
+import type { InferenceRequest } from "./request.ts";
+
+/** What sending a request needs; made once, shared by both serving strategies. */
+export interface Upstream {
+  readonly registry: Registry;
+  readonly admission: Admission;
+  readonly deadlines: Deadlines;
+  readonly budgets: RetryBudgets;
+  readonly retryRules: RetryRules;
+  readonly fetch: Fetch;
+  /** Monotonic clock, ms. */
+  readonly now: () => number;
+}
+
+/** What a client that has left gets; nobody reads it. */
+export function clientGone(): Response {
+  return new Response(null, { status: 499 });
+}
+
+/** One attempt's result: handed on to the client, an answer still unread that another node may better, or none. */
+export type Result =
+  | { readonly kind: "relayed"; readonly response: Response }
+  | { readonly kind: "unread"; readonly answer: Response }
+  | Unanswered;
+
+/**
+ * Sends a request to its attempt's node and hands the answer on.
+ * @param isUnread Which answers are left unread for now, since another node may do better.
+ */
+export async function send(
+  attempt: Attempt,
+  request: InferenceRequest,
+  upstream: Upstream,
+  isUnread: (status: number) => boolean = isRetriable,
+): Promise<Result> {
+  upstream.deadlines.watch(attempt);
+  const answer = await forward(attempt, request, upstream.fetch);
+  if (!(answer instanceof Response)) return answer;
+  if (isUnread(answer.status)) return { kind: "unread", answer };
+  const response = await relay(attempt, answer, request, upstream.now);
+  return response instanceof Response ? { kind: "relayed", response } : response;
+}
+
+/** Whether the request may have another attempt after `result`. */
+export function worthRetrying(attempt: Attempt, result: Result, retries: RetryState): boolean {
+  // That limit is the whole request's.
+  if (attempt.stopped === "total_timeout") return false;
+  switch (result.kind) {
+    case "relayed":
+      return false;
+    case "unread":
+      return retries.afterStatus(result.answer.status);
+    case "stopped":
+      // The node went out under a request it had: as good as a lost connection.
+      return result.why === "node_ejected" && retries.afterFailure("lost");
+    default:
+      return retries.afterFailure(result.kind);
+  }
+}
+
+/** No further attempt: the client gets what there is. */
+export async function settle(
+  attempt: Attempt,
+  result: Result,
+  request: InferenceRequest,
+  upstream: Upstream,
+): Promise<Response> {
+  if (result.kind === "relayed") return result.response;
+  if (result.kind !== "unread") return giveUp(result);
+  const response = await relay(attempt, result.answer, request, upstream.now);
+  return response instanceof Response ? response : giveUp(response);
+}
+
+/** What the client gets when no attempt is left. */
+function giveUp(result: Unanswered): Response {
+  if (result.kind === "timeout") {
+    throw new ProxyError("upstream_timeout", `The engine took too long: ${result.detail}.`);
+  }
+  if (result.kind !== "stopped" || result.why === "node_ejected") {
+    const detail = result.kind === "stopped" ? "the engine stopped answering" : result.detail;
+    throw new ProxyError(
+      "upstream_error",
+      `The engine did not answer (${detail}), and no other could take the request; try again.`,
+    );
+  }
+  if (result.why === "shutdown") {
+    throw shuttingDown();
+  }
+  return clientGone();
+}
