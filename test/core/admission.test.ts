@@ -137,10 +137,10 @@ describe("a full cluster", () => {
     const [first, second] = [gate.ask(), gate.ask()];
     const waiting = gate.ask();
     // A node comes back without anybody being told: its pass-over is over.
-    second.place?.lease.end({ kind: "answered", status: 503, retryAfterMs: 3_000 });
-    gate.cluster.time.advance(3_000);
+    second.place?.lease.end({ kind: "answered", status: 503, retryAfterMs: 3_100 });
+    gate.cluster.time.advance(3_200);
     const newcomer = gate.ask();
-    await gate.pass(500);
+    await gate.pass(300);
     expect(states([waiting, newcomer])).toEqual(["in", "waits"]);
     first.finish();
     await heard();
