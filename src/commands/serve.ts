@@ -23,9 +23,6 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
     await print(showConfig(config, sources));
     return 0;
   }
-  if (config.servingStrategy === "DistServe") {
-    throw new UsageError("--serving-strategy DistServe is not there yet; use Hybrid");
-  }
   const { startProxy } = await import("../http/server.ts");
   try {
     const proxy = await startProxy(config);

@@ -1,6 +1,7 @@
 import { Elysia } from "elysia";
 import { ProxyError } from "../core/errors.ts";
 import { requestId } from "../core/request-id.ts";
+import { distServeRoutes } from "./distserve-routes.ts";
 import { docsRoutes } from "./docs/routes.ts";
 import { dialectOf, errorResponse, unexpectedError } from "./error-response.ts";
 import { healthRoutes } from "./health-routes.ts";
@@ -28,6 +29,7 @@ export function createApp(services: Services) {
     .use(inferenceRoutes(services))
     .use(modelRoutes(services))
     .use(nodeRoutes(services))
+    .use(distServeRoutes(services))
     .use(healthRoutes(services));
   app.use(docsRoutes(() => app.routes));
   const allowOf = allowTable(app.routes);

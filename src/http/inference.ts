@@ -60,10 +60,14 @@ async function readAndDispatch(
 ): Promise<Response> {
   const client = services.access.client(request, connection.peerAddress);
   if (!services.lifecycle.open) throw shuttingDown();
+  services.serving.assureServed(pathOf(target));
   const sent = await readBody(request, services.bodyLimits);
-  const { head, model } = await readHead(request, sent);
+  const { head: sentHead, model } = await readHead(request, sent);
+  const body = sentHead === null ? sent : stripMembers(sent, sentHead, CONTROL_PLANE_FIELDS);
+  // Its positions are those of the body that goes out.
+  const head = body === sent ? sentHead : (await readHead(request, body)).head;
   await assureKnown(model, services);
-  return services.dispatch({
+  return services.serving.dispatch({
     id,
     target,
     headers: requestHeaders(request.headers, {
@@ -74,7 +78,7 @@ async function readAndDispatch(
       upstreamApiKey: services.upstreamApiKey,
       stripCredentials: services.access.keysWanted,
     }),
-    body: head === null ? sent : stripMembers(sent, head, CONTROL_PLANE_FIELDS),
+    body,
     model: model ?? onlyModel(services),
     head,
     client,

@@ -1,5 +1,6 @@
 import type { Admission } from "../core/admission.ts";
 import type { Registry } from "../core/registry.ts";
+import type { DistServe } from "../distserve/distserve.ts";
 
 export interface LifecycleOptions {
   readonly registry: Registry;
@@ -8,6 +9,7 @@ export interface LifecycleOptions {
   readonly drainTimeoutMs: number;
   /** Requests whose answer has not left the socket yet. */
   readonly pendingRequests: () => number;
+  readonly distServe: Pick<DistServe, "cut" | "close"> | null;
 }
 
 /** How often the sockets are looked at: nothing tells when the last byte of an answer has left. */
@@ -32,13 +34,15 @@ export class Lifecycle {
   /** Resolves when nothing is in flight any more, at the latest a second after the time limit. */
   async drain(): Promise<void> {
     this.#open = false;
-    const { drainTimeoutMs, admission, registry } = this.#options;
+    const { drainTimeoutMs, admission, registry, distServe } = this.#options;
     if (!(await this.#idleWithin(drainTimeoutMs))) {
       admission.close();
+      distServe?.cut();
       for (const node of registry.nodesInUse()) {
         for (const lease of [...node.leases]) lease.evict?.("shutdown");
       }
     }
+    await distServe?.close();
     await this.#flushed();
   }
 

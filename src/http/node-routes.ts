@@ -10,7 +10,7 @@ import type { Services } from "./services.ts";
 
 /** Administration of nodes, under LMDeploy's paths; who may is judged in `front.ts`, before a body is read. */
 export function nodeRoutes(services: Services) {
-  const { registry } = services;
+  const { registry, serving } = services;
   const parse = ({ request }: { request: Request }) => readJson(request, services.bodyLimits);
   return new Elysia({ name: "nodes" })
     .post(
@@ -26,7 +26,9 @@ export function nodeRoutes(services: Services) {
       "/nodes/status",
       () =>
         Object.fromEntries(
-          registry.nodes().map((node) => [node.url, nodeStatus(node, services.now())]),
+          registry
+            .nodes()
+            .map((node) => [node.url, nodeStatus(node, serving.distServe, services.now())]),
         ),
       { response: { 200: t.Record(t.String(), NodeStatus) } },
     )

@@ -1,4 +1,5 @@
 import type { Node, Role } from "../core/node.ts";
+import type { DistServe } from "../distserve/distserve.ts";
 
 const ROLE_NUMBERS = { Hybrid: 1, Prefill: 2, Decode: 3 } as const;
 
@@ -13,9 +14,10 @@ export function readRole(role: number | string | null | undefined): Role {
  * A node as `/nodes/status` shows it: LMDeploy's five fields with their meaning (latency in s,
  * the last 15 at most), then ours.
  */
-export function nodeStatus(node: Node, nowMs: number) {
+export function nodeStatus(node: Node, distServe: DistServe | null, nowMs: number) {
   const sample = node.cache.sample;
   const ageMs = node.cache.ageMs(nowMs);
+  const figures = distServe?.figures(node);
   return {
     role: ROLE_NUMBERS[node.role],
     models: [...node.models],
@@ -30,5 +32,7 @@ export function nodeStatus(node: Node, nowMs: number) {
     last_metrics_age_s: ageMs === null ? null : ageMs / 1_000,
     engine: node.engine,
     last_error: node.lastError ?? node.noUsage,
+    pairs: figures?.pairs ?? 0,
+    open_sessions: figures?.openSessions ?? 0,
   };
 }

@@ -11,7 +11,10 @@ const TERMINATE_MAX_BYTES = 64 * 1024;
 /** Registers a node; answers before anything is asked of its engine, which may not listen yet. */
 export function addNode(body: AddNodeBody, peerAddress: string | null, services: Services) {
   const url = services.nodePolicy.accept(body.url, peerAddress);
-  const node = services.registry.register(url, readRegistration(body));
+  const registration = readRegistration(body);
+  const refused = services.serving.refusal(registration.role);
+  if (refused !== null) throw new ProxyError("invalid_request", refused, { param: "role" });
+  const node = services.registry.register(url, registration);
   return { message: `Added ${node.url}; it gets requests as soon as its health probe passes.` };
 }
 

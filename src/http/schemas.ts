@@ -95,4 +95,37 @@ export const NodeStatus = t.Object({
   last_metrics_age_s: t.Union([t.Number(), t.Null()]),
   engine: t.Union([t.String(), t.Null()], { description: "lmdeploy, vllm or sglang" }),
   last_error: t.Union([t.String(), t.Null()]),
+  pairs: Type.Integer({
+    minimum: 0,
+    description: "DistServe: engines of the other role that it is connected with",
+  }),
+  open_sessions: Type.Integer({
+    minimum: 0,
+    description: "DistServe: prefills whose KV blocks it keeps until they are fetched or freed",
+  }),
+});
+
+/** How the pairs of a DistServe proxy are. */
+export const WarmedUp = t.Object({
+  SUCCESS: t.Boolean({ description: "Whether all pairs are connected" }),
+  pairs: t.Array(
+    t.Object({
+      prefill: t.String(),
+      decode: t.String(),
+      state: t.Union([
+        t.Literal("unconnected"),
+        t.Literal("connecting"),
+        t.Literal("connected"),
+        t.Literal("failed"),
+        t.Literal("impossible"),
+      ]),
+      error: t.Union([t.String(), t.Null()], { description: "Why the last try failed" }),
+    }),
+  ),
+});
+
+/** What became of the prefills that no request wants any more. */
+export const Collected = t.Object({
+  freed: Type.Integer({ minimum: 0 }),
+  failed: Type.Integer({ minimum: 0, description: "Still kept by their engines" }),
 });

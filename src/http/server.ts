@@ -6,12 +6,10 @@ import { Registry } from "../core/registry.ts";
 import { requestId } from "../core/request-id.ts";
 import { STRATEGIES } from "../core/strategies/index.ts";
 import { type Logger, startLog } from "../observe/log.ts";
-import { openStateFile, type StateFile, type Warn } from "../state/file.ts";
-import { persistRegistry } from "../state/persist.ts";
+import { openStateFile, type Warn } from "../state/file.ts";
 import { RetryBudgets } from "../upstream/budgets.ts";
 import { Connections } from "../upstream/connections.ts";
 import { Deadlines } from "../upstream/deadlines.ts";
-import { dispatch } from "../upstream/dispatch.ts";
 import type { Fetch } from "../upstream/forward.ts";
 import { HealthProber } from "../upstream/health-prober.ts";
 import { MetricsPoller } from "../upstream/metrics-poller.ts";
@@ -23,9 +21,11 @@ import { createApp } from "./app.ts";
 import { errorResponse, unexpectedError } from "./error-response.ts";
 import { front } from "./front.ts";
 import { KEEP_ALIVE_S } from "./inference-routes.ts";
+import { joinNodes } from "./join-nodes.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { allowTable } from "./methods.ts";
 import { NodePolicy } from "./node-policy.ts";
+import { createServing } from "./serving.ts";
 
 /** A proxy that serves. */
 export interface RunningProxy {
@@ -49,6 +49,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
   const upstream = createUpstream(config, registry, fetch, now);
   const engineHeaders: Record<string, string> =
     config.upstreamApiKey === null ? {} : { authorization: `Bearer ${config.upstreamApiKey}` };
+  const serving = createServing(config, upstream, engineHeaders, log);
   const questions = { registry, headers: engineHeaders, fetch, now };
   const discovery = new ModelDiscovery({ ...questions, timeoutMs: config.healthTimeoutMs });
   const nodePolicy: NodePolicy = new NodePolicy({
@@ -72,6 +73,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     }),
     discovery,
     upstream.deadlines,
+    ...(serving.distServe === null ? [] : [serving.distServe]),
   ];
   const access = new Access({
     apiKeys: config.apiKeys,
@@ -83,6 +85,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     admission: upstream.admission,
     drainTimeoutMs: config.drainTimeoutMs,
     pendingRequests: () => server.pendingRequests,
+    distServe: serving.distServe,
   });
   const app = createApp({
     registry,
@@ -100,7 +103,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     proto: config.tls === null ? "http" : "https",
     startedAtS: Math.floor(Date.now() / 1_000),
     upstreamApiKey: config.upstreamApiKey,
-    dispatch: (request) => dispatch(request, upstream),
+    serving,
     nodePolicy,
     lifecycle,
   });
@@ -125,7 +128,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
   });
   app.server = server;
   for (const worker of workers) worker.start();
-  joinNodes(config, registry, nodePolicy, stateFile, warn);
+  joinNodes(config, registry, nodePolicy, serving, stateFile, warn);
   async function stop(): Promise<void> {
     for (const worker of workers) worker.stop();
     await server.stop(true);
@@ -140,32 +143,6 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
       await stop();
     },
   };
-}
-
-/** Brings back the nodes of the state file, then adds those of the flags. */
-function joinNodes(
-  config: Config,
-  registry: Registry,
-  nodePolicy: NodePolicy,
-  stateFile: StateFile | null,
-  warn: Warn,
-): void {
-  const staticUrls = config.nodes.map((url) => nodePolicy.accept(url, null));
-  if (stateFile !== null) {
-    persistRegistry({
-      registry,
-      file: stateFile,
-      warn,
-      accepts: ({ url, role }) =>
-        role === "Hybrid" ? nodePolicy.refusal(url) : "its role is for DistServe",
-      isStatic: (url) => staticUrls.includes(url),
-    });
-  }
-  for (const url of staticUrls) {
-    // What its engine registered before a restart says more than the flag.
-    if (registry.get(url) !== undefined) continue;
-    registry.register(url, { models: [], role: "Hybrid", speed: null });
-  }
 }
 
 function createRegistry(config: Config, now: () => number, random: () => number): Registry {

@@ -1,11 +1,11 @@
 import type { Registry } from "../core/registry.ts";
 import type { Logger } from "../observe/log.ts";
 import type { ModelDiscovery } from "../upstream/model-discovery.ts";
-import type { InferenceRequest } from "../upstream/request.ts";
 import type { Access } from "./access.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { NodePolicy } from "./node-policy.ts";
 import type { BodyLimits } from "./read-body.ts";
+import type { Serving } from "./serving.ts";
 
 /** What the HTTP routes need; put together once, in `server.ts`. */
 export interface Services {
@@ -24,8 +24,7 @@ export interface Services {
   /** Sent with the proxy's own questions to engines. */
   readonly engineHeaders: Readonly<Record<string, string>>;
   readonly upstreamApiKey: string | null;
-  /** Answers an inference request by the serving strategy in force. */
-  readonly dispatch: (request: InferenceRequest) => Promise<Response>;
+  readonly serving: Serving;
   readonly nodePolicy: NodePolicy;
   readonly lifecycle: Lifecycle;
 }

@@ -1,4 +1,4 @@
-import type { Node } from "../core/node.ts";
+import type { Node, Role } from "../core/node.ts";
 import type { Registry } from "../core/registry.ts";
 import type { StateFile, Warn } from "./file.ts";
 import type { StateEntry } from "./format.ts";
@@ -10,7 +10,7 @@ export interface PersistOptions {
   /** Null, or why this proxy, as it is configured, cannot have the node. */
   readonly accepts: (entry: StateEntry) => string | null;
   /** Nodes named on the command line: as long as nobody changed them, the command line keeps them. */
-  readonly isStatic: (url: string) => boolean;
+  readonly isStatic: (url: string, role: Role) => boolean;
 }
 
 /**
@@ -25,7 +25,7 @@ export function persistRegistry(options: PersistOptions): () => void {
   const snapshot = () => [
     ...registry
       .nodes()
-      .filter((node) => !(isStatic(node.url) && isUntouched(node)))
+      .filter((node) => !(isStatic(node.url, node.role) && isUntouched(node)))
       .map(entryOf),
     ...leftOut.filter(({ url }) => registry.get(url) === undefined),
   ];
@@ -71,6 +71,5 @@ function isDraining(node: Node): boolean {
 }
 
 function isUntouched(node: Node): boolean {
-  const { registeredModels, role, speed } = node;
-  return registeredModels.length === 0 && role === "Hybrid" && speed === null && !isDraining(node);
+  return node.registeredModels.length === 0 && node.speed === null && !isDraining(node);
 }

@@ -1,6 +1,14 @@
 import type { ElysiaSwaggerConfig } from "@elysiajs/swagger";
 import { type TSchema, Type } from "@sinclair/typebox";
-import { Draining, ErrorEnvelope, Message, NodeStatus, NodeUrlBody } from "../schemas.ts";
+import {
+  Collected,
+  Draining,
+  ErrorEnvelope,
+  Message,
+  NodeStatus,
+  NodeUrlBody,
+  WarmedUp,
+} from "../schemas.ts";
 import { CHAT_SCHEMAS } from "./chat-schemas.ts";
 import { ENGINE_SCHEMAS } from "./engine-schemas.ts";
 import { errorResponses } from "./errors.ts";
@@ -54,6 +62,8 @@ const SCHEMAS: Readonly<Record<string, TSchema>> = {
     { additionalProperties: Type.Ref("#/components/schemas/NodeStatus"), description: "By URL" },
   ),
   Draining,
+  WarmedUp,
+  Collected,
   ...CHAT_SCHEMAS,
   ...ENGINE_SCHEMAS,
 };

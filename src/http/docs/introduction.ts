@@ -25,6 +25,7 @@ export const TAGS = [
   },
   { name: "Models", description: "What can be asked for" },
   { name: "Nodes", description: "The engines behind the proxy" },
+  { name: "DistServe", description: "Pairs of prefill and decode engines, and what they share" },
   { name: "Health", description: "For load balancers and orchestrators" },
   { name: "Documentation", description: "This page and the document behind it" },
 ] as const;

@@ -16,6 +16,8 @@ const NODES = {
     last_metrics_age_s: 1.7,
     engine: "lmdeploy",
     last_error: null,
+    pairs: 0,
+    open_sessions: 0,
   },
 };
 
@@ -30,7 +32,8 @@ export const NODE_OPERATIONS: Operations = {
     description:
       "What LMDeploy's engines send when they start with `--proxy-url`. Answered at once; the node " +
       "gets requests as soon as its health probe passes. Peers inside `--trust-nodes` need no key. " +
-      "The fields of `status` may stand at the top level, too.",
+      "The fields of `status` may stand at the top level, too. A proxy takes nodes of its serving " +
+      "strategy only: Hybrid ones, or Prefill and Decode ones.",
     responses: {
       ...ok(
         "Message",

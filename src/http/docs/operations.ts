@@ -1,3 +1,4 @@
+import { DISTSERVE_OPERATIONS } from "./distserve-operations.ts";
 import { DOCS_OPERATIONS } from "./docs-operations.ts";
 import { HEALTH_OPERATIONS } from "./health-operations.ts";
 import { inferenceOperations } from "./inference-operations.ts";
@@ -13,6 +14,7 @@ export function operations(): Operations {
     "POST /v1/*": { hide: true },
     ...MODEL_OPERATIONS,
     ...NODE_OPERATIONS,
+    ...DISTSERVE_OPERATIONS,
     ...HEALTH_OPERATIONS,
     ...DOCS_OPERATIONS,
   };

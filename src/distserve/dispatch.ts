@@ -1,0 +1,42 @@
+import { ProxyError } from "../core/errors.ts";
+import { dispatch } from "../upstream/dispatch.ts";
+import type { InferenceRequest } from "../upstream/request.ts";
+import { clientGone } from "../upstream/send.ts";
+import { decodeBody, refuseSeveral } from "./bodies.ts";
+import { DUMMY, migrationJson } from "./protocol.ts";
+import { Route } from "./route.ts";
+import { type DistServeParts, TwoSteps } from "./two-steps.ts";
+
+/** Newer LMDeploy engines take DistServe's fields from nobody who does not send this. */
+const PROXY_HEADER = "x-lmdeploy-distserve-proxy";
+
+/**
+ * Answers a request by two nodes: one computes the prompt, the other fetches its KV blocks and
+ * generates. Whatever happens, the blocks are handed over or freed.
+ * @throws ProxyError
+ */
+export async function dispatchDistServe(
+  request: InferenceRequest,
+  parts: DistServeParts & { readonly dummyPrefill: boolean },
+): Promise<Response> {
+  const { head, body } = request;
+  if (head === null) {
+    throw new ProxyError("invalid_request", 'Send a JSON object such as {"model": "…"}.');
+  }
+  refuseSeveral(body, head);
+  const headers = new Headers(request.headers);
+  headers.set(PROXY_HEADER, "1");
+  if (parts.dummyPrefill) {
+    const dummy = decodeBody(body, head, migrationJson(DUMMY, parts.transport));
+    return await dispatch({ ...request, headers, body: dummy }, parts.upstream, "Decode");
+  }
+  const route = new Route(request, parts);
+  try {
+    return await new TwoSteps({ ...request, headers }, head, route, parts).answer();
+  } catch (error) {
+    if (request.signal.aborted) return clientGone();
+    throw error;
+  } finally {
+    route.end();
+  }
+}

@@ -1,0 +1,193 @@
+import type { Node } from "../core/node.ts";
+import { shuttingDown } from "../core/refusals.ts";
+import type { InferenceRequest } from "../upstream/request.ts";
+import type { Upstream } from "../upstream/send.ts";
+import { isFreed } from "./answers.ts";
+import { DecodeRoom } from "./decode-room.ts";
+import { dispatchDistServe } from "./dispatch.ts";
+import { EngineCalls } from "./engine-calls.ts";
+import type { FreeResult } from "./free-lane.ts";
+import { handshake } from "./handshake.ts";
+import { type PairReport, Pairs } from "./pairs.ts";
+import type { Transport } from "./protocol.ts";
+import { SessionLedger } from "./sessions.ts";
+import { WarmUp } from "./warm-up.ts";
+
+interface Log {
+  info(message: string, fields: Readonly<Record<string, unknown>>): void;
+  warn(message: string, fields: Readonly<Record<string, unknown>>): void;
+}
+
+export interface DistServeOptions {
+  readonly upstream: Upstream;
+  readonly transport: Transport;
+  readonly dummyPrefill: boolean;
+  /** Whether pairs are connected when a node joins. */
+  readonly warmUp: boolean;
+  /** Sent with the proxy's own questions to engines. */
+  readonly engineHeaders: Readonly<Record<string, string>>;
+  /** Requests a node may have in flight; Infinity for no limit. */
+  readonly maxInFlightPerNode: number;
+  /** How long a request waits for a pair to be connected when there is no other, ms. */
+  readonly pairWaitMs: number;
+  /** Calls `act` after `ms`; the function returned prevents it. */
+  readonly after: (ms: number, act: () => void) => () => void;
+  readonly log: Log;
+}
+
+/** How long requests may take to end, and sessions to be freed, when the proxy ends, ms. */
+const CLOSE_LIMIT_MS = 5_000;
+
+/** Prefill and decode on different engines: pairs, sessions and requests, and what nodes do to them. */
+export class DistServe {
+  readonly #options: DistServeOptions;
+  readonly #calls: EngineCalls;
+  readonly #pairs: Pairs;
+  readonly #sessions: SessionLedger;
+  readonly #warmUp: WarmUp;
+  readonly #room: DecodeRoom;
+  readonly #closing = new AbortController();
+  #unsubscribe: () => void = () => {};
+
+  constructor(options: DistServeOptions) {
+    this.#options = options;
+    const { upstream, transport, after, log, engineHeaders, warmUp, maxInFlightPerNode } = options;
+    const { registry, now, fetch } = upstream;
+    this.#calls = new EngineCalls({ headers: engineHeaders, fetch });
+    this.#sessions = new SessionLedger({
+      after,
+      warn: (message, fields) => log.warn(message, fields),
+      free: (node, session) => this.#free(node, session),
+      onReplaced: (node) => registry.engineReplaced(node),
+      onLeft: (node) => this.#tidy(node),
+      isRegistered: (node) => registry.get(node.url) === node,
+    });
+    this.#pairs = new Pairs({
+      now,
+      after,
+      handshake: (prefillId, decodeId) => handshake(prefillId, decodeId, this.#calls, transport),
+      drop: (prefillId, decodeId) => this.#drop(prefillId, decodeId),
+      inUse: (prefill, decode) => this.#sessions.inUse(prefill, decode),
+      onConnected: (prefill, decode) => log.info("pair connected", { prefill, decode }),
+      onFailed: (prefill, decode, { reason, gone }, isFirst) => {
+        if (isFirst) log.warn("pair not connected", { prefill, decode, reason });
+        for (const url of gone) this.#refused(url);
+      },
+    });
+    this.#warmUp = new WarmUp({ registry, pairs: this.#pairs, onJoin: warmUp, after });
+    this.#room = new DecodeRoom(maxInFlightPerNode);
+  }
+
+  start(): void {
+    this.#unsubscribe = this.#options.upstream.registry.subscribe({
+      nodeRestarted: (node) => this.#restarted(node),
+      nodeRemoved: (node) => this.#tidy(node),
+      stateChanged: (node, _from, to) => {
+        if (to === "healthy") this.#joined(node);
+        if (to === "draining") this.#tidy(node);
+      },
+      leaseEnded: (lease, outcome) => {
+        this.#sessions.leaseEnded(lease, outcome);
+        this.#tidy(lease.node);
+      },
+    });
+  }
+
+  stop(): void {
+    this.#unsubscribe();
+  }
+
+  /** @throws ProxyError */
+  dispatch(request: InferenceRequest): Promise<Response> {
+    const { upstream, transport, dummyPrefill, pairWaitMs, after } = this.#options;
+    const { registry, admission, now } = upstream;
+    return dispatchDistServe(request, {
+      registry,
+      admission,
+      upstream,
+      transport,
+      dummyPrefill,
+      pairWaitMs,
+      after,
+      now,
+      pairs: this.#pairs,
+      sessions: this.#sessions,
+      room: this.#room,
+      closing: this.#closing.signal,
+    });
+  }
+
+  /** Connects every pair and tells how they are. */
+  connectAll(): Promise<PairReport[]> {
+    return this.#warmUp.all();
+  }
+
+  /** Frees every session that nobody wants any more. */
+  collect(): Promise<{ readonly freed: number; readonly failed: number }> {
+    return this.#sessions.collect();
+  }
+
+  /** With how many engines the node's is connected, and how many sessions it keeps blocks for. */
+  figures(node: Node): { readonly pairs: number; readonly openSessions: number } {
+    return { pairs: this.#pairs.count(node), openSessions: this.#sessions.count(node) };
+  }
+
+  /** Ends the waiting for pairs: the proxy is shutting down. */
+  cut(): void {
+    this.#closing.abort(shuttingDown());
+  }
+
+  /** Once nothing runs any more, frees what is left, as far as that goes in a few seconds. */
+  async close(): Promise<void> {
+    const { upstream, after } = this.#options;
+    const { promise: isLate, resolve } = Promise.withResolvers<void>();
+    const stop = after(CLOSE_LIMIT_MS, resolve);
+    const isDone = upstream.admission.idle().then(() => this.#sessions.close());
+    await Promise.race([isDone, isLate]);
+    stop();
+  }
+
+  /** The engine behind the URL has forgotten its pairs, and its session numbers begin anew. */
+  #restarted(node: Node): void {
+    this.#sessions.forget(node);
+    this.#pairs.drop(node);
+    if (node.health.alive) this.#joined(node);
+  }
+
+  #joined(node: Node): void {
+    if (!this.#options.dummyPrefill) this.#warmUp.joined(node);
+  }
+
+  /** A node that is leaving loses its pairs with its last request. */
+  #tidy(node: Node): void {
+    if (node.health.state !== "draining" || node.inFlight > 0) return;
+    if (this.#sessions.isWanted(node)) return;
+    this.#pairs.drop(node);
+    this.#sessions.tidy(node);
+  }
+
+  #refused(url: string): void {
+    const { registry } = this.#options.upstream;
+    const node = registry.get(url);
+    if (node !== undefined) registry.refusedConnection(node);
+  }
+
+  /** Engines that do not answer have nothing left to drop, or nobody to tell. */
+  async #drop(prefillId: string, decodeId: string): Promise<void> {
+    await Promise.all([
+      this.#calls.drop(prefillId, decodeId),
+      this.#calls.drop(decodeId, prefillId),
+    ]);
+  }
+
+  async #free(node: Node, session: string): Promise<FreeResult> {
+    const reply = await this.#calls.free(node.url, session);
+    if ("kind" in reply) {
+      if (reply.kind !== "refused" || reply.unreachable === true) return "failed";
+      this.#refused(node.url);
+      return "gone";
+    }
+    if (reply.status === 404) return "given_up";
+    return reply.status === 200 && isFreed(reply.body) ? "freed" : "failed";
+  }
+}

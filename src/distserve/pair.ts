@@ -1,0 +1,195 @@
+import type { HandshakeFailure } from "./handshake.ts";
+
+export interface PairOptions {
+  /** One try to connect the two engines; null when they are. Never rejects. */
+  readonly handshake: () => Promise<HandshakeFailure | null>;
+  /** Tells both engines to forget each other. Never rejects. */
+  readonly drop: () => Promise<void>;
+  /** Told of every change between connected and not. */
+  readonly onChange: (isConnected: boolean) => void;
+  /** Told after a try has failed. @param isFirst It was the first of a series. */
+  readonly onFailed: (failure: HandshakeFailure, isFirst: boolean) => void;
+  /** Monotonic clock, ms. */
+  readonly now: () => number;
+  /** Calls `act` after `ms`; the function returned prevents it. */
+  readonly after: (ms: number, act: () => void) => () => void;
+}
+
+/** As `/distserve/connection_warmup` shows it. */
+export type PairState = "unconnected" | "connecting" | "connected" | "failed" | "impossible";
+
+type Phase = Exclude<PairState, "connecting"> | "trying" | "pausing";
+
+/** LMDeploy's proxy tries as often. */
+const MOST_TRIES = 8;
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 5_000;
+/** A pair that failed, or that cannot work, is passed over for this long while there are others. */
+const REMEMBERED_MS = 60_000;
+/** Where there is no other, a pair that cannot work is tried again after this: FAIL may be of the moment. */
+const FINAL_RETRY_MS = 1_000;
+/** A connection that fails its first requests is not made anew more often than this. */
+const DOUBT_MS = 1_000;
+
+const DROPPED: HandshakeFailure = {
+  reason: "one of them was restarted or removed meanwhile",
+  final: false,
+  gone: [],
+};
+
+/**
+ * One prefill and one decode engine, and whether they are connected. There is one try at a time,
+ * shared by all who wait; a series of tries goes on by itself until one succeeds, it is over, or the
+ * pair is dropped. Pure but for what it is handed.
+ */
+export class Pair {
+  readonly #options: PairOptions;
+  #phase: Phase = "unconnected";
+  #failure: HandshakeFailure | null = null;
+  #failedAtMs = 0;
+  #connectedAtMs = 0;
+  #suspicions = 0;
+  #tries = 0;
+  #stopPause: (() => void) | null = null;
+  /** Rises when the pair is dropped: what was under way then is of no more interest. */
+  #epoch = 0;
+  /** Calls to the engines that have to end before the next ones begin. */
+  #busy: Promise<unknown> = Promise.resolve();
+  #tryEnded = Promise.withResolvers<HandshakeFailure | null>();
+  #seriesEnded = Promise.withResolvers<HandshakeFailure | null>();
+
+  constructor(options: PairOptions) {
+    this.#options = options;
+  }
+
+  get state(): PairState {
+    if (this.#phase === "trying" || this.#phase === "pausing") return "connecting";
+    return this.#phase;
+  }
+
+  get isConnected(): boolean {
+    return this.#phase === "connected";
+  }
+
+  /** Requests in a row that failed on it as if it were not connected; none counts when it is new. */
+  get suspicions(): number {
+    return this.#suspicions;
+  }
+
+  /** Why the last try failed; null when none has, or the pair is connected. */
+  get failure(): HandshakeFailure | null {
+    return this.#failure;
+  }
+
+  /** Known to fail: to be passed over while there is another pair. */
+  isBad(): boolean {
+    if (this.#phase === "pausing") return true;
+    if (this.#phase === "trying") return this.#tries > 1;
+    return (
+      (this.#phase === "failed" || this.#phase === "impossible") &&
+      this.#options.now() - this.#failedAtMs < REMEMBERED_MS
+    );
+  }
+
+  /**
+   * One try: the one under way, or the first of a new series. Resolves at once when the pair is
+   * connected, or when it failed a moment ago.
+   */
+  connect(): Promise<HandshakeFailure | null> {
+    switch (this.#phase) {
+      case "connected":
+        if (this.#suspicions === 0) return Promise.resolve(null);
+        break;
+      case "trying":
+        return this.#tryEnded.promise;
+      case "pausing":
+        return Promise.resolve(this.#failure);
+      case "impossible":
+        if (this.#options.now() - this.#failedAtMs < FINAL_RETRY_MS) {
+          return Promise.resolve(this.#failure);
+        }
+        break;
+      default:
+    }
+    this.#begin();
+    return this.#tryEnded.promise;
+  }
+
+  /** How the series of tries ends that is under way, or that is begun if there has been none. */
+  settled(): Promise<HandshakeFailure | null> {
+    if (this.#phase === "unconnected") this.#begin();
+    const isUnderWay = this.#phase === "trying" || this.#phase === "pausing";
+    return isUnderWay ? this.#seriesEnded.promise : Promise.resolve(this.#failure);
+  }
+
+  /** A request failed as it would if the engines did not know each other any more. */
+  doubt(): void {
+    const isNew = this.#options.now() - this.#connectedAtMs < DOUBT_MS;
+    if (this.isConnected && !isNew) this.#suspicions += 1;
+  }
+
+  /** A request succeeded. */
+  trust(): void {
+    this.#suspicions = 0;
+  }
+
+  /**
+   * Ends the connection, or the tries to make one, and has both engines told; whoever waits is told
+   * too. Resolves when the engines have been asked, or could not be.
+   */
+  drop(): Promise<unknown> {
+    const wasUsed = this.#phase !== "unconnected";
+    this.#epoch += 1;
+    this.#stopPause?.();
+    this.#become("unconnected", null);
+    this.#tryEnded.resolve(DROPPED);
+    this.#seriesEnded.resolve(DROPPED);
+    if (wasUsed) this.#busy = this.#busy.then(() => this.#options.drop());
+    return this.#busy;
+  }
+
+  #begin(): void {
+    this.#tries = 0;
+    this.#seriesEnded = Promise.withResolvers();
+    void this.#try();
+  }
+
+  async #try(): Promise<void> {
+    const epoch = this.#epoch;
+    this.#stopPause = null;
+    this.#tries += 1;
+    this.#tryEnded = Promise.withResolvers();
+    this.#become("trying", this.#failure);
+    const trying = this.#busy.then(() => this.#options.handshake());
+    this.#busy = trying;
+    const failure = await trying;
+    if (epoch === this.#epoch) this.#ended(failure);
+  }
+
+  #ended(failure: HandshakeFailure | null): void {
+    const { now, after } = this.#options;
+    const isOver = failure === null || failure.final || this.#tries >= MOST_TRIES;
+    if (failure === null) {
+      this.#connectedAtMs = now();
+      this.#become("connected", null);
+    } else {
+      this.#failedAtMs = now();
+      if (!isOver) {
+        const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (this.#tries - 1), LONGEST_PAUSE_MS);
+        this.#stopPause = after(pauseMs, () => void this.#try());
+      }
+      this.#become(isOver ? (failure.final ? "impossible" : "failed") : "pausing", failure);
+    }
+    this.#tryEnded.resolve(failure);
+    if (isOver) this.#seriesEnded.resolve(failure);
+    if (failure !== null) this.#options.onFailed(failure, this.#tries === 1);
+  }
+
+  #become(phase: Phase, failure: HandshakeFailure | null): void {
+    const was = this.isConnected;
+    this.#phase = phase;
+    this.#failure = failure;
+    this.#suspicions = 0;
+    if (was !== this.isConnected) this.#options.onChange(this.isConnected);
+  }
+}

@@ -1,0 +1,143 @@
+import type { Node } from "../core/node.ts";
+import type { HandshakeFailure } from "./handshake.ts";
+import { Pair, type PairOptions, type PairState } from "./pair.ts";
+
+export interface PairsOptions extends Pick<PairOptions, "now" | "after"> {
+  readonly handshake: (prefillId: string, decodeId: string) => Promise<HandshakeFailure | null>;
+  readonly drop: (prefillId: string, decodeId: string) => Promise<void>;
+  readonly onConnected: (prefillId: string, decodeId: string) => void;
+  readonly onFailed: (
+    prefillId: string,
+    decodeId: string,
+    failure: HandshakeFailure,
+    isFirst: boolean,
+  ) => void;
+  /** Whether a request is just fetching blocks over the pair. */
+  readonly inUse: (prefill: Node, decode: Node) => boolean;
+}
+
+/** A pair as `/distserve/connection_warmup` shows it. */
+export interface PairReport {
+  readonly prefill: string;
+  readonly decode: string;
+  readonly state: PairState;
+  readonly error: string | null;
+}
+
+/** A pair on which so many requests failed in a row is left alone until it has been made anew. */
+const MOST_SUSPICIONS = 3;
+
+/** Which prefill engine is connected with which decode engine. */
+export class Pairs {
+  readonly #options: PairsOptions;
+  /** By prefill URL, then by decode URL: a node that leaves and returns meets its own last calls. */
+  readonly #pairs = new Map<string, Map<string, Pair>>();
+  readonly #connected = new Map<string, number>();
+
+  constructor(options: PairsOptions) {
+    this.#options = options;
+  }
+
+  /** Whether a request may use the pair now. One under suspicion is made anew once nobody uses it. */
+  isConnected(prefill: Node, decode: Node): boolean {
+    const pair = this.#find(prefill, decode);
+    if (pair === undefined || !pair.isConnected) return false;
+    return pair.suspicions === 0 || this.#options.inUse(prefill, decode);
+  }
+
+  /** Whether the pair is known to fail; such pairs are passed over while there is another. */
+  isBad(prefill: Node, decode: Node): boolean {
+    const pair = this.#find(prefill, decode);
+    if (pair === undefined) return false;
+    const isSuspect = pair.suspicions >= MOST_SUSPICIONS;
+    return pair.isBad() || (isSuspect && this.#options.inUse(prefill, decode));
+  }
+
+  /** One try, shared by all who ask for it; see `Pair.connect`. Never rejects. */
+  connect(prefill: Node, decode: Node): Promise<HandshakeFailure | null> {
+    if (this.isConnected(prefill, decode)) return Promise.resolve(null);
+    return this.#at(prefill, decode).connect();
+  }
+
+  /** How the tries to connect the pair end. Never rejects. */
+  settled(prefill: Node, decode: Node): Promise<HandshakeFailure | null> {
+    return this.#at(prefill, decode).settled();
+  }
+
+  report(prefill: Node, decode: Node): PairReport {
+    const pair = this.#find(prefill, decode);
+    return {
+      prefill: prefill.url,
+      decode: decode.url,
+      state: pair?.state ?? "unconnected",
+      error: pair?.failure?.reason ?? null,
+    };
+  }
+
+  /** With how many engines the node's is connected. */
+  count(node: Node): number {
+    return this.#connected.get(node.url) ?? 0;
+  }
+
+  /** A request failed at the decode node as if the two had lost their connection. */
+  doubt(prefill: Node, decode: Node): void {
+    this.#find(prefill, decode)?.doubt();
+  }
+
+  /** A request succeeded at the decode node. */
+  trust(prefill: Node, decode: Node): void {
+    this.#find(prefill, decode)?.trust();
+  }
+
+  /** Ends all connections of a node's engine, and has the engines on both sides told. */
+  drop(node: Node): void {
+    for (const [prefillId, ofPrefill] of this.#pairs) {
+      for (const [decodeId, pair] of ofPrefill) {
+        if (prefillId !== node.url && decodeId !== node.url) continue;
+        void pair.drop().then(() => {
+          if (pair.state === "unconnected" && ofPrefill.get(decodeId) === pair) {
+            ofPrefill.delete(decodeId);
+            if (ofPrefill.size === 0) this.#pairs.delete(prefillId);
+          }
+        });
+      }
+    }
+  }
+
+  #find(prefill: Node, decode: Node): Pair | undefined {
+    return this.#pairs.get(prefill.url)?.get(decode.url);
+  }
+
+  #at(prefill: Node, decode: Node): Pair {
+    let ofPrefill = this.#pairs.get(prefill.url);
+    if (ofPrefill === undefined) {
+      ofPrefill = new Map();
+      this.#pairs.set(prefill.url, ofPrefill);
+    }
+    let pair = ofPrefill.get(decode.url);
+    if (pair === undefined) {
+      pair = this.#create(prefill.url, decode.url);
+      ofPrefill.set(decode.url, pair);
+    }
+    return pair;
+  }
+
+  #create(prefillId: string, decodeId: string): Pair {
+    const { handshake, drop, now, after, onConnected, onFailed } = this.#options;
+    return new Pair({
+      now,
+      after,
+      handshake: () => handshake(prefillId, decodeId),
+      drop: () => drop(prefillId, decodeId),
+      onFailed: (failure, isFirst) => onFailed(prefillId, decodeId, failure, isFirst),
+      onChange: (isConnected) => {
+        if (isConnected) onConnected(prefillId, decodeId);
+        for (const id of [prefillId, decodeId]) {
+          const count = (this.#connected.get(id) ?? 0) + (isConnected ? 1 : -1);
+          if (count > 0) this.#connected.set(id, count);
+          else this.#connected.delete(id);
+        }
+      },
+    });
+  }
+}

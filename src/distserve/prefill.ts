@@ -1,0 +1,133 @@
+import { ProxyError } from "../core/errors.ts";
+import { isRetriable } from "../core/retry.ts";
+import type { Attempt, Unanswered } from "../upstream/attempt.ts";
+import { answered, discard, forward } from "../upstream/forward.ts";
+import { relay } from "../upstream/relay.ts";
+import type { InferenceRequest } from "../upstream/request.ts";
+import type { Result, Upstream } from "../upstream/send.ts";
+import { readPrefillAnswer } from "./answers.ts";
+import type { Session, SessionLedger } from "./sessions.ts";
+
+/** What a prefill came to: blocks that wait for a decode node, or a result like any other attempt's. */
+export type PrefillResult =
+  | {
+      readonly kind: "prefilled";
+      readonly session: Session;
+      readonly tokenId: number;
+      readonly blockIds: readonly number[];
+    }
+  /** The engine answered, but not with what a decode node needs. */
+  | { readonly kind: "unusable"; readonly error: ProxyError }
+  | Result;
+
+/** Block ids take 7 bytes each: this is room for more tokens than any context has. */
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+/** An answer nobody waits for any more is waited for this long all the same: it names a session. */
+const LINGER_MS = 60_000;
+
+/**
+ * Sends a prefill request and reads its answer whole.
+ *
+ * The engine keeps the blocks of a prefill under a number that only its answer tells. So the request
+ * is never cancelled: when its time is over, or its node is ejected, the result comes at once, but
+ * the answer is still read if there is one, and its session freed.
+ * @param request With the prefill's body; its `signal`, the client's, ends nothing here.
+ */
+export async function prefill(
+  attempt: Attempt,
+  request: InferenceRequest,
+  upstream: Upstream,
+  sessions: SessionLedger,
+): Promise<PrefillResult> {
+  upstream.deadlines.watch(attempt);
+  const wire = new AbortController();
+  const answering = sendAndRead(attempt, request, upstream, sessions, wire.signal);
+  const { promise: stopped, resolve } = Promise.withResolvers<null>();
+  attempt.signal.addEventListener("abort", () => resolve(null), { once: true });
+  if (attempt.signal.aborted) resolve(null);
+  const result = await Promise.race([answering, stopped]);
+  if (result !== null) return result;
+  const timer = setTimeout(() => wire.abort(), LINGER_MS);
+  sessions.expect(
+    answering.then((late) => {
+      clearTimeout(timer);
+      release(attempt, late);
+    }),
+  );
+  return attempt.failed(new Error("stopped"));
+}
+
+/** Never rejects. */
+async function sendAndRead(
+  attempt: Attempt,
+  request: InferenceRequest,
+  upstream: Upstream,
+  sessions: SessionLedger,
+  signal: AbortSignal,
+): Promise<PrefillResult> {
+  const answer = await forward(attempt, request, upstream.fetch, signal);
+  if (!(answer instanceof Response)) return answer;
+  if (isRetriable(answer.status)) return { kind: "unread", answer };
+  if (answer.ok) return await readSession(attempt, answer, upstream, sessions);
+  const response = await relay(attempt, answer, request, upstream.now);
+  return response instanceof Response ? { kind: "relayed", response } : response;
+}
+
+async function readSession(
+  attempt: Attempt,
+  answer: Response,
+  upstream: Upstream,
+  sessions: SessionLedger,
+): Promise<PrefillResult> {
+  const { node } = attempt.lease;
+  const body = await readWhole(attempt, answer, upstream.now);
+  if (!(body instanceof Uint8Array)) return body;
+  const read = readPrefillAnswer(body);
+  // Before the lease ends: a node with neither is taken for one that has nothing to do any more.
+  const session = read.session === null ? null : sessions.open(node, read.session);
+  attempt.lease.end(answered(answer));
+  if (read.kind === "prefilled" && session !== null) {
+    const { tokenId, blockIds } = read;
+    return { kind: "prefilled", session, tokenId, blockIds };
+  }
+  session?.free();
+  const reason = read.kind === "unusable" ? read.reason : "its answer names no session";
+  return {
+    kind: "unusable",
+    error: unusable(`${node.url} cannot hand its prefill over: ${reason}`),
+  };
+}
+
+async function readWhole(
+  attempt: Attempt,
+  answer: Response,
+  now: () => number,
+): Promise<Uint8Array | Unanswered> {
+  if (answer.body === null) return new Uint8Array(0);
+  const pieces: Uint8Array[] = [];
+  let sizeBytes = 0;
+  try {
+    for await (const piece of answer.body) {
+      attempt.received(now);
+      pieces.push(piece);
+      sizeBytes += piece.length;
+      if (sizeBytes > MAX_ANSWER_BYTES) {
+        throw new Error(`the answer is longer than ${MAX_ANSWER_BYTES} bytes`);
+      }
+    }
+    return Buffer.concat(pieces, sizeBytes);
+  } catch (error) {
+    return attempt.failed(error);
+  }
+}
+
+function unusable(message: string): ProxyError {
+  return new ProxyError("upstream_error", `${message}.`);
+}
+
+/** Gives back what came too late. */
+function release(attempt: Attempt, late: PrefillResult): void {
+  if (late.kind === "prefilled") late.session.free();
+  else if (late.kind === "unread") discard(attempt, late.answer);
+  else if (late.kind === "relayed") late.response.body?.cancel().catch(() => {});
+}

@@ -1,0 +1,244 @@
+import { Admitted } from "../core/admission.ts";
+import { Lease } from "../core/lease.ts";
+import { noNode } from "../core/refusals.ts";
+import type { RequestHead } from "../core/request-head.ts";
+import { isRetriable, RetryState } from "../core/retry.ts";
+import { Attempt } from "../upstream/attempt.ts";
+import { discard } from "../upstream/forward.ts";
+import type { InferenceRequest } from "../upstream/request.ts";
+import {
+  clientGone,
+  type Result,
+  send,
+  settle,
+  type Upstream,
+  worthRetrying,
+} from "../upstream/send.ts";
+import { decodeBody, prefillBody } from "./bodies.ts";
+import { type PrefillResult, prefill } from "./prefill.ts";
+import { migrationJson, type Transport } from "./protocol.ts";
+import type { Route, RouteOptions } from "./route.ts";
+import type { SessionLedger } from "./sessions.ts";
+
+/** What DistServe requests share. */
+export interface DistServeParts extends RouteOptions {
+  readonly upstream: Upstream;
+  readonly sessions: SessionLedger;
+  readonly transport: Transport;
+}
+
+type Prefilled = Extract<PrefillResult, { readonly kind: "prefilled" }>;
+
+/** An attempt that failed before the client saw a byte. */
+interface Failed {
+  readonly mayRetry: boolean;
+  /** The decode node provably never took the blocks on: another one may have them. */
+  readonly keepsBlocks: boolean;
+  /** What the client gets when there is no further attempt. @throws ProxyError */
+  readonly settle: () => Promise<Response>;
+  /** To be called instead when there is one. */
+  readonly discard: () => void;
+}
+
+/** One request on its way through prefill and decode, as often as it has to start over. */
+export class TwoSteps {
+  readonly #request: InferenceRequest;
+  readonly #head: RequestHead;
+  readonly #route: Route;
+  readonly #parts: DistServeParts;
+  readonly #retries: RetryState;
+  /** The attempt that ends when the client leaves; a prefill does not. */
+  #attempt: Attempt | null = null;
+  /** When the first attempt began: the total time limit is the whole request's. */
+  #startedAtMs: number | undefined;
+
+  /** @param request With headers for engines that take DistServe's fields. */
+  constructor(request: InferenceRequest, head: RequestHead, route: Route, parts: DistServeParts) {
+    const { budgets, retryRules } = parts.upstream;
+    this.#request = request;
+    this.#head = head;
+    this.#route = route;
+    this.#parts = parts;
+    this.#retries = new RetryState(retryRules, () => budgets.draw(request.model));
+    request.signal.addEventListener("abort", () => this.#attempt?.stop("client_gone"));
+  }
+
+  /** @throws ProxyError; what the client's signal gives when it left while waiting */
+  async answer(): Promise<Response> {
+    const { client, signal, model } = this.#request;
+    const { admission, budgets } = this.#parts.upstream;
+    const admitted = admission.admitWith(this.#route.wanted, client, signal, this.#route.take);
+    const place = admitted instanceof Admitted ? admitted : await admitted;
+    try {
+      budgets.request(model);
+      return await this.#run(place);
+    } finally {
+      place.drop();
+    }
+  }
+
+  async #run(place: Admitted<Lease | null>): Promise<Response> {
+    const body = prefillBody(this.#request.body, this.#head);
+    for (let next: Parameters<Route["prefill"]>[0] = place.lease; ; ) {
+      const lease = await this.#route.prefill(next);
+      // What it was admitted with is held already.
+      if (lease !== place.lease) place.hold(lease);
+      const result = await this.#prefill(lease, body);
+      const answer = "kind" in result ? await this.#decode(place, result) : result;
+      if (answer instanceof Response) return answer;
+      if (this.#request.signal.aborted) {
+        answer.discard();
+        return clientGone();
+      }
+      next = answer.mayRetry ? this.#route.take() : "unavailable";
+      const isStuck = typeof next === "string" && next !== "full" && !this.#route.mayWait;
+      if (!answer.mayRetry || isStuck) return await answer.settle();
+      answer.discard();
+    }
+  }
+
+  /** The first step; its node is in flight until its answer has been read. */
+  async #prefill(lease: Lease, body: Uint8Array): Promise<Response | Prefilled | Failed> {
+    const { upstream, sessions } = this.#parts;
+    const attempt = this.#begin(lease);
+    if (this.#request.signal.aborted) {
+      attempt.stop("client_gone");
+      return clientGone();
+    }
+    const headers = new Headers(this.#request.headers);
+    // Its answer is read here.
+    headers.set("accept-encoding", "identity");
+    const request = { ...this.#request, headers, body };
+    const result = await prefill(attempt, request, upstream, sessions);
+    if (result.kind === "prefilled") return result;
+    if (result.kind === "relayed") {
+      this.#endWithClient(attempt);
+      return result.response;
+    }
+    this.#route.triedPrefill.add(lease.node);
+    if (result.kind === "unusable") {
+      const mayRetry = !lease.lastResort && this.#retries.afterStatus(502);
+      return failedWith(mayRetry, () => Promise.reject(result.error));
+    }
+    return this.#failed(attempt, result, worthRetrying(attempt, result, this.#retries));
+  }
+
+  /** The second step. The session has ended, or ends with the answer, whatever comes of it. */
+  async #decode(place: Admitted<Lease | null>, prefilled: Prefilled): Promise<Response | Failed> {
+    const { session } = prefilled;
+    let failed: Failed | null = null;
+    try {
+      for (;;) {
+        this.#request.signal.throwIfAborted();
+        const lease = await this.#route.decode(session.node);
+        if (!(lease instanceof Lease)) {
+          session.free();
+          return failed ?? this.#noDecodeNode();
+        }
+        failed?.discard();
+        place.hold(lease);
+        const answer = await this.#decodeOn(lease, prefilled);
+        if (answer instanceof Response) return answer;
+        failed = answer;
+        if (!failed.keepsBlocks || !failed.mayRetry) {
+          session.free();
+          return failed;
+        }
+      }
+    } catch (error) {
+      session.free();
+      failed?.discard();
+      throw error;
+    }
+  }
+
+  async #decodeOn(lease: Lease, prefilled: Prefilled): Promise<Response | Failed> {
+    const { upstream, sessions, pairs, transport } = this.#parts;
+    const { session, tokenId, blockIds } = prefilled;
+    const { node: prefillNode, number } = session;
+    const migration = { prefillId: prefillNode.url, session: number, tokenId, blockIds };
+    const json = migrationJson(migration, transport);
+    const request = { ...this.#request, body: decodeBody(this.#request.body, this.#head, json) };
+    const attempt = this.#begin(lease);
+    this.#endWithClient(attempt);
+    session.decodingOn = lease.node;
+    const result = await send(attempt, request, upstream, isUnread);
+    session.decodingOn = null;
+    if (result.kind === "relayed") {
+      if (result.response.ok) pairs.trust(prefillNode, lease.node);
+      sessions.follow(session, lease);
+      return result.response;
+    }
+    if (isSuspicious(result)) pairs.doubt(prefillNode, lease.node);
+    this.#route.triedDecode.add(lease.node);
+    if (!neverTaken(result)) {
+      return this.#failed(attempt, result, worthRetrying(attempt, result, this.#retries));
+    }
+    const mayRetry =
+      result.kind === "unread"
+        ? this.#retries.afterStatus(ELSEWHERE)
+        : this.#retries.afterFailure("refused");
+    return { ...this.#failed(attempt, result, mayRetry), keepsBlocks: true };
+  }
+
+  #begin(lease: Lease): Attempt {
+    const attempt = new Attempt(lease, this.#startedAtMs);
+    this.#startedAtMs = attempt.requestStartedAtMs;
+    return attempt;
+  }
+
+  #endWithClient(attempt: Attempt): void {
+    this.#attempt = attempt;
+    if (this.#request.signal.aborted) attempt.stop("client_gone");
+  }
+
+  #failed(attempt: Attempt, result: Result, mayRetry: boolean): Failed {
+    return {
+      mayRetry: mayRetry && !attempt.lease.lastResort,
+      keepsBlocks: false,
+      settle: () => {
+        this.#endWithClient(attempt);
+        return settle(attempt, result, this.#request, this.#parts.upstream);
+      },
+      discard: () => {
+        if (result.kind === "unread") discard(attempt, result.answer);
+      },
+    };
+  }
+
+  /** Between the steps the last decode node that could be paired went away. */
+  #noDecodeNode(): Failed {
+    const mayRetry = this.#retries.afterFailure("refused");
+    return failedWith(mayRetry, () => Promise.reject(noNode(this.#request.model)));
+  }
+}
+
+/** The status that stands for "another node may do better, and this one has done nothing". */
+const ELSEWHERE = 503;
+
+/** What the decode node refuses, another may take. */
+function isUnread(status: number): boolean {
+  return isRetriable(status) || isRefusal(status);
+}
+
+function isRefusal(status: number): boolean {
+  return status === 503 || (status >= 400 && status < 500);
+}
+
+/**
+ * Whether the decode engine cannot have begun to fetch the blocks. In every other case they must not
+ * be offered to a second one: the first fetches them without asking, and then they are freed.
+ */
+function neverTaken(result: Result): boolean {
+  return result.kind === "unread" ? isRefusal(result.answer.status) : result.kind === "refused";
+}
+
+/** Whether it failed as it would if the two engines did not know each other any more. */
+function isSuspicious(result: Result): boolean {
+  if (result.kind === "unread") return ![429, 503].includes(result.answer.status);
+  return result.kind === "lost" || result.kind === "timeout";
+}
+
+function failedWith(mayRetry: boolean, settle: () => Promise<Response>): Failed {
+  return { mayRetry, keepsBlocks: false, settle, discard: () => {} };
+}
