@@ -12,7 +12,8 @@ export interface RegistryOptions extends ChooserOptions {
 }
 
 const LONGEST_PASS_OVER_MS = 10_000;
-const DEFAULT_PASS_OVER_MS = 1_000;
+/** Also for a `Retry-After` of 0: retries on busy nodes are free, and would go on at every one of them. */
+const LEAST_PASS_OVER_MS = 1_000;
 
 /** All nodes by URL, and the only place where a node is chosen, reserved or changed. */
 export class Registry {
@@ -232,7 +233,8 @@ export class Registry {
     if (status >= 200 && status < 300) node.latencies.add(nowMs - lease.startedAtMs);
     const busy = status === 429 || status === 503;
     if (busy) {
-      const forMs = Math.min(outcome.retryAfterMs ?? DEFAULT_PASS_OVER_MS, LONGEST_PASS_OVER_MS);
+      const wantedMs = Math.max(outcome.retryAfterMs ?? 0, LEAST_PASS_OVER_MS);
+      const forMs = Math.min(wantedMs, LONGEST_PASS_OVER_MS);
       node.health.passOver(forMs, nowMs);
     }
     const failed = isBadAnswer(status);
