@@ -10,6 +10,11 @@ import ipaddr from "ipaddr.js";
 import { type Address, type Cidr, contains, parseAddress, parseCidr } from "./cidr.ts";
 import { ProxyError } from "./errors.ts";
 
+/** A node's name leads to an address that the policy refuses; nothing was sent there. */
+export class AddressRefused extends Error {
+  override readonly name = "AddressRefused";
+}
+
 /** One value of `--allow-nodes`. */
 export type AllowRule =
   | { readonly kind: "addresses"; readonly cidr: Cidr }

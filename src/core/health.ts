@@ -9,6 +9,8 @@ export type ProbeResult =
       readonly detail: string;
       /** Of `refused`: as for a request (`Failure`), the process may live. */
       readonly unreachable?: boolean;
+      /** Of `refused`: its address is one that the proxy must not connect to. */
+      readonly forbidden?: boolean;
     };
 
 /** Probe time-outs or failed answers in a row that eject a node. */
@@ -127,6 +129,8 @@ export class NodeHealth {
       default:
         if (result.kind === "timeout" && progressed) this.#stillAlive(nowMs);
         else this.#probeFailed(result.kind, nowMs);
+        // Nothing that may be there is about to come up.
+        if (result.forbidden === true && this.#phase === "starting") this.#eject("probes", nowMs);
     }
   }
 

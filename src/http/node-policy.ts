@@ -5,7 +5,6 @@ import {
   judgeAddress,
   judgeHost,
 } from "../core/address-policy.ts";
-import { parseAddress } from "../core/cidr.ts";
 import { ProxyError } from "../core/errors.ts";
 import { normaliseNodeUrl } from "../core/node-url.ts";
 
@@ -13,16 +12,11 @@ export interface NodePolicyOptions {
   readonly allow: readonly AllowRule[];
   /** The port the proxy listens on, once it does. */
   readonly proxyPort: () => number;
-  /** The addresses of a host name. Rejects when it has none. */
-  readonly resolve: (hostname: string) => Promise<readonly { readonly address: string }[]>;
 }
 
 /** Which URLs may be nodes: judged when a node is added and, for names, whenever they are resolved. */
 export class NodePolicy {
   readonly #options: NodePolicyOptions;
-  readonly #localAddresses = Object.values(networkInterfaces()).flatMap(
-    (addresses) => addresses?.map(({ address }) => address) ?? [],
-  );
 
   constructor(options: NodePolicyOptions) {
     this.#options = options;
@@ -47,29 +41,23 @@ export class NodePolicy {
 
   /** The normal form alone, to look a node up. @throws ProxyError invalid_request */
   normalise(url: string, peerAddress: string | null): string {
-    return normaliseNodeUrl(url, { peerAddress, localAddresses: this.#localAddresses });
+    return normaliseNodeUrl(url, { peerAddress, localAddresses: localAddresses() });
   }
 
-  /** Why the node's host name, as it resolves now, may not be connected to; null when it may. */
-  async judgeName(url: string): Promise<string | null> {
-    const { hostname, port, protocol } = new URL(url);
-    if (parseAddress(hostname) !== null) return null;
-    const portNumber = Number(port) || (protocol === "https:" ? 443 : 80);
-    try {
-      const addresses = await this.#options.resolve(hostname);
-      const policy = this.#policy();
-      for (const { address } of addresses) {
-        const refused = judgeAddress(address, portNumber, policy, hostname);
-        if (refused !== null) return `${hostname}: ${refused}`;
-      }
-      return null;
-    } catch {
-      return `${hostname} cannot be resolved`;
-    }
+  /** Why the proxy must not connect to an address that a name was resolved to; null when it may. */
+  addressRefusal(hostname: string, address: string, port: number): string | null {
+    return judgeAddress(address, port, this.#policy(), hostname);
   }
 
   #policy(): AddressPolicy {
     const { allow, proxyPort } = this.#options;
-    return { allow, proxyPort: proxyPort(), localAddresses: this.#localAddresses };
+    return { allow, proxyPort: proxyPort(), localAddresses: localAddresses() };
   }
+}
+
+/** Asked for each time: interfaces come and go. */
+function localAddresses(): readonly string[] {
+  return Object.values(networkInterfaces()).flatMap(
+    (addresses) => addresses?.map(({ address }) => address) ?? [],
+  );
 }

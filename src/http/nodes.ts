@@ -70,7 +70,7 @@ async function terminateEngine(node: Node, services: Services): Promise<string |
     timeoutMs: TERMINATE_TIMEOUT_MS,
     maxBytes: TERMINATE_MAX_BYTES,
     headers: services.engineHeaders,
-    fetch,
+    fetch: services.fetch,
   });
   if ("kind" in answer) {
     return `Removed ${node.url}, but its engine could not be asked to end: ${answer.detail}.`;

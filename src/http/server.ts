@@ -14,6 +14,7 @@ import type { Fetch } from "../upstream/forward.ts";
 import { HealthProber } from "../upstream/health-prober.ts";
 import { MetricsPoller } from "../upstream/metrics-poller.ts";
 import { ModelDiscovery } from "../upstream/model-discovery.ts";
+import { PinnedFetch } from "../upstream/pinned-fetch.ts";
 import type { Upstream } from "../upstream/send.ts";
 import { TcpCheck } from "../upstream/tcp-check.ts";
 import { Access } from "./access.ts";
@@ -45,18 +46,22 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
   const now = () => performance.now();
   const { random } = Math;
   const registry = createRegistry(config, now, random);
-  const { fetch } = new Connections(now);
+  const nodePolicy: NodePolicy = new NodePolicy({
+    allow: config.allowNodes.map(parseAllowRule),
+    proxyPort: () => server.port ?? config.port,
+  });
+  const { fetch } = new PinnedFetch({
+    fetch: new Connections(now).fetch,
+    resolve: (hostname) => Bun.dns.lookup(hostname),
+    refusal: (hostname, address, port) => nodePolicy.addressRefusal(hostname, address, port),
+    now,
+  });
   const upstream = createUpstream(config, registry, fetch, now);
   const engineHeaders: Record<string, string> =
     config.upstreamApiKey === null ? {} : { authorization: `Bearer ${config.upstreamApiKey}` };
   const serving = createServing(config, upstream, engineHeaders, log);
   const questions = { registry, headers: engineHeaders, fetch, now };
   const discovery = new ModelDiscovery({ ...questions, timeoutMs: config.healthTimeoutMs });
-  const nodePolicy: NodePolicy = new NodePolicy({
-    allow: config.allowNodes.map(parseAllowRule),
-    proxyPort: () => server.port ?? config.port,
-    resolve: (hostname) => Bun.dns.lookup(hostname),
-  });
   const workers = [
     new HealthProber({
       ...questions,
@@ -64,7 +69,6 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
       intervalMs: config.healthIntervalMs,
       timeoutMs: config.healthTimeoutMs,
       path: config.healthPath,
-      judgeName: (url) => nodePolicy.judgeName(url),
     }),
     new MetricsPoller({
       ...questions,
@@ -95,6 +99,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     now,
     random,
     engineHeaders,
+    fetch,
     bodyLimits: {
       maxBytes: config.maxBodyBytes,
       timeoutMs: config.bodyTimeoutMs,

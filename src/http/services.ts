@@ -1,5 +1,6 @@
 import type { Registry } from "../core/registry.ts";
 import type { Logger } from "../observe/log.ts";
+import type { Fetch } from "../upstream/forward.ts";
 import type { ModelDiscovery } from "../upstream/model-discovery.ts";
 import type { Access } from "./access.ts";
 import type { Lifecycle } from "./lifecycle.ts";
@@ -23,6 +24,8 @@ export interface Services {
   readonly startedAtS: number;
   /** Sent with the proxy's own questions to engines. */
   readonly engineHeaders: Readonly<Record<string, string>>;
+  /** Asks engines, and nobody whom the node policy refuses. */
+  readonly fetch: Fetch;
   readonly upstreamApiKey: string | null;
   readonly serving: Serving;
   readonly nodePolicy: NodePolicy;

@@ -1,3 +1,4 @@
+import { AddressRefused } from "../core/address-policy.ts";
 import { classify } from "./attempt.ts";
 
 /** An engine's answer to one of the proxy's own questions. */
@@ -11,6 +12,8 @@ export interface NoAnswer {
   readonly detail: string;
   /** Of `refused`: nobody said no (see `Failure`). */
   readonly unreachable?: boolean;
+  /** Of `refused`: there is nothing to connect to that the proxy may connect to. */
+  readonly forbidden?: boolean;
 }
 
 export interface AskOptions {
@@ -33,13 +36,16 @@ export async function ask(url: string, options: AskOptions): Promise<Answer | No
   try {
     const response = await options.fetch(url, {
       method: options.method ?? "GET",
-      headers:
-        options.json === undefined
-          ? { ...options.headers }
-          : { ...options.headers, "content-type": "application/json" },
+      headers: {
+        ...options.headers,
+        "accept-encoding": "identity",
+        ...(options.json === undefined ? {} : { "content-type": "application/json" }),
+      },
       ...(options.json === undefined ? {} : { body: options.json }),
       signal,
       redirect: "manual",
+      // What is small packed may be without end unpacked.
+      decompress: false,
       timeout: false,
     });
     const body = await readBounded(response, options.maxBytes);
@@ -72,5 +78,6 @@ function noAnswer(error: unknown, timeoutMs: number): NoAnswer {
     return { kind: "timeout", detail: `no answer within ${timeoutMs / 1_000} s` };
   }
   const { kind, detail, unreachable = false } = classify(error);
-  return kind === "refused" ? { kind, detail, unreachable } : { kind: "lost", detail };
+  if (kind !== "refused") return { kind: "lost", detail };
+  return { kind, detail, unreachable, forbidden: error instanceof AddressRefused };
 }

@@ -1,3 +1,4 @@
+import { AddressRefused } from "../core/address-policy.ts";
 import type { EvictionReason, Failure, Lease } from "../core/lease.ts";
 
 /** Why the proxy itself ended an attempt. */
@@ -118,6 +119,9 @@ const NEVER_SENT = new Set([
 
 /** What an error of fetch, or of reading an answer, says of the engine. */
 export function classify(error: unknown): Failure {
+  if (error instanceof AddressRefused) {
+    return { kind: "refused", detail: error.message, unreachable: true };
+  }
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const message = error instanceof Error ? error.message : String(error);
   if (REFUSED.has(code)) return { kind: "refused", detail: `no connection: ${code}` };

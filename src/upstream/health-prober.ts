@@ -10,8 +10,6 @@ export interface HealthProberOptions {
   readonly timeoutMs: number;
   /** Path asked, such as `/health`. */
   readonly path: string;
-  /** Why a node's host name, as it resolves now, may not be connected to; null when it may. */
-  readonly judgeName: (url: string) => Promise<string | null>;
   readonly headers: Readonly<Record<string, string>>;
   readonly fetch: AskOptions["fetch"];
   /** Monotonic clock, ms. */
@@ -100,9 +98,7 @@ export class HealthProber {
   }
 
   async #askHealth(node: Node, timeoutMs: number): Promise<ProbeResult> {
-    const { path, headers, fetch, judgeName } = this.#options;
-    const refused = await judgeName(node.url);
-    if (refused !== null) return { kind: "refused", detail: refused, unreachable: true };
+    const { path, headers, fetch } = this.#options;
     const answer = await ask(node.url + path, { timeoutMs, maxBytes: MAX_BYTES, headers, fetch });
     return readHealth(path, answer);
   }
@@ -114,7 +110,7 @@ export function readHealth(path: string, answer: Awaited<ReturnType<typeof ask>>
     const detail = `GET ${path}: ${answer.detail}`;
     if (answer.kind === "timeout") return { kind: "timeout", detail };
     const unreachable = answer.kind === "lost" || answer.unreachable === true;
-    return { kind: "refused", detail, unreachable };
+    return { kind: "refused", detail, unreachable, forbidden: answer.forbidden === true };
   }
   const status = healthStatus(answer.body);
   if (answer.status === 200) return { kind: status === "sleeping" ? "sleeping" : "ok" };

@@ -1,0 +1,131 @@
+/**
+ * fetch for engines that have names: resolved here, so that no connection goes to an address that was
+ * not judged. Whoever may add a node could otherwise add a name, let it pass, and point it elsewhere.
+ */
+import { AddressRefused } from "../core/address-policy.ts";
+import type { Fetch } from "./forward.ts";
+
+export interface PinnedFetchOptions {
+  readonly fetch: Fetch;
+  /** The addresses of a host name, best first. Rejects when it has none. */
+  readonly resolve: (hostname: string) => Promise<readonly { readonly address: string }[]>;
+  /** Why the proxy must not connect to an address of `hostname`, as a sentence; null when it may. */
+  readonly refusal: (hostname: string, address: string, port: number) => string | null;
+  /** Monotonic clock, ms. */
+  readonly now: () => number;
+}
+
+/** What a name was resolved to counts for this long, ms. */
+const KEEP_MS = 5_000;
+/** More names than this are not kept. */
+const MAX_NAMES = 1_024;
+
+/** Scheme, authority, host and port of a URL whose host is no IP address, and what follows. */
+const NAMED = /^(https?):\/\/(?!\[|[\d.]+(?:[:/]|$))(([^/:]+)(?::(\d+))?)(.*)$/s;
+
+interface Known {
+  readonly resolvedAtMs: number;
+  /** The one to try first stands first. */
+  readonly addresses: readonly string[];
+  /** Why none of them is connected to. */
+  readonly refusal: string | null;
+}
+
+/** What keeps the names of engines honest; its `fetch` takes the place of the network's. */
+export class PinnedFetch {
+  readonly #options: PinnedFetchOptions;
+  readonly #known = new Map<string, Known>();
+  readonly #resolving = new Map<string, Promise<Known>>();
+
+  constructor(options: PinnedFetchOptions) {
+    this.#options = options;
+  }
+
+  /** As `fetch`; rejects with AddressRefused for a name that leads where no engine may be. */
+  readonly fetch: Fetch = (url, init) => {
+    const named = NAMED.exec(url);
+    if (named === null) return this.#options.fetch(url, init);
+    const [, scheme, authority = "", host = "", port, rest = ""] = named;
+    const portNumber = Number(port ?? (scheme === "https" ? 443 : 80));
+    const resolved = this.#resolved(host, portNumber, init.signal ?? null);
+    // Where a certificate has to prove the name, no other address could answer for it.
+    if (scheme === "https") return resolved.then(() => this.#options.fetch(url, init));
+    return resolved.then((known) => this.#fetchFrom(known, { authority, rest }, init));
+  };
+
+  async #fetchFrom(
+    known: Known,
+    { authority, rest }: { readonly authority: string; readonly rest: string },
+    init: BunFetchRequestInit,
+  ): Promise<Response> {
+    const [address = ""] = known.addresses;
+    const literal = address.includes(":") ? `[${address}]` : address;
+    const port = authority.replace(/^[^:]*/, "");
+    const headers = new Headers(init.headers);
+    headers.set("host", authority);
+    try {
+      return await this.#options.fetch(`http://${literal}${port}${rest}`, { ...init, headers });
+    } catch (error) {
+      const clientLeft = error instanceof Error && error.name === "AbortError";
+      if (!clientLeft) this.#tryAnotherNext(known);
+      throw error;
+    }
+  }
+
+  #tryAnotherNext(failed: Known): void {
+    for (const [name, known] of this.#known) {
+      if (known !== failed) continue;
+      const [first = "", ...others] = known.addresses;
+      this.#known.set(name, { ...known, addresses: [...others, first] });
+    }
+  }
+
+  async #resolved(host: string, port: number, signal: AbortSignal | null): Promise<Known> {
+    const name = `${host}:${port}`;
+    let known = this.#known.get(name);
+    if (known === undefined || this.#options.now() - known.resolvedAtMs >= KEEP_MS) {
+      let resolving = this.#resolving.get(name);
+      if (resolving === undefined) {
+        resolving = this.#resolve(host, port, known).finally(() => this.#resolving.delete(name));
+        this.#resolving.set(name, resolving);
+      }
+      known = await (signal === null ? resolving : abortable(resolving, signal));
+    }
+    if (known.refusal !== null) throw new AddressRefused(`${host}: ${known.refusal}`);
+    return known;
+  }
+
+  async #resolve(host: string, port: number, before: Known | undefined): Promise<Known> {
+    const { now, resolve, refusal } = this.#options;
+    const found = await resolve(host).then(
+      (answers) => answers.map(({ address }) => address),
+      // A name server that fails for a moment takes no engine away.
+      () => before?.addresses ?? [],
+    );
+    if (found.length === 0) {
+      throw Object.assign(new Error(`${host} cannot be resolved`), { code: "ENOTFOUND" });
+    }
+    const isSame = new Set(before?.addresses).symmetricDifference(new Set(found)).size === 0;
+    const known = {
+      resolvedAtMs: now(),
+      addresses: before !== undefined && isSame ? before.addresses : found,
+      refusal: found.map((ip) => refusal(host, ip, port)).find((why) => why !== null) ?? null,
+    };
+    if (this.#known.size >= MAX_NAMES) this.#known.clear();
+    this.#known.set(`${host}:${port}`, known);
+    return known;
+  }
+}
+
+/** `promise`, or the reason of `signal` as soon as it aborts. */
+async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  if (signal.aborted) abort();
+  signal.addEventListener("abort", abort);
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
