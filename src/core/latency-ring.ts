@@ -21,6 +21,14 @@ export class LatencyRing {
     if (this.#next === 0) this.#sum = this.#values.reduce((sum, value) => sum + value, 0);
   }
 
+  /** Forgets all. */
+  clear(): void {
+    this.#values.fill(0);
+    this.#count = 0;
+    this.#next = 0;
+    this.#sum = 0;
+  }
+
   /** Mean of the latencies held, ms, or null while there are none. */
   get meanMs(): number | null {
     return this.#count === 0 ? null : this.#sum / this.#count;

@@ -17,6 +17,8 @@ export interface Registration {
 
 /** A failed answer weighs as one request in flight at first, and e-folds in this time, ms. */
 const PENALTY_DECAY_MS = 10_000;
+/** Older latencies are no history: a node that was slow once would be avoided, and so never seen to be fast. */
+const LATENCIES_COUNT_FOR_MS = 60_000;
 /** A node that is being brought in never gets less than this share of its normal traffic. */
 const LEAST_WEIGHT = 0.1;
 
@@ -48,9 +50,11 @@ export class Node implements Candidate {
 
   // As a candidate, refreshed by `observe` just before a strategy looks.
   load = 0;
+  meanLatencyMs: number | null = null;
   cacheUsage: number | null = null;
   weight = 1;
 
+  #latencyAtMs = Number.NEGATIVE_INFINITY;
   #penalty = 0;
   #penaltyAtMs = 0;
 
@@ -64,10 +68,6 @@ export class Node implements Candidate {
   /** Open requests: the number of leases, never a counter of its own. */
   get inFlight(): number {
     return this.leases.size;
-  }
-
-  get meanLatencyMs(): number | null {
-    return this.latencies.meanMs;
   }
 
   get cacheShare(): number {
@@ -86,9 +86,21 @@ export class Node implements Candidate {
   observe(nowMs: number, sampleMaxAgeMs: number, othersIdle: boolean): void {
     const penalty = this.#penaltyAt(nowMs);
     this.load = this.inFlight + penalty;
+    this.meanLatencyMs = this.#hasRecentLatencies(nowMs) ? this.latencies.meanMs : null;
     const usage = this.cache.expected(nowMs, sampleMaxAgeMs);
     this.cacheUsage = usage === null ? null : usage + penalty * this.cache.share;
     this.weight = othersIdle ? 1 : Math.max(this.health.warm(nowMs), LEAST_WEIGHT);
+  }
+
+  /** A request was answered well and completely. */
+  answered(latencyMs: number, nowMs: number): void {
+    if (!this.#hasRecentLatencies(nowMs)) this.latencies.clear();
+    this.latencies.add(latencyMs);
+    this.#latencyAtMs = nowMs;
+  }
+
+  #hasRecentLatencies(nowMs: number): boolean {
+    return nowMs - this.#latencyAtMs < LATENCIES_COUNT_FOR_MS;
   }
 
   /** An answer failed quickly or slowly: without a charge, failing fast would look like being idle. */

@@ -230,7 +230,7 @@ export class Registry {
     const { node } = lease;
     const { status } = outcome;
     node.absent = false;
-    if (status >= 200 && status < 300) node.latencies.add(nowMs - lease.startedAtMs);
+    if (status >= 200 && status < 300) node.answered(nowMs - lease.startedAtMs, nowMs);
     const busy = status === 429 || status === 503;
     if (busy) {
       const wantedMs = Math.max(outcome.retryAfterMs ?? 0, LEAST_PASS_OVER_MS);

@@ -38,10 +38,34 @@ describe("latency", () => {
   });
 });
 
+describe("latencies are forgotten", () => {
+  test("a minute after the last of them: as history at once, for good with the next", () => {
+    const cluster = new Cluster({ nodes: 1 });
+    const node = cluster.node("n0");
+    const meanMs = () => {
+      node.observe(cluster.time.nowMs, 0, true);
+      return node.meanLatencyMs;
+    };
+    const lease = cluster.lease();
+    cluster.time.advance(700);
+    lease.end(OK);
+    cluster.time.advance(59_999);
+    expect(meanMs()).toBe(700);
+    cluster.time.advance(1);
+    expect(meanMs()).toBeNull();
+    expect(node.latencies.toArray()).toEqual([700]);
+    cluster.send(node, OK);
+    expect(node.latencies.toArray()).toEqual([0]);
+    expect(meanMs()).toBe(0);
+  });
+});
+
 describe("elsewhere for now", () => {
   test.each<[number, number | null, number]>([
     [503, null, 1_000],
     [429, null, 1_000],
+    [503, 0, 1_000],
+    [429, 400, 1_000],
     [503, 3_000, 3_000],
     [429, 10_000, 10_000],
     [503, 60_000, 10_000],

@@ -1,5 +1,5 @@
 import { minExpectedLatency } from "./min-expected-latency.ts";
-import { lowestCost, meanOf, type Strategy } from "./strategy.ts";
+import { type Candidate, lowestCost, meanOf, type Strategy } from "./strategy.ts";
 
 /**
  * The lowest KV-cache usage once this request were added. A node without a fresh sample takes the
@@ -12,13 +12,15 @@ import { lowestCost, meanOf, type Strategy } from "./strategy.ts";
 export const minCacheUsage: Strategy = (candidates, random) => {
   const meanUsage = meanOf(candidates, (node) => node.cacheUsage, -1);
   if (meanUsage < 0) return minExpectedLatency(candidates, random);
-  const meanLoad = meanOf(candidates, (node) => (node.cacheUsage === null ? null : node.load), 0);
-  const added = meanOf(candidates, (node) => node.cacheShare, 0);
+  const ofSampled = (read: (node: Candidate) => number) =>
+    meanOf(candidates, (node) => (node.cacheUsage === null ? null : read(node)), 0);
+  const meanLoad = ofSampled((node) => node.load);
+  const share = ofSampled((node) => node.cacheShare);
   return lowestCost(
     candidates,
     (node) => {
-      const usage = node.cacheUsage ?? meanUsage + (node.load - meanLoad) * node.cacheShare;
-      return (Math.max(usage, 0) + added) / node.weight;
+      const usage = node.cacheUsage ?? meanUsage + (node.load - meanLoad) * share;
+      return (Math.max(usage, 0) + share) / node.weight;
     },
     random,
   );

@@ -28,6 +28,30 @@ const TABLE: [what: string, nodes: Given[], chosen: number][] = [
     [{ meanLatencyMs: 10, weight: 0.5 }, { meanLatencyMs: 19 }],
     1,
   ],
+  [
+    "a joining node's own mean in the measure of its weight: (1 + 5.5) / 2 / 0.5",
+    [
+      { meanLatencyMs: 1, weight: 0.5 },
+      { meanLatencyMs: 10, load: -0.3 },
+    ],
+    0,
+  ],
+  [
+    "a joining node's own mean in the measure of its weight, no more",
+    [
+      { meanLatencyMs: 1, weight: 0.5 },
+      { meanLatencyMs: 10, load: -0.4 },
+    ],
+    1,
+  ],
+  [
+    "nodes that join together by their own means",
+    [
+      { meanLatencyMs: 1, weight: 0.1, load: 8 },
+      { meanLatencyMs: 10, weight: 0.1 },
+    ],
+    0,
+  ],
 ];
 
 test.each(TABLE)("%s", (_what, nodes, chosen) => {
