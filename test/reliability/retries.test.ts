@@ -1,0 +1,133 @@
+/** Which failures another node makes good, how often an engine is asked, and what the client gets otherwise. */
+import { afterAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
+import { RAW_ANSWERS } from "../../src/sim/raw-answers.ts";
+import { httpAnswer, type RawStep, startRawServer } from "../../src/sim/raw-server.ts";
+import { ask, times } from "../support/ask.ts";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(30_000);
+
+type Way = number | "reset" | "hang" | "half a head" | "a short body";
+
+/** How the next requests go, whichever engines they reach; then all go well. */
+const plan: Way[] = [];
+/** Enough that those which a case ejects are not missed by the next. */
+const engines = times(40, null).map(() =>
+  startRawServer({ script: ({ method }) => steps(method === "POST" ? plan.shift() : undefined) }),
+);
+const proxies = new Map<string, ProxyProcess>();
+
+beforeEach(() => {
+  plan.length = 0;
+});
+
+afterAll(async () => {
+  for (const proxy of proxies.values()) await proxy.end("SIGKILL");
+  for (const engine of engines) engine.stop();
+});
+
+function steps(way: Way | undefined): readonly RawStep[] {
+  if (way === undefined) return [{ send: httpAnswer('{"ok":true}') }];
+  if (typeof way === "number") return [{ send: httpAnswer(`{"status":${way}}`, [], `${way} X`) }];
+  if (way === "hang") return RAW_ANSWERS.silence;
+  if (way === "reset") return RAW_ANSWERS.reset;
+  return way === "half a head" ? RAW_ANSWERS.halfHead : RAW_ANSWERS.shortBody;
+}
+
+async function proxyWith(flags: readonly string[]): Promise<ProxyProcess> {
+  const key = flags.join(" ");
+  const known = proxies.get(key);
+  if (known !== undefined) return known;
+  const nodes = engines.flatMap(({ url }) => ["--node", url]);
+  const proxy = await startProxy([...nodes, "--health-interval", "600", ...flags]);
+  proxies.set(key, proxy);
+  await untilHealthy(proxy, engines.length);
+  return proxy;
+}
+
+function requestCounts(): number[] {
+  return engines.map(({ requests }) => requests.filter(({ method }) => method === "POST").length);
+}
+
+/** What the client gets when requests go `ways`, and how many of them engines saw. */
+async function outcome(flags: readonly string[], ways: readonly Way[]) {
+  const proxy = await proxyWith(flags);
+  plan.push(...ways);
+  const before = requestCounts();
+  const answer = await ask(proxy);
+  await answer.bytes();
+  const perEngine = requestCounts().map((count, i) => count - (before[i] ?? 0));
+  // Only ever to another node.
+  expect(Math.max(...perEngine)).toBe(1);
+  return { status: answer.status, attempts: perEngine.reduce((sum, count) => sum + count) };
+}
+
+const CASES: readonly (readonly [ways: readonly Way[], status: number, attempts: number])[] = [
+  [[], 200, 1],
+  // Lost after it was sent: sent again once at most, since it may be what kills engines.
+  [["reset"], 200, 2],
+  [["half a head"], 200, 2],
+  [["a short body"], 200, 2],
+  [["reset", "reset"], 502, 2],
+  // Full or asleep: up to two others.
+  [[503], 200, 2],
+  [[429, 503], 200, 3],
+  [[503, 429, 503], 503, 3],
+  [[429, 429, 429], 429, 3],
+  [[503, "reset"], 200, 3],
+  // Failed: from the budget, a 500 once, since it may be the prompt's fault.
+  [[500], 200, 2],
+  [[500, 500], 500, 2],
+  [[502], 200, 2],
+  [[504, 502], 200, 3],
+  [[502, 504, 502], 502, 3],
+  // What speaks of the request itself is the client's to read.
+  [[400], 400, 1],
+  [[401], 401, 1],
+  [[404], 404, 1],
+  [[408], 408, 1],
+  [[422], 422, 1],
+  [[501], 501, 1],
+  [[505], 505, 1],
+  [[302], 302, 1],
+];
+
+for (const [ways, status, attempts] of CASES) {
+  test(`${ways.join(", ") || "no failure"}: ${attempts} attempts, ${status}`, async () => {
+    // The budget is a fifth of these and three more, enough for a case.
+    const proxy = await proxyWith([]);
+    await Promise.all(times(10, null).map(() => ask(proxy).then((answer) => answer.bytes())));
+    expect(await outcome([], ways)).toEqual({ status, attempts });
+  });
+}
+
+test("a time-out is tried elsewhere, from the budget", async () => {
+  const flags = ["--first-byte-timeout", "0.3"];
+  expect(await outcome(flags, ["hang"])).toEqual({ status: 200, attempts: 2 });
+  expect(await outcome(flags, ["hang", "hang", "hang"])).toEqual({ status: 504, attempts: 3 });
+});
+
+test("the total time limit is the whole request's: nothing is tried after it", async () => {
+  expect(await outcome(["--timeout", "0.3"], ["hang"])).toEqual({ status: 504, attempts: 1 });
+});
+
+test("--no-retry: one attempt, whatever happens", async () => {
+  for (const [way, status] of [
+    ["reset", 502],
+    [503, 503],
+    [429, 429],
+    [500, 500],
+    [502, 502],
+  ] as const) {
+    expect(await outcome(["--no-retry"], [way])).toEqual({ status, attempts: 1 });
+  }
+});
+
+test("--no-retry-sent: what an engine may have begun is not sent again, all else is", async () => {
+  const flags = ["--no-retry-sent", "--first-byte-timeout", "0.3"];
+  expect(await outcome(flags, ["reset"])).toEqual({ status: 502, attempts: 1 });
+  expect(await outcome(flags, ["hang"])).toEqual({ status: 504, attempts: 1 });
+  expect(await outcome(flags, [503])).toEqual({ status: 200, attempts: 2 });
+  expect(await outcome(flags, [500])).toEqual({ status: 200, attempts: 2 });
+});
