@@ -1,4 +1,6 @@
-import type { Node } from "./node.ts";
+import type { EvictionReason, Node, OpenRequest } from "./node.ts";
+
+export type { EvictionReason };
 
 /** The engine answered; the body was read to its end, or given up for another node's answer. */
 export interface Answered {
@@ -28,9 +30,6 @@ export interface Failure {
 /** How one request on one node ended; `cancelled`: the client left, or the proxy took it off the node. */
 export type Outcome = Answered | Failure | { readonly kind: "cancelled" };
 
-/** Why the proxy itself takes a request off a node. */
-export type EvictionReason = "node_ejected" | "shutdown";
-
 /** The registry, as a lease knows it. */
 export interface LeaseListener {
   answering(lease: Lease, status: number): void;
@@ -41,7 +40,7 @@ export interface LeaseListener {
  * One request on one node, from the moment the node was chosen. The one way a request touches a
  * node's counters: it is in flight exactly as long as its lease is open.
  */
-export class Lease {
+export class Lease implements OpenRequest {
   readonly node: Node;
   /** Monotonic time, ms. */
   readonly startedAtMs: number;

@@ -1,7 +1,6 @@
 import { CacheUsage } from "./cache-usage.ts";
 import { NodeHealth } from "./health.ts";
 import { LatencyRing } from "./latency-ring.ts";
-import type { Lease } from "./lease.ts";
 import type { Candidate } from "./strategies/strategy.ts";
 
 export type Role = "Hybrid" | "Prefill" | "Decode";
@@ -13,6 +12,20 @@ export interface Registration {
   readonly role: Role;
   /** Relative capability, above 0, or null when not given. */
   readonly speed: number | null;
+}
+
+/** Why the proxy itself takes a request off a node. */
+export type EvictionReason = "node_ejected" | "shutdown";
+
+/** A request that is open on a node, as much as the node's side needs to know of its lease. */
+export interface OpenRequest {
+  /** Monotonic time, ms. */
+  readonly startedAtMs: number;
+  /** When the answer's first byte arrived, ms, or null. */
+  readonly firstByteAtMs: number | null;
+  readonly lastResort: boolean;
+  /** Takes it off the node; null as long as nobody has sent it. */
+  readonly evict: ((reason: EvictionReason) => void) | null;
 }
 
 /** A failed answer weighs as one request in flight at first, and e-folds in this time, ms. */
@@ -28,7 +41,7 @@ export class Node implements Candidate {
   readonly health = new NodeHealth();
   readonly latencies = new LatencyRing();
   readonly cache = new CacheUsage();
-  readonly leases = new Set<Lease>();
+  readonly leases = new Set<OpenRequest>();
 
   role: Role;
   speed: number | null;
