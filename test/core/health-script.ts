@@ -1,7 +1,7 @@
 import { NodeHealth, type ProbeResult } from "../../src/core/health.ts";
 
 /**
- * What happens to a node's health, in words: probes (`ok`, `sleeping`, `initializing`, `refused`,
+ * What happens to a node's health, in words: probes (`ok`, `sleeping`, `initializing`, `refused`, `forbidden`,
  * `timeout`, `timeout+` with byte progress, `bad`), requests (`lost`, a status, `500!` when it may
  * not eject), trials (`trial`, `passed`, `failed`, `unclear`), `busy:ms`, `drain`, `register`, `wait:ms`.
  */
@@ -36,6 +36,7 @@ export class HealthScript {
       sleeping: () => probed({ kind: "sleeping" }),
       initializing: () => probed({ kind: "initializing" }),
       refused: () => probed({ kind: "refused", detail }),
+      forbidden: () => probed({ kind: "refused", detail, unreachable: true, forbidden: true }),
       timeout: () => probed({ kind: "timeout", detail }),
       "timeout+": () => probed({ kind: "timeout", detail }, true),
       bad: () => probed({ kind: "bad_answer", detail }),

@@ -11,6 +11,8 @@ const STATES: [script: string, state: NodeState][] = [
   ["initializing", "starting"],
   ["sleeping", "sleeping"],
   ["500 500 lost", "starting"],
+  ["forbidden", "unhealthy"],
+  ["refused forbidden ok", "healthy"],
 
   // Probes: a refusal ejects at once, time-outs and bad answers two in a row.
   ["ok refused", "unhealthy"],
