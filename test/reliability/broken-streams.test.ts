@@ -1,0 +1,155 @@
+/** Answers that break in the middle end so that no client can take them for whole ones. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { chunk } from "../../src/sim/raw-answers.ts";
+import {
+  httpAnswer,
+  type RawServer,
+  type RawStep,
+  startRawServer,
+} from "../../src/sim/raw-server.ts";
+import { times } from "../support/ask.ts";
+import { startEngineProcess } from "../support/engine-process.ts";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { type RawAnswer, type RawExchange, rawPost } from "../support/raw-client.ts";
+import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(60_000);
+
+const SSE_HEAD =
+  "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+const EVENTS = 'event: a\ndata: {"text":"grüß"}\n\ndata: {"text":"dich"}\r\n\r\ndata: 3\r\r: c\n\n';
+const MESSAGE = "The answer broke off: the engine's connection was lost.";
+const OPENAI_EVENT = `data: {"error":{"message":"${MESSAGE}","type":"server_error","code":"upstream_error","param":null}}\n\n`;
+
+let engine: RawServer;
+let proxy: ProxyProcess;
+let steps: readonly RawStep[] = [];
+
+beforeAll(async () => {
+  engine = startRawServer({ script: ({ method }) => (method === "POST" ? steps : []) });
+  proxy = await startProxy(["--node", engine.url, "--idle-timeout", "0.3"]);
+  await untilHealthy(proxy);
+});
+
+afterAll(async () => {
+  await proxy.end("SIGKILL");
+  engine.stop();
+});
+
+/** What the client of `path` gets while the engine does `how`. */
+async function get(path: string, how: readonly RawStep[], version: "1.0" | "1.1" = "1.1") {
+  steps = how;
+  return await begun(() => rawPost(proxy.port, path, { model: "tiny" }, { version }));
+}
+
+/** A break that arrives together with the first bytes comes before them: no stream has begun. */
+async function begun(exchange: () => RawExchange): Promise<RawAnswer> {
+  for (;;) {
+    const answer = await exchange().ended;
+    if (answer.status !== 502) return answer;
+  }
+}
+
+/** So that the break is not seen before the bytes. */
+const A_MOMENT: RawStep = { waitMs: 20 };
+
+const BREAKS: Readonly<Record<string, readonly RawStep[]>> = {
+  "a FIN without the last chunk": [A_MOMENT, { close: true }],
+  "a reset": [A_MOMENT, { reset: true }],
+  "a chunk size that is none": [A_MOMENT, { send: "zz\r\n" }],
+  "a chunk cut short": [A_MOMENT, { send: "100\r\n" }, A_MOMENT, { close: true }],
+  "the idle time limit": [],
+};
+
+for (const [what, breaking] of Object.entries(BREAKS)) {
+  for (const version of ["1.1", "1.0"] as const) {
+    test(`${what}: an HTTP/${version} client gets a last event, then a broken connection`, async () => {
+      const how = [{ send: SSE_HEAD + chunk(EVENTS) }, ...breaking];
+      const answer = await get("/v1/chat/completions", how, version);
+      expect(answer).toMatchObject({ status: 200, complete: false, connection: "reset" });
+      const body = answer.body.toString();
+      expect(body).toStartWith(`${EVENTS}data: {"error":{"message":"The answer broke off: `);
+      expect(body).toEndWith("\n\n");
+      expect(body).not.toContain("[DONE]");
+    });
+  }
+}
+
+const DIALECTS: readonly (readonly [path: string, lastEvent: string])[] = [
+  ["/v1/chat/completions", OPENAI_EVENT],
+  ["/v1/completions?x=1", OPENAI_EVENT],
+  ["/generate", OPENAI_EVENT],
+  [
+    "/v1/responses",
+    `event: error\ndata: {"type":"error","code":"upstream_error","message":"${MESSAGE}","param":null}\n\n`,
+  ],
+  [
+    "/v1/messages",
+    `event: error\ndata: {"type":"error","error":{"type":"api_error","message":"${MESSAGE}"}}\n\n`,
+  ],
+];
+
+for (const [path, lastEvent] of DIALECTS) {
+  test(`the last event of ${path} is in its dialect`, async () => {
+    const answer = await get(path, [{ send: SSE_HEAD + chunk(EVENTS) }, A_MOMENT, { close: true }]);
+    expect(answer.body.toString()).toBe(EVENTS + lastEvent);
+  });
+}
+
+test("cut at any byte: a last event only between two events, never an end that looks whole", async () => {
+  const bytes = Buffer.from(EVENTS);
+  const cuts = Array.from(bytes.keys(), (index) => index + 1);
+  const cutting = startRawServer({
+    script: ({ body }) => {
+      const cut = Number(/"cut":(\d+)/.exec(Buffer.from(body).toString())?.[1]);
+      const piece = Buffer.concat([Buffer.from(`${cut.toString(16)}\r\n`), bytes.subarray(0, cut)]);
+      return [{ send: SSE_HEAD }, { send: piece }, A_MOMENT, { close: true }];
+    },
+  });
+  await using cutProxy = await startProxy(["--node", cutting.url]);
+  await untilHealthy(cutProxy);
+  const answers = await Promise.all(
+    cuts.map((cut) => begun(() => rawPost(cutProxy.port, "/generate", { model: "tiny", cut }))),
+  );
+  for (const [index, answer] of answers.entries()) {
+    expect(answer).toMatchObject({ complete: false, connection: "reset" });
+    const sent = bytes.subarray(0, cuts[index]).toString("latin1");
+    const isBetween = /(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)$/.test(sent);
+    expect(answer.body.toString("latin1")).toBe(sent + (isBetween ? OPENAI_EVENT : ""));
+  }
+  cutting.stop();
+});
+
+test("a body that is no event stream is aborted, nothing added", async () => {
+  const text = "x".repeat(200_000);
+  const short = httpAnswer(text).replace("length: 200000", "length: 300000");
+  for (const breaking of [{ close: true }, { reset: true }] as const) {
+    for (const version of ["1.1", "1.0"] as const) {
+      const answer = await get("/v1/embeddings", [{ send: short }, A_MOMENT, breaking], version);
+      expect(answer).toMatchObject({ status: 200, complete: false, connection: "reset" });
+      expect(answer.body.toString()).toBe(text);
+    }
+  }
+});
+
+test("an engine killed under 30 streams: each ends with the event and broken, nothing is left over", async () => {
+  await using dying = await startEngineProcess({ timeScale: 1 });
+  await using killed = await startProxy(["--node", dying.url]);
+  await untilHealthy(killed);
+  const messages = [{ role: "user", content: "Go on." }];
+  const body = { model: "tiny", messages, max_tokens: 5_000, ignore_eos: true, stream: true };
+  const exchanges = times(30, null).map(() => rawPost(killed.port, "/v1/chat/completions", body));
+  await until("all of them have begun", () =>
+    exchanges.every(({ receivedBytes }) => receivedBytes > 0),
+  );
+  dying.kill("SIGKILL");
+  for (const { ended } of exchanges) {
+    const answer = await ended;
+    expect(answer).toMatchObject({ status: 200, complete: false, connection: "reset" });
+    expect(answer.body.toString()).toEndWith(OPENAI_EVENT);
+  }
+  await until("none is counted", async () => {
+    return (await killed.status())[dying.url]?.unfinished === 0;
+  });
+});

@@ -1,0 +1,101 @@
+/** Engines that fall silent without a word: their process is stopped, or their host is gone. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { ask, askInTurn, times } from "../support/ask.ts";
+import { fillAcceptQueue } from "../support/black-hole.ts";
+import { startEngineProcess } from "../support/engine-process.ts";
+import { startProxy } from "../support/proxy.ts";
+import { rawPost } from "../support/raw-client.ts";
+import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(60_000);
+const QUICK_PROBES = ["--health-interval", "0.2", "--health-timeout", "0.3"];
+const LONG = { model: "tiny", prompt: "x", max_tokens: 200, ignore_eos: true, stream: true };
+
+async function startTwo(flags: readonly string[]) {
+  const engines = await Promise.all([
+    startEngineProcess({ timeScale: 1 }),
+    startEngineProcess({ timeScale: 1 }),
+  ]);
+  const [silent, other] = engines;
+  const nodes = engines.flatMap(({ url }) => ["--node", url]);
+  const proxy = await startProxy([...nodes, "--strategy", "random", ...flags]);
+  await untilHealthy(proxy, 2);
+  const stateOf = async (url: string) => (await proxy.status())[url]?.state;
+  return {
+    silent,
+    other,
+    proxy,
+    stateOf,
+    async [Symbol.asyncDispose]() {
+      for (const each of [proxy, ...engines]) await each[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test("when probes eject a stopped engine, its requests without a byte move to another", async () => {
+  await using cluster = await startTwo(QUICK_PROBES);
+  const { silent, proxy, stateOf } = cluster;
+  silent.kill("SIGSTOP");
+  const statuses = await Promise.all(
+    times(20, null).map(() =>
+      ask(proxy).then((answer) => answer.bytes().then(() => answer.status)),
+    ),
+  );
+  expect(statuses).toEqual(times(20, 200));
+  expect(await stateOf(silent.url)).toBe("unhealthy");
+  expect((await proxy.status())[silent.url]?.unfinished).toBe(0);
+  silent.kill("SIGCONT");
+  await until("it is back", async () => (await stateOf(silent.url)) === "healthy");
+});
+
+test("an answer that has begun waits for a stopped engine, and goes on when it does", async () => {
+  await using cluster = await startTwo(QUICK_PROBES);
+  const { silent, other, proxy, stateOf } = cluster;
+  other.kill("SIGSTOP");
+  await until("the other is out", async () => (await stateOf(other.url)) === "unhealthy");
+  const exchange = rawPost(proxy.port, "/v1/completions", LONG);
+  await until("the answer has begun", () => exchange.receivedBytes > 0);
+  silent.kill("SIGSTOP");
+  await until("it is out, too", async () => (await stateOf(silent.url)) === "unhealthy");
+  expect((await proxy.status())[silent.url]?.unfinished).toBe(1);
+  silent.kill("SIGCONT");
+  const answer = await exchange.ended;
+  expect(answer.complete).toBe(true);
+  expect(answer.body.toString()).toEndWith("data: [DONE]\n\n");
+});
+
+test("a request whose connection does not stand within the limit goes elsewhere", async () => {
+  await using cluster = await startTwo(["--health-interval", "600", "--connect-timeout", "0.4"]);
+  const { silent, other, proxy, stateOf } = cluster;
+  silent.kill("SIGSTOP");
+  const empty = await fillAcceptQueue(silent.port);
+  const statuses = await Promise.all(times(20, null).map(() => askInTurn(proxy, 1)));
+  expect(statuses.flat()).toEqual(times(20, 200));
+  expect((await other.state()).completedRequests).toBe(20);
+  await until("it is out", async () => (await stateOf(silent.url)) === "unhealthy");
+  expect((await proxy.status())[silent.url]?.last_error).toMatch(/connect|no answer/);
+  empty();
+});
+
+test("a long prefill is not a connection that does not stand", async () => {
+  await using cluster = await startTwo(["--connect-timeout", "0.1"]);
+  const { silent, other, proxy } = cluster;
+  for (const engine of [silent, other]) {
+    await engine.setFaults([{ fault: { kind: "slow", firstByteMs: 1_000 } }]);
+  }
+  expect(await askInTurn(proxy, 1)).toEqual([200]);
+  const seen = await Promise.all([silent.state(), other.state()]);
+  expect(seen.reduce((sum, { totalRequests }) => sum + totalRequests, 0)).toBe(1);
+});
+
+test("an engine that dies with requests in its hands costs none that had no byte yet", async () => {
+  await using cluster = await startTwo(["--health-interval", "600"]);
+  const { silent, proxy, stateOf } = cluster;
+  await silent.setFaults([{ fault: { kind: "hang", at: "before-headers" } }]);
+  const statuses = times(20, null).map(() => askInTurn(proxy, 1));
+  await until("some of them hang", async () => (await silent.state()).openRequests >= 1);
+  silent.kill("SIGKILL");
+  expect((await Promise.all(statuses)).flat()).toEqual(times(20, 200));
+  expect(await stateOf(silent.url)).toBe("unhealthy");
+});
