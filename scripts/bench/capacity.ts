@@ -6,7 +6,7 @@ import { Laboratory } from "./laboratory.ts";
 import type { Measured } from "./load.ts";
 import { cpuBetweenUs, readCpu } from "./process-tree.ts";
 import type { Capacity, CapacityStep } from "./raw.ts";
-import { FIGURES } from "./summary.ts";
+import { FIGURES, isDisturbed } from "./summary.ts";
 import { descriptorsFor, loadOf, WORKS, type Work } from "./works.ts";
 
 /** A token each 20 ms. */
@@ -70,6 +70,7 @@ function runWork(laboratory: Laboratory, running: Running, work: Work): Promise<
     port: running.port,
     contestantPid: running.pid,
     enginePid: laboratory.enginePid,
+    cores: laboratory.cores,
     exactBytes: true,
   };
   return laboratory.run(loadOf(work, WINDOW, cell));
@@ -124,6 +125,7 @@ function whatGaveWay(step: Omit<CapacityStep, "gaveWay">, measured: Measured): s
   if (step.helperShare > FULL_SHARE && step.helperShare >= step.coreShare) {
     return "load generator and engine, not the proxy";
   }
+  if (isDisturbed(measured)) return "nothing of ours: other processes were on the cores";
   const lateness = `p99 of a token ${step.chunkP99Ms.toFixed(0)} ms`;
   return step.coreShare > FULL_SHARE ? `the proxy's core: ${lateness}` : lateness;
 }

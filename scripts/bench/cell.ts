@@ -94,6 +94,11 @@ export function problemOf(measured: Measured): string | null {
   return null;
 }
 
+export interface CellResult {
+  problem: string | null;
+  measured?: Measured;
+}
+
 /** One work of one contestant, started anew for it. */
 export async function runCell(
   laboratory: Laboratory,
@@ -101,7 +106,7 @@ export async function runCell(
   work: Work,
   window: Window,
   core: number | null,
-): Promise<{ problem: string | null; measured?: Measured }> {
+): Promise<CellResult> {
   let running: Running;
   try {
     const nodes = laboratory.nodeUrls(work.nodes, work.others);
@@ -115,6 +120,7 @@ export async function runCell(
         port: running.port,
         contestantPid: running.pid,
         enginePid: laboratory.enginePid,
+        cores: laboratory.cores,
         exactBytes: contestant.exactBytes,
       }),
     );

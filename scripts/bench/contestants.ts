@@ -28,6 +28,8 @@ export interface Contestant {
   isCoreField?: boolean;
   /** Takes part in these works only; absent: in all. */
   onlyWorks?: readonly string[];
+  /** Answers 200 as soon as it is up; `/health` unless it says otherwise. */
+  healthPath?: string;
   /** How long it may take to its first forwarded answer. */
   startTimeoutMs: number;
 }

@@ -1,5 +1,7 @@
+import { cpus } from "node:os";
 import { Client, type Job, Recorder } from "./client.ts";
 import { sharedClockUs } from "./clock.ts";
+import { readBusyUs } from "./core-time.ts";
 import { Histogram } from "./histogram.ts";
 import type { Load, Measured, Portion } from "./load.ts";
 import { cpuBetweenUs, readCpu, treeMemoryBytes } from "./process-tree.ts";
@@ -167,6 +169,7 @@ export async function runLoad(load: Load): Promise<Measured> {
 
   const pids = [load.contestantPid, load.enginePid, process.pid];
   const before = pids.map((pid) => (pid === 0 ? null : readCpu(pid)));
+  const busyBeforeUs = readBusyUs(load.cores);
   const startMs = performance.now();
   recorder.isMeasuring = true;
   await untilMs(startMs + load.measureMs, () => run.hasGivenUp);
@@ -176,6 +179,9 @@ export async function runLoad(load: Load): Promise<Measured> {
     const reading = before[i];
     return reading ? cpuBetweenUs(reading, readCpu(pid)) : 0;
   });
+  const busyUs = readBusyUs(load.cores) - busyBeforeUs;
+  const foreignUs = Math.max(0, busyUs - cpuUs - engineCpuUs - generatorCpuUs);
+  const coreUs = (load.cores.length || cpus().length) * seconds * 1e6;
   const peakBytes = load.contestantPid === 0 ? 0 : treeMemoryBytes(load.contestantPid, "VmHWM");
 
   const unsent = run.unsent;
@@ -193,6 +199,7 @@ export async function runLoad(load: Load): Promise<Measured> {
     cpuUs,
     engineCpuUs,
     generatorCpuUs,
+    foreignShare: foreignUs / coreUs,
     peakBytes,
     latenessP99Us: run.lateness.count === 0 ? 0 : run.lateness.quantile(0.99),
     firstByte: recorder.firstByte.sparse(),

@@ -11,11 +11,17 @@ export class Laboratory {
   readonly #ports: readonly number[];
   readonly #otherPorts: readonly number[];
 
+  /** The cores that are meant to be ours alone; none where nothing is pinned. */
+  readonly cores: readonly number[];
+
   private constructor(
+    cores: Cores,
     engine: Subprocess,
     generator: Subprocess,
     ports: { ports: number[]; otherPorts: number[] },
   ) {
+    const pinned = [cores.contestant, cores.engine, cores.generator];
+    this.cores = [...new Set(pinned.filter((core) => core !== null))];
     this.#engine = engine;
     this.#generator = generator;
     this.#answers = lines(generator.stdout);
@@ -40,7 +46,7 @@ export class Laboratory {
     });
     const first = await lines(engine.stdout).next();
     if (first.done) throw new Error("the benchmark's engine did not start");
-    return new Laboratory(engine, generator, parsePorts(first.value));
+    return new Laboratory(cores, engine, generator, parsePorts(first.value));
   }
 
   get enginePid(): number {

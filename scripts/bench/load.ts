@@ -27,6 +27,8 @@ export interface Load {
   /** Process at the root of the contestant's tree, and of the engine's; 0 for none. */
   contestantPid: number;
   enginePid: number;
+  /** Cores on which only the three of them should be at work; none: all cores. */
+  cores: readonly number[];
   /** A request without a byte for this long has failed. */
   stallMs: number;
   /** Connections opened per millisecond while the load grows. */
@@ -51,6 +53,8 @@ export interface Measured {
   cpuUs: number;
   engineCpuUs: number;
   generatorCpuUs: number;
+  /** Part of the time of their cores (0 to 1) that others used inside the window. */
+  foreignShare: number;
   /** Peak resident size of the contestant's tree since its start, at the end of the window. */
   peakBytes: number;
   /** How late the generator itself sent (open loop), p99. */

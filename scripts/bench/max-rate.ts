@@ -48,7 +48,7 @@ type Target = Pick<Load, "port" | "contestantPid" | "exactBytes">;
 async function bisect(laboratory: Laboratory, target: Target): Promise<number | null> {
   const work = WORKS.find((each) => each.name === "A");
   if (!work) throw new Error("no work A");
-  const cell = { ...target, enginePid: laboratory.enginePid };
+  const cell = { ...target, enginePid: laboratory.enginePid, cores: laboratory.cores };
   const saturated = await laboratory.run(
     loadOf(work, { warmMs: WARM_MS, measureMs: PROBE.measureMs }, cell),
   );

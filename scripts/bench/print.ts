@@ -1,4 +1,5 @@
 import type { RawResults } from "./raw.ts";
+import { DISTURBED_SHARE, disturbance } from "./summary.ts";
 import {
   CEILING_MARK,
   cpuRatioTable,
@@ -37,11 +38,13 @@ export function summaryLines(raw: RawResults): string[] {
     targetTable(raw),
     failureTable(raw),
   ];
+  const { disturbed, all } = disturbance(raw);
   return [
     ...tables.flatMap((table) => (table ? alignedLines(table) : [])),
     "",
     `${CEILING_MARK.trim()} within 20 % of what load generator and engine can do: they may have set the pace.`,
     `${raw.rounds} rounds, ${raw.tookSeconds} s, load average ${raw.machine.loadAverage} at the start.`,
+    `${disturbed} of ${all} measurements were disturbed: others used more than ${DISTURBED_SHARE * 100} % of the cores.`,
     ...raw.notes,
   ];
 }

@@ -85,6 +85,8 @@ export interface RawResults {
   cores: Cores;
   rounds: number;
   window: { warmMs: number; measureMs: number };
+  /** How often a measurement that others disturbed was taken again. */
+  retries: number;
   contestants: ContestantFacts[];
   ceilings: Ceiling[];
   cells: Cell[];

@@ -17,6 +17,7 @@ interface Router {
   settings: string;
   env: Record<string, string>;
   exactBytes: boolean;
+  healthPath?: string;
   arguments(place: Place): Promise<string[]>;
 }
 
@@ -84,6 +85,7 @@ const ROUTERS: readonly Router[] = [
       LITELLM_MASTER_KEY: CLIENT_KEY,
     },
     exactBytes: false,
+    healthPath: "/health/liveliness",
     async arguments({ port, nodes, directory }) {
       const file = join(directory, "config.yaml");
       await Bun.write(file, liteLlmConfiguration(nodes));
@@ -131,6 +133,7 @@ function asContestant(router: Router): Contestant {
     }),
     exactBytes: router.exactBytes,
     watchesNodes: false,
+    ...(router.healthPath ? { healthPath: router.healthPath } : {}),
     startTimeoutMs: 90_000,
   };
 }

@@ -27,7 +27,10 @@ export async function measureStart(
   try {
     const endMs = startMs + contestant.startTimeoutMs;
     const since = (reachedMs: number | null) => (reachedMs === null ? null : reachedMs - startMs);
-    const answered = await untilTrue(() => answersHealth(port), endMs);
+    const answered = await untilTrue(
+      () => answersHealth(port, contestant.healthPath ?? "/health"),
+      endMs,
+    );
     const forwarded = await untilTrue(() => answersShortRequest(port), endMs);
     await Bun.sleep(SETTLE_MS);
     return {
@@ -51,14 +54,14 @@ async function untilTrue(attempt: () => Promise<boolean>, endMs: number): Promis
 }
 
 /** One attempt over a raw socket: an HTTP client that backs off would hide the first answer. */
-function answersHealth(port: number): Promise<boolean> {
+function answersHealth(port: number, path: string): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   Bun.connect({
     hostname: "127.0.0.1",
     port,
     socket: {
       open(socket) {
-        socket.write("GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+        socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n`);
       },
       data(socket, data) {
         resolve(data.toString("latin1", 0, 12) === "HTTP/1.1 200");

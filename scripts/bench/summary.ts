@@ -8,6 +8,13 @@ export const REFERENCE = "nginx";
 /** A contestant whose rate is so near the ceiling was held back by generator and engine. */
 export const CEILING_SHARE = 0.8;
 
+/** More of the cores than this in others' hands, and what was measured is not worth a verdict. */
+export const DISTURBED_SHARE = 0.1;
+
+export function isDisturbed(measured: Measured | undefined): boolean {
+  return measured !== undefined && measured.foreignShare > DISTURBED_SHARE;
+}
+
 export interface Spread {
   median: number;
   min: number;
@@ -124,4 +131,16 @@ export function helperShare(raw: RawResults, work: string, contestant: string): 
     return (isShared ? both.reduce((a, b) => a + b) : Math.max(...both)) / (m.seconds * 1e6);
   };
   return figureOf(raw, work, contestant, share)?.median ?? 0;
+}
+
+/** True if others used the cores in most of the rounds that count. */
+export function wasDisturbed(raw: RawResults, work: string, contestant: string): boolean {
+  const foreign = figureOf(raw, work, contestant, (measured) => measured.foreignShare);
+  return foreign !== null && foreign.median > DISTURBED_SHARE;
+}
+
+/** How many measurements of all that were taken others disturbed. */
+export function disturbance(raw: RawResults): { disturbed: number; all: number } {
+  const disturbed = raw.cells.filter((cell) => isDisturbed(cell.measured)).length;
+  return { disturbed, all: raw.cells.length };
 }

@@ -134,7 +134,7 @@ export interface Window {
 export function loadOf(
   work: Work,
   window: Window,
-  cell: Pick<Load, "port" | "exactBytes" | "contestantPid" | "enginePid">,
+  cell: Pick<Load, "port" | "exactBytes" | "contestantPid" | "enginePid" | "cores">,
 ): Load {
   const totalMs =
     rampMs(work.connections, RAMP_PER_MS) * 1.2 + window.warmMs + window.measureMs + SUSTAIN_MS;

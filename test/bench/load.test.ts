@@ -48,6 +48,7 @@ function load(port: number, ask: Ask, change: Partial<Load> = {}): Load {
     exactBytes: true,
     contestantPid: 0,
     enginePid: 0,
+    cores: [],
     stallMs: 5_000,
     rampPerMs: 8,
     ...change,

@@ -5,7 +5,7 @@ import type { Cell, ContestantFacts, RawResults } from "../../scripts/bench/raw.
 import { performancePage } from "../../scripts/bench/report.ts";
 import { FIGURES, ratioOf } from "../../scripts/bench/summary.ts";
 
-function measured(cpuPerRequestUs: number): Measured {
+function measured(cpuPerRequestUs: number, foreignShare = 0): Measured {
   const times = new Histogram();
   for (let us = 100; us < 200; us++) times.record(us);
   const sparse = times.sparse();
@@ -21,6 +21,7 @@ function measured(cpuPerRequestUs: number): Measured {
     cpuUs: cpuPerRequestUs * 1_000,
     engineCpuUs: 1e5,
     generatorCpuUs: 1e5,
+    foreignShare,
     peakBytes: 1e7,
     latenessP99Us: 0,
     firstByte: sparse,
@@ -58,6 +59,7 @@ const raw: RawResults = {
   },
   cores: { contestant: 0, engine: 1, generator: 1 },
   rounds: 3,
+  retries: 0,
   window: { warmMs: 1_000, measureMs: 4_000 },
   contestants: [
     facts("lmproxy", null),
@@ -122,6 +124,13 @@ test("a target is judged by the figures, and one without figures is not", () => 
   );
   const worse = performancePage({ ...raw, cells: missed });
   expect(row(worse, "A CPU per request, 64 connections").at(-2)).toBe("not met");
+});
+
+test("no verdict is given where others used the cores in most rounds", () => {
+  const cells = raw.cells.map((each) => ({ ...each, measured: measured(10, 0.5) }));
+  const page = performancePage({ ...raw, cells });
+  expect(row(page, "A CPU per request, 64 connections").at(-2)).toBe("no verdict: disturbed");
+  expect(page).toContain("6 of 6 measurements were disturbed");
 });
 
 test("a rate near what the generator can do is marked", () => {
