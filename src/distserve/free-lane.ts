@@ -18,6 +18,8 @@ const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
 /** An engine that keeps refusing to free while it goes on serving must not take all memory. */
 const MAX_WAITING = 50_000;
+/** More than one, so that the log does not fill either. */
+const GIVEN_UP_AT_ONCE = 1_000;
 
 /**
  * The sessions of one prefill engine that are to be freed. A call that fails is made again, with
@@ -49,12 +51,15 @@ export class FreeLane {
   /** @param session Decimal digits; one that the engine handed out and nobody has freed. */
   add(session: string): void {
     this.#waiting.add(session);
-    if (this.#waiting.size > MAX_WAITING) {
-      const [oldest = session] = this.#waiting;
-      this.#waiting.delete(oldest);
-      this.#options.onGivenUp(1);
-    }
+    if (this.#waiting.size > MAX_WAITING) this.#giveUpOldest();
     this.#advance();
+  }
+
+  #giveUpOldest(): void {
+    for (const session of [...this.#waiting.values().take(GIVEN_UP_AT_ONCE)]) {
+      this.#waiting.delete(session);
+    }
+    this.#options.onGivenUp(GIVEN_UP_AT_ONCE);
   }
 
   /** One call for each session that is not freed yet, without waiting for a pause to end. */
