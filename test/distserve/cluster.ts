@@ -91,3 +91,16 @@ export async function messageOf(answer: Response): Promise<string> {
   const body: unknown = await answer.json();
   return JSON.stringify(body);
 }
+
+export function only<T>(list: readonly T[]): T {
+  const [first] = list;
+  if (first === undefined) throw new Error("there is none");
+  return first;
+}
+
+/** Requests that one engine got at a path. */
+export function count(cluster: Cluster, role: "prefills" | "decodes", path: string): number {
+  return cluster[role]
+    .map((engine) => engine.state().requestsByPath[path] ?? 0)
+    .reduce((sum, one) => sum + one, 0);
+}

@@ -1,0 +1,88 @@
+/** What a request does when its prefill engine fails it. */
+import { describe, expect, test } from "bun:test";
+import { until } from "../support/until.ts";
+import { count, MODEL, messageOf, only, startCluster } from "./cluster.ts";
+
+const CHAT = "/v1/chat/completions";
+const FREE = "/distserve/free_cache";
+
+describe("a prefill", () => {
+  test.each([
+    ["400", 400],
+    ["404", 404],
+    ["413", 413],
+  ])("refused with %s is the client's answer, unchanged", async (_, status) => {
+    await using cluster = await startCluster({ prefills: 2 });
+    const headers = { "content-type": "text/x-odd", "x-engine": "yes" };
+    for (const prefill of cluster.prefills) {
+      prefill.setFaults([
+        { path: CHAT, fault: { kind: "answer", status, headers, body: "my reason" } },
+      ]);
+    }
+    const answer = await cluster.chat({ stream: true });
+    expect([answer.status, answer.headers.get("x-engine"), await answer.text()]).toEqual([
+      status,
+      "yes",
+      "my reason",
+    ]);
+    expect(count(cluster, "prefills", CHAT)).toBe(1);
+    await cluster.quiet();
+  });
+
+  test.each([429, 500, 502, 503, 504])("answered with %d goes to another node", async (status) => {
+    await using cluster = await startCluster({ prefills: 2 });
+    only(cluster.prefills).setFaults([{ path: CHAT, fault: { kind: "answer", status } }]);
+    for (let i = 0; i < 4; i += 1) expect((await cluster.chat()).status).toBe(200);
+    await cluster.quiet();
+  });
+
+  test("that hangs beyond its time limit still names its session, which is freed", async () => {
+    await using cluster = await startCluster({
+      prefills: 2,
+      flags: ["--first-byte-timeout", "0.3"],
+    });
+    const slow = { kind: "slow", firstByteMs: 1_000 } as const;
+    for (const prefill of cluster.prefills) {
+      prefill.setFaults([{ path: CHAT, fault: slow, count: 1 }]);
+    }
+    expect((await cluster.chat()).status).toBeOneOf([200, 504]);
+    await cluster.quiet();
+    await until("the late answers were freed", () => count(cluster, "prefills", FREE) >= 1);
+    await cluster.quiet();
+  });
+
+  test.each([
+    ["chat", "chatcmpl", CHAT, { messages: "x" }],
+    ["completions", "minus-one", "/v1/completions", { prompt: "x" }],
+  ] as const)(
+    "of a release that does not name its session on %s is refused",
+    async (_, prefillIds, path, body) => {
+      await using cluster = await startCluster({ engine: { prefillIds } });
+      const answer = await fetch(cluster.proxy.url + path, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ model: MODEL, session_id: 3, ...body }),
+      });
+      expect([answer.status, await messageOf(answer)]).toEqual([
+        502,
+        expect.stringContaining("does not tell its session"),
+      ]);
+      // A guessed number could free somebody else's cache.
+      expect(count(cluster, "prefills", FREE)).toBe(0);
+      expect(count(cluster, "decodes", path)).toBe(0);
+    },
+  );
+
+  test("whose answer lacks its blocks is a 502 that says so, and is freed", async () => {
+    await using cluster = await startCluster();
+    const body = '{"id":"0","remote_token_ids":[1]}';
+    const fault = { kind: "answer", status: 200, body } as const;
+    only(cluster.prefills).setFaults([{ path: CHAT, fault }]);
+    const answer = await cluster.chat();
+    expect([answer.status, await messageOf(answer)]).toEqual([
+      502,
+      expect.stringContaining("cache_block_ids"),
+    ]);
+    await until("it was freed", () => count(cluster, "prefills", FREE) === 1);
+  });
+});
