@@ -1,0 +1,54 @@
+/** README, ARCHITECTURE.md and package.json say the same thing as the code. */
+import { expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import packageJson from "../package.json";
+import { flagsTable } from "../scripts/flags-table.ts";
+import { STRATEGIES } from "../src/core/strategies/index.ts";
+
+const ROOT = join(import.meta.dir, "..");
+const PAGES = [
+  "README.md",
+  "ARCHITECTURE.md",
+  "CHANGELOG.md",
+  "docs/distserve.md",
+  "docs/reliability.md",
+  "docs/performance.md",
+];
+
+function read(path: string): Promise<string> {
+  return Bun.file(join(ROOT, path)).text();
+}
+
+test("README has the table of flags that the code reads", async () => {
+  expect(await read("README.md")).toContain(flagsTable().trim());
+});
+
+test("README names every strategy and every command", async () => {
+  const readme = await read("README.md");
+  for (const name of Object.keys(STRATEGIES)) expect(readme).toContain(`\`${name}\``);
+  const help = Bun.spawnSync([process.execPath, "src/main.ts", "--help"], { cwd: ROOT });
+  const commands = [...help.stdout.toString().matchAll(/^ {2}(\w+) {2,}/gm)].map(
+    ([, name]) => name,
+  );
+  expect(commands.length).toBeGreaterThan(3);
+  for (const name of commands) expect(readme).toMatch(new RegExp(`lmproxy \\[?${name}\\b`));
+});
+
+test("ARCHITECTURE.md gives a reason for every dependency", async () => {
+  const architecture = await read("ARCHITECTURE.md");
+  const { dependencies, devDependencies } = packageJson;
+  for (const name of Object.keys({ ...dependencies, ...devDependencies })) {
+    expect(architecture).toContain(name);
+  }
+});
+
+test("links between the pages lead somewhere", async () => {
+  for (const page of PAGES) {
+    const links = [...(await read(page)).matchAll(/\]\((?!https?:)([^)#]+)[^)]*\)/g)];
+    for (const [, to] of links) {
+      const path = join(ROOT, dirname(page), to ?? "");
+      expect({ page, to, exists: existsSync(path) }).toEqual({ page, to, exists: true });
+    }
+  }
+});

@@ -1,0 +1,141 @@
+/** Style that a compiler and a linter do not see: layers, banned calls, sizes, files nobody imports. */
+import { expect, test } from "bun:test";
+import { dirname, join, normalize } from "node:path";
+import { Glob } from "bun";
+
+const ROOT = join(import.meta.dir, "..");
+const MAX_LINES = 300;
+
+/** What each layer may import beside itself and packages; nothing imports upward. */
+const ARROWS: Readonly<Record<string, readonly string[]>> = {
+  core: [],
+  observe: ["core"],
+  upstream: ["core"],
+  state: ["core"],
+  sim: ["core"],
+  config: ["core"],
+  distserve: ["core", "upstream"],
+  http: ["core", "config", "upstream", "distserve", "state", "observe"],
+  commands: ["core", "config", "http", "state", "sim"],
+  main: ["commands", "config"],
+};
+
+interface SourceFile {
+  readonly path: string;
+  readonly text: string;
+  readonly imports: readonly string[];
+}
+
+const IMPORT = /(?:from|import)\s*\(?\s*"(\.{1,2}\/[^"]+)"/g;
+
+async function filesIn(folder: string): Promise<SourceFile[]> {
+  const paths = [...new Glob(`${folder}/**/*.ts`).scanSync(ROOT)].sort();
+  return await Promise.all(
+    paths.map(async (path) => {
+      const text = await Bun.file(join(ROOT, path)).text();
+      const imports = [...text.matchAll(IMPORT)].map(([, to]) =>
+        normalize(join(dirname(path), to ?? "")),
+      );
+      return { path, text, imports };
+    }),
+  );
+}
+
+/** `src/http/docs/page.ts` is of the layer http, `src/config.ts` of config. */
+function layerOf(path: string): string {
+  return path.split("/")[1]?.replace(/\.ts$/, "") ?? "";
+}
+
+const source = await filesIn("src");
+const everything = [...source, ...(await filesIn("test")), ...(await filesIn("scripts"))];
+
+test("imports follow the arrows of ARCHITECTURE.md", () => {
+  const wrong = source.flatMap(({ path, imports }) =>
+    imports
+      .filter((to) => to.startsWith("src/"))
+      .filter((to) => {
+        const [from, target] = [layerOf(path), layerOf(to)];
+        return from !== target && !ARROWS[from]?.includes(target);
+      })
+      .map((to) => `${path} imports ${to}`),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test("no two source files import each other, on whatever way round", () => {
+  const imports = new Map(source.map((file) => [file.path, file.imports]));
+  const circles: string[] = [];
+  const done = new Set<string>();
+  function visit(path: string, way: readonly string[]): void {
+    if (way.includes(path)) circles.push([...way.slice(way.indexOf(path)), path].join(" → "));
+    else if (!done.has(path)) {
+      for (const to of imports.get(path) ?? []) visit(to, [...way, path]);
+      done.add(path);
+    }
+  }
+  for (const path of imports.keys()) visit(path, []);
+  expect(circles).toEqual([]);
+});
+
+test("the core has no clock, no chance, no network and no Bun", () => {
+  const banned =
+    /\b(Date\.now|new Date\(\)|performance\.|Math\.random|setTimeout|setInterval|setImmediate|fetch\(|Bun\.|process\.|console\.)/;
+  const packages = /from "(?:node:|bun)(?!buffer")/;
+  const found = source
+    .filter(({ path }) => layerOf(path) === "core")
+    .flatMap(({ path, text }) =>
+      code(text)
+        .split("\n")
+        .filter((line) => banned.test(line) || packages.test(line))
+        .map((line) => `${path}: ${line.trim()}`),
+    );
+  expect(found).toEqual([]);
+});
+
+test("the environment is read in the configuration and the commands only", () => {
+  const found = source
+    .filter(({ path }) => !["commands", "main"].includes(layerOf(path)))
+    .filter(({ text }) => /process\.env|Bun\.env/.test(code(text)))
+    .map(({ path }) => path);
+  expect(found).toEqual([]);
+});
+
+test("no file needs scrolling to understand", () => {
+  const long = everything
+    .map(({ path, text }) => ({ path, lines: text.split("\n").length - 1 }))
+    .filter(({ lines }) => lines > MAX_LINES);
+  expect(long).toEqual([]);
+});
+
+test("every source file is imported by another, or is an entry", () => {
+  const imported = new Set(everything.flatMap(({ imports }) => imports));
+  const dead = source
+    .map(({ path }) => path)
+    .filter((path) => path !== "src/main.ts" && !path.endsWith(".d.ts") && !imported.has(path));
+  expect(dead).toEqual([]);
+});
+
+test("nothing is switched off, cast away or left for later", () => {
+  const inComments =
+    /@ts-(ignore|expect-error|nocheck)|biome-ignore(?! \S+: \S)|\b(TODO|FIXME|XXX)\b/;
+  const inCode = /\bas (any|unknown as)\b|: any\b|\b(test|describe)\.(only|skip|todo)\(/;
+  const found = everything
+    .filter(({ path }) => path !== "test/tidy.test.ts")
+    .flatMap(({ path, text }) => {
+      const lines = text.split("\n").filter((line) => inComments.test(line));
+      const cast = withoutStrings(code(text))
+        .split("\n")
+        .filter((line) => inCode.test(line));
+      return [...lines, ...cast].map((line) => `${path}: ${line.trim()}`);
+    });
+  expect(found).toEqual([]);
+});
+
+/** The text without its comments. */
+function code(text: string): string {
+  return text.replaceAll(/\/\*[\s\S]*?\*\//g, "").replaceAll(/(^|\s)\/\/.*$/gm, "");
+}
+
+function withoutStrings(text: string): string {
+  return text.replaceAll(/"(?:[^"\\\n]|\\.)*"/g, '""');
+}
