@@ -27,7 +27,10 @@ const ModelList = Type.Object({ data: Type.Array(Type.Object({ id: Type.String()
 /** Learns from each node's `/v1/models` what it serves. */
 export class ModelDiscovery {
   readonly #options: ModelDiscoveryOptions;
-  readonly #asking = new Map<Node, Promise<void>>();
+  readonly #asking = new Map<
+    Node,
+    { readonly generation: number; readonly answer: Promise<void> }
+  >();
   #refreshedAtMs = Number.NEGATIVE_INFINITY;
   #refreshing: Promise<void> = Promise.resolve();
   #timer: ReturnType<typeof setInterval> | null = null;
@@ -42,6 +45,10 @@ export class ModelDiscovery {
     this.#unsubscribe = this.#options.registry.subscribe({
       stateChanged: (node, _from, to) => {
         if (to === "healthy") void this.#ask(node);
+      },
+      // One that was healthy when it registered again changes no state, and may serve others now.
+      nodeRestarted: (node) => {
+        if (node.health.alive) void this.#ask(node);
       },
     });
   }
@@ -67,11 +74,15 @@ export class ModelDiscovery {
   }
 
   #ask(node: Node): Promise<void> {
+    const { generation } = node;
     const running = this.#asking.get(node);
-    if (running !== undefined) return running;
-    const asking = this.#askOne(node).finally(() => this.#asking.delete(node));
-    this.#asking.set(node, asking);
-    return asking;
+    // What the engine before it answers is of no use.
+    if (running?.generation === generation) return running.answer;
+    const answer = this.#askOne(node).finally(() => {
+      if (this.#asking.get(node)?.generation === generation) this.#asking.delete(node);
+    });
+    this.#asking.set(node, { generation, answer });
+    return answer;
   }
 
   async #askOne(node: Node): Promise<void> {
