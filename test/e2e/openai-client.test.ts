@@ -52,6 +52,72 @@ test("chat, whole and streamed, gives the same text", async () => {
   expect(completionTokens).toBe(12);
 });
 
+const weather: OpenAI.Chat.Completions.ChatCompletionTool = {
+  type: "function",
+  function: {
+    name: "get_weather",
+    description: "The weather of a city",
+    parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
+  },
+};
+
+test("tools: a call comes back whole, and streamed in pieces that make the same call", async () => {
+  const asked = {
+    model: "m",
+    messages: [{ role: "user" as const, content: "Weather in Bern?" }],
+    tools: [weather],
+    tool_choice: "required" as const,
+    seed: 3,
+  };
+  const whole = await client.chat.completions.create(asked);
+  const call = whole.choices[0]?.message.tool_calls?.[0];
+  if (call?.type !== "function") throw new Error("no call of a function");
+  expect(call.function.name).toBe("get_weather");
+  let streamed = "";
+  for await (const chunk of await client.chat.completions.create({ ...asked, stream: true })) {
+    streamed += chunk.choices[0]?.delta.tool_calls?.[0]?.function?.arguments ?? "";
+  }
+  expect(JSON.parse(streamed)).toEqual(JSON.parse(call.function.arguments));
+});
+
+test("completions, whole and streamed", async () => {
+  const asked = { model: "m", prompt: "Once upon", max_tokens: 6, seed: 2 };
+  const whole = await client.completions.create(asked);
+  let streamed = "";
+  for await (const chunk of await client.completions.create({ ...asked, stream: true })) {
+    streamed += chunk.choices[0]?.text ?? "";
+  }
+  expect(whole.usage?.completion_tokens).toBe(6);
+  expect(streamed.length).toBeGreaterThan(0);
+});
+
+test("responses, whole and streamed with named events", async () => {
+  const whole = await client.responses.create({ model: "m", input: "Hello", max_output_tokens: 6 });
+  expect(whole.output_text.length).toBeGreaterThan(0);
+  const types: string[] = [];
+  const stream = await client.responses.create({ model: "m", input: "Hello", stream: true });
+  for await (const event of stream) types.push(event.type);
+  expect(types[0]).toBe("response.created");
+  expect(types.at(-1)).toBe("response.completed");
+});
+
+test("embeddings", async () => {
+  const { data } = await client.embeddings.create({ model: "m", input: ["one", "two"] });
+  expect(data.map(({ index }) => index)).toEqual([0, 1]);
+  expect(data[0]?.embedding.length).toBeGreaterThan(0);
+});
+
+test("a client that stops reading a stream frees the engine", async () => {
+  const stream = await client.chat.completions.create({
+    model: "m",
+    messages: [{ role: "user", content: "Count." }],
+    max_tokens: 4_000,
+    stream: true,
+  });
+  for await (const _ of stream) break;
+  await until("the engine is idle", () => engine.state().openRequests === 0);
+});
+
 test("an unknown model is an error the client understands", async () => {
   const asked = client.chat.completions.create({ model: "nope", messages: [] });
   const error = await asked.then(
