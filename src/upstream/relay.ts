@@ -58,18 +58,21 @@ export async function relay(
    */
   function stream(first: Uint8Array, reader: PieceReader, isEvents: boolean) {
     const tail = isEvents ? new SseTail() : null;
+    let piece: Uint8Array | null = first;
     return new ReadableStream<Uint8Array>({
       type: "direct",
       async pull(sink) {
         try {
-          for (let value: Uint8Array | undefined = first; value !== undefined; ) {
-            tail?.push(value);
-            const wrote = sink.write(value);
+          while (piece !== null) {
+            tail?.push(piece);
+            const wrote = sink.write(piece);
+            // The sink has a copy: a client that does not read should not hold two.
+            piece = null;
             if (typeof wrote !== "number") await roomAgain(wrote, attempt);
             const next = await reader.read();
             if (next.done) break;
             attempt.received(now);
-            value = next.value;
+            piece = next.value;
           }
           attempt.lease.end(outcome);
           request.complete();
