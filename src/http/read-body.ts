@@ -1,5 +1,7 @@
 import { ProxyError } from "../core/errors.ts";
 
+const SMALL_PIECE_BYTES = 1_024;
+
 export interface BodyLimits {
   readonly maxBytes: number;
   /** Between two reads of the body, ms. */
@@ -8,7 +10,7 @@ export interface BodyLimits {
   readonly flag: string | null;
 }
 
-/** Bodies of known length up to this are read in one go. */
+/** Bodies of known length up to this are read in one go, within the time limit as a whole. */
 const ONE_GO_BYTES = 64 * 1024;
 
 /**
@@ -28,59 +30,77 @@ export async function readBody(request: Request, limits: BodyLimits): Promise<Ui
   const declared = Number(request.headers.get("content-length") ?? Number.NaN);
   if (declared > limits.maxBytes) throw tooLarge(limits);
   if (request.body === null) return new Uint8Array(0);
-  const stall = new StallTimer(limits.timeoutMs);
+  const stalled = Promise.withResolvers<never>();
+  const timer = setTimeout(() => stalled.reject(tooSlow(limits)), limits.timeoutMs);
+  const reading =
+    declared <= ONE_GO_BYTES
+      ? request.bytes()
+      : readPieces(request.body, declared, limits, () => timer.refresh());
   try {
-    if (declared <= ONE_GO_BYTES) return await stall.race(request.bytes());
-    return await readPieces(request.body, limits, stall);
+    // One race for the whole body: each would leave something behind at the promise that does not settle.
+    return await Promise.race([reading, stalled.promise]);
   } catch (error) {
     if (error instanceof ProxyError) throw error;
     throw new ProxyError("invalid_request", "The body broke off; send it whole.", { close: true });
   } finally {
-    stall.stop();
+    clearTimeout(timer);
   }
 }
 
 async function readPieces(
   body: ReadableStream<Uint8Array>,
+  declaredBytes: number,
   limits: BodyLimits,
-  stall: StallTimer,
+  progressed: () => void,
 ): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = [];
-  let size = 0;
+  const gathered = new Gathered(Number.isNaN(declaredBytes) ? limits.maxBytes : declaredBytes);
   const reader = body.getReader();
   for (;;) {
-    const { done, value } = await stall.race(reader.read());
-    if (done) break;
-    size += value.length;
-    if (size > limits.maxBytes) throw tooLarge(limits);
-    pieces.push(value);
+    const { done, value } = await reader.read();
+    if (done) return gathered.bytes;
+    if (gathered.length + value.length > limits.maxBytes) throw tooLarge(limits);
+    gathered.add(value);
+    progressed();
+    // What arrives meanwhile is read as one piece: a megabyte in chunks of one byte would keep
+    // everybody else waiting for a second.
+    if (value.length < SMALL_PIECE_BYTES) await new Promise((resume) => setImmediate(resume));
   }
-  const [only] = pieces;
-  return only !== undefined && pieces.length === 1 ? only : Buffer.concat(pieces, size);
 }
 
-/** Fails a read that takes longer than the limit; one timer for a body, put off with every piece. */
-class StallTimer {
-  readonly #timer: ReturnType<typeof setTimeout>;
-  readonly #stalled = Promise.withResolvers<never>();
+/**
+ * Pieces, copied together as they come: keeping each one would cost hundreds of bytes for every
+ * byte of a body that is sent in chunks of one.
+ */
+class Gathered {
+  readonly #mostBytes: number;
+  #buffer: Uint8Array = new Uint8Array(0);
+  length = 0;
 
-  constructor(timeoutMs: number) {
-    this.#timer = setTimeout(() => {
-      const message = `No more of the body came for ${timeoutMs / 1_000} s; send it faster.`;
-      this.#stalled.reject(new ProxyError("request_timeout", message, { close: true }));
-    }, timeoutMs);
-    this.#stalled.promise.catch(() => {});
+  /** @param mostBytes There will not be more. */
+  constructor(mostBytes: number) {
+    this.#mostBytes = mostBytes;
   }
 
-  async race<T>(read: Promise<T>): Promise<T> {
-    const result = await Promise.race([read, this.#stalled.promise]);
-    this.#timer.refresh();
-    return result;
+  get bytes(): Uint8Array {
+    return this.#buffer.subarray(0, this.length);
   }
 
-  stop(): void {
-    clearTimeout(this.#timer);
+  add(piece: Uint8Array): void {
+    const length = this.length + piece.length;
+    if (length > this.#buffer.length) {
+      const roomBytes = Math.max(length, ONE_GO_BYTES, this.#buffer.length * 2);
+      const larger = Buffer.allocUnsafeSlow(Math.max(length, Math.min(roomBytes, this.#mostBytes)));
+      larger.set(this.bytes);
+      this.#buffer = larger;
+    }
+    this.#buffer.set(piece, this.length);
+    this.length = length;
   }
+}
+
+function tooSlow({ timeoutMs }: BodyLimits): ProxyError {
+  const message = `No more of the body came for ${timeoutMs / 1_000} s; send it faster.`;
+  return new ProxyError("request_timeout", message, { close: true });
 }
 
 function tooLarge({ maxBytes, flag }: BodyLimits): ProxyError {
