@@ -67,6 +67,8 @@ async function readAndDispatch(
   // Its positions are those of the body that goes out.
   const head = body === sent ? sentHead : (await readHead(request, body)).head;
   await assureKnown(model, services);
+  // Draining may have begun while the body came, and nobody would wait for what starts now.
+  if (!services.lifecycle.open) throw shuttingDown();
   return services.serving.dispatch({
     id,
     target,

@@ -83,6 +83,11 @@ export class RawExchange {
     return parseAnswer(Buffer.concat(this.#pieces), this.#connection);
   }
 
+  /** Sends more of the request. */
+  send(text: string): void {
+    this.#socket?.write(text);
+  }
+
   /** Reads nothing more: the kernel's buffers fill. */
   pause(): void {
     this.#socket?.pause();

@@ -1,0 +1,146 @@
+/** SIGTERM: nothing new, what runs finishes within its time, the rest is cut honestly. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { engineStarter } from "../sim/running.ts";
+import { ask, times } from "../support/ask.ts";
+import { startGateEngine } from "../support/gate-engine.ts";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { RawExchange, rawPost } from "../support/raw-client.ts";
+import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(30_000);
+const start = engineStarter();
+const STREAM = { model: "tiny", prompt: "x", ignore_eos: true, stream: true };
+
+async function untilDraining(proxy: ProxyProcess): Promise<void> {
+  await until("/ready says no", async () => (await fetch(`${proxy.url}/ready`)).status === 503);
+}
+
+test("streams finish, new inference is refused, and the listener stays until the last one has ended", async () => {
+  const engine = await start({ timeScale: 1 });
+  await using proxy = await startProxy(["--node", engine.url]);
+  await untilHealthy(proxy);
+  const exchanges = times(20, null).map(() =>
+    rawPost(proxy.port, "/v1/completions", { ...STREAM, max_tokens: 150 }),
+  );
+  await until("all have begun", () => exchanges.every(({ receivedBytes }) => receivedBytes > 0));
+  proxy.process.kill("SIGTERM");
+  await untilDraining(proxy);
+  expect((await fetch(`${proxy.url}/health`)).status).toBe(200);
+  const refused = await rawPost(proxy.port, "/v1/completions", STREAM).ended;
+  expect(refused.status).toBe(503);
+  expect(refused.head).toMatch(/^connection: close$/im);
+  expect(refused.head).toMatch(/^retry-after: 1$/im);
+  for (const { ended } of exchanges) {
+    const answer = await ended;
+    expect(answer.complete).toBe(true);
+    expect(answer.body.toString()).toEndWith("data: [DONE]\n\n");
+  }
+  expect(await proxy.process.exited).toBe(0);
+  expect(engine.state().totalRequests).toBe(20);
+});
+
+test("what lasts longer than --drain-timeout is cut with a last event, and cancelled at the engine", async () => {
+  const engine = await start({ timeScale: 1 });
+  await using proxy = await startProxy(["--node", engine.url, "--drain-timeout", "0.2"]);
+  await untilHealthy(proxy);
+  const body = { ...STREAM, max_tokens: 5_000 };
+  const exchanges = times(20, null).map(() => rawPost(proxy.port, "/v1/completions", body));
+  await until("all have begun", () => exchanges.every(({ receivedBytes }) => receivedBytes > 0));
+  engine.setFaults([{ fault: { kind: "hang", at: "before-headers" } }]);
+  const silent = ask(proxy);
+  await until("one has no byte yet", () => engine.state().openRequests === 21);
+  proxy.process.kill("SIGTERM");
+  for (const { ended } of exchanges) {
+    const answer = await ended;
+    expect(answer).toMatchObject({ complete: false, connection: "reset" });
+    expect(answer.body.toString()).toEndWith(
+      'data: {"error":{"message":"The answer broke off: the proxy is shutting down.",' +
+        '"type":"server_error","code":"service_unavailable","param":null}}\n\n',
+    );
+  }
+  expect((await silent).status).toBe(503);
+  expect(await proxy.process.exited).toBe(0);
+  await until("the engine is rid of them", () => engine.state().openRequests === 0);
+});
+
+test("a second signal ends it at once", async () => {
+  const engine = startGateEngine();
+  await using proxy = await startProxy(["--node", engine.url]);
+  await untilHealthy(proxy);
+  const answer = ask(proxy).catch(() => "cut");
+  await until("it is at the engine", () => engine.waiting === 1);
+  proxy.process.kill("SIGTERM");
+  await untilDraining(proxy);
+  proxy.process.kill("SIGTERM");
+  expect(await proxy.process.exited).not.toBe(0);
+  expect(await answer).toBe("cut");
+  await engine.stop();
+});
+
+test("who waits in the queue is served as long as there is time, and refused after that", async () => {
+  for (const [seconds, statuses] of [
+    ["60", [200, 200]],
+    ["0.1", [503, 503]],
+  ] as const) {
+    const engine = startGateEngine();
+    const flags = ["--max-concurrency", "1", "--drain-timeout", seconds];
+    await using proxy = await startProxy(["--node", engine.url, ...flags]);
+    await untilHealthy(proxy);
+    const answers = [ask(proxy)];
+    await until("one is at the engine", () => engine.waiting === 1);
+    answers.push(ask(proxy));
+    await (await fetch(`${proxy.url}/health`)).bytes();
+    proxy.process.kill("SIGTERM");
+    if (seconds === "60") {
+      await untilDraining(proxy);
+      engine.release(1);
+      await until("the other one is at the engine", () => engine.arrived.length === 2);
+      engine.release(1);
+    }
+    const got = await Promise.all(answers.map(async (answer) => (await answer).status));
+    expect(got).toEqual([...statuses]);
+    expect(await proxy.process.exited).toBe(0);
+    await engine.stop();
+  }
+});
+
+test("a body that is still coming when draining begins is refused, not begun and cut", async () => {
+  const engine = startGateEngine();
+  await using proxy = await startProxy(["--node", engine.url]);
+  await untilHealthy(proxy);
+  const running = ask(proxy);
+  await until("one is at the engine", () => engine.waiting === 1);
+  const head = "POST /generate HTTP/1.1\r\nhost: x\r\ncontent-length: 16\r\n\r\n";
+  const late = new RawExchange(proxy.port, `${head}{"model":`, false);
+  await (await fetch(`${proxy.url}/health`)).bytes();
+  proxy.process.kill("SIGTERM");
+  await untilDraining(proxy);
+  late.send('"tiny"}');
+  expect((await late.ended).status).toBe(503);
+  engine.release(1);
+  expect((await running).status).toBe(200);
+  expect(await proxy.process.exited).toBe(0);
+  expect(engine.arrived.length).toBe(1);
+  await engine.stop();
+});
+
+test("nodes that registered are there again after the restart", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "lmproxy-"));
+  const state = ["--state", join(folder, "nodes.json")];
+  const engine = await start();
+  {
+    await using proxy = await startProxy(state);
+    const headers = { "content-type": "application/json" };
+    const body = JSON.stringify({ url: engine.url });
+    await fetch(`${proxy.url}/nodes/add`, { method: "POST", headers, body });
+    expect(await proxy.end()).toBe(0);
+  }
+  await using proxy = await startProxy(state);
+  await untilHealthy(proxy);
+  expect((await ask(proxy)).status).toBe(200);
+  await rm(folder, { recursive: true });
+});
