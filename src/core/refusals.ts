@@ -3,9 +3,19 @@ import type { Wanted } from "./choose.ts";
 import { ProxyError } from "./errors.ts";
 import type { Blocked } from "./waiting-line.ts";
 
+/** Some of these are named; an engine may have thousands. */
+const NAMED = 20;
+
+/** `models` in a sentence, not all if they are many. */
+export function listed(models: readonly string[]): string {
+  const more = models.length - NAMED;
+  const named = models.slice(0, NAMED).join(", ");
+  return more > 0 ? `${named} and ${more} more, see /v1/models` : named;
+}
+
 /** 404 that names what exists. */
 export function unknownModel(model: string | null, known: readonly string[]): ProxyError {
-  const exists = known.length === 0 ? "no model is served yet" : `served are: ${known.join(", ")}`;
+  const exists = known.length === 0 ? "no model is served yet" : `served are: ${listed(known)}`;
   const message =
     model === null
       ? "No engine is registered; register one with POST /nodes/add."

@@ -2,7 +2,7 @@ import { CONTROL_PLANE_FIELDS, stripMembers } from "../core/body-edit.ts";
 import { ProxyError } from "../core/errors.ts";
 import { requestHeaders } from "../core/headers.ts";
 import { multipartModel } from "../core/multipart.ts";
-import { shuttingDown } from "../core/refusals.ts";
+import { listed, shuttingDown } from "../core/refusals.ts";
 import {
   type RequestHead,
   scanRequestHead,
@@ -117,7 +117,7 @@ function onlyModel({ registry }: Services): string | null {
   if (models.length <= 1) return null;
   throw new ProxyError(
     "invalid_request",
-    `Name one of the models in \`model\`: ${models.join(", ")}.`,
+    `Name one of the models in \`model\`: ${listed(models)}.`,
     { param: "model" },
   );
 }

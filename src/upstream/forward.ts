@@ -27,6 +27,11 @@ export async function forward(
       redirect: "manual",
       timeout: false,
     });
+    // What no answer can say cannot be handed on either.
+    if (answer.status < 200 || answer.status > 599) {
+      answer.body?.cancel().catch(() => {});
+      return attempt.failed(new Error(`no answer has the status ${answer.status}`));
+    }
     attempt.lease.answering(answer.status);
     return answer;
   } catch (error) {
