@@ -101,8 +101,9 @@ for (const name of ["HTTP_PROXY", "HTTPS_PROXY"]) {
   delete process.env[name];
   delete process.env[name.toLowerCase()];
 }
-// Whoever read our output may leave early, as `head` does.
+// Whoever read our output may leave early, as `head` does, and so may whoever reads the log.
 process.stdout.on("error", () => {});
+process.stderr.on("error", () => {});
 runCommand(process.argv.slice(2))
   .catch(exitCodeOf)
   .then((code) => process.exit(code));

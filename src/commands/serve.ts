@@ -26,6 +26,9 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
   const { startProxy } = await import("../http/server.ts");
   try {
     const proxy = await startProxy(config);
+    // What nobody caught belongs to one request at most; the others must not end with it.
+    process.on("uncaughtException", proxy.report);
+    process.on("unhandledRejection", proxy.report);
     await print(`lmproxy listens on ${proxy.url}\n`);
     await untilSignal();
     await proxy.drain();

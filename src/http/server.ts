@@ -32,6 +32,8 @@ import { createServing } from "./serving.ts";
 export interface RunningProxy {
   readonly url: string;
   readonly port: number;
+  /** Logs an error that nobody expected. */
+  readonly report: (error: unknown) => void;
   /** Takes nothing new, lets what runs finish within the drain time limit, then ends. */
   drain(): Promise<void>;
   /** Ends at once: open requests are cut. */
@@ -142,6 +144,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
   return {
     url: server.url.origin,
     port: server.port ?? config.port,
+    report: (error) => log.error("unexpected error; the proxy goes on", { error: traceOf(error) }),
     stop,
     async drain() {
       await lifecycle.drain();
@@ -216,6 +219,10 @@ function logStates(registry: Registry, log: Logger): void {
     stateChanged: (node, from, to) =>
       log.info("node changed state", { node: node.url, from, to, reason: node.lastError }),
   });
+}
+
+function traceOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : Bun.inspect(error);
 }
 
 /** Nothing should arrive here; what does must not end the process or show its inside. */
