@@ -1,4 +1,5 @@
 /** Why a server could not listen, in one line. */
+import { UsageError } from "../config/usage-error.ts";
 import { CommandError } from "./command.ts";
 
 export interface ListenAttempt {
@@ -10,7 +11,7 @@ export interface ListenAttempt {
   readonly port: number;
 }
 
-/** `error` as a CommandError if the system refused the address or TLS its files, else `error` itself. */
+/** A CommandError if the system refused the address, a UsageError if TLS its files, else `error` itself. */
 export function listenError(error: unknown, { what, flag, host, port }: ListenAttempt): unknown {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   switch (code) {
@@ -24,11 +25,19 @@ export function listenError(error: unknown, { what, flag, host, port }: ListenAt
     case "ENOTFOUND":
       return new CommandError(`${host} is no address of this machine; choose another with --host`);
   }
+  const reason = tlsReason(error, code);
+  return reason === null
+    ? error
+    : new UsageError(
+        `the files of --tls-key and --tls-cert make no key with its certificate (${reason})`,
+      );
+}
+
+/** What TLS has against its files, or null when it is something else. */
+function tlsReason(error: unknown, code: unknown): string | null {
   if (typeof code === "string" && code.startsWith("ERR_OSSL")) {
-    const reason = code.slice("ERR_OSSL_".length).toLowerCase().replaceAll("_", " ");
-    return new CommandError(
-      `the files of --tls-key and --tls-cert make no key with its certificate (${reason})`,
-    );
+    return code.slice("ERR_OSSL_".length).toLowerCase().replaceAll("_", " ");
   }
-  return error;
+  const said = error instanceof Error ? error.message : "";
+  return /^TLSOptions\.(?:key|cert) is an empty file$/.test(said) ? "empty file" : null;
 }

@@ -109,6 +109,10 @@ const NEVER_SENT = new Set([
   "EHOSTUNREACH",
   "ENETUNREACH",
   "ETIMEDOUT_CONNECT",
+]);
+
+/** Codes with which it says that the engine cannot prove who it is; nothing was sent then, either. */
+const UNPROVEN = new Set([
   "ERR_TLS_CERT_ALTNAME_INVALID",
   "DEPTH_ZERO_SELF_SIGNED_CERT",
   "SELF_SIGNED_CERT_IN_CHAIN",
@@ -127,6 +131,10 @@ export function classify(error: unknown): Failure {
   if (REFUSED.has(code)) return { kind: "refused", detail: `no connection: ${code}` };
   if (NEVER_SENT.has(code)) {
     return { kind: "refused", detail: `no connection: ${code}`, unreachable: true };
+  }
+  if (UNPROVEN.has(code)) {
+    const detail = `its certificate is not trusted (${code}); name its issuer in NODE_EXTRA_CA_CERTS`;
+    return { kind: "refused", detail, unreachable: true };
   }
   return { kind: "lost", detail: `connection lost: ${code === "" ? message : code}` };
 }

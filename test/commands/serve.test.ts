@@ -62,7 +62,7 @@ test("a bad certificate is one line, without the key", async () => {
     const file = join(folder, "bad.pem");
     await Bun.write(file, "canary: no certificate at all\n");
     const { out, err, code } = await run(["--port", "0", "--tls-key", file, "--tls-cert", file]);
-    expect({ out, code }).toEqual({ out: "", code: 1 });
+    expect({ out, code }).toEqual({ out: "", code: 2 });
     expect(err).toMatch(/^lmproxy: .*--tls-key.*--tls-cert.*\n$/);
     expect(err).not.toContain("canary");
   } finally {
