@@ -22,9 +22,17 @@ export class Access {
     this.#trusts = options.trusts;
   }
 
-  /** Whether clients need a key; then their credentials are for us and do not go to engines. */
-  get keysWanted(): boolean {
-    return this.#apiKeys.length > 0;
+  /**
+   * Whether a request's credentials are for us and do not go to engines: always when clients need a
+   * key, otherwise when somebody sends the admin key where none is needed.
+   */
+  areOurs(headers: Headers): boolean {
+    if (this.#adminKeys.length === 0) return false;
+    return this.#apiKeys.length > 0 || credentials(headers).some((key) => this.#isAdminKey(key));
+  }
+
+  #isAdminKey(key: string): boolean {
+    return isOneOf(digest(key), this.#adminKeys);
   }
 
   /**
@@ -45,7 +53,7 @@ export class Access {
   admin(request: Request): void {
     refuseOtherPages(request.headers);
     if (this.#adminKeys.length === 0) return;
-    if (!isOneOf(digest(presentedKey(request.headers)), this.#adminKeys)) {
+    if (!this.#isAdminKey(presentedKey(request.headers))) {
       throw unauthorized("an admin key");
     }
   }
@@ -85,6 +93,12 @@ function presentedKey(headers: Headers): string {
   const authorization = headers.get("authorization");
   const bearer = authorization === null ? null : /^Bearer +(\S+) *$/i.exec(authorization);
   return bearer?.[1] ?? headers.get("x-api-key") ?? "";
+}
+
+/** Whatever stands in the headers that hold keys, however it is put there. */
+function credentials(headers: Headers): string[] {
+  const values = [headers.get("authorization"), headers.get("x-api-key")];
+  return values.flatMap((value) => value?.split(/[\s,]+/) ?? []);
 }
 
 /** Digests have one length, so that comparing them takes one time whatever was sent. */

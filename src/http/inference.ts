@@ -78,7 +78,7 @@ async function readAndDispatch(
       host: request.headers.get("host"),
       requestId: id,
       upstreamApiKey: services.upstreamApiKey,
-      stripCredentials: services.access.keysWanted,
+      stripCredentials: services.access.areOurs(request.headers),
     }),
     body,
     model: model ?? onlyModel(services),
