@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { capacityTables } from "./capacity-tables.ts";
 import type { RawResults } from "./raw.ts";
-import { CEILING_SHARE, DISTURBED_SHARE, disturbance, REFERENCE } from "./summary.ts";
+import { CALM_ROUNDS, CEILING_SHARE, DISTURBED_SHARE, disturbance, REFERENCE } from "./summary.ts";
 import {
   CEILING_MARK,
   cpuRatioTable,
@@ -71,7 +71,7 @@ bun scripts/bench/report.ts ${/--json[ =](\S+)/.exec(raw.command)?.[1] ?? "FILE"
 - ${raw.startedAt.slice(0, 10)}, ${raw.rounds} rounds, each measuring ${window.measureMs / 1e3} s after ${window.warmMs / 1e3} s of warming up, in ${Math.round(raw.tookSeconds / 60)} minutes.
 - All traffic on loopback. ${pinned} Contestants take turns within a round, each round begins with another, and each is started anew for every work.
 - Ratios are to ${REFERENCE}'s figure in the same round; a round with a failed request does not count. Numbers are medians, with the range in parentheses.
-- ${disturbed} of ${all} measurements were disturbed: others used more than ${DISTURBED_SHARE * 100} % of these cores meanwhile. A disturbed one is taken again up to ${raw.retries} times and the calmest kept; where most rounds stayed disturbed, no verdict is given.
+- ${disturbed} of ${all} measurements were disturbed: others used more than ${DISTURBED_SHARE * 100} % of these cores meanwhile. A disturbed one is taken again up to ${raw.retries} times and the calmest kept; with ${CALM_ROUNDS} calm rounds or more the disturbed ones are left out, with fewer all are shown and no verdict is given.
 - CPU time is that of the contestant's whole process tree, with all threads, from /proc. Memory is the sum of the tree's peaks.
 - Latency counts from when a request was due, first byte means the first byte of the answer's body, and a chunk's time runs from the engine's send to the client's receipt on one clock. All times are whole, generator and engine included.
 - ${CEILING_MARK.trim()} marks figures within ${Math.round((1 - CEILING_SHARE) * 100)} % of what load generator and engine can do by themselves: they, not the contestant, may have set the pace.

@@ -11,6 +11,9 @@ export const CEILING_SHARE = 0.8;
 /** More of the cores than this in others' hands, and what was measured is not worth a verdict. */
 export const DISTURBED_SHARE = 0.1;
 
+/** With so many rounds undisturbed, the disturbed ones are left out; with fewer, nothing is judged. */
+export const CALM_ROUNDS = 3;
+
 export function isDisturbed(measured: Measured | undefined): boolean {
   return measured !== undefined && measured.foreignShare > DISTURBED_SHARE;
 }
@@ -57,13 +60,39 @@ export const FIGURES = {
   peakBytes: (m: Measured) => m.peakBytes,
 } as const satisfies Record<string, Figure>;
 
-function counted(raw: RawResults, work: string, contestant: string): Map<number, Measured> {
-  const rounds = new Map<number, Measured>();
-  for (const cell of raw.cells) {
-    const isMeant = cell.work === work && cell.contestant === contestant;
-    if (isMeant && cell.problem === null && cell.measured) rounds.set(cell.round, cell.measured);
+/** One contestant at one work. */
+export interface Doing {
+  work: string;
+  contestant: string;
+}
+
+interface Rounds {
+  /** For each round what was measured of each, in the order asked for. */
+  measured: Measured[][];
+  /** True if others left the cores alone in enough of them; only those are here then. */
+  isCalm: boolean;
+}
+
+/** The rounds in which all of them count. */
+function roundsOf(raw: RawResults, doings: readonly Doing[]): Rounds {
+  const all: Measured[][] = [];
+  for (let round = 1; round <= raw.rounds; round++) {
+    const row = doings.flatMap(({ work, contestant }) => {
+      const cell = raw.cells.find(
+        (each) => each.round === round && each.work === work && each.contestant === contestant,
+      );
+      return cell?.measured && cell.problem === null ? [cell.measured] : [];
+    });
+    if (row.length === doings.length) all.push(row);
   }
-  return rounds;
+  const calm = all.filter((row) => !row.some(isDisturbed));
+  const isCalm = calm.length >= CALM_ROUNDS;
+  return { measured: isCalm ? calm : all, isCalm };
+}
+
+/** True if enough rounds were measured undisturbed to give a verdict on. */
+export function isCalm(raw: RawResults, doings: readonly Doing[]): boolean {
+  return roundsOf(raw, doings).isCalm;
 }
 
 /** A contestant's figure over the rounds that count; null when none does. */
@@ -73,7 +102,8 @@ export function figureOf(
   contestant: string,
   figure: Figure,
 ): Spread | null {
-  return spreadOf([...counted(raw, work, contestant).values()].map(figure));
+  const { measured } = roundsOf(raw, [{ work, contestant }]);
+  return spreadOf(measured.flat().map(figure));
 }
 
 /** The figure over the reference's in the same round (or over another work of the same contestant). */
@@ -82,14 +112,12 @@ export function ratioOf(
   work: string,
   contestant: string,
   figure: Figure,
-  reference: { work: string; contestant: string } = { work, contestant: REFERENCE },
+  reference: Doing = { work, contestant: REFERENCE },
 ): Spread | null {
-  const base = counted(raw, reference.work, reference.contestant);
-  const ratios: number[] = [];
-  for (const [round, measured] of counted(raw, work, contestant)) {
-    const other = base.get(round);
-    if (other) ratios.push(figure(measured) / figure(other));
-  }
+  const { measured } = roundsOf(raw, [{ work, contestant }, reference]);
+  const ratios = measured.flatMap(([own, other]) =>
+    own && other ? [figure(own) / figure(other)] : [],
+  );
   return spreadOf(ratios);
 }
 
@@ -102,7 +130,8 @@ export function pooledQuantileUs(
   share: number,
 ): number {
   const pooled = new Histogram();
-  for (const measured of counted(raw, work, contestant).values()) pooled.merge(measured[kind]);
+  const { measured } = roundsOf(raw, [{ work, contestant }]);
+  for (const each of measured.flat()) pooled.merge(each[kind]);
   return pooled.quantile(share);
 }
 
@@ -131,12 +160,6 @@ export function helperShare(raw: RawResults, work: string, contestant: string): 
     return (isShared ? both.reduce((a, b) => a + b) : Math.max(...both)) / (m.seconds * 1e6);
   };
   return figureOf(raw, work, contestant, share)?.median ?? 0;
-}
-
-/** True if others used the cores in most of the rounds that count. */
-export function wasDisturbed(raw: RawResults, work: string, contestant: string): boolean {
-  const foreign = figureOf(raw, work, contestant, (measured) => measured.foreignShare);
-  return foreign !== null && foreign.median > DISTURBED_SHARE;
 }
 
 /** How many measurements of all that were taken others disturbed. */

@@ -1,12 +1,14 @@
 import type { ContestantFacts, RawResults } from "./raw.ts";
 import {
+  CALM_ROUNDS,
+  type Doing,
   FIGURES,
   type Figure,
   figureOf,
+  isCalm,
   REFERENCE,
   ratioOf,
   spreadOf,
-  wasDisturbed,
 } from "./summary.ts";
 import { ABSENT, cpuFigure, digits, type Table } from "./tables.ts";
 import { WORKS } from "./works.ts";
@@ -21,12 +23,13 @@ interface Target {
   atMost: number;
   stretch: number | null;
   /** Whose rounds the figure comes from: a verdict needs them undisturbed. */
-  from: readonly { work: string; contestant: string }[];
+  from: readonly Doing[];
   /** The figure as measured; null when this run does not have it. */
   value(raw: RawResults): number | null;
 }
 
 const MB = 1e6;
+const NO_VERDICT = `no verdict: fewer than ${CALM_ROUNDS} calm rounds`;
 const { cpuPerRequestUs, cpuPerChunkUs } = FIGURES;
 
 /** A ratio to the reference's figure. */
@@ -89,10 +92,7 @@ const TARGETS: readonly Target[] = [
 
 function verdict(raw: RawResults, target: Target, measured: number | null): string {
   if (measured === null) return "not measured";
-  const isDisturbed = target.from.some(({ work, contestant }) =>
-    wasDisturbed(raw, work, contestant),
-  );
-  if (isDisturbed) return "no verdict: disturbed";
+  if (target.from.length > 0 && !isCalm(raw, target.from)) return NO_VERDICT;
   if (target.stretch !== null && measured <= target.stretch) return "met, stretch too";
   return measured <= target.atMost ? "met" : "not met";
 }
@@ -135,7 +135,14 @@ function verdictAgainst(
     return against ? [{ work: work.name, median: against.median }] : [];
   });
   if (ratios.length === 0) return ["", "not measured"];
+  const isJudged = ratios.every(({ work }) =>
+    isCalm(raw, [
+      { work, contestant: OURS },
+      { work, contestant: name },
+    ]),
+  );
   const lost = ratios.filter(({ median }) => median >= 1);
   const shown = ratios.map(({ work, median }) => `${work} ${digits(median)}`).join(", ");
+  if (!isJudged) return [shown, NO_VERDICT];
   return [shown, lost.length === 0 ? "met" : "not met"];
 }
