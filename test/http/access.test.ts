@@ -1,0 +1,143 @@
+/** Who may use inference and who may register engines. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { INFERENCE_PATHS } from "../../src/http/inference-paths.ts";
+import { httpAnswer, type RawServer, startRawServer } from "../../src/sim/raw-server.ts";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { postText, sendRaw } from "../support/raw-http.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+const KEYS = ["sk-first", "sk-second", "sk-with-!#$%&'*+.^_`|~-signs"];
+
+let engine: RawServer;
+let proxy: ProxyProcess;
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "lmproxy-keys-"));
+  const file = join(folder, "keys");
+  await Bun.write(file, `\ufeff${KEYS.join("\r\n")}\n\n`);
+  engine = startRawServer({
+    script: () => [{ send: httpAnswer('{"ok":1}') }],
+    probes: { "/metrics": [{ send: httpAnswer("") }] },
+  });
+  proxy = await startProxy(["--api-keys", `@${file}`, "--node", engine.url]);
+  await untilHealthy(proxy, 1, "sk-first");
+});
+
+afterAll(async () => {
+  await proxy.end("SIGKILL");
+  engine.stop();
+  await rm(folder, { recursive: true });
+});
+
+async function statusOf(
+  method: string,
+  path: string,
+  headers: readonly string[],
+): Promise<number | undefined> {
+  const text = postText(path, method === "POST" ? '{"model":"tiny"}' : "", headers);
+  const { answers } = await sendRaw(proxy.port, text.replace("POST", method));
+  return answers[0]?.status;
+}
+
+const GUARDED = [
+  ...[...INFERENCE_PATHS, "/v1/anything/else"].map((path) => ["POST", path] as const),
+  ["GET", "/v1/models"],
+  ["GET", "/v1/models/tiny"],
+  ["GET", "/anthropic/v1/models"],
+] as const;
+
+describe.each(GUARDED)("%s %s", (method, path) => {
+  test("opens to each key, as a bearer or as x-api-key", async () => {
+    for (const key of KEYS) {
+      expect(await statusOf(method, path, [`Authorization: Bearer ${key}`])).toBe(200);
+      expect(await statusOf(method, path, [`x-api-key: ${key}`])).toBe(200);
+    }
+    expect(await statusOf(method, path, ["authorization: bearer   sk-first"])).toBe(200);
+  });
+
+  test("opens to nobody else", async () => {
+    const before = engine.requests.length;
+    for (const headers of [
+      [],
+      ["Authorization: Bearer sk-third"],
+      ["Authorization: Bearer sk-firs"],
+      ["Authorization: Bearer sk-firstx"],
+      ["Authorization: Bearer SK-FIRST"],
+      ["Authorization: Bearer"],
+      ["Authorization: Bearer "],
+      ["Authorization: Bearer sk-first sk-second"],
+      ["Authorization: Bearer sk-first, Bearer sk-second"],
+      ["Authorization: Bearer sk-third", "Authorization: Bearer sk-first"],
+      ["Authorization: Basic sk-first"],
+      ["Authorization: sk-first"],
+      ["Authorization: Bearer sk-third", "x-api-key: sk-first"],
+      ["x-api-key: "],
+      ["Cookie: authorization=sk-first"],
+      ["X-Forwarded-For: 127.0.0.1"],
+    ]) {
+      expect([headers, await statusOf(method, path, headers)]).toEqual([headers, 401]);
+    }
+    expect(await statusOf(method, `${path}?api_key=sk-first&key=sk-first`, [])).toBe(401);
+    expect(engine.requests.length).toBe(before);
+  });
+});
+
+test("the 401 is in the envelope, in both dialects, and says how to send a key", async () => {
+  const openAi = await sendRaw(proxy.port, postText("/v1/chat/completions", "{}"));
+  expect(openAi.answers[0]?.headers.get("www-authenticate")).toBe("Bearer");
+  expect(JSON.parse(openAi.answers[0]?.body ?? "")).toEqual({
+    error: {
+      message: "This needs an API key: send it as `Authorization: Bearer KEY`.",
+      type: "authentication_error",
+      code: "invalid_api_key",
+      param: null,
+    },
+  });
+  const anthropic = await sendRaw(proxy.port, postText("/v1/messages", "{}"));
+  expect(JSON.parse(anthropic.answers[0]?.body ?? "")).toMatchObject({
+    type: "error",
+    error: { type: "authentication_error" },
+  });
+});
+
+test("the key is judged before the body is read", async () => {
+  const head = postText("/v1/completions", "").replace("Length: 0", "Length: 1000");
+  const { answers } = await sendRaw(proxy.port, head);
+  expect(answers.map(({ status }) => status)).toEqual([401]);
+});
+
+test.each(["/health", "/liveness", "/ready", "/readiness", "/docs", "/openapi.json", "/"])(
+  "%s is open to all",
+  async (path) => {
+    expect([200, 302]).toContain((await statusOf("GET", path, [])) ?? 0);
+  },
+);
+
+describe("a registration", () => {
+  const body = '{"url":"http://127.0.0.1:9"}';
+
+  test.each([
+    [["--trust-nodes", "127.0.0.0/8"], 200],
+    [["--trust-nodes", "10.0.0.0/8", "127.0.0.1"], 200],
+    [["--trust-nodes", "192.0.2.0/24", "::/0"], 401],
+  ])("is judged by the socket's address, by no header, with %j", async (trust, expected) => {
+    await using other = await startProxy(["--api-keys", "sk-first", ...trust]);
+    for (const address of ["127.0.0.1", "192.0.2.7", "8.8.8.8", "10.1.1.1"]) {
+      const headers = ["X-Forwarded-For", "X-Real-IP", "Forwarded", "Client-IP"].map(
+        (name) => `${name}: ${name === "Forwarded" ? "for=" : ""}${address}`,
+      );
+      const { answers } = await sendRaw(other.port, postText("/nodes/add", body, headers));
+      expect(answers.map(({ status }) => status)).toEqual([expected]);
+    }
+  });
+
+  test("from a trusted address with a wrong key is refused", async () => {
+    const headers = ["Authorization: Bearer sk-third"];
+    const { answers } = await sendRaw(proxy.port, postText("/nodes/add", body, headers));
+    expect(answers.map(({ status }) => status)).toEqual([401]);
+  });
+});
