@@ -1,0 +1,69 @@
+/** What happens to the engines, in an order that the seed decides. */
+import type { FaultRule } from "../../src/sim/faults.ts";
+import { pause } from "./clients.ts";
+import type { Cluster } from "./cluster.ts";
+
+/** Each takes a share of the requests of one engine. */
+const FAULTS: readonly FaultRule["fault"][] = [
+  { kind: "reset" },
+  { kind: "hang", at: "before-headers" },
+  { kind: "hang", at: "body", afterBytes: 300 },
+  { kind: "die", afterBytes: 0 },
+  { kind: "die", afterBytes: 700 },
+  { kind: "slow", firstByteMs: 300, perChunkMs: 5 },
+  { kind: "answer", status: 500, body: '{"message":"failed"}' },
+  { kind: "answer", status: 502 },
+  { kind: "answer", status: 503, headers: { "retry-after": "1" } },
+  { kind: "answer", status: 429 },
+  { kind: "metrics", lie: "nan" },
+  { kind: "metrics", lie: "garbage" },
+];
+
+type Event = (cluster: Cluster, index: number, random: () => number) => Promise<void>;
+
+const EVENTS: Readonly<Record<string, Event>> = {
+  async kill(cluster, index) {
+    await cluster.kill(index);
+    await cluster.revive(index);
+  },
+  async stop(cluster, index, random) {
+    cluster.engine(index).kill("SIGSTOP");
+    await pause(500 + random() * 3_000);
+    cluster.engine(index).kill("SIGCONT");
+  },
+  async drain(cluster, index) {
+    const { proxy } = cluster;
+    const { url } = cluster.engine(index);
+    await fetch(`${proxy.url}/nodes/drain`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ url }),
+    });
+    await pause(500);
+    await cluster.kill(index);
+    await cluster.revive(index, proxy.url);
+  },
+  async misbehave(cluster, index, random) {
+    const fault = FAULTS[Math.floor(random() * FAULTS.length)] ?? { kind: "reset" };
+    await cluster.engine(index).setFaults([{ fault, probability: 0.05 + random() * 0.3 }]);
+    await pause(1_000 + random() * 2_000);
+    await cluster.engine(index).setFaults([]);
+  },
+};
+
+/** Lets things happen until `goesOn` says no; returns how many did, by name. */
+export async function causeChaos(
+  cluster: Cluster,
+  random: () => number,
+  goesOn: () => boolean,
+): Promise<ReadonlyMap<string, number>> {
+  const happened = new Map<string, number>();
+  const names = Object.keys(EVENTS);
+  while (goesOn()) {
+    const name = names[Math.floor(random() * names.length)] ?? "kill";
+    await EVENTS[name]?.(cluster, Math.floor(random() * cluster.size), random);
+    happened.set(name, (happened.get(name) ?? 0) + 1);
+    await pause(random() * 1_000);
+  }
+  return happened;
+}

@@ -1,0 +1,53 @@
+import { residentBytes } from "../../test/support/memory.ts";
+
+const SAMPLE_MS = 1_000;
+/** The first part of a run, while caches and pools fill, says nothing of what comes after. */
+const WARM_UP_SHARE = 0.3;
+
+/** Watches the memory of a process. */
+export class MemoryTrend {
+  readonly #pid: number;
+  readonly #samples: { readonly atMs: number; readonly bytes: number }[] = [];
+  readonly #timer: ReturnType<typeof setInterval>;
+
+  constructor(pid: number) {
+    this.#pid = pid;
+    this.#timer = setInterval(() => this.#sample(), SAMPLE_MS);
+    this.#sample();
+  }
+
+  #sample(): void {
+    this.#samples.push({ atMs: performance.now(), bytes: residentBytes(this.#pid) });
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#sample();
+  }
+
+  get lastBytes(): number {
+    return this.#samples.at(-1)?.bytes ?? 0;
+  }
+
+  /** Slope of the least-squares line through the samples after the warm-up, bytes per hour. */
+  get bytesPerHour(): number {
+    const samples = this.#samples.slice(Math.floor(this.#samples.length * WARM_UP_SHARE));
+    const n = samples.length;
+    const meanAt = samples.reduce((sum, { atMs }) => sum + atMs, 0) / n;
+    const meanBytes = samples.reduce((sum, { bytes }) => sum + bytes, 0) / n;
+    let covariance = 0;
+    let variance = 0;
+    for (const { atMs, bytes } of samples) {
+      covariance += (atMs - meanAt) * (bytes - meanBytes);
+      variance += (atMs - meanAt) ** 2;
+    }
+    return variance === 0 ? 0 : (covariance / variance) * 3_600_000;
+  }
+
+  /** For the table. */
+  get text(): string {
+    const slope = (this.bytesPerHour / 1e6).toFixed(1);
+    const seconds = Math.round((this.#samples.length - 1) * (SAMPLE_MS / 1_000));
+    return `${slope} MB/h over ${seconds} s, ${(this.lastBytes / 1e6).toFixed(0)} MB at the end`;
+  }
+}

@@ -1,0 +1,43 @@
+/** Clients of all kinds against engines that are killed, stopped, drained and made to misbehave. */
+import { causeChaos } from "./chaos.ts";
+import { runClient } from "./clients.ts";
+import { Cluster } from "./cluster.ts";
+import { MemoryTrend } from "./memory-trend.ts";
+import { exactly, type Figure, shown, Tally } from "./tally.ts";
+
+const CLIENTS = 48;
+const FLAGS = [
+  ...["--health-interval", "0.5", "--health-timeout", "0.5", "--metrics-interval", "1"],
+  // What hangs must end for the table to be drawn.
+  ...["--first-byte-timeout", "5", "--idle-timeout", "5"],
+];
+
+export async function runMixed(
+  durationMs: number,
+  random: () => number,
+): Promise<{ tally: Tally; figures: Figure[] }> {
+  await using cluster = await Cluster.start({ engines: 4, timeScale: 0.5, flags: FLAGS });
+  const tally = new Tally();
+  const trend = new MemoryTrend(cluster.proxy.process.pid);
+  const endMs = performance.now() + durationMs;
+  const goesOn = () => performance.now() < endMs;
+  const { port } = cluster.proxy;
+  const clients = Array.from({ length: CLIENTS }, () => runClient({ port, random, tally, goesOn }));
+  const happened = await causeChaos(cluster, random, goesOn);
+  await Promise.all(clients);
+  trend.stop();
+  const left = await cluster.leftOver();
+  const isAlive = cluster.proxy.process.exitCode === null;
+  const unexpected = cluster.proxy.log().match(/level=(error|fatal)/g)?.length ?? 0;
+  const events = [...happened].map(([name, count]) => `${count} ${name}`).join(", ");
+  return {
+    tally,
+    figures: [
+      shown("chaos", events),
+      exactly("  the proxy still runs", isAlive ? 1 : 0, 1),
+      exactly("  errors in its log", unexpected, 0),
+      exactly("  counters left", left, 0),
+      shown("  memory growth", trend.text, "at most 5 MB/h"),
+    ],
+  };
+}

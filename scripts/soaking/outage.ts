@@ -1,0 +1,52 @@
+/** Every engine fails every request: how many more the engines see than the clients sent. */
+import { RAW_ANSWERS } from "../../src/sim/raw-answers.ts";
+import { httpAnswer, type RawStep, startRawServer } from "../../src/sim/raw-server.ts";
+import { startProxy } from "../../test/support/proxy.ts";
+import { rawPost } from "../../test/support/raw-client.ts";
+import { untilHealthy } from "../../test/support/until-healthy.ts";
+import { endingOf, type Figure, group, Tally } from "./tally.ts";
+
+const CLIENTS = 20;
+const ENGINES = 4;
+
+const OUTAGES: Readonly<Record<string, readonly RawStep[]>> = {
+  500: [{ send: httpAnswer("{}", [], "500 Internal Server Error") }],
+  503: [{ send: httpAnswer("{}", ["retry-after: 0"], "503 Service Unavailable") }],
+  resets: RAW_ANSWERS.reset,
+};
+
+export async function breakEverything(
+  requests: number,
+): Promise<{ tally: Tally; figures: Figure[] }> {
+  const tally = new Tally();
+  const figures: Figure[] = [];
+  for (const [what, steps] of Object.entries(OUTAGES)) {
+    const engines = Array.from({ length: ENGINES }, () => startRawServer({ script: () => steps }));
+    const nodes = engines.flatMap(({ url }) => ["--node", url]);
+    await using proxy = await startProxy([...nodes, "--log-level", "error"]);
+    await untilHealthy(proxy, ENGINES);
+    const startedMs = performance.now();
+    let sent = 0;
+    const clients = Array.from({ length: CLIENTS }, async () => {
+      while (sent < requests) {
+        sent += 1;
+        tally.add(endingOf(await rawPost(proxy.port, "/generate", { model: "tiny" }).ended));
+      }
+    });
+    await Promise.all(clients);
+    const seconds = (performance.now() - startedMs) / 1_000;
+    let seen = 0;
+    for (const engine of engines) {
+      seen += engine.requests.filter(({ method }) => method === "POST").length;
+      engine.stop();
+    }
+    const most = Math.floor(1.2 * sent + 3 * (seconds + 1));
+    figures.push({
+      name: `attempts at the engines, all of them: ${what}`,
+      value: `${group(seen)} for ${group(sent)}, ${(seen / sent).toFixed(3)} times`,
+      goal: `at most ${group(most)}`,
+      ok: seen <= most,
+    });
+  }
+  return { tally, figures };
+}
