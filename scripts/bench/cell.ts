@@ -1,9 +1,7 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
 import type { Contestant } from "./contestants.ts";
-import { freePort, killTree, spawnPinned } from "./host.ts";
+import { freePort, killTree, removeScratch, scratchDirectory, spawnPinned } from "./host.ts";
 import type { Laboratory } from "./laboratory.ts";
 import type { Measured } from "./load.ts";
 import { CHAT_PATH, CLIENT_KEY, requestBody } from "./wire.ts";
@@ -25,14 +23,14 @@ export async function startContestant(
   nodes: readonly string[],
   core: number | null,
 ): Promise<Running> {
-  const directory = await mkdtemp(join(tmpdir(), `bench-${contestant.name}-`));
+  const directory = scratchDirectory(contestant.name);
   const port = freePort();
   const { command, env } = await contestant.prepare({ port, nodes, directory });
   const log = join(directory, "output.log");
   const child = spawnPinned(command, { core, log, ...(env ? { env } : {}) });
   const stop = async () => {
     await killTree(child);
-    await rm(directory, { recursive: true, force: true });
+    removeScratch(directory);
   };
   if (await untilForwarded(child, port, contestant.startTimeoutMs)) {
     return { port, pid: child.pid, stop };

@@ -1,5 +1,6 @@
-import { readFileSync } from "node:fs";
-import { cpus } from "node:os";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Subprocess } from "bun";
 
 /** Cores the parts are pinned to; null where they cannot be pinned. */
@@ -19,6 +20,19 @@ export function chooseCores(): Cores {
 }
 
 const running = new Set<Subprocess>();
+const scratch = new Set<string>();
+
+/** A directory for one run of a contestant: gone when the benchmark ends, however it ends. */
+export function scratchDirectory(name: string): string {
+  const path = mkdtempSync(join(tmpdir(), `bench-${name}-`));
+  scratch.add(path);
+  return path;
+}
+
+export function removeScratch(path: string): void {
+  rmSync(path, { recursive: true, force: true });
+  scratch.delete(path);
+}
 
 export interface SpawnOptions {
   core: number | null;
@@ -95,6 +109,7 @@ function signalGroup(child: Subprocess, signal: NodeJS.Signals): void {
 export function killAllAtExit(): void {
   const killAll = () => {
     for (const child of running) signalGroup(child, "SIGKILL");
+    for (const path of scratch) rmSync(path, { recursive: true, force: true });
   };
   process.on("exit", killAll);
   for (const [signal, code] of [

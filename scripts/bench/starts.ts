@@ -1,9 +1,6 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { answersShortRequest } from "./cell.ts";
 import type { Contestant } from "./contestants.ts";
-import { freePort, killTree, spawnPlain } from "./host.ts";
+import { freePort, killTree, removeScratch, scratchDirectory, spawnPlain } from "./host.ts";
 import type { Laboratory } from "./laboratory.ts";
 import { treeMemoryBytes } from "./process-tree.ts";
 import type { Start } from "./raw.ts";
@@ -18,7 +15,7 @@ export async function measureStart(
   laboratory: Laboratory,
   contestant: Contestant,
 ): Promise<Omit<Start, "round">> {
-  const directory = await mkdtemp(join(tmpdir(), `bench-start-${contestant.name}-`));
+  const directory = scratchDirectory(`start-${contestant.name}`);
   const port = freePort();
   const nodes = laboratory.nodeUrls(1, 0);
   const { command, env } = await contestant.prepare({ port, nodes, directory });
@@ -41,7 +38,7 @@ export async function measureStart(
     };
   } finally {
     await killTree(child);
-    await rm(directory, { recursive: true, force: true });
+    removeScratch(directory);
   }
 }
 

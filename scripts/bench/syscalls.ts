@@ -2,8 +2,6 @@
  * A guard that counts instead of timing: system calls of lmproxy per request and per chunk, by
  * strace, for a fixed number of each. Exits with 1 when a limit of limits.json is exceeded.
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Running, startContestant } from "./cell.ts";
@@ -12,7 +10,7 @@ import { sharedClockUs } from "./clock.ts";
 import { type Contestant, lmproxyContestant } from "./contestants.ts";
 import { type Engine, startEngine } from "./engine.ts";
 import { allContestants } from "./field.ts";
-import { killAllAtExit } from "./host.ts";
+import { killAllAtExit, removeScratch, scratchDirectory } from "./host.ts";
 import { treeOf } from "./process-tree.ts";
 import { type Ask, requestBytes } from "./wire.ts";
 
@@ -111,7 +109,7 @@ async function makeRequests(port: number, ask: Ask, requests: number): Promise<v
 }
 
 async function countCalls(running: Running, task: Task): Promise<Counts> {
-  const directory = await mkdtemp(join(tmpdir(), "bench-strace-"));
+  const directory = scratchDirectory("strace");
   const table = join(directory, "table");
   try {
     // What happens once (connections, compiled code) is over before the counting begins.
@@ -130,7 +128,7 @@ async function countCalls(running: Running, task: Task): Promise<Counts> {
     const units = task.unit === "chunk" ? task.requests * task.ask.chunks : task.requests;
     return perUnit(parseStraceTable(await Bun.file(table).text()), units);
   } finally {
-    await rm(directory, { recursive: true, force: true });
+    removeScratch(directory);
   }
 }
 
