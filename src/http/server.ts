@@ -1,32 +1,15 @@
 import type { Config } from "../config.ts";
-import { parseAllowRule } from "../core/address-policy.ts";
-import { Admission } from "../core/admission.ts";
-import { inCidrs, LOCAL_AND_PRIVATE, parseCidr } from "../core/cidr.ts";
-import { Registry } from "../core/registry.ts";
+import type { Registry } from "../core/registry.ts";
 import { requestId } from "../core/request-id.ts";
-import { STRATEGIES } from "../core/strategies/index.ts";
 import { type Logger, startLog } from "../observe/log.ts";
 import { openStateFile, type Warn } from "../state/file.ts";
-import { RetryBudgets } from "../upstream/budgets.ts";
-import { Connections } from "../upstream/connections.ts";
-import { Deadlines } from "../upstream/deadlines.ts";
-import type { Fetch } from "../upstream/forward.ts";
-import { HealthProber } from "../upstream/health-prober.ts";
-import { MetricsPoller } from "../upstream/metrics-poller.ts";
-import { ModelDiscovery } from "../upstream/model-discovery.ts";
-import { PinnedFetch } from "../upstream/pinned-fetch.ts";
-import type { Upstream } from "../upstream/send.ts";
-import { TcpCheck } from "../upstream/tcp-check.ts";
-import { Access } from "./access.ts";
 import { createApp } from "./app.ts";
+import { assemble } from "./assemble.ts";
 import { errorResponse, unexpectedError } from "./error-response.ts";
 import { front } from "./front.ts";
 import { KEEP_ALIVE_S } from "./inference-routes.ts";
 import { joinNodes } from "./join-nodes.ts";
-import { Lifecycle } from "./lifecycle.ts";
 import { allowTable } from "./methods.ts";
-import { NodePolicy } from "./node-policy.ts";
-import { createServing } from "./serving.ts";
 
 /** A proxy that serves. */
 export interface RunningProxy {
@@ -45,75 +28,12 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
   const log = startLog(config.logLevel, (line) => process.stderr.write(line));
   const warn: Warn = (message, details) => log.warn(message, details);
   const stateFile = config.statePath === null ? null : openStateFile(config.statePath, { warn });
-  const now = () => performance.now();
-  const { random } = Math;
-  const registry = createRegistry(config, now, random);
-  const nodePolicy: NodePolicy = new NodePolicy({
-    allow: config.allowNodes.map(parseAllowRule),
-    proxyPort: () => server.port ?? config.port,
-  });
-  const { fetch } = new PinnedFetch({
-    fetch: new Connections(now).fetch,
-    resolve: (hostname) => Bun.dns.lookup(hostname),
-    refusal: (hostname, address, port) => nodePolicy.addressRefusal(hostname, address, port),
-    now,
-  });
-  const upstream = createUpstream(config, registry, fetch, now);
-  const engineHeaders: Record<string, string> =
-    config.upstreamApiKey === null ? {} : { authorization: `Bearer ${config.upstreamApiKey}` };
-  const serving = createServing(config, upstream, engineHeaders, log);
-  const questions = { registry, headers: engineHeaders, fetch, now };
-  const discovery = new ModelDiscovery({ ...questions, timeoutMs: config.healthTimeoutMs });
-  const workers = [
-    new HealthProber({
-      ...questions,
-      random,
-      intervalMs: config.healthIntervalMs,
-      timeoutMs: config.healthTimeoutMs,
-      path: config.healthPath,
-    }),
-    new MetricsPoller({
-      ...questions,
-      intervalMs: config.metricsIntervalMs,
-      onNoUsage: (node, reason) => log.warn("KV-cache usage unknown", { node: node.url, reason }),
-    }),
-    discovery,
-    upstream.deadlines,
-    ...(serving.distServe === null ? [] : [serving.distServe]),
-  ];
-  const access = new Access({
-    apiKeys: config.apiKeys,
-    adminKey: config.adminKey,
-    trusts: trustsOf(config),
-  });
-  const lifecycle = new Lifecycle({
-    registry,
-    admission: upstream.admission,
-    drainTimeoutMs: config.drainTimeoutMs,
+  const { services, workers } = assemble(config, log, {
+    port: () => server.port ?? config.port,
     pendingRequests: () => server.pendingRequests,
-    distServe: serving.distServe,
   });
-  const app = createApp({
-    registry,
-    discovery,
-    access,
-    log,
-    now,
-    random,
-    engineHeaders,
-    fetch,
-    bodyLimits: {
-      maxBytes: config.maxBodyBytes,
-      timeoutMs: config.bodyTimeoutMs,
-      flag: "--max-body",
-    },
-    proto: config.tls === null ? "http" : "https",
-    startedAtS: Math.floor(Date.now() / 1_000),
-    upstreamApiKey: config.upstreamApiKey,
-    serving,
-    nodePolicy,
-    lifecycle,
-  });
+  const { access, lifecycle, nodePolicy, random, registry, serving } = services;
+  const app = createApp(services);
   logStates(registry, log);
   const server = Bun.serve({
     hostname: config.host,
@@ -151,65 +71,6 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
       await stop();
     },
   };
-}
-
-function createRegistry(config: Config, now: () => number, random: () => number): Registry {
-  const { strategy, prefillStrategy, decodeStrategy } = config;
-  const names = {
-    Hybrid: strategy,
-    Prefill: prefillStrategy ?? strategy,
-    Decode: decodeStrategy ?? strategy,
-  };
-  return new Registry({
-    now,
-    random,
-    strategy: (role) => STRATEGIES[names[role]],
-    sampleMaxAgeMs: 3 * config.metricsIntervalMs,
-    maxInFlightPerNode: config.maxConcurrencyPerNode ?? Number.POSITIVE_INFINITY,
-  });
-}
-
-function createUpstream(
-  config: Config,
-  registry: Registry,
-  fetch: Fetch,
-  now: () => number,
-): Upstream {
-  const tcp = new TcpCheck();
-  return {
-    registry,
-    now,
-    fetch,
-    admission: new Admission(registry, {
-      maxConcurrency: config.maxConcurrency ?? Number.POSITIVE_INFINITY,
-      maxPerClient: config.maxConcurrencyPerClient ?? Number.POSITIVE_INFINITY,
-      queueSize: config.queueSize,
-      queueTimeoutMs: config.queueTimeoutMs,
-      after: (ms, act) => {
-        const timer = setTimeout(act, ms);
-        return () => clearTimeout(timer);
-      },
-    }),
-    deadlines: new Deadlines({
-      now,
-      reachable: (url, limitMs) => tcp.reachable(url, limitMs),
-      limits: {
-        connectMs: config.connectTimeoutMs,
-        firstByteMs: config.firstByteTimeoutMs,
-        idleMs: config.idleTimeoutMs,
-        totalMs: config.timeoutMs,
-      },
-    }),
-    budgets: new RetryBudgets(now),
-    retryRules: { retry: config.retry, retrySent: config.retrySent },
-  };
-}
-
-/** Engines send no key when they register: without an admin key, peers nearby are trusted. */
-function trustsOf({ trustNodes, adminKey }: Config): (peerAddress: string) => boolean {
-  const nearby = adminKey === null ? LOCAL_AND_PRIVATE : [];
-  const cidrs = trustNodes?.map(parseCidr) ?? nearby;
-  return (peerAddress) => inCidrs(peerAddress, cidrs);
 }
 
 function logStates(registry: Registry, log: Logger): void {

@@ -1,0 +1,188 @@
+import type { Config } from "../config.ts";
+import { parseAllowRule } from "../core/address-policy.ts";
+import { Admission } from "../core/admission.ts";
+import { inCidrs, LOCAL_AND_PRIVATE, parseCidr } from "../core/cidr.ts";
+import { Registry } from "../core/registry.ts";
+import { STRATEGIES } from "../core/strategies/index.ts";
+import type { Logger } from "../observe/log.ts";
+import { RetryBudgets } from "../upstream/budgets.ts";
+import { Connections } from "../upstream/connections.ts";
+import { Deadlines } from "../upstream/deadlines.ts";
+import type { Fetch } from "../upstream/forward.ts";
+import { HealthProber } from "../upstream/health-prober.ts";
+import { MetricsPoller } from "../upstream/metrics-poller.ts";
+import { ModelDiscovery } from "../upstream/model-discovery.ts";
+import { PinnedFetch } from "../upstream/pinned-fetch.ts";
+import type { Upstream } from "../upstream/send.ts";
+import { TcpCheck } from "../upstream/tcp-check.ts";
+import { Access } from "./access.ts";
+import { Lifecycle } from "./lifecycle.ts";
+import { NodePolicy } from "./node-policy.ts";
+import type { Services } from "./services.ts";
+import { createServing } from "./serving.ts";
+
+/** What can be asked of the server only once it listens. */
+export interface Listening {
+  readonly port: () => number;
+  /** Requests whose answer has not left the socket yet. */
+  readonly pendingRequests: () => number;
+}
+
+/** Something that works on its own from start to stop. */
+export interface Worker {
+  start(): void;
+  stop(): void;
+}
+
+/** The parts of a proxy, put together and not yet started. Time and chance are made here. */
+export function assemble(
+  config: Config,
+  log: Logger,
+  listening: Listening,
+): { readonly services: Services; readonly workers: readonly Worker[] } {
+  const now = () => performance.now();
+  const { random } = Math;
+  const registry = createRegistry(config, now, random);
+  const nodePolicy = new NodePolicy({
+    allow: config.allowNodes.map(parseAllowRule),
+    proxyPort: listening.port,
+  });
+  const { fetch } = new PinnedFetch({
+    fetch: new Connections(now).fetch,
+    resolve: (hostname) => Bun.dns.lookup(hostname),
+    refusal: (hostname, address, port) => nodePolicy.addressRefusal(hostname, address, port),
+    now,
+  });
+  const upstream = createUpstream(config, registry, fetch, now);
+  const engineHeaders: Record<string, string> =
+    config.upstreamApiKey === null ? {} : { authorization: `Bearer ${config.upstreamApiKey}` };
+  const serving = createServing(config, upstream, engineHeaders, log);
+  const questions = { registry, headers: engineHeaders, fetch, now };
+  const discovery = new ModelDiscovery({ ...questions, timeoutMs: config.healthTimeoutMs });
+  const services = {
+    registry,
+    discovery,
+    log,
+    now,
+    random,
+    engineHeaders,
+    fetch,
+    serving,
+    nodePolicy,
+    access: new Access({
+      apiKeys: config.apiKeys,
+      adminKey: config.adminKey,
+      trusts: trustsOf(config),
+    }),
+    lifecycle: new Lifecycle({
+      registry,
+      admission: upstream.admission,
+      drainTimeoutMs: config.drainTimeoutMs,
+      pendingRequests: listening.pendingRequests,
+      distServe: serving.distServe,
+    }),
+    bodyLimits: {
+      maxBytes: config.maxBodyBytes,
+      timeoutMs: config.bodyTimeoutMs,
+      flag: "--max-body",
+    },
+    proto: config.tls === null ? ("http" as const) : ("https" as const),
+    startedAtS: Math.floor(Date.now() / 1_000),
+    upstreamApiKey: config.upstreamApiKey,
+  };
+  const workers = [
+    createProber(config, { ...questions, random }),
+    createPoller(config, questions, log),
+    discovery,
+    upstream.deadlines,
+    ...(serving.distServe === null ? [] : [serving.distServe]),
+  ];
+  return { services, workers };
+}
+
+/** What everybody who asks engines something on the proxy's own account needs. */
+interface Questions {
+  readonly registry: Registry;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly fetch: Fetch;
+  readonly now: () => number;
+}
+
+function createProber(
+  config: Config,
+  questions: Questions & { readonly random: () => number },
+): HealthProber {
+  return new HealthProber({
+    ...questions,
+    intervalMs: config.healthIntervalMs,
+    timeoutMs: config.healthTimeoutMs,
+    path: config.healthPath,
+  });
+}
+
+function createPoller(config: Config, questions: Questions, log: Logger): MetricsPoller {
+  return new MetricsPoller({
+    ...questions,
+    intervalMs: config.metricsIntervalMs,
+    onNoUsage: (node, reason) => log.warn("KV-cache usage unknown", { node: node.url, reason }),
+  });
+}
+
+function createRegistry(config: Config, now: () => number, random: () => number): Registry {
+  const { strategy, prefillStrategy, decodeStrategy } = config;
+  const names = {
+    Hybrid: strategy,
+    Prefill: prefillStrategy ?? strategy,
+    Decode: decodeStrategy ?? strategy,
+  };
+  return new Registry({
+    now,
+    random,
+    strategy: (role) => STRATEGIES[names[role]],
+    sampleMaxAgeMs: 3 * config.metricsIntervalMs,
+    maxInFlightPerNode: config.maxConcurrencyPerNode ?? Number.POSITIVE_INFINITY,
+  });
+}
+
+function createUpstream(
+  config: Config,
+  registry: Registry,
+  fetch: Fetch,
+  now: () => number,
+): Upstream {
+  const tcp = new TcpCheck();
+  return {
+    registry,
+    now,
+    fetch,
+    admission: new Admission(registry, {
+      maxConcurrency: config.maxConcurrency ?? Number.POSITIVE_INFINITY,
+      maxPerClient: config.maxConcurrencyPerClient ?? Number.POSITIVE_INFINITY,
+      queueSize: config.queueSize,
+      queueTimeoutMs: config.queueTimeoutMs,
+      after: (ms, act) => {
+        const timer = setTimeout(act, ms);
+        return () => clearTimeout(timer);
+      },
+    }),
+    deadlines: new Deadlines({
+      now,
+      reachable: (url, limitMs) => tcp.reachable(url, limitMs),
+      limits: {
+        connectMs: config.connectTimeoutMs,
+        firstByteMs: config.firstByteTimeoutMs,
+        idleMs: config.idleTimeoutMs,
+        totalMs: config.timeoutMs,
+      },
+    }),
+    budgets: new RetryBudgets(now),
+    retryRules: { retry: config.retry, retrySent: config.retrySent },
+  };
+}
+
+/** Engines send no key when they register: without an admin key, peers nearby are trusted. */
+function trustsOf({ trustNodes, adminKey }: Config): (peerAddress: string) => boolean {
+  const nearby = adminKey === null ? LOCAL_AND_PRIVATE : [];
+  const cidrs = trustNodes?.map(parseCidr) ?? nearby;
+  return (peerAddress) => inCidrs(peerAddress, cidrs);
+}
