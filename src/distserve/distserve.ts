@@ -88,6 +88,8 @@ export class DistServe {
       },
       leaseEnded: (lease, outcome) => {
         this.#sessions.leaseEnded(lease, outcome);
+        const isLost = outcome.kind === "lost" || outcome.kind === "broken";
+        if (isLost && lease.node.inFlight === 0) this.#pairs.suspect(lease.node);
         this.#tidy(lease.node);
       },
     });

@@ -28,8 +28,9 @@ const LONGEST_PAUSE_MS = 5_000;
 const REMEMBERED_MS = 60_000;
 /** Where there is no other, a pair that cannot work is tried again after this: FAIL may be of the moment. */
 const FINAL_RETRY_MS = 1_000;
-/** A connection that fails its first requests is not made anew more often than this. */
-const DOUBT_MS = 1_000;
+/** Making it anew did not help: it was not that. Before the next time passes this, doubled each time. */
+const FIRST_REMAKE_MS = 1_000;
+const LONGEST_REMAKE_MS = 60_000;
 
 const DROPPED: HandshakeFailure = {
   reason: "one of them was restarted or removed meanwhile",
@@ -49,6 +50,8 @@ export class Pair {
   #failedAtMs = 0;
   #connectedAtMs = 0;
   #suspicions = 0;
+  /** How often it was made anew because of suspicions since a request last succeeded. */
+  #remakes = 0;
   #tries = 0;
   #stopPause: (() => void) | null = null;
   /** Rises when the pair is dropped: what was under way then is of no more interest. */
@@ -99,6 +102,7 @@ export class Pair {
     switch (this.#phase) {
       case "connected":
         if (this.#suspicions === 0) return Promise.resolve(null);
+        this.#remakes += 1;
         break;
       case "trying":
         return this.#tryEnded.promise;
@@ -124,13 +128,23 @@ export class Pair {
 
   /** A request failed as it would if the engines did not know each other any more. */
   doubt(): void {
-    const isNew = this.#options.now() - this.#connectedAtMs < DOUBT_MS;
-    if (this.isConnected && !isNew) this.#suspicions += 1;
+    const leastAgeMs =
+      this.#remakes === 0
+        ? 0
+        : Math.min(FIRST_REMAKE_MS * 2 ** (this.#remakes - 1), LONGEST_REMAKE_MS);
+    const ageMs = this.#options.now() - this.#connectedAtMs;
+    if (this.isConnected && ageMs >= leastAgeMs) this.#suspicions += 1;
+  }
+
+  /** One of its engines may have been replaced: it lost all its requests at once. */
+  suspect(): void {
+    if (this.isConnected) this.#suspicions += 1;
   }
 
   /** A request succeeded. */
   trust(): void {
     this.#suspicions = 0;
+    this.#remakes = 0;
   }
 
   /**

@@ -84,6 +84,11 @@ export class Pairs {
     this.#find(prefill, decode)?.doubt();
   }
 
+  /** A node's engine lost all its requests at once, and answers all the same: it may be another one. */
+  suspect(node: Node): void {
+    for (const { pair } of this.#of(node)) pair.suspect();
+  }
+
   /** A request succeeded at the decode node. */
   trust(prefill: Node, decode: Node): void {
     this.#find(prefill, decode)?.trust();
@@ -91,17 +96,22 @@ export class Pairs {
 
   /** Ends all connections of a node's engine, and has the engines on both sides told. */
   drop(node: Node): void {
-    for (const [prefillId, ofPrefill] of this.#pairs) {
-      for (const [decodeId, pair] of ofPrefill) {
-        if (prefillId !== node.url && decodeId !== node.url) continue;
-        void pair.drop().then(() => {
-          if (pair.state === "unconnected" && ofPrefill.get(decodeId) === pair) {
-            ofPrefill.delete(decodeId);
-            if (ofPrefill.size === 0) this.#pairs.delete(prefillId);
-          }
-        });
-      }
+    for (const { prefillId, decodeId, pair } of this.#of(node)) {
+      void pair.drop().then(() => {
+        const ofPrefill = this.#pairs.get(prefillId);
+        if (pair.state !== "unconnected" || ofPrefill?.get(decodeId) !== pair) return;
+        ofPrefill.delete(decodeId);
+        if (ofPrefill.size === 0) this.#pairs.delete(prefillId);
+      });
     }
+  }
+
+  #of({ url }: Node) {
+    return [...this.#pairs].flatMap(([prefillId, ofPrefill]) =>
+      [...ofPrefill]
+        .filter(([decodeId]) => prefillId === url || decodeId === url)
+        .map(([decodeId, pair]) => ({ prefillId, decodeId, pair })),
+    );
   }
 
   #find(prefill: Node, decode: Node): Pair | undefined {

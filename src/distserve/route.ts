@@ -109,8 +109,13 @@ export class Route {
     const { registry, pairs, room } = this.#options;
     const wanted = { model: this.wanted.model, role: "Decode", tried: this.triedDecode } as const;
     const connected = { ...wanted, among: (node: Node) => pairs.isConnected(prefill, node) };
+    const good = {
+      ...wanted,
+      among: (node: Node) => pairs.isConnected(prefill, node) && !pairs.isBad(prefill, node),
+    };
     for (;;) {
-      let lease: Lease | NoNode | null = registry.acquire(connected);
+      let lease: Lease | NoNode | null = registry.acquire(good);
+      if (!(lease instanceof Lease) && lease !== "full") lease = registry.acquire(connected);
       if (!(lease instanceof Lease)) {
         const decode = this.#pickDecode(
           (node) => !pairs.isConnected(prefill, node) && !this.#hasFailed(prefill, node),

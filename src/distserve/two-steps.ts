@@ -236,7 +236,7 @@ function neverTaken(result: Result): boolean {
 /** Whether it failed as it would if the two engines did not know each other any more. */
 function isSuspicious(result: Result): boolean {
   if (result.kind === "unread") return ![429, 503].includes(result.answer.status);
-  return result.kind === "lost" || result.kind === "timeout";
+  return result.kind === "timeout";
 }
 
 function failedWith(mayRetry: boolean, settle: () => Promise<Response>): Failed {

@@ -140,6 +140,19 @@ describe("a prefill engine that is another process than before", () => {
   });
 });
 
+test("a decode engine replaced without a word is connected anew once it refuses blocks", async () => {
+  await using cluster = await startCluster();
+  const decode = only(cluster.decodes);
+  expect((await cluster.chat()).status).toBe(200);
+  await decode.stop(true);
+  const again = await startRole("Decode", null, { port: decode.port });
+  const answers: number[] = [];
+  while (answers.at(-1) !== 200) answers.push((await cluster.chat()).status);
+  expect(answers.length).toBeLessThan(4);
+  await until("nothing is kept", () => only(cluster.prefills).state().preservedSessions === 0);
+  await again.stop(true);
+});
+
 test("when the proxy shuts down, what decodes have not finished is freed", async () => {
   await using cluster = await startCluster({
     engine: { timeScale: 1 },
