@@ -140,10 +140,10 @@ export class Admission {
     signal: AbortSignal,
     take: () => L | NoNode,
   ): Admitted<L> | Promise<Admitted<L>> {
-    const attempt = () => this.#try(client, take);
     const ahead = this.#line.size === 0 ? null : this.#line.ahead(wanted, client);
-    const got = ahead ?? attempt();
+    const got = ahead ?? this.#try(client, take);
     if (typeof got !== "string") return got;
+    const attempt = () => this.#try(client, take);
     if (!this.#isKnown(wanted)) throw unknownModel(wanted.model, this.#registry.models());
     if (got === "unavailable") throw noNode(wanted.model);
     return this.#waitInLine({ wanted, client, signal, blockedBy: got, attempt });
@@ -177,7 +177,8 @@ export class Admission {
     take: () => L | NoNode,
   ): Admitted<L> | Blocked | "unavailable" {
     const { maxConcurrency, maxPerClient } = this.#options;
-    if ((this.#perClient.get(client) ?? 0) >= maxPerClient) return "client";
+    const isCounted = maxPerClient !== Number.POSITIVE_INFINITY;
+    if (isCounted && (this.#perClient.get(client) ?? 0) >= maxPerClient) return "client";
     if (this.#running >= maxConcurrency) return "cluster";
     const lease = take();
     if (typeof lease === "string") return blockedBy(lease);
@@ -193,11 +194,15 @@ export class Admission {
 
   #leave(client: string): void {
     this.#running -= 1;
+    if (this.#perClient.size > 0) this.#leaveOne(client);
+    this.#pump();
+    this.#tellQuiet();
+  }
+
+  #leaveOne(client: string): void {
     const left = (this.#perClient.get(client) ?? 0) - 1;
     if (left > 0) this.#perClient.set(client, left);
     else this.#perClient.delete(client);
-    this.#pump();
-    this.#tellQuiet();
   }
 
   async #waitInLine<T extends object>(wait: Wait<T>): Promise<T> {

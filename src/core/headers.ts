@@ -29,6 +29,9 @@ const CORS = [
   "access-control-max-age",
 ];
 
+const NOT_TO_ENGINES: ReadonlySet<string> = new Set([...HOP_BY_HOP, ...REBUILT]);
+const NOT_TO_CLIENTS: ReadonlySet<string> = new Set([...HOP_BY_HOP, ...CORS]);
+
 /** What the proxy knows of a request beside its headers. */
 export interface Forwarded {
   /** Address of the client's socket. */
@@ -46,11 +49,7 @@ export interface Forwarded {
 /** The headers an engine gets: the client's, without those of its connection and its credentials for us. */
 export function requestHeaders(client: Headers, forwarded: Forwarded): Headers {
   const headers = new Headers(client);
-  deleteHopByHop(headers);
-  for (const name of REBUILT) headers.delete(name);
-  for (const name of [...headers.keys()]) {
-    if (name.startsWith(REBUILT_PREFIX)) headers.delete(name);
-  }
+  deleteAll(headers, NOT_TO_ENGINES, REBUILT_PREFIX);
   if (forwarded.stripCredentials || forwarded.upstreamApiKey !== null) {
     headers.delete("authorization");
     headers.delete("x-api-key");
@@ -69,13 +68,17 @@ export function requestHeaders(client: Headers, forwarded: Forwarded): Headers {
 
 /** The headers a client gets: the engine's, without those of its connection; changed in place. */
 export function answerHeaders(engine: Headers, requestId: string): Headers {
-  deleteHopByHop(engine);
-  for (const name of CORS) engine.delete(name);
+  deleteAll(engine, NOT_TO_CLIENTS);
   engine.set("x-request-id", requestId);
   return engine;
 }
 
-function deleteHopByHop(headers: Headers): void {
+/** Deletes the headers `names`, those that begin with `prefix`, and those that `Connection` names. */
+function deleteAll(
+  headers: Headers,
+  names: ReadonlySet<string>,
+  prefix: string | null = null,
+): void {
   const connection = headers.get("connection");
   if (connection !== null) {
     for (const name of connection.split(",")) {
@@ -83,7 +86,11 @@ function deleteHopByHop(headers: Headers): void {
       if (/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(token)) headers.delete(token);
     }
   }
-  for (const name of HOP_BY_HOP) headers.delete(name);
+  const found: string[] = [];
+  headers.forEach((_, name) => {
+    if (names.has(name) || (prefix !== null && name.startsWith(prefix))) found.push(name);
+  });
+  for (const name of found) headers.delete(name);
 }
 
 /** What an HTTP date starts with; without it, `Date.parse` would read many a number as a date. */

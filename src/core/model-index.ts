@@ -2,10 +2,12 @@ import type { Node, Role } from "./node.ts";
 
 const ROLES = ["Hybrid", "Prefill", "Decode"] as const satisfies readonly Role[];
 
+const NONE: readonly Node[] = [];
+
 /** Which nodes serve which model in which role, whatever their state; made when it is first asked for. */
 export class ModelIndex {
   readonly #nodes: ReadonlyMap<string, Node>;
-  #index: Map<string, Node[]> | null = null;
+  #index: Readonly<Record<Role, Map<string | null, Node[]>>> | null = null;
 
   /** @param nodes The nodes to be found, by URL; `changed` tells when they or their models are others. */
   constructor(nodes: ReadonlyMap<string, Node>) {
@@ -19,7 +21,7 @@ export class ModelIndex {
   /** The nodes of a role that serve a model (any, for null). */
   serving(model: string | null, role: Role): readonly Node[] {
     this.#index ??= this.#make();
-    return this.#index.get(modelKey(model, role)) ?? [];
+    return this.#index[role].get(model) ?? NONE;
   }
 
   /** Whether any node serves `model`. */
@@ -32,13 +34,13 @@ export class ModelIndex {
     return [...new Set([...this.#nodes.values()].flatMap((node) => node.models))];
   }
 
-  #make(): Map<string, Node[]> {
-    const index = new Map<string, Node[]>();
+  #make(): Readonly<Record<Role, Map<string | null, Node[]>>> {
+    const index = { Hybrid: new Map(), Prefill: new Map(), Decode: new Map() };
     for (const node of this.#nodes.values()) {
+      const byModel: Map<string | null, Node[]> = index[node.role];
       for (const model of [null, ...node.models]) {
-        const key = modelKey(model, node.role);
-        const list = index.get(key);
-        if (list === undefined) index.set(key, [node]);
+        const list = byModel.get(model);
+        if (list === undefined) byModel.set(model, [node]);
         else list.push(node);
       }
     }

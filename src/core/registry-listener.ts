@@ -28,6 +28,11 @@ export class Listeners {
     };
   }
 
+  /** `leaseEnded`, told so often that it has a way of its own. */
+  leaseEnded(lease: Lease, outcome: Outcome): void {
+    for (const listener of this.#all) listener.leaseEnded?.(lease, outcome);
+  }
+
   tell(call: (listener: RegistryListener) => void): void {
     for (const listener of this.#all) call(listener);
   }

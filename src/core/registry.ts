@@ -1,6 +1,6 @@
 import type { LoadSample } from "./cache-usage.ts";
 import { Chooser, type ChooserOptions, type NoNode, type Wanted } from "./choose.ts";
-import { isBadAnswer, type ProbeResult } from "./health.ts";
+import { isBadAnswer, type NodeState, type ProbeResult } from "./health.ts";
 import { type Answered, type Failure, Lease, type LeaseListener, type Outcome } from "./lease.ts";
 import { ModelIndex } from "./model-index.ts";
 import { type EngineKind, Node, type Registration, type Role } from "./node.ts";
@@ -189,7 +189,7 @@ export class Registry {
       node.cache.ended(lease.startedAtMs, nowMs);
       if (node.inFlight === 0) this.#leaving.delete(node.url);
       this.#learn(lease, outcome, nowMs);
-      this.#listeners.tell((listener) => listener.leaseEnded?.(lease, outcome));
+      this.#listeners.leaseEnded(lease, outcome);
     },
   };
 
@@ -199,10 +199,10 @@ export class Registry {
     if (lease.generation !== node.generation || !passesTrial(status)) return;
     const nowMs = this.#options.now();
     node.absent = false;
-    this.#change(node, () => {
-      node.health.answered(status, nowMs, () => false);
-      node.health.trialEnded(lease, true, nowMs);
-    });
+    const before = node.health.state;
+    node.health.answered(status, nowMs, never);
+    node.health.trialEnded(lease, true, nowMs);
+    this.#tellChange(node, before);
   }
 
   #learn(lease: Lease, outcome: Outcome, nowMs: number): void {
@@ -240,10 +240,10 @@ export class Registry {
     const failed = isBadAnswer(status);
     if (failed || busy) node.charge(nowMs);
     if (failed) node.lastError = `answered a request with ${status}`;
-    this.#change(node, () => {
-      node.health.answered(status, nowMs, () => this.#mayEject(node));
-      node.health.trialEnded(lease, passesTrial(status), nowMs);
-    });
+    const before = node.health.state;
+    node.health.answered(status, nowMs, () => this.#mayEject(node));
+    node.health.trialEnded(lease, passesTrial(status), nowMs);
+    this.#tellChange(node, before);
   }
 
   /** Bad answers may be the prompts' fault: they never take more than half of a model's nodes. */
@@ -258,8 +258,12 @@ export class Registry {
 
   /** Runs `act`, and tells of the change of state it made, if any. */
   #change(node: Node, act: () => void): void {
-    const from = node.health.state;
+    const before = node.health.state;
     act();
+    this.#tellChange(node, before);
+  }
+
+  #tellChange(node: Node, from: NodeState): void {
     const to = node.health.state;
     if (from !== to) this.#listeners.tell((listener) => listener.stateChanged?.(node, from, to));
   }
@@ -279,6 +283,8 @@ export class Registry {
     return this.#index.models();
   }
 }
+
+const never = () => false;
 
 /** What a node ejected for its answers has to answer to come back. */
 function passesTrial(status: number): boolean {

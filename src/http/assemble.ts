@@ -16,16 +16,19 @@ import { PinnedFetch } from "../upstream/pinned-fetch.ts";
 import type { Upstream } from "../upstream/send.ts";
 import { TcpCheck } from "../upstream/tcp-check.ts";
 import { Access } from "./access.ts";
+import type { BunServer } from "./bun-server.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { NodePolicy } from "./node-policy.ts";
 import type { Services } from "./services.ts";
 import { createServing } from "./serving.ts";
+import { SlowBodies } from "./slow-bodies.ts";
 
 /** What can be asked of the server only once it listens. */
 export interface Listening {
   readonly port: () => number;
   /** Requests whose answer has not left the socket yet. */
   readonly pendingRequests: () => number;
+  readonly server: () => BunServer;
 }
 
 /** Something that works on its own from start to stop. */
@@ -69,6 +72,7 @@ export function assemble(
     fetch,
     serving,
     nodePolicy,
+    server: listening.server,
     access: new Access({
       apiKeys: config.apiKeys,
       adminKey: config.adminKey,
@@ -83,7 +87,7 @@ export function assemble(
     }),
     bodyLimits: {
       maxBytes: config.maxBodyBytes,
-      timeoutMs: config.bodyTimeoutMs,
+      slow: new SlowBodies(config.bodyTimeoutMs),
       flag: "--max-body",
     },
     proto: config.tls === null ? ("http" as const) : ("https" as const),
@@ -151,6 +155,17 @@ function createUpstream(
   now: () => number,
 ): Upstream {
   const tcp = new TcpCheck();
+  const deadlines = new Deadlines({
+    now,
+    reachable: (url, limitMs) => tcp.reachable(url, limitMs),
+    limits: {
+      connectMs: config.connectTimeoutMs,
+      firstByteMs: config.firstByteTimeoutMs,
+      idleMs: config.idleTimeoutMs,
+      totalMs: config.timeoutMs,
+    },
+  });
+  registry.subscribe({ leaseEnded: (lease) => deadlines.ended(lease) });
   return {
     registry,
     now,
@@ -165,16 +180,7 @@ function createUpstream(
         return () => clearTimeout(timer);
       },
     }),
-    deadlines: new Deadlines({
-      now,
-      reachable: (url, limitMs) => tcp.reachable(url, limitMs),
-      limits: {
-        connectMs: config.connectTimeoutMs,
-        firstByteMs: config.firstByteTimeoutMs,
-        idleMs: config.idleTimeoutMs,
-        totalMs: config.timeoutMs,
-      },
-    }),
+    deadlines,
     budgets: new RetryBudgets(now),
     retryRules: { retry: config.retry, retrySent: config.retrySent },
   };

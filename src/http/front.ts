@@ -1,8 +1,8 @@
 import { ProxyError } from "../core/errors.ts";
 import { requestId } from "../core/request-id.ts";
 import type { Access } from "./access.ts";
+import type { BunServer } from "./bun-server.ts";
 import { dialectOf, errorResponse } from "./error-response.ts";
-import type { BunServer } from "./inference-routes.ts";
 import { notFound } from "./methods.ts";
 import { pathOf, settleTarget, targetOf } from "./request-target.ts";
 
@@ -24,7 +24,7 @@ const PREFLIGHT_MAX_AGE_S = "600";
  * to administer, and what browsers of other origins need. Judged on the path that the routes see.
  */
 export function front({ access, allowOf, answer, random }: FrontOptions) {
-  return async (request: Request, server: BunServer): Promise<Response> => {
+  return (request: Request, server: BunServer): Response | Promise<Response> => {
     let path = "/";
     try {
       settleTarget(request);
@@ -33,16 +33,20 @@ export function front({ access, allowOf, answer, random }: FrontOptions) {
       // Who may is judged before a body is read; other origins learn nothing of the answer.
       if (isAdministration(path)) {
         assureMayAdminister(request, server, path);
-        return await answer(request);
+        return answer(request);
       }
     } catch (error) {
       if (!(error instanceof ProxyError)) throw error;
       return errorResponse(error, dialectOf(path), requestId(request.headers, random));
     }
-    const response = await answer(request);
-    if (request.headers.has("origin")) allowOrigin(response.headers);
-    return response;
+    return request.headers.has("origin") ? answerPage(request) : answer(request);
   };
+
+  async function answerPage(request: Request): Promise<Response> {
+    const response = await answer(request);
+    allowOrigin(response.headers);
+    return response;
+  }
 
   function assureMayAdminister(request: Request, server: BunServer, path: string): void {
     if (request.method === "POST" && /^\/nodes\/add\/?$/.test(path)) {

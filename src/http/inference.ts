@@ -10,6 +10,7 @@ import {
 } from "../core/request-head.ts";
 import { requestId } from "../core/request-id.ts";
 import { finalErrorEvent } from "../core/sse-tail.ts";
+import { KEEP_ALIVE_S } from "./bun-server.ts";
 import { dialectOf, errorResponse, unexpectedError } from "./error-response.ts";
 import { readBody } from "./read-body.ts";
 import { pathOf } from "./request-target.ts";
@@ -18,16 +19,6 @@ import type { Services } from "./services.ts";
 /** Larger bodies are scanned in slices, so that other requests get their turn in between. */
 const ONE_SLICE_BYTES = 1024 * 1024;
 
-/** What Bun's server knows of a connection. */
-export interface Connection {
-  /** Address of the peer's socket, or null when it has gone. */
-  readonly peerAddress: string | null;
-  /** No time limit of the server's own from now on: ours are finer. */
-  readonly unlimited: () => void;
-  /** The answer is complete: the connection may be closed for idleness again. */
-  readonly limited: () => void;
-}
-
 /**
  * One inference request from the client's bytes to the engine's: who asks, for which model, then on
  * to the serving strategy. Never rejects.
@@ -35,15 +26,47 @@ export interface Connection {
 export async function infer(
   request: Request,
   target: string,
-  connection: Connection,
   services: Services,
 ): Promise<Response> {
-  connection.unlimited();
-  const id = requestId(request.headers, services.random);
+  const server = services.server();
+  // No time limit of the server's own from now on: ours are finer.
+  server.timeout(request, 0);
+  const { headers } = request;
+  const id = requestId(headers, services.random);
   try {
-    return await readAndDispatch(request, target, id, connection, services);
+    const peerAddress = server.requestIP(request)?.address ?? null;
+    const client = services.access.client(request, peerAddress);
+    if (!services.lifecycle.open) throw shuttingDown();
+    services.serving.assureServed(pathOf(target));
+    const sent = await readBody(request, services.bodyLimits);
+    const type = headers.get("content-type");
+    const { head, body, model } =
+      sent.length <= ONE_SLICE_BYTES ? readHead(sent, type) : await readLargeHead(sent, type);
+    // An engine may have learned the model since it was asked last: look again before saying no.
+    if (model !== null && !services.registry.serves(model)) await services.discovery.refresh();
+    // Draining may have begun while the body came, and nobody would wait for what starts now.
+    if (!services.lifecycle.open) throw shuttingDown();
+    return await services.serving.dispatch({
+      id,
+      target,
+      headers: requestHeaders(headers, {
+        peerAddress,
+        proto: services.proto,
+        host: headers.get("host"),
+        requestId: id,
+        upstreamApiKey: services.upstreamApiKey,
+        stripCredentials: services.access.areOurs(headers),
+      }),
+      body,
+      model: model ?? onlyModel(services),
+      head,
+      client,
+      signal: request.signal,
+      complete: () => server.timeout(request, KEEP_ALIVE_S),
+      lastEvent: (error) => finalErrorEvent(error, target),
+    });
   } catch (error) {
-    connection.limited();
+    server.timeout(request, KEEP_ALIVE_S);
     const path = pathOf(target);
     const shown =
       error instanceof ProxyError ? error : unexpectedError(error, services.log, { id, path });
@@ -51,64 +74,35 @@ export async function infer(
   }
 }
 
-async function readAndDispatch(
-  request: Request,
-  target: string,
-  id: string,
-  connection: Connection,
-  services: Services,
-): Promise<Response> {
-  const client = services.access.client(request, connection.peerAddress);
-  if (!services.lifecycle.open) throw shuttingDown();
-  services.serving.assureServed(pathOf(target));
-  const sent = await readBody(request, services.bodyLimits);
-  const { head: sentHead, model } = await readHead(request, sent);
-  const body = sentHead === null ? sent : stripMembers(sent, sentHead, CONTROL_PLANE_FIELDS);
-  // Its positions are those of the body that goes out.
-  const head = body === sent ? sentHead : (await readHead(request, body)).head;
-  await assureKnown(model, services);
-  // Draining may have begun while the body came, and nobody would wait for what starts now.
-  if (!services.lifecycle.open) throw shuttingDown();
-  return services.serving.dispatch({
-    id,
-    target,
-    headers: requestHeaders(request.headers, {
-      peerAddress: connection.peerAddress,
-      proto: services.proto,
-      host: request.headers.get("host"),
-      requestId: id,
-      upstreamApiKey: services.upstreamApiKey,
-      stripCredentials: services.access.areOurs(request.headers),
-    }),
-    body,
-    model: model ?? onlyModel(services),
-    head,
-    client,
-    signal: request.signal,
-    complete: connection.limited,
-    lastEvent: (error) => finalErrorEvent(error, target),
-  });
+/** What has been understood of a body. */
+interface Read {
+  /** Its positions are those in `body`; null when it is no JSON. */
+  readonly head: RequestHead | null;
+  /** As it goes out: without control-plane fields. */
+  readonly body: Uint8Array;
+  readonly model: string | null;
 }
 
-async function readHead(
-  request: Request,
-  body: Uint8Array,
-): Promise<{ head: RequestHead | null; model: string | null }> {
-  const type = request.headers.get("content-type") ?? "";
-  if (/^multipart\/form-data\b/i.test(type)) {
-    return { head: null, model: multipartModel(body, type) };
-  }
-  const head =
-    body.length <= ONE_SLICE_BYTES
-      ? scanRequestHead(body)
-      : await scanRequestHeadInSlices(body, () => new Promise((resume) => setImmediate(resume)));
-  return { head, model: head.model };
+function readHead(sent: Uint8Array, type: string | null): Read {
+  if (isMultipart(type)) return { head: null, body: sent, model: multipartModel(sent, type) };
+  const head = scanRequestHead(sent);
+  const { model } = head;
+  const body = stripMembers(sent, head, CONTROL_PLANE_FIELDS);
+  return { head: body === sent ? head : scanRequestHead(body), body, model };
 }
 
-/** An engine may have learned the model since it was asked last: look again before saying no. */
-async function assureKnown(model: string | null, { registry, discovery }: Services): Promise<void> {
-  if (model === null || registry.serves(model)) return;
-  await discovery.refresh();
+/** The same with pauses, so that other requests get their turn in between. */
+async function readLargeHead(sent: Uint8Array, type: string | null): Promise<Read> {
+  if (isMultipart(type)) return readHead(sent, type);
+  const pause = () => new Promise<void>((resume) => setImmediate(resume));
+  const head = await scanRequestHeadInSlices(sent, pause);
+  const { model } = head;
+  const body = stripMembers(sent, head, CONTROL_PLANE_FIELDS);
+  return { head: body === sent ? head : await scanRequestHeadInSlices(body, pause), body, model };
+}
+
+function isMultipart(type: string | null): type is string {
+  return type !== null && /^multipart\/form-data\b/i.test(type);
 }
 
 /** A body that names no model may go anywhere only while there is one model. */

@@ -1,6 +1,6 @@
 import { Elysia, t } from "elysia";
 import { ProxyError } from "../core/errors.ts";
-import type { BunServer } from "./inference-routes.ts";
+import type { BunServer } from "./bun-server.ts";
 import { methodNotAllowed, UNSAFE_GET } from "./methods.ts";
 import { nodeStatus } from "./node-status.ts";
 import { addNode, drainNode, removeNode, terminateAll, terminateNode } from "./nodes.ts";

@@ -1,11 +1,11 @@
 import { ProxyError } from "../core/errors.ts";
+import type { IncomingBody, SlowBodies } from "./slow-bodies.ts";
 
 const SMALL_PIECE_BYTES = 1_024;
 
 export interface BodyLimits {
   readonly maxBytes: number;
-  /** Between two reads of the body, ms. */
-  readonly timeoutMs: number;
+  readonly slow: SlowBodies;
   /** The flag that raises `maxBytes`, if one does. */
   readonly flag: string | null;
 }
@@ -29,38 +29,38 @@ export async function readBody(request: Request, limits: BodyLimits): Promise<Ui
   }
   const declared = Number(request.headers.get("content-length") ?? Number.NaN);
   if (declared > limits.maxBytes) throw tooLarge(limits);
-  if (request.body === null) return new Uint8Array(0);
-  const stalled = Promise.withResolvers<never>();
-  const timer = setTimeout(() => stalled.reject(tooSlow(limits)), limits.timeoutMs);
+  const isShort = declared <= ONE_GO_BYTES;
+  // Looking at `body` makes a stream of it, which costs a short one more than all the rest.
+  const stream = isShort ? null : request.body;
+  if (stream === null && !isShort) return new Uint8Array(0);
+  const incoming = limits.slow.begin();
   const reading =
-    declared <= ONE_GO_BYTES
-      ? request.bytes()
-      : readPieces(request.body, declared, limits, () => timer.refresh());
+    stream === null ? request.bytes() : readPieces(stream, declared, limits, incoming);
+  reading.then(incoming.resolve, incoming.reject);
   try {
-    // One race for the whole body: each would leave something behind at the promise that does not settle.
-    return await Promise.race([reading, stalled.promise]);
+    return await incoming.promise;
   } catch (error) {
     if (error instanceof ProxyError) throw error;
     throw new ProxyError("invalid_request", "The body broke off; send it whole.", { close: true });
   } finally {
-    clearTimeout(timer);
+    limits.slow.end(incoming);
   }
 }
 
 async function readPieces(
-  body: ReadableStream<Uint8Array>,
+  stream: ReadableStream<Uint8Array>,
   declaredBytes: number,
   limits: BodyLimits,
-  progressed: () => void,
+  incoming: IncomingBody,
 ): Promise<Uint8Array> {
   const gathered = new Gathered(Number.isNaN(declaredBytes) ? limits.maxBytes : declaredBytes);
-  const reader = body.getReader();
+  const reader = stream.getReader();
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return gathered.bytes;
     if (gathered.length + value.length > limits.maxBytes) throw tooLarge(limits);
     gathered.add(value);
-    progressed();
+    incoming.silentTicks = 0;
     // What arrives meanwhile is read as one piece: a megabyte in chunks of one byte would keep
     // everybody else waiting for a second.
     if (value.length < SMALL_PIECE_BYTES) await new Promise((resume) => setImmediate(resume));
@@ -96,11 +96,6 @@ class Gathered {
     this.#buffer.set(piece, this.length);
     this.length = length;
   }
-}
-
-function tooSlow({ timeoutMs }: BodyLimits): ProxyError {
-  const message = `No more of the body came for ${timeoutMs / 1_000} s; send it faster.`;
-  return new ProxyError("request_timeout", message, { close: true });
 }
 
 function tooLarge({ maxBytes, flag }: BodyLimits): ProxyError {

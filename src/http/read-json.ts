@@ -8,8 +8,8 @@ const MAX_BYTES = 4 * 1024 * 1024;
  * The JSON value of an administrative request's body; undefined when it is empty.
  * @throws ProxyError as `readBody`, or invalid_request when it is no JSON.
  */
-export async function readJson(request: Request, { timeoutMs }: BodyLimits): Promise<unknown> {
-  const body = await readBody(request, { maxBytes: MAX_BYTES, timeoutMs, flag: null });
+export async function readJson(request: Request, { slow }: BodyLimits): Promise<unknown> {
+  const body = await readBody(request, { maxBytes: MAX_BYTES, slow, flag: null });
   if (body.length === 0) return undefined;
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));

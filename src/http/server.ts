@@ -5,9 +5,9 @@ import { type Logger, startLog } from "../observe/log.ts";
 import { openStateFile, type Warn } from "../state/file.ts";
 import { createApp } from "./app.ts";
 import { assemble } from "./assemble.ts";
+import { KEEP_ALIVE_S } from "./bun-server.ts";
 import { errorResponse, unexpectedError } from "./error-response.ts";
 import { front } from "./front.ts";
-import { KEEP_ALIVE_S } from "./inference-routes.ts";
 import { joinNodes } from "./join-nodes.ts";
 import { allowTable } from "./methods.ts";
 
@@ -31,11 +31,12 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
   const { services, workers } = assemble(config, log, {
     port: () => server.port ?? config.port,
     pendingRequests: () => server.pendingRequests,
+    server: () => server,
   });
   const { access, lifecycle, nodePolicy, random, registry, serving } = services;
   const app = createApp(services);
   logStates(registry, log);
-  const server = Bun.serve({
+  const server: Bun.Server<undefined> = Bun.serve({
     hostname: config.host,
     port: config.port,
     development: false,
@@ -49,7 +50,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
       access,
       random,
       allowOf: allowTable(app.routes),
-      answer: (request) => app.handle(request),
+      answer: (request) => app.fetch(request),
     }),
     error: (error) => lastResort(error, log, random),
   });

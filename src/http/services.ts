@@ -3,6 +3,7 @@ import type { Logger } from "../observe/log.ts";
 import type { Fetch } from "../upstream/forward.ts";
 import type { ModelDiscovery } from "../upstream/model-discovery.ts";
 import type { Access } from "./access.ts";
+import type { BunServer } from "./bun-server.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { NodePolicy } from "./node-policy.ts";
 import type { BodyLimits } from "./read-body.ts";
@@ -13,6 +14,8 @@ export interface Services {
   readonly registry: Registry;
   readonly discovery: ModelDiscovery;
   readonly access: Access;
+  /** What the server knows of a request's connection. */
+  readonly server: () => BunServer;
   readonly bodyLimits: BodyLimits;
   readonly log: Logger;
   /** Monotonic clock, ms. */

@@ -1,3 +1,4 @@
+import type { Lease } from "../core/lease.ts";
 import type { Attempt } from "./attempt.ts";
 
 /** Limits of one attempt, ms; null for none. */
@@ -28,8 +29,8 @@ const LONGEST_CHECK_MS = 1_000;
 /** Holds all open attempts to their time limits. */
 export class Deadlines {
   readonly #options: DeadlineOptions;
-  /** In the order they began; those that have ended leave at the next tick. */
-  #watched: Attempt[] = [];
+  /** In the order they began. Those that have ended leave at once: what is kept is costly to collect. */
+  readonly #watched = new Map<Lease, Attempt>();
   #timer: ReturnType<typeof setInterval> | null = null;
 
   constructor(options: DeadlineOptions) {
@@ -47,16 +48,18 @@ export class Deadlines {
 
   /** Holds `attempt` to the limits until its lease ends. */
   watch(attempt: Attempt): void {
-    this.#watched.push(attempt);
+    if (attempt.lease.outcome === null) this.#watched.set(attempt.lease, attempt);
+  }
+
+  /** To be told of every lease that has ended. */
+  ended(lease: Lease): void {
+    this.#watched.delete(lease);
   }
 
   /** Looks at every open attempt once. */
   tick(): void {
-    if (this.#watched.length === 0) return;
     const nowMs = this.#options.now();
-    const open = this.#watched.filter((attempt) => attempt.lease.outcome === null);
-    this.#watched = open;
-    for (const attempt of open) this.#check(attempt, nowMs);
+    for (const attempt of this.#watched.values()) this.#check(attempt, nowMs);
   }
 
   #check(attempt: Attempt, nowMs: number): void {

@@ -29,13 +29,19 @@ export async function dispatch(
     throw error;
   }
   budgets.request(request.model);
-  const retries = new RetryState(retryRules, () => budgets.draw(request.model));
+  let retries: RetryState | null = null;
   let attempt = new Attempt(place.lease);
-  request.signal.addEventListener("abort", () => attempt.stop("client_gone"));
+  const leave = () => attempt.stop("client_gone");
+  request.signal.addEventListener("abort", leave);
   try {
     for (;;) {
       if (request.signal.aborted) attempt.stop("client_gone");
       const result = await send(attempt, request, upstream);
+      if (result.kind === "relayed") {
+        if (attempt.lease.outcome !== null) request.signal.removeEventListener("abort", leave);
+        return result.response;
+      }
+      retries ??= new RetryState(retryRules, () => budgets.draw(request.model));
       tried.add(attempt.lease.node);
       const mayRetry = !attempt.lease.lastResort && worthRetrying(attempt, result, retries);
       const lease = mayRetry ? registry.acquire(wanted) : null;

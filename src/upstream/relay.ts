@@ -30,16 +30,17 @@ export async function relay(
   const outcome = answered(answer);
   const head = { status: answer.status, headers: answerHeaders(answer.headers, request.id) };
   try {
-    if (answer.body === null || isShort(answer.headers)) {
-      const body = answer.body === null ? null : await answer.bytes();
+    // Looking at `body` would make a stream of it, which costs more than all the rest.
+    if (isShort(answer.headers)) {
+      const body = await answer.bytes();
       attempt.received(now);
       attempt.lease.end(outcome);
       request.complete();
-      return new Response(body, head);
+      return new Response(body.length === 0 ? null : body, head);
     }
-    const reader: PieceReader = answer.body.getReader();
-    const first = await reader.read();
-    if (first.done) {
+    const reader: PieceReader | undefined = answer.body?.getReader();
+    const first = await reader?.read();
+    if (reader === undefined || first === undefined || first.done) {
       attempt.lease.end(outcome);
       request.complete();
       return new Response(null, head);

@@ -1,0 +1,57 @@
+import { ProxyError } from "../core/errors.ts";
+
+/** The limit is kept to this fraction of itself: one timer for all bodies instead of one for each. */
+const TICKS = 10;
+
+/** A body on its way in, whole when `promise` resolves. */
+export interface IncomingBody {
+  readonly promise: Promise<Uint8Array>;
+  readonly resolve: (body: Uint8Array) => void;
+  readonly reject: (error: unknown) => void;
+  /** Ticks since something of it came; whoever reads it sets it back. */
+  silentTicks: number;
+}
+
+/** Refuses bodies of which nothing comes for too long. */
+export class SlowBodies {
+  readonly #timeoutMs: number;
+  readonly #incoming = new Set<IncomingBody>();
+  #ticking = false;
+
+  /** @param timeoutMs How long one may stand still, ms; up to a tenth more is granted. */
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** A body is awaited from now on, until `end`: it rejects with request_timeout if it stands still. */
+  begin(): IncomingBody {
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+    const body = { promise, resolve, reject, silentTicks: 0 };
+    this.#incoming.add(body);
+    if (!this.#ticking) this.#tickLater();
+    return body;
+  }
+
+  end(body: IncomingBody): void {
+    this.#incoming.delete(body);
+  }
+
+  #tickLater(): void {
+    this.#ticking = true;
+    setTimeout(() => this.#tick(), this.#timeoutMs / TICKS);
+  }
+
+  #tick(): void {
+    this.#ticking = false;
+    for (const body of this.#incoming) {
+      body.silentTicks += 1;
+      if (body.silentTicks > TICKS) body.reject(tooSlow(this.#timeoutMs));
+    }
+    if (this.#incoming.size > 0) this.#tickLater();
+  }
+}
+
+function tooSlow(timeoutMs: number): ProxyError {
+  const message = `No more of the body came for ${timeoutMs / 1_000} s; send it faster.`;
+  return new ProxyError("request_timeout", message, { close: true });
+}
