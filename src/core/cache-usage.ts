@@ -91,6 +91,16 @@ export class CacheUsage {
     this.#learned = true;
   }
 
+  /** Whether a sample has shown what a request occupies. */
+  get hasLearned(): boolean {
+    return this.#learned;
+  }
+
+  /** Takes over what a request occupies on other nodes, until there is a sample to learn from. */
+  assume(share: number): void {
+    if (!this.#learned) this.#share = share;
+  }
+
   /** What one request is expected to occupy, fraction of the KV cache, above 0. */
   get share(): number {
     return this.#share;

@@ -33,6 +33,9 @@ export interface Choice {
   readonly lastResort: boolean;
 }
 
+/** Nodes whose warmth differs by no more than this, 2 s, have started together, and share equally. */
+const TOGETHER = 0.2;
+
 /** Finds the nodes a request may go to now, and lets the strategy choose among them. */
 export class Chooser {
   readonly #options: ChooserOptions;
@@ -86,9 +89,22 @@ export class Chooser {
     const { sampleMaxAgeMs, strategy, random } = this.#options;
     const candidates = this.#candidates;
     let inFlight = 0;
-    for (const node of candidates) inFlight += node.inFlight;
+    let warmest = 0;
+    let shares = 0;
+    let learned = 0;
     for (const node of candidates) {
-      node.observe(nowMs, sampleMaxAgeMs, inFlight === node.inFlight);
+      inFlight += node.inFlight;
+      warmest = Math.max(warmest, node.health.warm(nowMs));
+      if (!node.cache.hasLearned) continue;
+      shares += node.cache.share;
+      learned += 1;
+    }
+    for (const node of candidates) {
+      // A guess beside what the others have measured could weigh a hundred times as much, or nothing.
+      if (learned > 0) node.cache.assume(shares / learned);
+      const othersIdle = inFlight === node.inFlight;
+      const isLate = warmest - node.health.warm(nowMs) > TOGETHER;
+      node.observe(nowMs, sampleMaxAgeMs, othersIdle || !isLate);
     }
     const [only] = candidates;
     const node =

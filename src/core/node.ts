@@ -94,15 +94,16 @@ export class Node implements Candidate {
 
   /**
    * Brings the figures a strategy reads up to date.
-   * @param othersIdle No other candidate has a request: bringing in slowly would help nobody.
+   * @param fully Bringing it in slowly would help nobody: no other candidate has a request, or none
+   * has been there for longer.
    */
-  observe(nowMs: number, sampleMaxAgeMs: number, othersIdle: boolean): void {
+  observe(nowMs: number, sampleMaxAgeMs: number, fully: boolean): void {
     const penalty = this.#penaltyAt(nowMs);
     this.load = this.inFlight + penalty;
     this.meanLatencyMs = this.#hasRecentLatencies(nowMs) ? this.latencies.meanMs : null;
     const usage = this.cache.expected(nowMs, sampleMaxAgeMs);
     this.cacheUsage = usage === null ? null : usage + penalty * this.cache.share;
-    this.weight = othersIdle ? 1 : Math.max(this.health.warm(nowMs), LEAST_WEIGHT);
+    this.weight = fully ? 1 : Math.max(this.health.warm(nowMs), LEAST_WEIGHT);
   }
 
   /** A request was answered well and completely. */
