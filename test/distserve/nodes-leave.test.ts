@@ -1,0 +1,156 @@
+/** Nodes that leave, die or come back, and what becomes of their pairs. */
+import { describe, expect, test } from "bun:test";
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { RunningEngine } from "../../src/sim/engine-options.ts";
+import { startProxy } from "../support/proxy.ts";
+import { until } from "../support/until.ts";
+import { type Cluster, messageOf, only, startCluster, startRole } from "./cluster.ts";
+
+const STREAM = { stream: true, max_tokens: 60, ignore_eos: true };
+const DROP = "/distserve/p2p_drop_connect";
+
+function administer(url: string, path: string, body: object): Promise<Response> {
+  return fetch(url + path, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+}
+
+function drops(engine: RunningEngine): number {
+  return engine.state().requestsByPath[DROP] ?? 0;
+}
+
+async function pairsOf(cluster: Cluster, engine: RunningEngine): Promise<number | undefined> {
+  return (await cluster.proxy.status())[engine.url]?.pairs;
+}
+
+describe.each(["drain", "remove"])("a node that is taken out by %s", (how) => {
+  test.each(["prefills", "decodes"] as const)(
+    "of the %s: its pairs go with its last request",
+    async (role) => {
+      await using cluster = await startCluster({ engine: { timeScale: 1 } });
+      const [prefill, decode] = [only(cluster.prefills), only(cluster.decodes)];
+      const answer = await cluster.chat(STREAM);
+      const reader = answer.body?.getReader();
+      await reader?.read();
+      await administer(cluster.proxy.url, `/nodes/${how}`, { url: only(cluster[role]).url });
+      expect((await cluster.chat()).status).toBe(503);
+      expect([prefill, decode].map(drops)).toEqual([0, 0]);
+      while (!(await reader?.read())?.done);
+      await until("both are told", () => drops(prefill) === 1 && drops(decode) === 1);
+      expect([prefill.state().connectedPeers, decode.state().connectedPeers]).toEqual([[], []]);
+      expect(prefill.state().preservedSessions).toBe(0);
+    },
+  );
+});
+
+test("a drained node that registers again is connected again", async () => {
+  await using cluster = await startCluster();
+  const decode = only(cluster.decodes);
+  await administer(cluster.proxy.url, "/nodes/drain", { url: decode.url });
+  await until("its pair is dropped", async () => (await pairsOf(cluster, decode)) === 0);
+  await administer(cluster.proxy.url, "/nodes/add", { url: decode.url, role: "Decode" });
+  await until("it is connected", async () => (await pairsOf(cluster, decode)) === 1);
+  expect((await cluster.chat()).status).toBe(200);
+});
+
+test("a decode engine that dies loses its pairs, and the prefill engines are told", async () => {
+  await using cluster = await startCluster({
+    prefills: 2,
+    decodes: 2,
+    flags: ["--health-interval", "0.1"],
+  });
+  const [dead] = cluster.decodes;
+  if (dead === undefined) throw new Error("no engine");
+  await dead.stop(true);
+  await until("its pairs are gone", async () => (await pairsOf(cluster, dead)) === 0);
+  await until("both are told", () => cluster.prefills.every((prefill) => drops(prefill) === 1));
+  for (const prefill of cluster.prefills) expect(prefill.state().connectedPeers).toHaveLength(1);
+  cluster.decodes[0] = await startRole("Decode", null, { port: dead.port });
+  await until("it is connected again", async () => (await pairsOf(cluster, dead)) === 2);
+  for (let i = 0; i < 8; i += 1) expect((await cluster.chat()).status).toBe(200);
+});
+
+test("an engine that registers anew is connected anew, though nobody missed it", async () => {
+  await using cluster = await startCluster();
+  const decode = only(cluster.decodes);
+  await decode.stop(true);
+  cluster.decodes[0] = await startRole("Decode", cluster.proxy, { port: decode.port });
+  await until(
+    "it is connected again",
+    () => only(cluster.decodes).state().connectedPeers.length === 1,
+  );
+  expect((await cluster.chat()).status).toBe(200);
+});
+
+test("a node ejected for time-outs alone keeps its pairs and sessions", async () => {
+  await using cluster = await startCluster({
+    engine: { timeScale: 1 },
+    flags: ["--health-interval", "0.1", "--health-timeout", "0.1"],
+  });
+  const prefill = only(cluster.prefills);
+  const answer = await cluster.chat({ ...STREAM, max_tokens: 150 });
+  const reader = answer.body?.getReader();
+  await reader?.read();
+  prefill.setFaults([{ path: "/health", fault: { kind: "hang", at: "before-headers" } }]);
+  await until("it is ejected", async () => {
+    return (await cluster.proxy.status())[prefill.url]?.state === "unhealthy";
+  });
+  expect((await cluster.proxy.status())[prefill.url]).toMatchObject({ pairs: 1, open_sessions: 1 });
+  while (!(await reader?.read())?.done);
+  prefill.setFaults([]);
+  await until("it is back", async () => {
+    return (await cluster.proxy.status())[prefill.url]?.state === "healthy";
+  });
+  expect([drops(prefill), prefill.state().requestsByPath["/distserve/p2p_connect"]]).toEqual([
+    0, 1,
+  ]);
+  expect((await cluster.chat()).status).toBe(200);
+});
+
+describe("a node of the wrong serving strategy", () => {
+  test("is refused with what to change", async () => {
+    await using hybrid = await startProxy([]);
+    await using distserve = await startProxy(["--serving-strategy", "DistServe"]);
+    const url = "http://127.0.0.1:9";
+    const attempts = [
+      [hybrid, { role: 2 }, "--serving-strategy DistServe"],
+      [hybrid, { role: "Decode" }, "--serving-strategy DistServe"],
+      [distserve, { role: 1 }, "--serving-strategy Hybrid"],
+      [distserve, {}, "--role Prefill"],
+    ] as const;
+    for (const [proxy, status, advice] of attempts) {
+      const answer = await administer(proxy.url, "/nodes/add", { url, status });
+      expect([answer.status, await messageOf(answer)]).toEqual([
+        400,
+        expect.stringContaining(advice),
+      ]);
+    }
+    expect([await hybrid.status(), await distserve.status()]).toEqual([{}, {}]);
+  });
+
+  test("in the state file is left out with a warning; its own are brought back", async () => {
+    const path = join(await mkdtemp(join(tmpdir(), "lmproxy-distserve-")), "nodes.json");
+    const urls = ["http://127.0.0.1:1", "http://127.0.0.1:2"];
+    {
+      await using proxy = await startProxy(["--serving-strategy", "DistServe", "--state", path]);
+      for (const [i, url] of urls.entries()) {
+        await administer(proxy.url, "/nodes/add", { url, status: { role: i + 2 } });
+      }
+      await proxy.end();
+    }
+    {
+      await using hybrid = await startProxy(["--state", path]);
+      expect(await hybrid.status()).toEqual({});
+      for (const url of urls) expect(hybrid.log()).toContain(url);
+      expect(hybrid.log()).toContain("--serving-strategy DistServe");
+      await hybrid.end();
+    }
+    await using proxy = await startProxy(["--serving-strategy", "DistServe", "--state", path]);
+    const roles = Object.values(await proxy.status()).map(({ role }) => role);
+    expect(roles).toEqual([2, 3]);
+  });
+});
