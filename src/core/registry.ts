@@ -159,6 +159,17 @@ export class Registry {
     }
   }
 
+  /** Whether a request that has tried some nodes could have another one now. */
+  hasAnother({ model, role, tried }: Wanted): boolean {
+    const nowMs = this.#options.now();
+    return this.serving(model, role).some(
+      (node) =>
+        !tried.has(node) &&
+        node.health.routable(nowMs) &&
+        node.inFlight < this.#options.maxInFlightPerNode,
+    );
+  }
+
   /** Chooses a node and reserves it, in one synchronous step. */
   acquire(wanted: Wanted): Lease | NoNode {
     const startedAtMs = this.#options.now();

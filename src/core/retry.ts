@@ -108,6 +108,11 @@ export class RetryState {
     return this.#refused === 0 || this.#draw();
   }
 
+  /** Whether a request that was sent, and of which nothing is known, may be sent to another node. */
+  get maySendAgain(): boolean {
+    return this.#rules.retry && this.#rules.retrySent && this.#lost === 0;
+  }
+
   /** The engine answered with a status that another node may do better than; may it be asked? */
   afterStatus(status: number): boolean {
     if (!this.#rules.retry) return false;

@@ -33,13 +33,17 @@ export class Attempt {
   connectChecked = false;
   /** The client reads too slowly for the answer: what stands still is not the engine's fault. */
   clientHoldsUp = false;
+  /** Whether it could go on elsewhere: if not, waiting for a node that is out beats giving up. */
+  mayMove: () => boolean = () => true;
   #piecesSeen = 0;
   #progressAtMs = 0;
 
   constructor(lease: Lease, requestStartedAtMs = lease.startedAtMs) {
     this.lease = lease;
     this.requestStartedAtMs = requestStartedAtMs;
-    lease.evict = (reason) => this.stop(reason);
+    lease.evict = (reason) => {
+      if (reason === "shutdown" || this.mayMove()) this.stop(reason);
+    };
   }
 
   get signal(): AbortSignal {

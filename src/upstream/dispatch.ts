@@ -30,7 +30,14 @@ export async function dispatch(
   }
   budgets.request(request.model);
   let retries: RetryState | null = null;
+  const retriesOf = () => {
+    retries ??= new RetryState(retryRules, () => budgets.draw(request.model));
+    return retries;
+  };
   let attempt = new Attempt(place.lease);
+  const mayMove = () =>
+    !attempt.lease.lastResort && retriesOf().maySendAgain && registry.hasAnother(wanted);
+  attempt.mayMove = mayMove;
   const leave = () => attempt.stop("client_gone");
   request.signal.addEventListener("abort", leave);
   try {
@@ -41,14 +48,14 @@ export async function dispatch(
         if (attempt.lease.outcome !== null) request.signal.removeEventListener("abort", leave);
         return result.response;
       }
-      retries ??= new RetryState(retryRules, () => budgets.draw(request.model));
       tried.add(attempt.lease.node);
-      const mayRetry = !attempt.lease.lastResort && worthRetrying(attempt, result, retries);
+      const mayRetry = !attempt.lease.lastResort && worthRetrying(attempt, result, retriesOf());
       const lease = mayRetry ? registry.acquire(wanted) : null;
       if (!(lease instanceof Lease)) return await settle(attempt, result, request, upstream);
       if (result.kind === "unread") discard(attempt, result.answer);
       place.hold(lease);
       attempt = new Attempt(lease, attempt.requestStartedAtMs);
+      attempt.mayMove = mayMove;
     }
   } finally {
     place.drop();

@@ -49,6 +49,26 @@ test("when probes eject a stopped engine, its requests without a byte move to an
   await until("it is back", async () => (await stateOf(silent.url)) === "healthy");
 });
 
+test("with nowhere to go, or no right to be sent again, requests wait for it instead of failing", async () => {
+  for (const [count, flags] of [
+    [1, []],
+    [2, ["--no-retry-sent"]],
+    [2, ["--no-retry"]],
+  ] as const) {
+    await using cluster = await startTwo([...QUICK_PROBES, ...flags]);
+    const { silent, other, proxy, stateOf } = cluster;
+    if (count === 1) {
+      await other[Symbol.asyncDispose]();
+      await until("it is alone", async () => (await stateOf(other.url)) === "unhealthy");
+    }
+    silent.kill("SIGSTOP");
+    const asked = times(20, null).map(() => askInTurn(proxy, 1));
+    await until("it is out", async () => (await stateOf(silent.url)) === "unhealthy");
+    silent.kill("SIGCONT");
+    expect((await Promise.all(asked)).flat()).toEqual(times(20, 200));
+  }
+});
+
 test("an answer that has begun waits for a stopped engine, and goes on when it does", async () => {
   await using cluster = await startTwo(QUICK_PROBES);
   const { silent, other, proxy, stateOf } = cluster;
