@@ -50,13 +50,14 @@ export function assemble(
     allow: config.allowNodes.map(parseAllowRule),
     proxyPort: listening.port,
   });
-  const { fetch } = new PinnedFetch({
+  const pinned = new PinnedFetch({
     fetch: new Connections(now).fetch,
     resolve: (hostname) => Bun.dns.lookup(hostname),
     refusal: (hostname, address, port) => nodePolicy.addressRefusal(hostname, address, port),
     now,
   });
-  const upstream = createUpstream(config, registry, fetch, now);
+  const { fetch } = pinned;
+  const upstream = createUpstream(config, registry, pinned, now);
   const engineHeaders: Record<string, string> =
     config.upstreamApiKey === null ? {} : { authorization: `Bearer ${config.upstreamApiKey}` };
   const serving = createServing(config, upstream, engineHeaders, log);
@@ -151,13 +152,14 @@ function createRegistry(config: Config, now: () => number, random: () => number)
 function createUpstream(
   config: Config,
   registry: Registry,
-  fetch: Fetch,
+  pinned: PinnedFetch,
   now: () => number,
 ): Upstream {
   const tcp = new TcpCheck();
   const deadlines = new Deadlines({
     now,
-    reachable: (url, limitMs) => tcp.reachable(url, limitMs),
+    reachable: (url, limitMs) =>
+      pinned.reachable(url, limitMs, (at, withinMs) => tcp.reachable(at, withinMs)),
     limits: {
       connectMs: config.connectTimeoutMs,
       firstByteMs: config.firstByteTimeoutMs,
@@ -169,7 +171,7 @@ function createUpstream(
   return {
     registry,
     now,
-    fetch,
+    fetch: pinned.fetch,
     admission: new Admission(registry, {
       maxConcurrency: config.maxConcurrency ?? Number.POSITIVE_INFINITY,
       maxPerClient: config.maxConcurrencyPerClient ?? Number.POSITIVE_INFINITY,

@@ -23,6 +23,23 @@ const MAX_NAMES = 1_024;
 /** Scheme, authority, host and port of a URL whose host is no IP address, and what follows. */
 const NAMED = /^(https?):\/\/(?!\[|[\d.]+(?:[:/]|$))(([^/:]+)(?::(\d+))?)(.*)$/s;
 
+interface Named {
+  readonly scheme: string;
+  readonly authority: string;
+  readonly host: string;
+  readonly port: number;
+  /** Path and query. */
+  readonly rest: string;
+}
+
+/** Null for a URL whose host is an IP address. */
+function readNamed(url: string): Named | null {
+  const parts = NAMED.exec(url);
+  if (parts === null) return null;
+  const [, scheme = "", authority = "", host = "", port, rest = ""] = parts;
+  return { scheme, authority, host, port: Number(port ?? (scheme === "https" ? 443 : 80)), rest };
+}
+
 interface Known {
   readonly resolvedAtMs: number;
   /** The one to try first stands first. */
@@ -43,28 +60,38 @@ export class PinnedFetch {
 
   /** As `fetch`; rejects with AddressRefused for a name that leads where no engine may be. */
   readonly fetch: Fetch = (url, init) => {
-    const named = NAMED.exec(url);
+    const named = readNamed(url);
     if (named === null) return this.#options.fetch(url, init);
-    const [, scheme, authority = "", host = "", port, rest = ""] = named;
-    const portNumber = Number(port ?? (scheme === "https" ? 443 : 80));
-    const resolved = this.#resolved(host, portNumber, init.signal ?? null);
+    const resolved = this.#resolved(named, init.signal ?? null);
     // Where a certificate has to prove the name, no other address could answer for it.
-    if (scheme === "https") return resolved.then(() => this.#options.fetch(url, init));
-    return resolved.then((known) => this.#fetchFrom(known, { authority, rest }, init));
+    if (named.scheme === "https") return resolved.then(() => this.#options.fetch(url, init));
+    return resolved.then((known) => this.#fetchFrom(known, named, init));
   };
 
-  async #fetchFrom(
-    known: Known,
-    { authority, rest }: { readonly authority: string; readonly rest: string },
-    init: BunFetchRequestInit,
-  ): Promise<Response> {
-    const [address = ""] = known.addresses;
-    const literal = address.includes(":") ? `[${address}]` : address;
-    const port = authority.replace(/^[^:]*/, "");
+  /**
+   * Whether `check` can connect to where requests for `url` go; if not, they go to another address
+   * of its name next. Never rejects if `check` does not.
+   */
+  async reachable(
+    url: string,
+    limitMs: number,
+    check: (url: string, limitMs: number) => Promise<boolean>,
+  ): Promise<boolean> {
+    const named = readNamed(url);
+    if (named === null) return check(url, limitMs);
+    const resolving = this.#resolved(named, AbortSignal.timeout(limitMs));
+    const known = await resolving.catch(() => null);
+    if (known === null) return false;
+    const isReached = await check(named.scheme === "https" ? url : urlAt(known, named), limitMs);
+    if (!isReached) this.#tryAnotherNext(known);
+    return isReached;
+  }
+
+  async #fetchFrom(known: Known, named: Named, init: BunFetchRequestInit): Promise<Response> {
     const headers = new Headers(init.headers);
-    headers.set("host", authority);
+    headers.set("host", named.authority);
     try {
-      return await this.#options.fetch(`http://${literal}${port}${rest}`, { ...init, headers });
+      return await this.#options.fetch(urlAt(known, named), { ...init, headers });
     } catch (error) {
       const clientLeft = error instanceof Error && error.name === "AbortError";
       if (!clientLeft) this.#tryAnotherNext(known);
@@ -80,7 +107,7 @@ export class PinnedFetch {
     }
   }
 
-  async #resolved(host: string, port: number, signal: AbortSignal | null): Promise<Known> {
+  async #resolved({ host, port }: Named, signal: AbortSignal | null): Promise<Known> {
     const name = `${host}:${port}`;
     let known = this.#known.get(name);
     if (known === undefined || this.#options.now() - known.resolvedAtMs >= KEEP_MS) {
@@ -115,6 +142,11 @@ export class PinnedFetch {
     this.#known.set(`${host}:${port}`, known);
     return known;
   }
+}
+
+/** The URL by the address that comes first. */
+function urlAt({ addresses: [address = ""] }: Known, { port, rest }: Named): string {
+  return `http://${address.includes(":") ? `[${address}]` : address}:${port}${rest}`;
 }
 
 /** `promise`, or the reason of `signal` as soon as it aborts. */

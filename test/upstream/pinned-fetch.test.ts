@@ -161,6 +161,36 @@ describe("a name", () => {
   });
 });
 
+describe("whether a node can be reached", () => {
+  test("is tried where its requests go, and another address comes next when not", async () => {
+    const { pinned, port, connected, state } = start();
+    state.addresses = ["127.0.0.9", "127.0.0.1"];
+    const tried: string[] = [];
+    const check = async (url: string) => {
+      tried.push(new URL(url).hostname);
+      return new URL(url).hostname === "127.0.0.1";
+    };
+    expect(await pinned.reachable(`http://engine.test:${port}`, 1_000, check)).toBe(false);
+    expect(await pinned.reachable(`http://engine.test:${port}`, 1_000, check)).toBe(true);
+    expect(tried).toEqual(["127.0.0.9", "127.0.0.1"]);
+    await textOf(pinned.fetch(`http://engine.test:${port}/`, {}));
+    expect(connected.map((url) => new URL(url).hostname)).toEqual(["127.0.0.1"]);
+    for (const url of ["http://127.0.0.7:1", "https://engine.test:2"]) {
+      await pinned.reachable(url, 1_000, check);
+    }
+    expect(tried.slice(2)).toEqual(["127.0.0.7", "engine.test"]);
+  });
+
+  test("is not tried where no engine may be, nor for longer than it may take", async () => {
+    const { pinned, state } = start();
+    const check = () => Promise.reject(new Error("tried"));
+    state.addresses = ["169.254.169.254"];
+    expect(await pinned.reachable("http://rebind.test", 1_000, check)).toBe(false);
+    state.resolve = () => new Promise(() => {});
+    expect(await pinned.reachable("http://slow.test", 1, check)).toBe(false);
+  });
+});
+
 test.each(["127.0.0.1", "[::1]"])("an address is passed on as it is: %s", async (host) => {
   const seen: string[] = [];
   const pinned = new PinnedFetch({
