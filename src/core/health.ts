@@ -18,6 +18,8 @@ const FAILURES_TO_EJECT = 2;
 /** A node ejected for its answers waits this long for its first trial request; each failed trial doubles it. */
 const FIRST_TRIAL_WAIT_MS = 1_000;
 const LONGEST_TRIAL_WAIT_MS = 30_000;
+/** A node that has missed one probe is asked again soon: it may be about to be ejected. */
+const SUSPECT_PROBE_MS = 1_000;
 /** Ejected nodes are probed every second at first, since most of them restart, then less often. */
 const EJECTED_PROBE_MS = 1_000;
 const EJECTED_FOR_LONG_MS = 60_000;
@@ -103,7 +105,9 @@ export class NodeHealth {
     if (this.#phase === "starting") {
       return Math.min(FIRST_STARTING_PROBE_MS * 2 ** Math.min(this.#probeFailures, 6), 1_000);
     }
-    if (this.#phase !== "ejected") return intervalMs;
+    if (this.#phase !== "ejected") {
+      return this.#probeFailures === 0 ? intervalMs : Math.min(intervalMs, SUSPECT_PROBE_MS);
+    }
     return nowMs - this.#ejectedAtMs < EJECTED_FOR_LONG_MS
       ? Math.min(intervalMs, EJECTED_PROBE_MS)
       : EJECTED_FOR_LONG_PROBE_MS;
