@@ -24,15 +24,14 @@ export async function dispatchDistServe(
     throw new ProxyError("invalid_request", 'Send a JSON object such as {"model": "…"}.');
   }
   refuseSeveral(body, head);
-  const headers = new Headers(request.headers);
-  headers.set(PROXY_HEADER, "1");
+  request.headers.set(PROXY_HEADER, "1");
   if (parts.dummyPrefill) {
     const dummy = decodeBody(body, head, migrationJson(DUMMY, parts.transport));
-    return await dispatch({ ...request, headers, body: dummy }, parts.upstream, "Decode");
+    return await dispatch({ ...request, body: dummy }, parts.upstream, "Decode");
   }
   const route = new Route(request, parts);
   try {
-    return await new TwoSteps({ ...request, headers }, head, route, parts).answer();
+    return await new TwoSteps(request, head, route, parts).answer();
   } catch (error) {
     if (request.signal.aborted) return clientGone();
     throw error;

@@ -47,11 +47,13 @@ export class DistServe {
   readonly #warmUp: WarmUp;
   readonly #room: DecodeRoom;
   readonly #closing = new AbortController();
+  readonly #timers = new Set<() => void>();
   #unsubscribe: () => void = () => {};
 
   constructor(options: DistServeOptions) {
     this.#options = options;
-    const { upstream, transport, after, log, engineHeaders, warmUp, maxInFlightPerNode } = options;
+    const { upstream, transport, log, engineHeaders, warmUp, maxInFlightPerNode } = options;
+    const after = this.#after;
     const { registry, now, fetch } = upstream;
     this.#calls = new EngineCalls({ headers: engineHeaders, fetch });
     this.#sessions = new SessionLedger({
@@ -97,11 +99,25 @@ export class DistServe {
 
   stop(): void {
     this.#unsubscribe();
+    for (const cancel of this.#timers) cancel();
   }
+
+  /** A timer that does not outlive `stop`. */
+  readonly #after = (ms: number, act: () => void): (() => void) => {
+    const cancel = this.#options.after(ms, () => {
+      this.#timers.delete(cancel);
+      act();
+    });
+    this.#timers.add(cancel);
+    return () => {
+      this.#timers.delete(cancel);
+      cancel();
+    };
+  };
 
   /** @throws ProxyError */
   dispatch(request: InferenceRequest): Promise<Response> {
-    const { upstream, transport, dummyPrefill, pairWaitMs, after } = this.#options;
+    const { upstream, transport, dummyPrefill, pairWaitMs } = this.#options;
     const { registry, admission, now } = upstream;
     return dispatchDistServe(request, {
       registry,
@@ -110,7 +126,7 @@ export class DistServe {
       transport,
       dummyPrefill,
       pairWaitMs,
-      after,
+      after: this.#after,
       now,
       pairs: this.#pairs,
       sessions: this.#sessions,

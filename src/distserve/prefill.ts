@@ -2,7 +2,7 @@ import { ProxyError } from "../core/errors.ts";
 import { isRetriable } from "../core/retry.ts";
 import type { Attempt, Unanswered } from "../upstream/attempt.ts";
 import { answered, discard, forward } from "../upstream/forward.ts";
-import { relay } from "../upstream/relay.ts";
+import { isShort, relay } from "../upstream/relay.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
 import type { Result, Upstream } from "../upstream/send.ts";
 import { readPrefillAnswer } from "./answers.ts";
@@ -107,6 +107,11 @@ async function readWhole(
   const pieces: Uint8Array[] = [];
   let sizeBytes = 0;
   try {
+    if (isShort(answer.headers)) {
+      const body = await answer.bytes();
+      attempt.received(now);
+      return body;
+    }
     for await (const piece of answer.body) {
       attempt.received(now);
       pieces.push(piece);

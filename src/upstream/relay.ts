@@ -108,7 +108,8 @@ async function roomAgain(wrote: Promise<number>, attempt: Attempt): Promise<void
   }
 }
 
-function isShort(headers: Headers): boolean {
+/** Whether an answer is known to be so short that it is read whole. */
+export function isShort(headers: Headers): boolean {
   const length = headers.get("content-length");
   return length !== null && Number(length) <= WHOLE_BYTES;
 }
