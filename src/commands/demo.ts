@@ -13,7 +13,10 @@ import { ProxyClient } from "./proxy-client.ts";
 import { untilSignal } from "./signals.ts";
 
 const MODEL = "demo-model";
-const PROMPT = "How does a proxy choose among three engines?";
+const PROMPTS = {
+  hybrid: "How does a proxy choose among three engines?",
+  distServe: "How do two engines make one answer?",
+};
 
 /** How long the proxy or the engines may take to come up, ms, and the pause between two looks. */
 const START_TIMEOUT_MS = 30_000;
@@ -122,8 +125,9 @@ class Demo {
       const states = Object.values(await client.status()).map(({ state }) => state);
       return states.filter((state) => state === "healthy").length === engines.length;
     });
-    await print(`\n> ${PROMPT}\n`);
-    for await (const piece of streamChat(url, MODEL, PROMPT)) await print(piece);
+    const prompt = this.#settings.distserve ? PROMPTS.distServe : PROMPTS.hybrid;
+    await print(`\n> ${prompt}\n`);
+    for await (const piece of streamChat(url, MODEL, prompt)) await print(piece);
     await print(`\n\n${nodeTable(await client.status())}\n`);
     await print(`docs    ${url}/docs\nAPI     ${url}/v1\nnodes   ${url}/nodes/status\n`);
     if (!this.#settings.once) await print("\nCtrl-C stops all of it.\n");

@@ -48,7 +48,7 @@ export class TwoSteps {
   readonly #parts: DistServeParts;
   readonly #retries: RetryState;
   /** The attempt that ends when the client leaves; a prefill does not. */
-  #attempt: Attempt | null = null;
+  readonly #current: { attempt: Attempt | null } = { attempt: null };
   /** When the first attempt began: the total time limit is the whole request's. */
   #startedAtMs: number | undefined;
 
@@ -60,7 +60,9 @@ export class TwoSteps {
     this.#route = route;
     this.#parts = parts;
     this.#retries = new RetryState(retryRules, () => budgets.draw(request.model));
-    request.signal.addEventListener("abort", () => this.#attempt?.stop("client_gone"));
+    // Lives as long as the request: it must not hold the bodies as well.
+    const current = this.#current;
+    request.signal.addEventListener("abort", () => current.attempt?.stop("client_gone"));
   }
 
   /** @throws ProxyError; what the client's signal gives when it left while waiting */
@@ -188,7 +190,7 @@ export class TwoSteps {
   }
 
   #endWithClient(attempt: Attempt): void {
-    this.#attempt = attempt;
+    this.#current.attempt = attempt;
     if (this.#request.signal.aborted) attempt.stop("client_gone");
   }
 
