@@ -1,8 +1,11 @@
 /** What a request does when its decode engine fails it, and what becomes of its session. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { FaultRule } from "../../src/sim/faults.ts";
 import { until } from "../support/until.ts";
 import { type Cluster, count, only, startCluster } from "./cluster.ts";
+
+// Each test starts processes, on machines that may be busy.
+setDefaultTimeout(30_000);
 
 const CHAT = "/v1/chat/completions";
 const FREE = "/distserve/free_cache";

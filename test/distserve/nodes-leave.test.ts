@@ -1,5 +1,5 @@
 /** Nodes that leave, die or come back, and what becomes of their pairs. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,9 @@ import type { RunningEngine } from "../../src/sim/engine-options.ts";
 import { startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { type Cluster, messageOf, only, startCluster, startRole } from "./cluster.ts";
+
+// Each test starts processes, on machines that may be busy.
+setDefaultTimeout(30_000);
 
 const STREAM = { stream: true, max_tokens: 60, ignore_eos: true };
 const DROP = "/distserve/p2p_drop_connect";

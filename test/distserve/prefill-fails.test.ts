@@ -1,7 +1,10 @@
 /** What a request does when its prefill engine fails it. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { until } from "../support/until.ts";
 import { count, MODEL, messageOf, only, startCluster } from "./cluster.ts";
+
+// Each test starts processes, on machines that may be busy.
+setDefaultTimeout(30_000);
 
 const CHAT = "/v1/chat/completions";
 const FREE = "/distserve/free_cache";

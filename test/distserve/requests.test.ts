@@ -1,9 +1,12 @@
 /** DistServe as a client sees it, and what the nodes' counters say meanwhile. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import OpenAI from "openai";
 import { startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { type Cluster, count, MODEL, messageOf, only, startCluster } from "./cluster.ts";
+
+// Each test starts processes, on machines that may be busy.
+setDefaultTimeout(30_000);
 
 const CHAT = "/v1/chat/completions";
 

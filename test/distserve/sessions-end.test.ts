@@ -1,8 +1,11 @@
 /** Whatever becomes of a request, no prefill's blocks are left on an engine. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { FaultRule } from "../../src/sim/faults.ts";
 import { until } from "../support/until.ts";
 import { type Cluster, chat, count, only, startCluster, startRole } from "./cluster.ts";
+
+// Each test starts processes, on machines that may be busy.
+setDefaultTimeout(30_000);
 
 const CHAT = "/v1/chat/completions";
 const FREE = "/distserve/free_cache";

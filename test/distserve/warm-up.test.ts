@@ -1,9 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { EngineOptions } from "../../src/sim/engine-options.ts";
 import { startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 import { chat, messageOf, startCluster, startRole } from "./cluster.ts";
+
+// Each test starts processes, on machines that may be busy.
+setDefaultTimeout(30_000);
 
 const DISTSERVE = ["--serving-strategy", "DistServe"];
 

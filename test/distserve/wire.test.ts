@@ -1,9 +1,12 @@
 /** Every body that goes to an engine, byte for byte, against fixtures written from the contract. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { type RecordingEngine, startRecordingEngine } from "./recording-engine.ts";
+
+// Each test starts processes, on machines that may be busy.
+setDefaultTimeout(30_000);
 
 /** Doubly encoded, as LMDeploy does; the other engine answers with the plain object. */
 const PREFILL_INFO = JSON.stringify(
