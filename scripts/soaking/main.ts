@@ -1,4 +1,5 @@
 /** The soak: phases of faults, then the table of what became of everything. See `scripts/soak`. */
+import { readdirSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { seededRandom } from "../../src/sim/seeded-random.ts";
 import { cutStreams } from "./cuts.ts";
@@ -86,4 +87,18 @@ async function main(): Promise<number> {
   return table.some(({ ok }) => ok === false) ? 1 : 0;
 }
 
-process.exit(await main());
+/** Engines and proxies would go on without us, some of them stopped. Linux alone tells of them. */
+function endChildren(): void {
+  for (const task of readdirSync("/proc/self/task")) {
+    const children = readFileSync(`/proc/self/task/${task}/children`, "utf8");
+    for (const pid of children.split(" ").filter(Boolean)) process.kill(Number(pid), "SIGKILL");
+  }
+}
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => {
+    endChildren();
+    process.exit(1);
+  });
+}
+process.exit(await main().finally(endChildren));

@@ -4,6 +4,9 @@ const SAMPLE_MS = 1_000;
 /** The first part of a run, while caches and pools fill, says nothing of what comes after. */
 const WARM_UP_SHARE = 0.3;
 
+/** In less time than this, what a collector does outweighs what leaks. */
+const TELLING_S = 600;
+
 /** Watches the memory of a process. */
 export class MemoryTrend {
   readonly #pid: number;
@@ -25,10 +28,6 @@ export class MemoryTrend {
     this.#sample();
   }
 
-  get lastBytes(): number {
-    return this.#samples.at(-1)?.bytes ?? 0;
-  }
-
   /** Slope of the least-squares line through the samples after the warm-up, bytes per hour. */
   get bytesPerHour(): number {
     const samples = this.#samples.slice(Math.floor(this.#samples.length * WARM_UP_SHARE));
@@ -47,7 +46,10 @@ export class MemoryTrend {
   /** For the table. */
   get text(): string {
     const slope = (this.bytesPerHour / 1e6).toFixed(1);
-    const seconds = Math.round((this.#samples.length - 1) * (SAMPLE_MS / 1_000));
-    return `${slope} MB/h over ${seconds} s, ${(this.lastBytes / 1e6).toFixed(0)} MB at the end`;
+    const [first, last] = [this.#samples.at(0), this.#samples.at(-1)];
+    const seconds = ((last?.atMs ?? 0) - (first?.atMs ?? 0)) / 1_000;
+    const atEnd = `${((last?.bytes ?? 0) / 1e6).toFixed(0)} MB at the end`;
+    const caveat = seconds < TELLING_S ? " (too short to tell)" : "";
+    return `${slope} MB/h over ${seconds.toFixed(0)} s${caveat}, ${atEnd}`;
   }
 }
