@@ -109,6 +109,8 @@ export function readModels(body: string): string[] | null {
     return null;
   }
   if (!Value.Check(ModelList, value)) return null;
-  const names = value.data.map(({ id }) => id).filter((id) => id !== "" && id.length <= MAX_NAME_LENGTH);
+  const names = value.data
+    .map(({ id }) => id)
+    .filter((id) => id !== "" && id.length <= MAX_NAME_LENGTH);
   return [...new Set(names)].slice(0, MAX_MODELS);
 }
