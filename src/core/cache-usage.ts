@@ -96,11 +96,6 @@ export class CacheUsage {
     return this.#learned;
   }
 
-  /** Takes over what a request occupies on other nodes, until there is a sample to learn from. */
-  assume(share: number): void {
-    if (!this.#learned) this.#share = share;
-  }
-
   /** What one request is expected to occupy, fraction of the KV cache, above 0. */
   get share(): number {
     return this.#share;
@@ -119,11 +114,12 @@ export class CacheUsage {
   /**
    * Usage expected now, fraction (above 1 when more was sent than fits), or null when the last
    * sample is `maxAgeMs` old or older, or shows no usage.
+   * @param share What a request sent since the sample is taken to occupy, fraction.
    */
-  expected(nowMs: number, maxAgeMs: number): number | null {
+  expected(nowMs: number, maxAgeMs: number, share = this.#share): number | null {
     const usage = this.#sample?.cacheUsage ?? null;
     if (usage === null || nowMs - this.#sampledAtMs >= maxAgeMs) return null;
-    return usage + (this.#open + this.#endedAt(nowMs)) * this.#share;
+    return usage + (this.#open + this.#endedAt(nowMs)) * share;
   }
 
   /** The engine behind the node is another process now: nothing known of it holds. */

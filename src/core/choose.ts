@@ -1,3 +1,4 @@
+import { DEFAULT_CACHE_SHARE } from "./cache-usage.ts";
 import type { Node, Role } from "./node.ts";
 import type { Strategy } from "./strategies/strategy.ts";
 
@@ -99,12 +100,13 @@ export class Chooser {
       shares += node.cache.share;
       learned += 1;
     }
+    // One for all: what single nodes have measured differs by chance, or is still a guess, and would
+    // weigh more than what they hold.
+    const share = learned > 0 ? shares / learned : DEFAULT_CACHE_SHARE;
     for (const node of candidates) {
-      // A guess beside what the others have measured could weigh a hundred times as much, or nothing.
-      if (learned > 0) node.cache.assume(shares / learned);
       const othersIdle = inFlight === node.inFlight;
       const isLate = warmest - node.health.warm(nowMs) > TOGETHER;
-      node.observe(nowMs, sampleMaxAgeMs, othersIdle || !isLate);
+      node.observe(nowMs, sampleMaxAgeMs, othersIdle || !isLate, share);
     }
     const [only] = candidates;
     const node =

@@ -65,6 +65,7 @@ export class Node implements Candidate {
   load = 0;
   meanLatencyMs: number | null = null;
   cacheUsage: number | null = null;
+  cacheShare = 0;
   weight = 1;
 
   #latencyAtMs = Number.NEGATIVE_INFINITY;
@@ -83,10 +84,6 @@ export class Node implements Candidate {
     return this.leases.size;
   }
 
-  get cacheShare(): number {
-    return this.cache.share;
-  }
-
   /** Everything it serves, each name once, registered ones first. */
   get models(): readonly string[] {
     return [...new Set([...this.registeredModels, ...this.discoveredModels])];
@@ -96,13 +93,15 @@ export class Node implements Candidate {
    * Brings the figures a strategy reads up to date.
    * @param fully Bringing it in slowly would help nobody: no other candidate has a request, or none
    * has been there for longer.
+   * @param share What one more request is expected to add to the KV-cache usage, fraction.
    */
-  observe(nowMs: number, sampleMaxAgeMs: number, fully: boolean): void {
+  observe(nowMs: number, sampleMaxAgeMs: number, fully: boolean, share = this.cache.share): void {
     const penalty = this.#penaltyAt(nowMs);
     this.load = this.inFlight + penalty;
     this.meanLatencyMs = this.#hasRecentLatencies(nowMs) ? this.latencies.meanMs : null;
-    const usage = this.cache.expected(nowMs, sampleMaxAgeMs);
-    this.cacheUsage = usage === null ? null : usage + penalty * this.cache.share;
+    this.cacheShare = share;
+    const usage = this.cache.expected(nowMs, sampleMaxAgeMs, share);
+    this.cacheUsage = usage === null ? null : usage + penalty * share;
     this.weight = fully ? 1 : Math.max(this.health.warm(nowMs), LEAST_WEIGHT);
   }
 

@@ -51,3 +51,29 @@ test("a node that has shown no usage yet is not kept away by a guess of what req
   const counts = send(cluster, 300, 30);
   for (const count of counts) expect(count).toBeWithin(80, 120);
 });
+
+test("of two engines the one with twice the KV cache comes to hold about twice as much", () => {
+  const cluster = new Cluster({ nodes: 2, strategy: "min_cache_usage" });
+  const [small, large] = cluster.registry.nodes();
+  if (small === undefined || large === undefined) throw new Error("two nodes expected");
+  const watch = () => {
+    for (const [node, share] of [
+      [small, 0.02],
+      [large, 0.01],
+    ] as const) {
+      const gauges = { cacheUsage: node.inFlight * share, running: node.inFlight, waiting: 0 };
+      cluster.registry.sampled(node, gauges, null, cluster.time.nowMs);
+    }
+    cluster.time.after(1_000, watch);
+  };
+  watch();
+  const held = [0, 0];
+  for (let i = 0; i < 4_000; i += 1) {
+    cluster.time.advance(100);
+    const lease = cluster.lease();
+    cluster.time.after(4_000, () => lease.end(OK));
+    held[0] = (held[0] ?? 0) + small.inFlight;
+    held[1] = (held[1] ?? 0) + large.inFlight;
+  }
+  expect((held[1] ?? 0) / (held[0] ?? 0)).toBeWithin(1.6, 2.4);
+});
