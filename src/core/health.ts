@@ -260,3 +260,8 @@ export class NodeHealth {
 export function isBadAnswer(status: number): boolean {
   return status >= 500 && status !== 501 && status !== 503 && status !== 505;
 }
+
+/** What a node ejected for its answers has to answer to come back. */
+export function passesTrial(status: number): boolean {
+  return status < 500 && status !== 429;
+}

@@ -1,6 +1,6 @@
 import type { LoadSample } from "./cache-usage.ts";
 import { Chooser, type ChooserOptions, type NoNode, type Wanted } from "./choose.ts";
-import { isBadAnswer, type NodeState, type ProbeResult } from "./health.ts";
+import { isBadAnswer, type NodeState, type ProbeResult, passesTrial } from "./health.ts";
 import { type Answered, type Failure, Lease, type LeaseListener, type Outcome } from "./lease.ts";
 import { ModelIndex } from "./model-index.ts";
 import { type EngineKind, Node, type Registration, type Role } from "./node.ts";
@@ -223,7 +223,9 @@ export class Registry {
     if (stale || outcome.kind === "cancelled") node.health.trialEnded(lease, null, nowMs);
     else if (outcome.kind === "answered") this.#learnAnswer(lease, outcome, nowMs);
     else this.#learnFailure(lease, outcome, nowMs);
-    if (isFailure(outcome)) this.suspect(node);
+    const isBad =
+      outcome.kind === "answered" ? isBadAnswer(outcome.status) : outcome.kind !== "cancelled";
+    if (isBad) this.suspect(node);
   }
 
   #learnFailure(lease: Lease, outcome: Failure, nowMs: number): void {
@@ -296,14 +298,3 @@ export class Registry {
 }
 
 const never = () => false;
-
-/** What a node ejected for its answers has to answer to come back. */
-function passesTrial(status: number): boolean {
-  return status < 500 && status !== 429;
-}
-
-/** Whether something went wrong with the engine, as far as one request can tell. */
-function isFailure(outcome: Outcome): boolean {
-  if (outcome.kind === "answered") return isBadAnswer(outcome.status);
-  return outcome.kind !== "cancelled";
-}
