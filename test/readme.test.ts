@@ -14,6 +14,7 @@ const PAGES = [
   "docs/distserve.md",
   "docs/reliability.md",
   "docs/performance.md",
+  "docs/profile.md",
 ];
 
 function read(path: string): Promise<string> {
