@@ -2,7 +2,7 @@ import type { Admission } from "../core/admission.ts";
 import type { NoNode, Wanted } from "../core/choose.ts";
 import { ProxyError } from "../core/errors.ts";
 import { Lease } from "../core/lease.ts";
-import type { Node } from "../core/node.ts";
+import type { Node, Role } from "../core/node.ts";
 import { noNode } from "../core/refusals.ts";
 import type { Registry } from "../core/registry.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
@@ -128,6 +128,12 @@ export class Route {
       room.arrived(this);
       return lease;
     }
+  }
+
+  /** Whether there is another node of the role that it has not tried. */
+  hasAnother(role: Role): boolean {
+    const tried = role === "Prefill" ? this.triedPrefill : this.triedDecode;
+    return this.#options.registry.hasAnother({ model: this.wanted.model, role, tried });
   }
 
   /** It needs no node any more. */

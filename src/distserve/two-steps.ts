@@ -186,6 +186,8 @@ export class TwoSteps {
   #begin(lease: Lease): Attempt {
     const attempt = new Attempt(lease, this.#startedAtMs);
     this.#startedAtMs = attempt.requestStartedAtMs;
+    attempt.mayMove = () =>
+      !lease.lastResort && this.#retries.maySendAgain && this.#route.hasAnother(lease.node.role);
     return attempt;
   }
 

@@ -114,6 +114,33 @@ test("a node ejected for time-outs alone keeps its pairs and sessions", async ()
   expect((await cluster.chat()).status).toBe(200);
 });
 
+describe.each(["Prefill", "Decode"] as const)(
+  "requests that wait on a %s node ejected for time-outs",
+  (role) => {
+    const flags = ["--health-interval", "0.1", "--health-timeout", "0.1"];
+    const health = { path: "/health", fault: { kind: "hang", at: "before-headers" } } as const;
+    const slow = { path: "/v1/*", fault: { kind: "slow", firstByteMs: 1_500 } } as const;
+
+    test("go to another, and no block is left on either", async () => {
+      const counts = role === "Prefill" ? { prefills: 2 } : { decodes: 2 };
+      await using cluster = await startCluster({ ...counts, flags });
+      const [first] = role === "Prefill" ? cluster.prefills : cluster.decodes;
+      first?.setFaults([health, slow]);
+      const answers = await Promise.all(Array.from({ length: 8 }, () => cluster.chat()));
+      expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
+      expect(first?.state().totalRequests).toBeGreaterThan(0);
+      await cluster.quiet();
+    });
+
+    test("stay when there is no other", async () => {
+      await using cluster = await startCluster({ flags });
+      only(role === "Prefill" ? cluster.prefills : cluster.decodes).setFaults([health, slow]);
+      expect((await cluster.chat()).status).toBe(200);
+      await cluster.quiet();
+    });
+  },
+);
+
 describe("a node of the wrong serving strategy", () => {
   test("is refused with what to change", async () => {
     await using hybrid = await startProxy([]);
