@@ -3,7 +3,6 @@ import { dispatch } from "../upstream/dispatch.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
 import { clientGone } from "../upstream/send.ts";
 import { decodeBody, refuseSeveral } from "./bodies.ts";
-import { DUMMY, migrationJson } from "./protocol.ts";
 import { Route } from "./route.ts";
 import { type DistServeParts, TwoSteps } from "./two-steps.ts";
 
@@ -13,11 +12,13 @@ const PROXY_HEADER = "x-lmdeploy-distserve-proxy";
 /**
  * Answers a request by two nodes: one computes the prompt, the other fetches its KV blocks and
  * generates. Whatever happens, the blocks are handed over or freed.
+ * @param dummyMigration The `migration_request` of all requests where there is no prefill; else null.
  * @throws ProxyError
  */
 export async function dispatchDistServe(
   request: InferenceRequest,
-  parts: DistServeParts & { readonly dummyPrefill: boolean },
+  parts: DistServeParts,
+  dummyMigration: string | null,
 ): Promise<Response> {
   const { head, body } = request;
   if (head === null) {
@@ -25,9 +26,9 @@ export async function dispatchDistServe(
   }
   refuseSeveral(body, head);
   request.headers.set(PROXY_HEADER, "1");
-  if (parts.dummyPrefill) {
-    const dummy = decodeBody(body, head, migrationJson(DUMMY, parts.transport));
-    return await dispatch({ ...request, body: dummy }, parts.upstream, "Decode");
+  if (dummyMigration !== null) {
+    const dummy = { ...request, body: decodeBody(body, head, dummyMigration) };
+    return await dispatch(dummy, parts.upstream, "Decode");
   }
   const route = new Route(request, parts);
   try {

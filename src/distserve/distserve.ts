@@ -9,8 +9,9 @@ import { EngineCalls } from "./engine-calls.ts";
 import type { FreeResult } from "./free-lane.ts";
 import { handshake } from "./handshake.ts";
 import { type PairReport, Pairs } from "./pairs.ts";
-import type { Transport } from "./protocol.ts";
+import { DUMMY, migrationJson, type Transport } from "./protocol.ts";
 import { SessionLedger } from "./sessions.ts";
+import type { DistServeParts } from "./two-steps.ts";
 import { WarmUp } from "./warm-up.ts";
 
 interface Log {
@@ -45,16 +46,17 @@ export class DistServe {
   readonly #pairs: Pairs;
   readonly #sessions: SessionLedger;
   readonly #warmUp: WarmUp;
-  readonly #room: DecodeRoom;
+  readonly #parts: DistServeParts;
+  readonly #dummyMigration: string | null;
   readonly #closing = new AbortController();
   readonly #timers = new Set<() => void>();
   #unsubscribe: () => void = () => {};
 
   constructor(options: DistServeOptions) {
     this.#options = options;
-    const { upstream, transport, log, engineHeaders, warmUp, maxInFlightPerNode } = options;
+    const { upstream, transport, log, engineHeaders, warmUp } = options;
     const after = this.#after;
-    const { registry, now, fetch } = upstream;
+    const { registry, admission, now, fetch } = upstream;
     this.#calls = new EngineCalls({ headers: engineHeaders, fetch });
     this.#sessions = new SessionLedger({
       after,
@@ -77,7 +79,20 @@ export class DistServe {
       },
     });
     this.#warmUp = new WarmUp({ registry, pairs: this.#pairs, onJoin: warmUp, after });
-    this.#room = new DecodeRoom(maxInFlightPerNode);
+    this.#parts = {
+      registry,
+      admission,
+      upstream,
+      transport,
+      after,
+      now,
+      pairs: this.#pairs,
+      sessions: this.#sessions,
+      room: new DecodeRoom(options.maxInFlightPerNode),
+      pairWaitMs: options.pairWaitMs,
+      closing: this.#closing.signal,
+    };
+    this.#dummyMigration = options.dummyPrefill ? migrationJson(DUMMY, transport) : null;
   }
 
   start(): void {
@@ -117,22 +132,7 @@ export class DistServe {
 
   /** @throws ProxyError */
   dispatch(request: InferenceRequest): Promise<Response> {
-    const { upstream, transport, dummyPrefill, pairWaitMs } = this.#options;
-    const { registry, admission, now } = upstream;
-    return dispatchDistServe(request, {
-      registry,
-      admission,
-      upstream,
-      transport,
-      dummyPrefill,
-      pairWaitMs,
-      after: this.#after,
-      now,
-      pairs: this.#pairs,
-      sessions: this.#sessions,
-      room: this.#room,
-      closing: this.#closing.signal,
-    });
+    return dispatchDistServe(request, this.#parts, this.#dummyMigration);
   }
 
   /** Connects every pair and tells how they are. */
@@ -173,7 +173,7 @@ export class DistServe {
   }
 
   #joined(node: Node): void {
-    if (!this.#options.dummyPrefill) this.#warmUp.joined(node);
+    if (this.#dummyMigration === null) this.#warmUp.joined(node);
   }
 
   /** A node that is leaving loses its pairs with its last request. */
