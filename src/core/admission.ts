@@ -46,11 +46,14 @@ interface Wait<T> {
 export class Admitted<L extends Lease | null = Lease> {
   /** What it was admitted with. */
   readonly lease: L;
-  readonly #leave: () => void;
+  readonly #client: string;
+  readonly #leave: (client: string) => void;
   #holds = 1;
 
-  constructor(lease: L, leave: () => void) {
+  /** @param leave Gives the place of `client` back. */
+  constructor(lease: L, client: string, leave: (client: string) => void) {
     this.lease = lease;
+    this.#client = client;
     this.#leave = leave;
     if (lease !== null) this.hold(lease);
   }
@@ -59,13 +62,13 @@ export class Admitted<L extends Lease | null = Lease> {
   hold(lease: Lease): void {
     if (lease.outcome !== null) return;
     this.#holds += 1;
-    lease.onEnded = () => this.drop();
+    lease.heldBy = this;
   }
 
   /** One holder less; to be called once by whoever admitted the request. */
   drop(): void {
     this.#holds -= 1;
-    if (this.#holds === 0) this.#leave();
+    if (this.#holds === 0) this.#leave(this.#client);
   }
 }
 
@@ -183,7 +186,7 @@ export class Admission {
     const lease = take();
     if (typeof lease === "string") return blockedBy(lease);
     this.#enter(client);
-    return new Admitted(lease, () => this.#leave(client));
+    return new Admitted(lease, client, this.#leave);
   }
 
   #enter(client: string): void {
@@ -192,12 +195,12 @@ export class Admission {
     this.#perClient.set(client, (this.#perClient.get(client) ?? 0) + 1);
   }
 
-  #leave(client: string): void {
+  readonly #leave = (client: string): void => {
     this.#running -= 1;
     if (this.#perClient.size > 0) this.#leaveOne(client);
     this.#pump();
     this.#tellQuiet();
-  }
+  };
 
   #leaveOne(client: string): void {
     const left = (this.#perClient.get(client) ?? 0) - 1;

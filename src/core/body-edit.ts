@@ -5,9 +5,6 @@
 import { memberAt, nameOf, STRIDE } from "./member-spans.ts";
 import type { RequestHead } from "./request-head.ts";
 
-/** Fields of DistServe that only the proxy may set; a client's own are taken out in every mode. */
-export const CONTROL_PLANE_FIELDS = ["migration_request", "with_cache", "preserve_cache"] as const;
-
 /** A member to put in: its key, and its value as JSON text. */
 export type NewMember = readonly [key: string, json: string];
 

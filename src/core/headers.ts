@@ -46,9 +46,11 @@ export interface Forwarded {
   readonly stripCredentials: boolean;
 }
 
-/** The headers an engine gets: the client's, without those of its connection and its credentials for us. */
-export function requestHeaders(client: Headers, forwarded: Forwarded): Headers {
-  const headers = new Headers(client);
+/**
+ * The headers an engine gets: the client's, without those of its connection and its credentials for
+ * us; changed in place.
+ */
+export function requestHeaders(headers: Headers, forwarded: Forwarded): Headers {
   deleteAll(headers, NOT_TO_ENGINES, REBUILT_PREFIX);
   if (forwarded.stripCredentials || forwarded.upstreamApiKey !== null) {
     headers.delete("authorization");

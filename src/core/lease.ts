@@ -1,4 +1,4 @@
-import type { EvictionReason, Node, OpenRequest } from "./node.ts";
+import type { EvictionReason, Node, OpenRequest, Sender } from "./node.ts";
 
 export type { EvictionReason };
 
@@ -50,10 +50,12 @@ export class Lease implements OpenRequest {
   readonly lastResort: boolean;
   /** Generation of the engine when the request was sent. */
   readonly generation: number;
-  /** Set by whoever sends the request: takes it off the node. */
-  evict: ((reason: EvictionReason) => void) | null = null;
-  /** Called once, after the node has been given back. */
-  onEnded: (() => void) | null = null;
+  /** In the node's bag of leases. */
+  place = -1;
+  /** Set by whoever sends the request. */
+  sender: Sender | null = null;
+  /** What it holds up: dropped once, after the node has been given back. */
+  heldBy: { drop(): void } | null = null;
 
   #firstByteAtMs: number | null = null;
   #outcome: Outcome | null = null;
@@ -100,11 +102,11 @@ export class Lease implements OpenRequest {
   end(outcome: Outcome): void {
     if (this.#outcome !== null) return;
     this.#outcome = outcome;
-    this.evict = null;
+    this.sender = null;
     try {
       this.#listener.ended(this, outcome);
     } finally {
-      this.onEnded?.();
+      this.heldBy?.drop();
     }
   }
 }

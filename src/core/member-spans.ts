@@ -88,3 +88,14 @@ export function lastMember(body: Uint8Array, members: MemberSpans, name: string)
 export function valueText(body: Uint8Array, member: Member): string {
   return decoder.decode(body.subarray(member.valueStart, member.valueEnd));
 }
+
+/** The text from `start` to `end` if it is printable ASCII without escapes, else null. */
+export function plainText(bytes: Uint8Array, start: number, end: number): string | null {
+  let text = "";
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i] ?? 0;
+    if (byte < 0x20 || byte > 0x7e || byte === BACKSLASH) return null;
+    text += String.fromCharCode(byte);
+  }
+  return text;
+}

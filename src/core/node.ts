@@ -1,3 +1,4 @@
+import { Bag, type InBag } from "./bag.ts";
 import { CacheUsage } from "./cache-usage.ts";
 import { NodeHealth } from "./health.ts";
 import { LatencyRing } from "./latency-ring.ts";
@@ -17,15 +18,21 @@ export interface Registration {
 /** Why the proxy itself takes a request off a node. */
 export type EvictionReason = "node_ejected" | "shutdown";
 
+/** Whoever sends a request, as much as the node's side needs to know. */
+export interface Sender {
+  /** Takes it off the node, unless it is better off waiting there. */
+  evict(reason: EvictionReason): void;
+}
+
 /** A request that is open on a node, as much as the node's side needs to know of its lease. */
-export interface OpenRequest {
+export interface OpenRequest extends InBag {
   /** Monotonic time, ms. */
   readonly startedAtMs: number;
   /** When the answer's first byte arrived, ms, or null. */
   readonly firstByteAtMs: number | null;
   readonly lastResort: boolean;
-  /** Takes it off the node; null as long as nobody has sent it. */
-  readonly evict: ((reason: EvictionReason) => void) | null;
+  /** Null as long as nobody sends it. */
+  readonly sender: Sender | null;
 }
 
 /** A failed answer weighs as one request in flight at first, and e-folds in this time, ms. */
@@ -41,7 +48,7 @@ export class Node implements Candidate {
   readonly health = new NodeHealth();
   readonly latencies = new LatencyRing();
   readonly cache = new CacheUsage();
-  readonly leases = new Set<OpenRequest>();
+  readonly leases = new Bag<OpenRequest>();
 
   role: Role;
   speed: number | null;

@@ -1,4 +1,4 @@
-/** What clients are told whom the proxy does not let in, for now or at all. */
+/** What clients are told whose request the proxy does not take: for now, at all, or as it is. */
 import type { Wanted } from "./choose.ts";
 import { ProxyError } from "./errors.ts";
 import type { Blocked } from "./waiting-line.ts";
@@ -68,4 +68,23 @@ export function waitedTooLong(blockedBy: Blocked, { model }: Wanted): ProxyError
     "The request waited too long for a free engine; try again.",
     { retryAfterS: 1 },
   );
+}
+
+export function notAnObject(): ProxyError {
+  return new ProxyError(
+    "invalid_request",
+    'The body is not a JSON object. Send one, such as {"model": "…"}.',
+  );
+}
+
+export function namedTwice(name: string): ProxyError {
+  return new ProxyError("invalid_request", `The body names "${name}" twice. Send it once.`, {
+    param: name,
+  });
+}
+
+export function modelNotString(): ProxyError {
+  return new ProxyError("invalid_request", '"model" has to be a string, the name of a model.', {
+    param: "model",
+  });
 }

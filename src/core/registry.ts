@@ -153,9 +153,9 @@ export class Registry {
    * that came although it was down have nowhere else to go.
    */
   #moveRequests(node: Node, wasDown: boolean): void {
-    for (const lease of [...node.leases]) {
+    for (const lease of node.leases) {
       if (lease.firstByteAtMs !== null || (wasDown && lease.lastResort)) continue;
-      lease.evict?.("node_ejected");
+      lease.sender?.evict("node_ejected");
     }
   }
 

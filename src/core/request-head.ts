@@ -25,7 +25,8 @@ import {
   skipWhitespace,
   tooLong,
 } from "./json-scan.ts";
-import { type MemberSpans, nameOf, STRIDE } from "./member-spans.ts";
+import { type MemberSpans, nameOf, plainText, STRIDE } from "./member-spans.ts";
+import { modelNotString, namedTwice, notAnObject } from "./refusals.ts";
 
 /** Top-level members a body may have; chat requests have some 30, and each costs memory here. */
 const MAX_MEMBERS = 4096;
@@ -33,13 +34,18 @@ const MAX_MEMBERS = 4096;
 /** Bytes looked at between two pauses by `scanRequestHeadInSlices`: at most about 1 ms of work. */
 const SLICE_BYTES = 256 * 1024;
 
-const WATCHED = ["model", "stream", "__proto__"] as const;
+/** Fields of DistServe that only the proxy may set; a client's own are taken out in every mode. */
+export const CONTROL_PLANE_FIELDS = ["migration_request", "with_cache", "preserve_cache"] as const;
+
+const WATCHED = ["model", "stream", "__proto__", ...CONTROL_PLANE_FIELDS] as const;
 
 export interface RequestHead {
   /** The `model` member, unescaped; null when it is null or missing. */
   readonly model: string | null;
   /** Whether `stream` is the literal `true`; anything else passes to the engine unjudged. */
   readonly stream: boolean;
+  /** Whether it has members that only the proxy may set. */
+  readonly controlPlane: boolean;
   /** Where the top-level members stand in the body, in order; see `member-spans.ts`. */
   readonly members: MemberSpans;
   /** Byte index of the closing brace. */
@@ -94,9 +100,10 @@ export class HeadScanner {
   #at: number;
   #limit = 0;
   #expected: Expected = "object";
-  #watched: string | null = null;
+  #watched: (typeof WATCHED)[number] | null = null;
   #model: string | null = null;
   #stream = false;
+  #controlPlane = false;
   #modelSeen = false;
   #streamSeen = false;
   #closingBrace = 0;
@@ -131,6 +138,7 @@ export class HeadScanner {
     return {
       model: this.#model,
       stream: this.#stream,
+      controlPlane: this.#controlPlane,
       members: this.#spans,
       closingBrace: this.#closingBrace,
     };
@@ -194,19 +202,24 @@ export class HeadScanner {
     return true;
   }
 
-  #watch(name: string | null): void {
+  #watch(name: (typeof WATCHED)[number] | null): void {
     this.#watched = name;
-    if (name === null) return;
-    if (name === "__proto__") {
-      throw new ProxyError("invalid_request", 'Remove the member "__proto__" from the body.');
+    switch (name) {
+      case null:
+        return;
+      case "__proto__":
+        throw new ProxyError("invalid_request", 'Remove the member "__proto__" from the body.');
+      case "model":
+        if (this.#modelSeen) throw namedTwice(name);
+        this.#modelSeen = true;
+        return;
+      case "stream":
+        if (this.#streamSeen) throw namedTwice(name);
+        this.#streamSeen = true;
+        return;
+      default:
+        this.#controlPlane = true;
     }
-    if (name === "model" ? this.#modelSeen : this.#streamSeen) {
-      throw new ProxyError("invalid_request", `The body names "${name}" twice. Send it once.`, {
-        param: name,
-      });
-    }
-    if (name === "model") this.#modelSeen = true;
-    else this.#streamSeen = true;
   }
 
   #value(seen: Uint8Array, byte: number): boolean {
@@ -253,6 +266,9 @@ export class HeadScanner {
 
   #readModel(start: number, end: number): void {
     if (end - start > MAX_TOKEN_BYTES) throw tooLong("model name", start);
+    // A view of the body costs as much as the rest of the scan; most names have neither escapes nor accents.
+    this.#model = plainText(this.#body, start + 1, end - 1);
+    if (this.#model !== null) return;
     try {
       this.#model = String(JSON.parse(decoder.decode(this.#body.subarray(start, end))));
     } catch {
@@ -269,17 +285,4 @@ export class HeadScanner {
     }
     return malformed("more: the object is not closed", this.#body.length);
   }
-}
-
-function notAnObject(): ProxyError {
-  return new ProxyError(
-    "invalid_request",
-    'The body is not a JSON object. Send one, such as {"model": "…"}.',
-  );
-}
-
-function modelNotString(): ProxyError {
-  return new ProxyError("invalid_request", '"model" has to be a string, the name of a model.', {
-    param: "model",
-  });
 }

@@ -39,7 +39,6 @@ export async function prefill(
   upstream: Upstream,
   sessions: SessionLedger,
 ): Promise<PrefillResult> {
-  upstream.deadlines.watch(attempt);
   const wire = new AbortController();
   const answering = sendAndRead(attempt, request, upstream, sessions, wire.signal);
   const { promise: stopped, resolve } = Promise.withResolvers<null>();

@@ -158,6 +158,7 @@ function createUpstream(
   const tcp = new TcpCheck();
   const deadlines = new Deadlines({
     now,
+    nodesInUse: () => registry.nodesInUse(),
     reachable: (url, limitMs) =>
       pinned.reachable(url, limitMs, (at, withinMs) => tcp.reachable(at, withinMs)),
     limits: {
@@ -167,7 +168,6 @@ function createUpstream(
       totalMs: config.timeoutMs,
     },
   });
-  registry.subscribe({ leaseEnded: (lease) => deadlines.ended(lease) });
   return {
     registry,
     now,

@@ -1,9 +1,10 @@
-import { CONTROL_PLANE_FIELDS, stripMembers } from "../core/body-edit.ts";
+import { stripMembers } from "../core/body-edit.ts";
 import { ProxyError } from "../core/errors.ts";
 import { requestHeaders } from "../core/headers.ts";
 import { multipartModel } from "../core/multipart.ts";
 import { listed, shuttingDown } from "../core/refusals.ts";
 import {
+  CONTROL_PLANE_FIELDS,
   type RequestHead,
   scanRequestHead,
   scanRequestHeadInSlices,
@@ -12,7 +13,7 @@ import { requestId } from "../core/request-id.ts";
 import { finalErrorEvent } from "../core/sse-tail.ts";
 import { KEEP_ALIVE_S } from "./bun-server.ts";
 import { dialectOf, errorResponse, unexpectedError } from "./error-response.ts";
-import { readBody } from "./read-body.ts";
+import { giveBack, readBody } from "./read-body.ts";
 import { pathOf } from "./request-target.ts";
 import type { Services } from "./services.ts";
 
@@ -33,12 +34,13 @@ export async function infer(
   server.timeout(request, 0);
   const { headers } = request;
   const id = requestId(headers, services.random);
+  let sent: Uint8Array | null = null;
   try {
     const peerAddress = server.requestIP(request)?.address ?? null;
     const client = services.access.client(request, peerAddress);
     if (!services.lifecycle.open) throw shuttingDown();
     services.serving.assureServed(pathOf(target));
-    const sent = await readBody(request, services.bodyLimits);
+    sent = await readBody(request, services.bodyLimits);
     const type = headers.get("content-type");
     const { head, body, model } =
       sent.length <= ONE_SLICE_BYTES ? readHead(sent, type) : await readLargeHead(sent, type);
@@ -71,6 +73,8 @@ export async function infer(
     const shown =
       error instanceof ProxyError ? error : unexpectedError(error, services.log, { id, path });
     return errorResponse(shown, dialectOf(path), id);
+  } finally {
+    if (sent !== null) giveBack(sent);
   }
 }
 
@@ -87,8 +91,9 @@ function readHead(sent: Uint8Array, type: string | null): Read {
   if (isMultipart(type)) return { head: null, body: sent, model: multipartModel(sent, type) };
   const head = scanRequestHead(sent);
   const { model } = head;
+  if (!head.controlPlane) return { head, body: sent, model };
   const body = stripMembers(sent, head, CONTROL_PLANE_FIELDS);
-  return { head: body === sent ? head : scanRequestHead(body), body, model };
+  return { head: scanRequestHead(body), body, model };
 }
 
 /** The same with pauses, so that other requests get their turn in between. */
@@ -97,8 +102,9 @@ async function readLargeHead(sent: Uint8Array, type: string | null): Promise<Rea
   const pause = () => new Promise<void>((resume) => setImmediate(resume));
   const head = await scanRequestHeadInSlices(sent, pause);
   const { model } = head;
+  if (!head.controlPlane) return { head, body: sent, model };
   const body = stripMembers(sent, head, CONTROL_PLANE_FIELDS);
-  return { head: body === sent ? head : await scanRequestHeadInSlices(body, pause), body, model };
+  return { head: await scanRequestHeadInSlices(body, pause), body, model };
 }
 
 function isMultipart(type: string | null): type is string {

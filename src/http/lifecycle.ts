@@ -39,7 +39,7 @@ export class Lifecycle {
       admission.close();
       distServe?.cut();
       for (const node of registry.nodesInUse()) {
-        for (const lease of [...node.leases]) lease.evict?.("shutdown");
+        for (const lease of node.leases) lease.sender?.evict("shutdown");
       }
     }
     await distServe?.close();

@@ -2,6 +2,8 @@ import { ProxyError } from "../core/errors.ts";
 import type { IncomingBody, SlowBodies } from "./slow-bodies.ts";
 
 const SMALL_PIECE_BYTES = 1_024;
+/** Room made at first, if the body may be so long: most bodies are copied once then, and none twice up to here. */
+const FIRST_ROOM_BYTES = 1024 * 1024;
 
 export interface BodyLimits {
   readonly maxBytes: number;
@@ -18,7 +20,7 @@ const ONE_GO_BYTES = 64 * 1024;
  * @throws ProxyError request_too_large, request_timeout, unsupported_media_type (compressed), or
  * invalid_request when it breaks off.
  */
-export async function readBody(request: Request, limits: BodyLimits): Promise<Uint8Array> {
+export function readBody(request: Request, limits: BodyLimits): Promise<Uint8Array> {
   const encoding = request.headers.get("content-encoding");
   if (encoding !== null && encoding !== "identity" && encoding !== "") {
     throw new ProxyError(
@@ -32,19 +34,26 @@ export async function readBody(request: Request, limits: BodyLimits): Promise<Ui
   const isShort = declared <= ONE_GO_BYTES;
   // Looking at `body` makes a stream of it, which costs a short one more than all the rest.
   const stream = isShort ? null : request.body;
-  if (stream === null && !isShort) return new Uint8Array(0);
-  const incoming = limits.slow.begin();
-  const reading =
-    stream === null ? request.bytes() : readPieces(stream, declared, limits, incoming);
-  reading.then(incoming.resolve, incoming.reject);
-  try {
-    return await incoming.promise;
-  } catch (error) {
-    if (error instanceof ProxyError) throw error;
-    throw new ProxyError("invalid_request", "The body broke off; send it whole.", { close: true });
-  } finally {
-    limits.slow.end(incoming);
-  }
+  if (stream === null && !isShort) return Promise.resolve(new Uint8Array(0));
+  return new Promise((resolve, reject) => {
+    const incoming = limits.slow.begin(reject);
+    const reading =
+      stream === null ? request.bytes() : readPieces(stream, declared, limits, incoming);
+    reading.then(
+      (body) => {
+        limits.slow.end(incoming);
+        resolve(body);
+      },
+      (error) => {
+        limits.slow.end(incoming);
+        reject(error instanceof ProxyError ? error : brokeOff());
+      },
+    );
+  });
+}
+
+function brokeOff(): ProxyError {
+  return new ProxyError("invalid_request", "The body broke off; send it whole.", { close: true });
 }
 
 async function readPieces(
@@ -64,7 +73,16 @@ async function readPieces(
     // What arrives meanwhile is read as one piece: a megabyte in chunks of one byte would keep
     // everybody else waiting for a second.
     if (value.length < SMALL_PIECE_BYTES) await new Promise((resume) => setImmediate(resume));
+    giveBack(value);
   }
+}
+
+/**
+ * Frees the memory of a large body, or of a piece of one, now and not when garbage is next collected:
+ * `bytes` are empty then. With it memory stays in use that the caches know, instead of new pages.
+ */
+export function giveBack(bytes: Uint8Array): void {
+  if (bytes.length > ONE_GO_BYTES && bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0);
 }
 
 /**
@@ -88,7 +106,7 @@ class Gathered {
   add(piece: Uint8Array): void {
     const length = this.length + piece.length;
     if (length > this.#buffer.length) {
-      const roomBytes = Math.max(length, ONE_GO_BYTES, this.#buffer.length * 2);
+      const roomBytes = Math.max(length, FIRST_ROOM_BYTES, this.#buffer.length * 2);
       const larger = Buffer.allocUnsafeSlow(Math.max(length, Math.min(roomBytes, this.#mostBytes)));
       larger.set(this.bytes);
       this.#buffer = larger;

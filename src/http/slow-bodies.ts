@@ -1,13 +1,13 @@
+import { Bag, type InBag } from "../core/bag.ts";
 import { ProxyError } from "../core/errors.ts";
 
 /** The limit is kept to this fraction of itself: one timer for all bodies instead of one for each. */
 const TICKS = 10;
 
-/** A body on its way in, whole when `promise` resolves. */
-export interface IncomingBody {
-  readonly promise: Promise<Uint8Array>;
-  readonly resolve: (body: Uint8Array) => void;
-  readonly reject: (error: unknown) => void;
+/** A body on its way in. */
+export interface IncomingBody extends InBag {
+  /** Gives it up. */
+  readonly refuse: (error: ProxyError) => void;
   /** Ticks since something of it came; whoever reads it sets it back. */
   silentTicks: number;
 }
@@ -15,7 +15,7 @@ export interface IncomingBody {
 /** Refuses bodies of which nothing comes for too long. */
 export class SlowBodies {
   readonly #timeoutMs: number;
-  readonly #incoming = new Set<IncomingBody>();
+  readonly #incoming = new Bag<IncomingBody>();
   #ticking = false;
 
   /** @param timeoutMs How long one may stand still, ms; up to a tenth more is granted. */
@@ -23,10 +23,9 @@ export class SlowBodies {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** A body is awaited from now on, until `end`: it rejects with request_timeout if it stands still. */
-  begin(): IncomingBody {
-    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
-    const body = { promise, resolve, reject, silentTicks: 0 };
+  /** A body is awaited from now on, until `end`: it is refused if it stands still. */
+  begin(refuse: (error: ProxyError) => void): IncomingBody {
+    const body = { place: -1, refuse, silentTicks: 0 };
     this.#incoming.add(body);
     if (!this.#ticking) this.#tickLater();
     return body;
@@ -45,7 +44,9 @@ export class SlowBodies {
     this.#ticking = false;
     for (const body of this.#incoming) {
       body.silentTicks += 1;
-      if (body.silentTicks > TICKS) body.reject(tooSlow(this.#timeoutMs));
+      if (body.silentTicks <= TICKS) continue;
+      this.#incoming.delete(body);
+      body.refuse(tooSlow(this.#timeoutMs));
     }
     if (this.#incoming.size > 0) this.#tickLater();
   }

@@ -1,5 +1,6 @@
 import { AddressRefused } from "../core/address-policy.ts";
 import type { EvictionReason, Failure, Lease } from "../core/lease.ts";
+import type { Sender } from "../core/node.ts";
 
 /** Why the proxy itself ended an attempt. */
 export type Stop =
@@ -21,7 +22,7 @@ const TIMEOUTS: Readonly<Record<string, string>> = {
 export type Unanswered = Failure | { readonly kind: "stopped"; readonly why: Stop };
 
 /** One request on its way to one node: what can stop it, and how its lease ends. */
-export class Attempt {
+export class Attempt implements Sender {
   readonly lease: Lease;
   /** When the first attempt at the client's request began, ms. */
   readonly requestStartedAtMs: number;
@@ -34,16 +35,18 @@ export class Attempt {
   /** The client reads too slowly for the answer: what stands still is not the engine's fault. */
   clientHoldsUp = false;
   /** Whether it could go on elsewhere: if not, waiting for a node that is out beats giving up. */
-  mayMove: () => boolean = () => true;
+  mayMove: (() => boolean) | null = null;
   #piecesSeen = 0;
   #progressAtMs = 0;
 
   constructor(lease: Lease, requestStartedAtMs = lease.startedAtMs) {
     this.lease = lease;
     this.requestStartedAtMs = requestStartedAtMs;
-    lease.evict = (reason) => {
-      if (reason === "shutdown" || this.mayMove()) this.stop(reason);
-    };
+    lease.sender = this;
+  }
+
+  evict(reason: EvictionReason): void {
+    if (reason === "shutdown" || this.mayMove?.() !== false) this.stop(reason);
   }
 
   get signal(): AbortSignal {

@@ -1,5 +1,5 @@
-import type { Lease } from "../core/lease.ts";
-import type { Attempt } from "./attempt.ts";
+import type { Node } from "../core/node.ts";
+import { Attempt } from "./attempt.ts";
 
 /** Limits of one attempt, ms; null for none. */
 export interface TimeLimits {
@@ -17,6 +17,8 @@ export interface DeadlineOptions {
   readonly limits: TimeLimits;
   /** Monotonic clock, ms. */
   readonly now: () => number;
+  /** Every node that may have open requests. */
+  readonly nodesInUse: () => readonly Node[];
   /** Whether a TCP connection to the node behind `url` can be had within `limitMs`. */
   readonly reachable: (url: string, limitMs: number) => Promise<boolean>;
 }
@@ -29,8 +31,6 @@ const LONGEST_CHECK_MS = 1_000;
 /** Holds all open attempts to their time limits. */
 export class Deadlines {
   readonly #options: DeadlineOptions;
-  /** In the order they began. Those that have ended leave at once: what is kept is costly to collect. */
-  readonly #watched = new Map<Lease, Attempt>();
   #timer: ReturnType<typeof setInterval> | null = null;
 
   constructor(options: DeadlineOptions) {
@@ -46,20 +46,14 @@ export class Deadlines {
     this.#timer = null;
   }
 
-  /** Holds `attempt` to the limits until its lease ends. */
-  watch(attempt: Attempt): void {
-    if (attempt.lease.outcome === null) this.#watched.set(attempt.lease, attempt);
-  }
-
-  /** To be told of every lease that has ended. */
-  ended(lease: Lease): void {
-    this.#watched.delete(lease);
-  }
-
   /** Looks at every open attempt once. */
   tick(): void {
     const nowMs = this.#options.now();
-    for (const attempt of this.#watched.values()) this.#check(attempt, nowMs);
+    for (const node of this.#options.nodesInUse()) {
+      for (const { sender } of node.leases) {
+        if (sender instanceof Attempt) this.#check(sender, nowMs);
+      }
+    }
   }
 
   #check(attempt: Attempt, nowMs: number): void {

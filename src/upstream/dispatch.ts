@@ -45,7 +45,6 @@ export async function dispatch(
       if (request.signal.aborted) attempt.stop("client_gone");
       const result = await send(attempt, request, upstream);
       if (result.kind === "relayed") {
-        if (attempt.lease.outcome !== null) request.signal.removeEventListener("abort", leave);
         return result.response;
       }
       tried.add(attempt.lease.node);

@@ -47,44 +47,66 @@ export async function relay(
     }
     attempt.received(now);
     const isEvents = answer.headers.get("content-type")?.startsWith("text/event-stream") ?? false;
-    return new Response(stream(first.value, reader, isEvents), head);
+    const finish = () => {
+      attempt.lease.end(outcome);
+      request.complete();
+    };
+    return new Response(
+      pieceByPiece(first.value, reader, {
+        attempt,
+        now,
+        finish,
+        tail: isEvents ? new SseTail() : null,
+        lastEvent: request.lastEvent,
+      }),
+      head,
+    );
   } catch (error) {
     return attempt.failed(error);
   }
+}
 
-  /**
-   * A direct stream: in Bun 1.4.5 the cheapest body that still sees each piece and the end, and
-   * breaks when told to. `write` sends at once, and gives a promise only when the client's socket is
-   * full: nothing more is read from the engine until that resolves.
-   */
-  function stream(first: Uint8Array, reader: PieceReader, isEvents: boolean) {
-    const tail = isEvents ? new SseTail() : null;
-    let piece: Uint8Array | null = first;
-    return new ReadableStream<Uint8Array>({
-      type: "direct",
-      async pull(sink) {
-        try {
-          while (piece !== null) {
-            tail?.push(piece);
-            const wrote = sink.write(piece);
-            // The sink has a copy: a client that does not read should not hold two.
-            piece = null;
-            if (typeof wrote !== "number") await roomAgain(wrote, attempt);
-            const next = await reader.read();
-            if (next.done) break;
-            attempt.received(now);
-            piece = next.value;
-          }
-          attempt.lease.end(outcome);
-          request.complete();
-          sink.close();
-        } catch (error) {
-          await breakOff(sink, attempt.failed(error), tail?.atEventEnd === true ? request : null);
+interface Relaying {
+  readonly attempt: Attempt;
+  readonly now: () => number;
+  /** To be called when the last piece has been written. */
+  readonly finish: () => void;
+  /** Null unless it is a stream of events. */
+  readonly tail: SseTail | null;
+  readonly lastEvent: InferenceRequest["lastEvent"];
+}
+
+/**
+ * A direct stream: in Bun 1.4.5 the cheapest body that still sees each piece and the end, and breaks
+ * when told to. `write` sends at once, and gives a promise only when the client's socket is full:
+ * nothing more is read from the engine until that resolves.
+ */
+function pieceByPiece(first: Uint8Array, reader: PieceReader, relaying: Relaying) {
+  const { attempt, now, finish, tail, lastEvent } = relaying;
+  let piece: Uint8Array | null = first;
+  return new ReadableStream<Uint8Array>({
+    type: "direct",
+    async pull(sink) {
+      try {
+        while (piece !== null) {
+          tail?.push(piece);
+          const wrote = sink.write(piece);
+          // The sink has a copy: a client that does not read should not hold two.
+          piece = null;
+          if (typeof wrote !== "number") await roomAgain(wrote, attempt);
+          const next = await reader.read();
+          if (next.done) break;
+          attempt.received(now);
+          piece = next.value;
         }
-      },
-      cancel: () => attempt.stop("client_gone"),
-    });
-  }
+        finish();
+        sink.close();
+      } catch (error) {
+        await breakOff(sink, attempt.failed(error), tail?.atEventEnd === true ? lastEvent : null);
+      }
+    },
+    cancel: () => attempt.stop("client_gone"),
+  });
 }
 
 /** The part of a stream's reader that is used here. */
@@ -116,16 +138,16 @@ export function isShort(headers: Headers): boolean {
 
 /**
  * Ends an answer that broke in the middle so that it cannot be taken for a whole one.
- * @param request Given when a last event may be written: the stream is one of events, between two.
+ * @param lastEvent Given when one may be written: the stream is one of events, between two.
  */
 async function breakOff(
   sink: ReadableStreamDirectController,
   unanswered: Unanswered,
-  request: InferenceRequest | null,
+  lastEvent: InferenceRequest["lastEvent"] | null,
 ): Promise<void> {
   const clientGone = unanswered.kind === "stopped" && unanswered.why === "client_gone";
   if (!clientGone) {
-    const wrote = request === null ? 0 : sink.write(request.lastEvent(streamBroke(unanswered)));
+    const wrote = lastEvent === null ? 0 : sink.write(lastEvent(streamBroke(unanswered)));
     if (typeof wrote !== "number") await Promise.race([wrote, pause(BREAK_DRAIN_MS)]);
     // In the same turn Bun 1.4.5 itself would lose it.
     await pause(BREAK_DELAY_MS);

@@ -43,7 +43,6 @@ export async function send(
   upstream: Upstream,
   isUnread: (status: number) => boolean = isRetriable,
 ): Promise<Result> {
-  upstream.deadlines.watch(attempt);
   const answer = await forward(attempt, request, upstream.fetch);
   if (!(answer instanceof Response)) return answer;
   if (isUnread(answer.status)) return { kind: "unread", answer };

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { CONTROL_PLANE_FIELDS, stripMembers, withMembers } from "../../src/core/body-edit.ts";
-import { scanRequestHead } from "../../src/core/request-head.ts";
+import { stripMembers, withMembers } from "../../src/core/body-edit.ts";
+import { CONTROL_PLANE_FIELDS, scanRequestHead } from "../../src/core/request-head.ts";
 import { runs } from "./fuzz.ts";
 import { bytesOf, objectText, textOf } from "./json-text.ts";
 

@@ -109,7 +109,7 @@ class Churn {
     if (lease.trial) expect(trials.has(node)).toBe(false);
     else expect(node.health.routable(time.nowMs)).toBe(!lease.lastResort);
     expect(node.health.lastResort).toBe(true);
-    lease.evict = () => this.end(lease, CANCELLED);
+    lease.sender = { evict: () => this.end(lease, CANCELLED) };
     this.leases.push(lease);
     this.open.add(lease);
   }

@@ -208,7 +208,7 @@ describe("listeners", () => {
     const cluster = new Cluster({ nodes: 1 });
     const order: string[] = [];
     const lease = cluster.lease();
-    lease.onEnded = () => order.push("owner");
+    lease.heldBy = { drop: () => order.push("owner") };
     cluster.registry.subscribe({
       leaseEnded: ({ node, outcome }) => order.push(`${node.inFlight} ${outcome?.kind}`),
     });
@@ -226,7 +226,7 @@ describe("listeners", () => {
     });
     let told = false;
     const lease = cluster.lease();
-    lease.onEnded = () => (told = true);
+    lease.heldBy = { drop: () => (told = true) };
     expect(() => lease.end(OK)).toThrow("a listener's mistake");
     expect({ told, inFlight: lease.node.inFlight }).toEqual({ told: true, inFlight: 0 });
   });

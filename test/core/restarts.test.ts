@@ -86,9 +86,11 @@ describe("requests without a byte on a node that is found dead", () => {
     streaming.firstByte(cluster.time.nowMs);
     const evicted: [Lease, EvictionReason][] = [];
     for (const lease of [waiting, streaming]) {
-      lease.evict = (reason) => {
-        evicted.push([lease, reason]);
-        lease.end(CANCELLED);
+      lease.sender = {
+        evict(reason) {
+          evicted.push([lease, reason]);
+          lease.end(CANCELLED);
+        },
       };
     }
     return { waiting, streaming, evicted };
@@ -142,7 +144,7 @@ describe("requests without a byte on a node that is found dead", () => {
     cluster.play(node, "refused");
     const lease = cluster.lease();
     let evicted = false;
-    lease.evict = () => (evicted = true);
+    lease.sender = { evict: () => (evicted = true) };
     cluster.play(node, "refused timeout");
     expect({ lastResort: lease.lastResort, evicted }).toEqual({ lastResort: true, evicted: false });
   });
