@@ -18,6 +18,8 @@ export interface Work {
   others: number;
   /** What CPU time is counted for. */
   unit: "request" | "chunk";
+  /** Warming up takes at least so long, ms: at a fixed rate it takes time until code is compiled. */
+  leastWarmMs?: number;
   /** False where the load sets the pace, and rate says nothing of who is fastest. */
   isPacedByContestant: boolean;
   /** Whose figures the work gives: all contestants', or only of those that watch nodes. */
@@ -91,6 +93,7 @@ export const MAIN_WORKS: readonly Work[] = [
     ...requests("L", "latency: 200 streams a second of 16 chunks each 5 ms, 16 at a time", KB),
     portions: [{ share: 1, ask: stream(16, 5) }],
     ratePerS: 200,
+    leastWarmMs: 5_000,
     unit: "chunk",
     isPacedByContestant: false,
   },
@@ -136,13 +139,15 @@ export function loadOf(
   window: Window,
   cell: Pick<Load, "port" | "exactBytes" | "contestantPid" | "enginePid" | "cores">,
 ): Load {
+  const warmMs = Math.max(window.warmMs, work.leastWarmMs ?? 0);
   const totalMs =
-    rampMs(work.connections, RAMP_PER_MS) * 1.2 + window.warmMs + window.measureMs + SUSTAIN_MS;
+    rampMs(work.connections, RAMP_PER_MS) * 1.2 + warmMs + window.measureMs + SUSTAIN_MS;
   const sustained = (ask: Ask): Ask =>
     ask.stream && ask.chunks === 0 ? { ...ask, chunks: Math.ceil(totalMs / ask.everyMs) } : ask;
   return {
     ...cell,
     ...window,
+    warmMs,
     connections: work.connections,
     portions: work.portions.map((each) => ({ ...each, ask: sustained(each.ask) })),
     ratePerS: work.ratePerS,

@@ -17,6 +17,7 @@ import type { Upstream } from "../upstream/send.ts";
 import { TcpCheck } from "../upstream/tcp-check.ts";
 import { Access } from "./access.ts";
 import type { BunServer } from "./bun-server.ts";
+import { IdleLimit } from "./idle-limit.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { NodePolicy } from "./node-policy.ts";
 import type { Services } from "./services.ts";
@@ -63,7 +64,9 @@ export function assemble(
   const serving = createServing(config, upstream, engineHeaders, log);
   const questions = { registry, headers: engineHeaders, fetch, now };
   const discovery = new ModelDiscovery({ ...questions, timeoutMs: config.healthTimeoutMs });
+  const idleLimit = new IdleLimit(listening.server);
   const services = {
+    idleLimit,
     registry,
     discovery,
     log,
@@ -100,6 +103,7 @@ export function assemble(
     createPoller(config, questions, log),
     discovery,
     upstream.deadlines,
+    idleLimit,
     ...(serving.distServe === null ? [] : [serving.distServe]),
   ];
   return { services, workers };

@@ -11,7 +11,6 @@ import {
 } from "../core/request-head.ts";
 import { requestId } from "../core/request-id.ts";
 import { finalErrorEvent } from "../core/sse-tail.ts";
-import { KEEP_ALIVE_S } from "./bun-server.ts";
 import { dialectOf, errorResponse, unexpectedError } from "./error-response.ts";
 import { giveBack, readBody } from "./read-body.ts";
 import { pathOf } from "./request-target.ts";
@@ -30,8 +29,7 @@ export async function infer(
   services: Services,
 ): Promise<Response> {
   const server = services.server();
-  // No time limit of the server's own from now on: ours are finer.
-  server.timeout(request, 0);
+  const open = services.idleLimit.begin(request);
   const { headers } = request;
   const id = requestId(headers, services.random);
   let sent: Uint8Array | null = null;
@@ -64,11 +62,11 @@ export async function infer(
       head,
       client,
       signal: request.signal,
-      complete: () => server.timeout(request, KEEP_ALIVE_S),
+      ended: () => services.idleLimit.end(open),
       lastEvent: (error) => finalErrorEvent(error, target),
     });
   } catch (error) {
-    server.timeout(request, KEEP_ALIVE_S);
+    services.idleLimit.end(open);
     const path = pathOf(target);
     const shown =
       error instanceof ProxyError ? error : unexpectedError(error, services.log, { id, path });

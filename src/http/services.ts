@@ -4,6 +4,7 @@ import type { Fetch } from "../upstream/forward.ts";
 import type { ModelDiscovery } from "../upstream/model-discovery.ts";
 import type { Access } from "./access.ts";
 import type { BunServer } from "./bun-server.ts";
+import type { IdleLimit } from "./idle-limit.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { NodePolicy } from "./node-policy.ts";
 import type { BodyLimits } from "./read-body.ts";
@@ -17,6 +18,7 @@ export interface Services {
   /** What the server knows of a request's connection. */
   readonly server: () => BunServer;
   readonly bodyLimits: BodyLimits;
+  readonly idleLimit: IdleLimit;
   readonly log: Logger;
   /** Monotonic clock, ms. */
   readonly now: () => number;

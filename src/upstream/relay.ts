@@ -1,5 +1,6 @@
 import { ProxyError } from "../core/errors.ts";
 import { answerHeaders } from "../core/headers.ts";
+import type { Outcome } from "../core/lease.ts";
 import { SseTail } from "../core/sse-tail.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
 import { answered } from "./forward.ts";
@@ -35,32 +36,22 @@ export async function relay(
       const body = await answer.bytes();
       attempt.received(now);
       attempt.lease.end(outcome);
-      request.complete();
+      request.ended();
       return new Response(body.length === 0 ? null : body, head);
     }
     const reader: PieceReader | undefined = answer.body?.getReader();
     const first = await reader?.read();
     if (reader === undefined || first === undefined || first.done) {
       attempt.lease.end(outcome);
-      request.complete();
+      request.ended();
       return new Response(null, head);
     }
     attempt.received(now);
     const isEvents = answer.headers.get("content-type")?.startsWith("text/event-stream") ?? false;
-    const finish = () => {
-      attempt.lease.end(outcome);
-      request.complete();
-    };
-    return new Response(
-      pieceByPiece(first.value, reader, {
-        attempt,
-        now,
-        finish,
-        tail: isEvents ? new SseTail() : null,
-        lastEvent: request.lastEvent,
-      }),
-      head,
-    );
+    const { ended, lastEvent } = request;
+    const tail = isEvents ? new SseTail() : null;
+    const relaying = { attempt, outcome, now, tail, ended, lastEvent };
+    return new Response(pieceByPiece(first.value, reader, relaying), head);
   } catch (error) {
     return attempt.failed(error);
   }
@@ -68,11 +59,11 @@ export async function relay(
 
 interface Relaying {
   readonly attempt: Attempt;
+  readonly outcome: Outcome;
   readonly now: () => number;
-  /** To be called when the last piece has been written. */
-  readonly finish: () => void;
   /** Null unless it is a stream of events. */
   readonly tail: SseTail | null;
+  readonly ended: InferenceRequest["ended"];
   readonly lastEvent: InferenceRequest["lastEvent"];
 }
 
@@ -82,7 +73,7 @@ interface Relaying {
  * nothing more is read from the engine until that resolves.
  */
 function pieceByPiece(first: Uint8Array, reader: PieceReader, relaying: Relaying) {
-  const { attempt, now, finish, tail, lastEvent } = relaying;
+  const { attempt, outcome, now, tail, ended, lastEvent } = relaying;
   let piece: Uint8Array | null = first;
   return new ReadableStream<Uint8Array>({
     type: "direct",
@@ -99,9 +90,11 @@ function pieceByPiece(first: Uint8Array, reader: PieceReader, relaying: Relaying
           attempt.received(now);
           piece = next.value;
         }
-        finish();
+        attempt.lease.end(outcome);
+        ended();
         sink.close();
       } catch (error) {
+        ended();
         await breakOff(sink, attempt.failed(error), tail?.atEventEnd === true ? lastEvent : null);
       }
     },

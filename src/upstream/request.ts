@@ -19,8 +19,8 @@ export interface InferenceRequest {
   readonly client: string;
   /** Aborts when the client leaves. */
   readonly signal: AbortSignal;
-  /** To be called when the answer is complete: the connection may be closed for idleness again. */
-  readonly complete: () => void;
+  /** To be called when the answer has ended: the connection may be closed for idleness again. */
+  readonly ended: () => void;
   /** The last event of an event stream that broke, in the client's dialect. */
   readonly lastEvent: (error: ProxyError) => Uint8Array;
 }
