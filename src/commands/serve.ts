@@ -1,18 +1,18 @@
 /** `lmproxy serve`: the proxy. */
 
-import { showConfig } from "../config/print.ts";
 import { UsageError } from "../config/usage-error.ts";
-import { parseServeConfig } from "../config.ts";
 import type { Run } from "./command.ts";
 import { listenError } from "./listen-error.ts";
 import { liftFetchLimit } from "./self.ts";
 import { untilSignal } from "./signals.ts";
 
 export const run: Run = async (argv, { env, print, warn, readFile }) => {
-  // Before anything is read: an @path may be a pipe, which can be read only once.
+  // Before anything is read: an @path may be a pipe, which can be read only once. And before more is
+  // loaded: the process that takes our place has to load it again.
   if (!liftFetchLimit(["serve", ...argv], env)) {
     warn("lmproxy: cannot restart itself here; at most 256 requests are in flight at a time");
   }
+  const { parseServeConfig } = await import("../config.ts");
   const parsed = parseServeConfig(argv, env, readFile);
   if (parsed.help !== null) {
     await print(parsed.help);
@@ -20,6 +20,7 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
   }
   const { config, sources, printOnly } = parsed;
   if (printOnly) {
+    const { showConfig } = await import("../config/print.ts");
     await print(showConfig(config, sources));
     return 0;
   }

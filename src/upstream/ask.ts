@@ -43,6 +43,9 @@ export async function ask(url: string, options: AskOptions): Promise<Answer | No
       },
       ...(options.json === undefined ? {} : { body: options.json }),
       signal,
+      // Bun keeps 64 idle connections in all: those of many nodes' polls would drive out the ones
+      // that requests use. Before the next poll they would be too old to be used, anyway.
+      keepalive: false,
       redirect: "manual",
       // What is small packed may be without end unpacked.
       decompress: false,
