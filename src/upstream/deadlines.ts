@@ -50,6 +50,7 @@ export class Deadlines {
   tick(): void {
     const nowMs = this.#options.now();
     for (const node of this.#options.nodesInUse()) {
+      if (node.inFlight === 0) continue;
       for (const { sender } of node.leases) {
         if (sender instanceof Attempt) this.#check(sender, nowMs);
       }
