@@ -4,13 +4,31 @@ const SAMPLE_MS = 1_000;
 /** The first part of a run, while caches and pools fill, says nothing of what comes after. */
 const WARM_UP_SHARE = 0.3;
 
+/** Of the samples of so long only the least counts: what a collection leaves, not what came since. */
+const WINDOW_MS = 20_000;
+
 /** In less time than this, what a collector does outweighs what leaks. */
 const TELLING_S = 600;
+
+interface Sample {
+  readonly atMs: number;
+  readonly bytes: number;
+}
+
+function leastOfWindows(samples: readonly Sample[]): Sample[] {
+  const least = new Map<number, Sample>();
+  for (const sample of samples) {
+    const window = Math.floor(sample.atMs / WINDOW_MS);
+    const known = least.get(window);
+    if (known === undefined || sample.bytes < known.bytes) least.set(window, sample);
+  }
+  return [...least.values()];
+}
 
 /** Watches the memory of a process. */
 export class MemoryTrend {
   readonly #pid: number;
-  readonly #samples: { readonly atMs: number; readonly bytes: number }[] = [];
+  readonly #samples: Sample[] = [];
   readonly #timer: ReturnType<typeof setInterval>;
 
   constructor(pid: number) {
@@ -28,9 +46,11 @@ export class MemoryTrend {
     this.#sample();
   }
 
-  /** Slope of the least-squares line through the samples after the warm-up, bytes per hour. */
+  /** Slope of the least-squares line through the least of each window after the warm-up, bytes per hour. */
   get bytesPerHour(): number {
-    const samples = this.#samples.slice(Math.floor(this.#samples.length * WARM_UP_SHARE));
+    const samples = leastOfWindows(
+      this.#samples.slice(Math.floor(this.#samples.length * WARM_UP_SHARE)),
+    );
     const n = samples.length;
     const meanAt = samples.reduce((sum, { atMs }) => sum + atMs, 0) / n;
     const meanBytes = samples.reduce((sum, { bytes }) => sum + bytes, 0) / n;
