@@ -12,6 +12,9 @@ export interface BodyLimits {
   readonly flag: string | null;
 }
 
+/** Giving back less costs more than it saves. */
+const LEAST_GIVEN_BYTES = 4 * 1024;
+
 /** Bodies of known length up to this are read in one go, within the time limit as a whole. */
 const ONE_GO_BYTES = 64 * 1024;
 
@@ -78,11 +81,16 @@ async function readPieces(
 }
 
 /**
- * Frees the memory of a large body, or of a piece of one, now and not when garbage is next collected:
- * `bytes` are empty then. With it memory stays in use that the caches know, instead of new pages.
+ * Frees the memory of a body, or of a piece of one, now and not when garbage is next collected, or
+ * when the answer, which may stream for minutes, lets go of it: `bytes` are empty then. With it
+ * memory stays in use that the caches know, instead of new pages. Nothing happens to bytes that are
+ * few, or share their buffer with others.
  */
-export function giveBack(bytes: Uint8Array): void {
-  if (bytes.length > ONE_GO_BYTES && bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0);
+export function giveBack({ buffer, byteLength }: Uint8Array): void {
+  const isAlone = buffer.byteLength === byteLength;
+  if (isAlone && byteLength >= LEAST_GIVEN_BYTES && buffer instanceof ArrayBuffer) {
+    buffer.transfer(0);
+  }
 }
 
 /**

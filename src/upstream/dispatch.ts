@@ -44,9 +44,7 @@ export async function dispatch(
     for (;;) {
       if (request.signal.aborted) attempt.stop("client_gone");
       const result = await send(attempt, request, upstream);
-      if (result.kind === "relayed") {
-        return result.response;
-      }
+      if (result.kind === "relayed") return result.response;
       tried.add(attempt.lease.node);
       const mayRetry = !attempt.lease.lastResort && worthRetrying(attempt, result, retriesOf());
       const lease = mayRetry ? registry.acquire(wanted) : null;
