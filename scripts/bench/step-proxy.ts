@@ -10,7 +10,6 @@ import { requestId } from "../../src/core/request-id.ts";
 /** In the order they are added; what a proxy like this cannot go without. */
 export const STEPS = [
   "the answer is read whole: its end is seen, and a break can be retried",
-  "time limits of the connection are set: none while the engine works",
   "the client's address is asked for",
   "headers: hop-by-hop ones go, `X-Forwarded-*` and `X-Request-Id` come, on both ways",
   "the body is checked, and `model` found in it",
@@ -19,13 +18,12 @@ export const STEPS = [
 ] as const;
 
 export function startStepProxy(port: number, steps: number, node: string): void {
-  const [isWhole, hasTimeouts, hasAddress, hasHeaders, isScanned, hasSignal, hasElysia] = STEPS.map(
+  const [isWhole, hasAddress, hasHeaders, isScanned, hasSignal, hasElysia] = STEPS.map(
     (_, step) => step < steps,
   );
 
   async function pass(request: Request): Promise<Response> {
     const { url } = request;
-    if (hasTimeouts) server.timeout(request, 0);
     const peerAddress = hasAddress ? (server.requestIP(request)?.address ?? null) : null;
     const id = hasHeaders ? requestId(request.headers, Math.random) : "";
     const host = request.headers.get("host");
@@ -45,7 +43,6 @@ export function startStepProxy(port: number, steps: number, node: string): void 
     });
     if (!isWhole) return answer;
     const bytes = await answer.bytes();
-    if (hasTimeouts) server.timeout(request, 75);
     return new Response(bytes, {
       status: answer.status,
       headers: hasHeaders ? answerHeaders(answer.headers, id) : answer.headers,
