@@ -38,10 +38,12 @@ export class RawExchange {
   #tail = "";
   #connection: RawAnswer["connection"] = "open";
   #socket: Socket<undefined> | null = null;
+  #isPaused: boolean;
 
   constructor(port: number, request: string, paused: boolean) {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#finish = resolve;
+    this.#isPaused = paused;
     this.ended = promise.then(() => this.answer());
     void Bun.connect({
       hostname: "127.0.0.1",
@@ -49,7 +51,8 @@ export class RawExchange {
       socket: {
         open: (socket) => {
           this.#socket = socket;
-          if (paused) socket.pause();
+          // It may have been told to read before there was anything to read from.
+          if (this.#isPaused) socket.pause();
           socket.write(request);
         },
         data: (_socket, piece) => this.#receive(Buffer.from(piece)),
@@ -90,10 +93,12 @@ export class RawExchange {
 
   /** Reads nothing more: the kernel's buffers fill. */
   pause(): void {
+    this.#isPaused = true;
     this.#socket?.pause();
   }
 
   resume(): void {
+    this.#isPaused = false;
     this.#socket?.resume();
   }
 
