@@ -1,11 +1,11 @@
 import { Bag, type InBag } from "../core/bag.ts";
 import { type BunServer, KEEP_ALIVE_S } from "./bun-server.ts";
 
-/** A request that is long open after two looks, so a half of the limit at most. */
+/** Lifted at a request's second look, so after half of the limit at most. */
 const LOOK_EVERY_MS = (KEEP_ALIVE_S * 1_000) / 4;
 
 /** A request whose answer has not ended. */
-export interface OpenRequest extends InBag {
+export interface UnendedRequest extends InBag {
   readonly request: Request;
   isSeen: boolean;
   isLifted: boolean;
@@ -14,11 +14,11 @@ export interface OpenRequest extends InBag {
 /**
  * Bun's server closes a connection that stands still for `KEEP_ALIVE_S`, also while an engine thinks.
  * That limit is lifted from requests that stay open, and put back when their answers end. Most end
- * before: lifting it from each and putting it back took 5 % of a short request's CPU time.
+ * before, and need not pay for lifting it and putting it back.
  */
 export class IdleLimit {
   readonly #server: () => Pick<BunServer, "timeout">;
-  readonly #open = new Bag<OpenRequest>();
+  readonly #open = new Bag<UnendedRequest>();
   #timer: ReturnType<typeof setInterval> | null = null;
 
   constructor(server: () => Pick<BunServer, "timeout">) {
@@ -35,14 +35,14 @@ export class IdleLimit {
   }
 
   /** The request is open from now on, until `end`, or until its client has left. */
-  begin(request: Request): OpenRequest {
+  begin(request: Request): UnendedRequest {
     const open = { place: -1, request, isSeen: false, isLifted: false };
     this.#open.add(open);
     return open;
   }
 
   /** Its answer has ended; later calls change nothing. */
-  end(open: OpenRequest): void {
+  end(open: UnendedRequest): void {
     if (open.place < 0) return;
     this.#open.delete(open);
     if (open.isLifted) this.#server().timeout(open.request, KEEP_ALIVE_S);

@@ -2,7 +2,7 @@ import { ProxyError } from "../core/errors.ts";
 import type { IncomingBody, SlowBodies } from "./slow-bodies.ts";
 
 const SMALL_PIECE_BYTES = 1_024;
-/** Room made at first, if the body may be so long: most bodies are copied once then, and none twice up to here. */
+/** Room made at first for a body that says it is so long, or longer: up to here none is copied twice. */
 const FIRST_ROOM_BYTES = 1024 * 1024;
 
 export interface BodyLimits {
@@ -65,7 +65,9 @@ async function readPieces(
   limits: BodyLimits,
   incoming: IncomingBody,
 ): Promise<Uint8Array> {
-  const gathered = new Gathered(Number.isNaN(declaredBytes) ? limits.maxBytes : declaredBytes);
+  const gathered = Number.isNaN(declaredBytes)
+    ? new Gathered(limits.maxBytes, ONE_GO_BYTES)
+    : new Gathered(declaredBytes, FIRST_ROOM_BYTES);
   const reader = stream.getReader();
   for (;;) {
     const { done, value } = await reader.read();
@@ -99,12 +101,17 @@ export function giveBack({ buffer, byteLength }: Uint8Array): void {
  */
 class Gathered {
   readonly #mostBytes: number;
+  readonly #firstRoomBytes: number;
   #buffer: Uint8Array = new Uint8Array(0);
   length = 0;
 
-  /** @param mostBytes There will not be more. */
-  constructor(mostBytes: number) {
+  /**
+   * @param mostBytes There will not be more.
+   * @param firstRoomBytes So many are made room for at first, if there may be so many.
+   */
+  constructor(mostBytes: number, firstRoomBytes: number) {
     this.#mostBytes = mostBytes;
+    this.#firstRoomBytes = firstRoomBytes;
   }
 
   get bytes(): Uint8Array {
@@ -114,7 +121,7 @@ class Gathered {
   add(piece: Uint8Array): void {
     const length = this.length + piece.length;
     if (length > this.#buffer.length) {
-      const roomBytes = Math.max(length, FIRST_ROOM_BYTES, this.#buffer.length * 2);
+      const roomBytes = Math.max(length, this.#firstRoomBytes, this.#buffer.length * 2);
       const larger = Buffer.allocUnsafeSlow(Math.max(length, Math.min(roomBytes, this.#mostBytes)));
       larger.set(this.bytes);
       this.#buffer = larger;
