@@ -40,6 +40,8 @@ export async function buildExecutable({ outfile, bytecode, target }: BuildOption
     format: "esm",
     minify: true,
     bytecode,
+    // What a command does not use is not loaded, least of all by the process that only replaces itself.
+    splitting: true,
     compile: {
       outfile,
       autoloadDotenv: false,
