@@ -194,6 +194,9 @@ async function runExtras(
   say: Say,
 ): Promise<void> {
   raw.ceilingRatePerS = await findCeilingRate(laboratory);
+  raw.notes.push(
+    "Each start that is measured follows one that is not, so that its files are in memory.",
+  );
   for (let round = 1; round <= raw.rounds; round++) {
     for (const contestant of rotated(present, round - 1)) {
       const start = await measureStart(laboratory, contestant);

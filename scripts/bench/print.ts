@@ -14,7 +14,8 @@ import {
 } from "./tables.ts";
 import { targetTable } from "./targets.ts";
 
-function alignedLines({ title, head, rows }: Table): string[] {
+/** A table as text, in columns. */
+export function alignedLines({ title, head, rows }: Table): string[] {
   const all = [head, ...rows];
   const widths = head.map((_, column) => Math.max(...all.map((row) => (row[column] ?? "").length)));
   const line = (row: string[]) =>

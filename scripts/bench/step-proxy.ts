@@ -6,10 +6,11 @@ import { Elysia } from "elysia";
 import { answerHeaders, requestHeaders } from "../../src/core/headers.ts";
 import { scanRequestHead } from "../../src/core/request-head.ts";
 import { requestId } from "../../src/core/request-id.ts";
+import { isShort } from "../../src/upstream/relay.ts";
 
 /** In the order they are added; what a proxy like this cannot go without. */
 export const STEPS = [
-  "the answer is read whole: its end is seen, and a break can be retried",
+  "the answer passes through our hands: its first byte and its end are seen",
   "the client's address is asked for",
   "headers: hop-by-hop ones go, `X-Forwarded-*` and `X-Request-Id` come, on both ways",
   "the body is checked, and `model` found in it",
@@ -42,8 +43,8 @@ export function startStepProxy(port: number, steps: number, node: string): void 
       signal: ours?.signal ?? request.signal,
     });
     if (!isWhole) return answer;
-    const bytes = await answer.bytes();
-    return new Response(bytes, {
+    const passed = isShort(answer.headers) ? await answer.bytes() : pieceByPiece(answer);
+    return new Response(passed, {
       status: answer.status,
       headers: hasHeaders ? answerHeaders(answer.headers, id) : answer.headers,
     });
@@ -56,6 +57,24 @@ export function startStepProxy(port: number, steps: number, node: string): void 
     development: false,
     idleTimeout: 0,
     fetch: hasElysia ? (request) => app.fetch(request) : pass,
+  });
+}
+
+/** The loop of `src/upstream/relay.ts` with nothing in it but reading and writing. */
+function pieceByPiece(answer: Response): ReadableStream<Uint8Array> | null {
+  const reader = answer.body?.getReader();
+  if (reader === undefined) return null;
+  return new ReadableStream<Uint8Array>({
+    type: "direct",
+    async pull(sink) {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        const wrote = sink.write(value);
+        if (typeof wrote !== "number") await wrote;
+      }
+      sink.close();
+    },
   });
 }
 
