@@ -2,9 +2,9 @@
  * Builds the executable for this machine: `bun scripts/build.ts [--outfile PATH]`, by default
  * `./lmproxy` at the root.
  *
- * With bytecode it starts in a third of the time (medians of 60 runs in turns, quartiles within 6 %,
- * Bun 1.4.5, 2-core Linux x64, November 2026): `--version` 10 ms against 33 ms, `serve` to its first
- * answer 37 ms against 92 ms, for 5 MB more. To measure again, with each built by `--outfile`, and
+ * With bytecode it starts in half the time (medians of 60 runs in turns, quartiles within 8 %, Bun
+ * 1.4.5, 2-core Linux x64, November 2026): `--version` 10 ms against 13 ms, `serve` to its first
+ * answer 42 ms against 83 ms, for 5 MB more. To measure again, with each built by `--outfile`, and
  * one of them with `--no-bytecode`: `bun scripts/measure-start.ts --runs 60 PATH PATH`.
  */
 import { mkdir } from "node:fs/promises";
