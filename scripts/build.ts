@@ -3,8 +3,8 @@
  * `./lmproxy` at the root.
  *
  * With bytecode it starts in half the time (medians of 60 runs in turns, quartiles within 8 %, Bun
- * 1.4.5, 2-core Linux x64, November 2026): `--version` 10 ms against 13 ms, `serve` to its first
- * answer 42 ms against 83 ms, for 5 MB more. To measure again, with each built by `--outfile`, and
+ * 1.4.5, 2-core Linux x64, November 2026): `--version` 5 ms against 6 ms, `serve` to its first
+ * answer 35 ms against 67 ms, for 5 MB more. To measure again, with each built by `--outfile`, and
  * one of them with `--no-bytecode`: `bun scripts/measure-start.ts --runs 60 PATH PATH`.
  */
 import { mkdir } from "node:fs/promises";

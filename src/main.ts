@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { version } from "../package.json";
 import type { Run, Surroundings } from "./commands/command.ts";
+import { writeError } from "./observe/stderr.ts";
 
 interface Entry {
   readonly summary: string;
@@ -49,12 +50,23 @@ lmproxy COMMAND --help shows a command's flags; without a command, flags are tho
 
 const surroundings: Surroundings = {
   env: process.env,
-  print: (text) => new Promise((resolve) => process.stdout.write(text, () => resolve())),
-  warn: (line) => {
-    process.stderr.write(`${line}\n`);
-  },
+  print,
+  warn: (line) => writeError(`${line}\n`),
   readFile: (path) => readFileSync(path, "utf8"),
 };
+
+/** Not by `process.stdout`, which takes milliseconds to make. */
+async function print(text: string): Promise<void> {
+  const output = Bun.stdout.writer();
+  try {
+    output.write(text);
+    await output.flush();
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    // Whoever reads our output may leave early, as `head` does.
+    if (code !== "EPIPE") writeError(`lmproxy: cannot write to standard output (${code})\n`);
+  }
+}
 
 async function runCommand(argv: readonly string[]): Promise<number> {
   const [first = "serve", ...rest] = argv;
@@ -101,9 +113,6 @@ for (const name of ["HTTP_PROXY", "HTTPS_PROXY"]) {
   delete process.env[name];
   delete process.env[name.toLowerCase()];
 }
-// Whoever read our output may leave early, as `head` does, and so may whoever reads the log.
-process.stdout.on("error", () => {});
-process.stderr.on("error", () => {});
 runCommand(process.argv.slice(2))
   .catch(exitCodeOf)
   .then((code) => process.exit(code));

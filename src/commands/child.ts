@@ -1,5 +1,5 @@
 /** A process of this same program, started by the demo and stopped with it. */
-import { CommandError } from "./command.ts";
+import { CommandError } from "./command-error.ts";
 import { thisProgram } from "./self.ts";
 
 /** Time to end by itself after SIGTERM, ms; then it is killed. */

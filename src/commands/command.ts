@@ -22,11 +22,6 @@ export interface Surroundings {
  */
 export type Run = (argv: readonly string[], surroundings: Surroundings) => Promise<number>;
 
-/** The command was understood and could not be done; one line that says why and what to do. */
-export class CommandError extends Error {
-  override readonly name = "CommandError";
-}
-
 /** Either the help that was asked for, or the values of all flags and the operands. */
 export type Arguments<T> =
   | { readonly help: string }

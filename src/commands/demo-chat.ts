@@ -1,5 +1,5 @@
 /** One streamed chat completion, as its pieces arrive. */
-import { CommandError } from "./command.ts";
+import { CommandError } from "./command-error.ts";
 import { messageOf } from "./proxy-client.ts";
 
 /**

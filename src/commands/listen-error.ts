@@ -1,6 +1,6 @@
 /** Why a server could not listen, in one line. */
 import { UsageError } from "../config/usage-error.ts";
-import { CommandError } from "./command.ts";
+import { CommandError } from "./command-error.ts";
 
 export interface ListenAttempt {
   /** What would have listened: "proxy". */

@@ -7,7 +7,8 @@ import { nearestName } from "../config/nearest-name.ts";
 import { oneOf } from "../config/schema.ts";
 import { UsageError } from "../config/usage-error.ts";
 import { normaliseNodeUrl } from "../core/node-url.ts";
-import { CommandError, type Run, readArguments } from "./command.ts";
+import { type Run, readArguments } from "./command.ts";
+import { CommandError } from "./command-error.ts";
 import { nodeTable } from "./node-table.ts";
 import { messageOf, ProxyClient } from "./proxy-client.ts";
 

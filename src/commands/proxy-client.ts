@@ -1,5 +1,5 @@
 /** Calls to a running proxy's administration, with failures that a person can act on. */
-import { CommandError } from "./command.ts";
+import { CommandError } from "./command-error.ts";
 import { type NodeStatus, readStatus } from "./node-table.ts";
 
 /** Limit of one call, ms: the proxy answers administration at once, terminate after its engine. */

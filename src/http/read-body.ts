@@ -88,11 +88,12 @@ async function readPieces(
  * memory stays in use that the caches know, instead of new pages. Nothing happens to bytes that are
  * few, or share their buffer with others.
  */
-export function giveBack({ buffer, byteLength }: Uint8Array): void {
-  const isAlone = buffer.byteLength === byteLength;
-  if (isAlone && byteLength >= LEAST_GIVEN_BYTES && buffer instanceof ArrayBuffer) {
-    buffer.transfer(0);
-  }
+export function giveBack(bytes: Uint8Array): void {
+  // Before a look at `buffer`, which would make an object of it.
+  if (bytes.byteLength < LEAST_GIVEN_BYTES) return;
+  const { buffer } = bytes;
+  const isAlone = buffer.byteLength === bytes.byteLength;
+  if (isAlone && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 /**

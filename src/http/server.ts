@@ -2,6 +2,7 @@ import type { Config } from "../config.ts";
 import type { Registry } from "../core/registry.ts";
 import { requestId } from "../core/request-id.ts";
 import { type Logger, startLog } from "../observe/log.ts";
+import { writeError } from "../observe/stderr.ts";
 import { openStateFile, type Warn } from "../state/file.ts";
 import { createApp } from "./app.ts";
 import { assemble } from "./assemble.ts";
@@ -25,7 +26,7 @@ export interface RunningProxy {
 
 /** Puts the proxy together and starts it. Throws what `Bun.serve` throws, such as EADDRINUSE. */
 export async function startProxy(config: Config): Promise<RunningProxy> {
-  const log = startLog(config.logLevel, (line) => process.stderr.write(line));
+  const log = startLog(config.logLevel, writeError);
   const warn: Warn = (message, details) => log.warn(message, details);
   const stateFile = config.statePath === null ? null : openStateFile(config.statePath, { warn });
   const { services, workers } = assemble(config, log, {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { version } from "../../package.json";
-import { run } from "./program.ts";
+import { MAIN, run } from "./program.ts";
 
 test.each([["--version"], ["-V"]])("%s", async (flag) => {
   expect(await run([flag])).toEqual({ out: `lmproxy ${version}\n`, err: "", code: 0 });
@@ -18,6 +18,38 @@ test("serve is the default", async () => {
   const { out, code } = await run(["--port", "81", "--print-config"]);
   expect(code).toBe(0);
   expect(out).toMatch(/^--port +81 +flag --port$/m);
+});
+
+describe("output that cannot be written", () => {
+  /** Runs a line of shell in which `$PROGRAM` is lmproxy. */
+  async function shell(line: string): Promise<{ out: string; err: string }> {
+    const PROGRAM = `${process.execPath} ${MAIN}`;
+    const ran = Bun.spawn(["sh", "-c", line], {
+      ...{ stdin: "ignore", stdout: "pipe", stderr: "pipe" },
+      env: { PATH: process.env.PATH, PROGRAM },
+    });
+    const [out, err] = await Promise.all([ran.stdout.text(), ran.stderr.text()]);
+    return { out, err };
+  }
+
+  test("a reader that leaves early is no error", async () => {
+    const line = "{ $PROGRAM openapi; echo code $? >&2; } | head -c 1";
+    expect(await shell(line)).toEqual({ out: "{", err: "code 0\n" });
+  });
+
+  test("a full disk is told", async () => {
+    const { err } = await shell("$PROGRAM --version > /dev/full");
+    expect(err).toBe("lmproxy: cannot write to standard output (ENOSPC)\n");
+  });
+
+  test("a pipe that does not wait gets every byte once, as much as it may hold", async () => {
+    const whole = await run(["openapi"]);
+    // Bun makes a pipe that its `process.stdout` writes to one that does not wait, for others too.
+    const parent =
+      "process.stdout.write(''); Bun.spawnSync(process.argv.slice(1), { stdout: 'inherit' })";
+    const { out } = await shell(`${process.execPath} -e "${parent}" $PROGRAM openapi | cat`);
+    expect(out).toBe(whole.out);
+  });
 });
 
 describe("what cannot be run is one line on stderr and exit code 2", () => {

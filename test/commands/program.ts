@@ -1,7 +1,7 @@
 /** The real program as a process, with its output to wait for. */
 import { join } from "node:path";
 
-const MAIN = join(import.meta.dir, "../../src/main.ts");
+export const MAIN = join(import.meta.dir, "../../src/main.ts");
 
 export interface Finished {
   readonly out: string;
