@@ -17,7 +17,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   distserve: ["core", "upstream"],
   http: ["core", "config", "upstream", "distserve", "state", "observe"],
   commands: ["core", "config", "http", "state", "sim"],
-  main: ["commands", "config"],
+  main: ["commands", "config", "observe"],
 };
 
 interface SourceFile {
