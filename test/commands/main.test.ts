@@ -42,7 +42,7 @@ describe("output that cannot be written", () => {
     expect(err).toBe("lmproxy: cannot write to standard output (ENOSPC)\n");
   });
 
-  test("a pipe that does not wait gets every byte once, as much as it may hold", async () => {
+  test("a pipe that does not wait gets every byte once, however little it holds", async () => {
     const whole = await run(["openapi"]);
     // Bun makes a pipe that its `process.stdout` writes to one that does not wait, for others too.
     const parent =

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Program, run, startEngine, startProxy } from "./program.ts";
+import { MAIN, Program, run, startEngine, startProxy } from "./program.ts";
 
 test("port 0 picks a port and prints it; SIGTERM ends it with 0", async () => {
   await using proxy = await startProxy();
@@ -22,6 +22,17 @@ test.skipIf(process.platform !== "linux")(
     expect(environment).toContain("BUN_CONFIG_MAX_HTTP_REQUESTS=65535");
   },
 );
+
+test("a log that cannot be written does not end it", async () => {
+  const serve = "serve --host 127.0.0.1 --port 0 --node http://127.0.0.1:9";
+  const line = `exec ${process.execPath} ${MAIN} ${serve} 2> /dev/full`;
+  await using proxy = Bun.spawn(["sh", "-c", line], { stdin: "ignore", stdout: "pipe" });
+  const { value } = await proxy.stdout.getReader().read();
+  const url = /listens on (\S+)/.exec(new TextDecoder().decode(value))?.[1];
+  // By now the node's joining has been logged, and what became of the line has come back.
+  expect((await fetch(`${url}/nodes/status`)).status).toBe(200);
+  expect(proxy.exitCode).toBeNull();
+});
 
 test("engines are reached directly, whatever HTTP proxy the environment names", async () => {
   const env = { HTTP_PROXY: "http://127.0.0.1:9", http_proxy: "http://127.0.0.1:9" };
