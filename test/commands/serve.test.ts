@@ -26,7 +26,7 @@ test.skipIf(process.platform !== "linux")(
 test("a log that cannot be written does not end it", async () => {
   const serve = "serve --host 127.0.0.1 --port 0 --node http://127.0.0.1:9";
   const line = `exec ${process.execPath} ${MAIN} ${serve} 2> /dev/full`;
-  await using proxy = Bun.spawn(["sh", "-c", line], { stdin: "ignore", stdout: "pipe" });
+  await using proxy = Bun.spawn(["sh", "-c", line], { stdout: "pipe", killSignal: "SIGKILL" });
   const { value } = await proxy.stdout.getReader().read();
   const url = /listens on (\S+)/.exec(new TextDecoder().decode(value))?.[1];
   // By now the node's joining has been logged, and what became of the line has come back.
