@@ -6,6 +6,7 @@ import { Value } from "@sinclair/typebox/value";
 import { Command } from "commander";
 import { readCommandLine } from "./config/command-line.ts";
 import { DEFAULT_SOURCE, type Source } from "./config/flag.ts";
+import { byteSize } from "./config/kinds.ts";
 import {
   type Environment,
   type ReadFile,
@@ -55,6 +56,7 @@ export function parseServeConfig(
   if (line.help !== null) return line;
   const resolved = resolveFlags(SERVE_FLAGS, line.given, env, VARIABLE_PREFIX, readFile);
   refuseOtherMode(resolved);
+  refuseTooLittleMemory(resolved);
   const fields = new Map(resolved)
     .set("tls", resolveTls(resolved, env, readFile))
     .set("statePath", resolveStatePath(resolved, env));
@@ -81,6 +83,16 @@ function refuseOtherMode(fields: Fields): void {
     const instead = flag.key === "nodes" ? "; name engines with --prefill and --decode" : "";
     throw new UsageError(`${source.name} needs --serving-strategy ${flag.mode}${instead}`);
   }
+}
+
+/** A body that is not too large would be told to try again, for ever. */
+function refuseTooLittleMemory(fields: Fields): void {
+  const memory = fields.get("maxBodyMemoryBytes");
+  const body = fields.get("maxBodyBytes")?.value;
+  if (typeof memory?.value !== "number" || typeof body !== "number" || memory.value >= body) return;
+  throw new UsageError(
+    `--max-body-memory must hold a body of --max-body (${byteSize.show(body)}); raise it, or lower --max-body`,
+  );
 }
 
 function textOf(fields: Fields, key: string): string | null {

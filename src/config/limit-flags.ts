@@ -15,6 +15,14 @@ const forwarding = flagGroup("Requests", [
     help: "Largest request body.",
   },
   {
+    key: "maxBodyMemoryBytes",
+    names: ["max-body-memory"],
+    argument: "size",
+    kind: kinds.byteSize,
+    value: fields.maxBodyMemoryBytes,
+    help: "Memory for all request bodies together; more are refused for the moment. Default: a quarter of the memory.",
+  },
+  {
     key: "timeoutMs",
     names: ["timeout"],
     argument: "seconds",

@@ -100,6 +100,10 @@ export const ConfigSchema = Type.Object({
     default: 64 * 1024 * 1024,
     description: "Largest request body",
   }),
+  maxBodyMemoryBytes: orNull(
+    Type.Integer({ minimum: 1 }),
+    "Limit of all request bodies together; null: a quarter of the memory",
+  ),
   timeoutMs: delayMsOrNull("Limit of a whole request"),
   connectTimeoutMs: delayMs(5000, "Limit of connecting to an engine"),
   firstByteTimeoutMs: delayMsOrNull("Limit of waiting for an engine's first byte"),

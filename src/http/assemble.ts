@@ -16,6 +16,7 @@ import { PinnedFetch } from "../upstream/pinned-fetch.ts";
 import type { Upstream } from "../upstream/send.ts";
 import { TcpCheck } from "../upstream/tcp-check.ts";
 import { Access } from "./access.ts";
+import { BodyMemory } from "./body-memory.ts";
 import type { BunServer } from "./bun-server.ts";
 import { IdleLimit } from "./idle-limit.ts";
 import { Lifecycle } from "./lifecycle.ts";
@@ -92,6 +93,7 @@ export function assemble(
     bodyLimits: {
       maxBytes: config.maxBodyBytes,
       slow: new SlowBodies(config.bodyTimeoutMs),
+      memory: new BodyMemory(bodyMemoryBytes(config)),
       flag: "--max-body",
     },
     proto: config.tls === null ? ("http" as const) : ("https" as const),
@@ -107,6 +109,11 @@ export function assemble(
     ...(serving.distServe === null ? [] : [serving.distServe]),
   ];
   return { services, workers };
+}
+
+/** Of the machine, or of the container. */
+function bodyMemoryBytes({ maxBodyMemoryBytes, maxBodyBytes }: Config): number {
+  return maxBodyMemoryBytes ?? Math.max(maxBodyBytes, process.constrainedMemory() / 4);
 }
 
 /** What everybody who asks engines something on the proxy's own account needs. */

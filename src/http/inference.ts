@@ -12,7 +12,7 @@ import {
 import { requestId } from "../core/request-id.ts";
 import { finalErrorEvent } from "../core/sse-tail.ts";
 import { dialectOf, errorResponse, unexpectedError } from "./error-response.ts";
-import { giveBack, readBody } from "./read-body.ts";
+import { letGo, readBody } from "./read-body.ts";
 import { pathOf } from "./request-target.ts";
 import type { Services } from "./services.ts";
 
@@ -72,7 +72,7 @@ export async function infer(
       error instanceof ProxyError ? error : unexpectedError(error, services.log, { id, path });
     return errorResponse(shown, dialectOf(path), id);
   } finally {
-    if (sent !== null) giveBack(sent);
+    if (sent !== null) letGo(sent, services.bodyLimits.memory);
   }
 }
 

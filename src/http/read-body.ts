@@ -1,4 +1,5 @@
 import { ProxyError } from "../core/errors.ts";
+import type { BodyMemory } from "./body-memory.ts";
 import type { IncomingBody, SlowBodies } from "./slow-bodies.ts";
 
 const SMALL_PIECE_BYTES = 1_024;
@@ -8,6 +9,7 @@ const FIRST_ROOM_BYTES = 1024 * 1024;
 export interface BodyLimits {
   readonly maxBytes: number;
   readonly slow: SlowBodies;
+  readonly memory: BodyMemory;
   /** The flag that raises `maxBytes`, if one does. */
   readonly flag: string | null;
 }
@@ -19,9 +21,9 @@ const LEAST_GIVEN_BYTES = 4 * 1024;
 const ONE_GO_BYTES = 64 * 1024;
 
 /**
- * Reads a client's body whole.
- * @throws ProxyError request_too_large, request_timeout, unsupported_media_type (compressed), or
- * invalid_request when it breaks off.
+ * Reads a client's body whole; whoever called lets go of it (`letGo`).
+ * @throws ProxyError request_too_large, request_timeout, unsupported_media_type (compressed),
+ * service_unavailable (no memory for it now), or invalid_request when it breaks off.
  */
 export function readBody(request: Request, limits: BodyLimits): Promise<Uint8Array> {
   const encoding = request.headers.get("content-encoding");
@@ -38,21 +40,29 @@ export function readBody(request: Request, limits: BodyLimits): Promise<Uint8Arr
   // Looking at `body` makes a stream of it, which costs a short one more than all the rest.
   const stream = isShort ? null : request.body;
   if (stream === null && !isShort) return Promise.resolve(new Uint8Array(0));
+  if (isShort) limits.memory.take(declared);
   return new Promise((resolve, reject) => {
     const incoming = limits.slow.begin(reject);
     const reading =
       stream === null ? request.bytes() : readPieces(stream, declared, limits, incoming);
     reading.then(
       (body) => {
-        limits.slow.end(incoming);
-        resolve(body);
+        if (limits.slow.end(incoming)) resolve(body);
+        else letGo(body, limits.memory);
       },
       (error) => {
         limits.slow.end(incoming);
+        if (isShort) limits.memory.give(declared);
         reject(error instanceof ProxyError ? error : brokeOff());
       },
     );
   });
+}
+
+/** To be called once with a body that has been read, when nobody needs it any more. */
+export function letGo(body: Uint8Array, memory: BodyMemory): void {
+  memory.give(body.length);
+  giveBack(body);
 }
 
 function brokeOff(): ProxyError {
@@ -66,19 +76,24 @@ async function readPieces(
   incoming: IncomingBody,
 ): Promise<Uint8Array> {
   const gathered = Number.isNaN(declaredBytes)
-    ? new Gathered(limits.maxBytes, ONE_GO_BYTES)
-    : new Gathered(declaredBytes, FIRST_ROOM_BYTES);
+    ? new Gathered(limits.memory, limits.maxBytes, ONE_GO_BYTES)
+    : new Gathered(limits.memory, declaredBytes, FIRST_ROOM_BYTES);
   const reader = stream.getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return gathered.bytes;
-    if (gathered.length + value.length > limits.maxBytes) throw tooLarge(limits);
-    gathered.add(value);
-    incoming.silentTicks = 0;
-    // What arrives meanwhile is read as one piece: a megabyte in chunks of one byte would keep
-    // everybody else waiting for a second.
-    if (value.length < SMALL_PIECE_BYTES) await new Promise((resume) => setImmediate(resume));
-    giveBack(value);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return gathered.whole();
+      if (gathered.length + value.length > limits.maxBytes) throw tooLarge(limits);
+      gathered.add(value);
+      incoming.silentTicks = 0;
+      // What arrives meanwhile is read as one piece: a megabyte in chunks of one byte would keep
+      // everybody else waiting for a second.
+      if (value.length < SMALL_PIECE_BYTES) await new Promise((resume) => setImmediate(resume));
+      giveBack(value);
+    }
+  } catch (error) {
+    gathered.resize(0);
+    throw error;
   }
 }
 
@@ -101,34 +116,49 @@ export function giveBack(bytes: Uint8Array): void {
  * byte of a body that is sent in chunks of one.
  */
 class Gathered {
+  readonly #memory: BodyMemory;
   readonly #mostBytes: number;
   readonly #firstRoomBytes: number;
   #buffer: Uint8Array = new Uint8Array(0);
   length = 0;
 
   /**
+   * @param memory What its room is taken from.
    * @param mostBytes There will not be more.
    * @param firstRoomBytes So many are made room for at first, if there may be so many.
    */
-  constructor(mostBytes: number, firstRoomBytes: number) {
+  constructor(memory: BodyMemory, mostBytes: number, firstRoomBytes: number) {
+    this.#memory = memory;
     this.#mostBytes = mostBytes;
     this.#firstRoomBytes = firstRoomBytes;
   }
 
-  get bytes(): Uint8Array {
-    return this.#buffer.subarray(0, this.length);
-  }
-
+  /** @throws ProxyError service_unavailable when there is no room for it. */
   add(piece: Uint8Array): void {
     const length = this.length + piece.length;
     if (length > this.#buffer.length) {
       const roomBytes = Math.max(length, this.#firstRoomBytes, this.#buffer.length * 2);
-      const larger = Buffer.allocUnsafeSlow(Math.max(length, Math.min(roomBytes, this.#mostBytes)));
-      larger.set(this.bytes);
-      this.#buffer = larger;
+      this.resize(Math.max(length, Math.min(roomBytes, this.#mostBytes)));
     }
     this.#buffer.set(piece, this.length);
     this.length = length;
+  }
+
+  /** All of them, in a buffer that has room for no more. */
+  whole(): Uint8Array {
+    if (this.#buffer.length > this.length) this.resize(this.length);
+    return this.#buffer;
+  }
+
+  /** Makes room for `bytes` instead, and keeps as much as fits. */
+  resize(bytes: number): void {
+    const former = this.#buffer;
+    if (bytes > former.length) this.#memory.take(bytes - former.length);
+    else this.#memory.give(former.length - bytes);
+    this.length = Math.min(this.length, bytes);
+    this.#buffer = Buffer.allocUnsafeSlow(bytes);
+    this.#buffer.set(former.subarray(0, this.length));
+    giveBack(former);
   }
 }
 

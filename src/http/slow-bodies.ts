@@ -31,8 +31,11 @@ export class SlowBodies {
     return body;
   }
 
-  end(body: IncomingBody): void {
+  /** It is no longer awaited. Returns false when it has been refused before. */
+  end(body: IncomingBody): boolean {
+    const isAwaited = body.place >= 0;
     this.#incoming.delete(body);
+    return isAwaited;
   }
 
   #tickLater(): void {

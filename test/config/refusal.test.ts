@@ -43,6 +43,10 @@ test.each([
     "--max-body 64XB",
     '--max-body must be a size of at least 1 byte such as 1048576, 512KiB or 64MiB, not "64XB"',
   ],
+  [
+    "--max-body 8MiB --max-body-memory 7MiB",
+    "--max-body-memory must hold a body of --max-body (8MiB); raise it, or lower --max-body",
+  ],
   ["--max-concurrency 1.5", '--max-concurrency must be a whole number, 0 for no limit, not "1.5"'],
   [
     "--node a:23333",

@@ -1,0 +1,184 @@
+/** What request bodies may take together (`--max-body-memory`), and that all of it is given back. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import type { Socket } from "bun";
+import { type GateEngine, startGateEngine } from "../support/gate-engine.ts";
+import { residentBytes } from "../support/memory.ts";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { postText, sendRaw } from "../support/raw-http.ts";
+import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(60_000);
+const MIB = 1024 * 1024;
+const PATH = "/v1/completions";
+const ROOM_BYTES = 4 * MIB;
+
+let engine: GateEngine;
+let proxy: ProxyProcess;
+
+beforeAll(async () => {
+  engine = startGateEngine();
+  proxy = await startProxy([
+    ...["--node", engine.url, "--body-timeout", "3"],
+    ...["--max-body", "4MiB", "--max-body-memory", "4MiB"],
+  ]);
+  await untilHealthy(proxy);
+});
+
+afterAll(async () => {
+  await proxy.end("SIGKILL");
+  await engine.stop();
+});
+
+/** A completion's body of exactly so many bytes. */
+function bodyOf(bytes: number, model = "tiny"): string {
+  const [start, end] = [`{"model":"${model}","prompt":"`, '"}'];
+  return start + "x".repeat(bytes - start.length - end.length) + end;
+}
+
+function post(body: string, signal?: AbortSignal): Promise<Response> {
+  return fetch(proxy.url + PATH, { method: "POST", body, ...(signal && { signal }) });
+}
+
+function headOf(contentLength: number): string {
+  return `POST ${PATH} HTTP/1.1\r\nHost: proxy\r\nContent-Length: ${contentLength}\r\n\r\n`;
+}
+
+/** Sends `text` and nothing more, over a connection that stays. */
+async function sendPart(text: string): Promise<Socket> {
+  let unsent = Buffer.from(text);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const write = (socket: { write(data: Uint8Array): number }) => {
+    unsent = unsent.subarray(Math.max(0, socket.write(unsent)));
+    if (unsent.length === 0) resolve();
+  };
+  const socket = await Bun.connect({
+    hostname: "127.0.0.1",
+    port: proxy.port,
+    socket: { open: write, drain: write, data() {} },
+  });
+  await promise;
+  return socket;
+}
+
+/** The status that a body of so many bytes gets, from the engine if it is let in. */
+async function statusOf(bytes: number): Promise<number> {
+  let status = 0;
+  const answered = post(bodyOf(bytes)).then((answer) => {
+    ({ status } = answer);
+  });
+  await until("it is in or refused", () => engine.waiting > 0 || status > 0);
+  engine.release(1);
+  await answered;
+  return status;
+}
+
+/** A request that takes all there is goes through: nothing is still taken. */
+async function untilAllIsThere(): Promise<void> {
+  await until("all memory is there", async () => (await statusOf(ROOM_BYTES)) === 200);
+}
+
+describe("while other bodies fill it", () => {
+  test("a further one is refused for the moment, and taken when there is room", async () => {
+    const first = post(bodyOf(ROOM_BYTES - 1_000));
+    await until("it waits for the engine", () => engine.waiting === 1);
+    const small = post(bodyOf(500));
+    await until("a small one fits", () => engine.waiting === 2);
+    const { answers, closed } = await sendRaw(proxy.port, postText(PATH, bodyOf(2_000)), {
+      untilClosed: true,
+    });
+    expect(answers.map(({ status }) => status)).toEqual([503]);
+    expect(answers[0]?.headers.get("retry-after")).toBe("1");
+    expect(answers[0]?.body).toContain("--max-body-memory");
+    expect(closed).toBe(true);
+    engine.release(2);
+    expect((await Promise.all([first, small])).map(({ status }) => status)).toEqual([200, 200]);
+    await untilAllIsThere();
+  });
+
+  test("bodies on their way in count as far as they have come", async () => {
+    const socket = await sendPart(headOf(ROOM_BYTES) + bodyOf(ROOM_BYTES - 10));
+    await until("there is no room", async () => (await statusOf(2_000_000)) === 503);
+    socket.terminate();
+    await untilAllIsThere();
+  });
+});
+
+describe("all is given back by requests", () => {
+  const sizes = [["a short", 1_000] as const, ["a long", ROOM_BYTES - 10] as const];
+
+  test.each(sizes)("whose client leaves in the middle of %s body", async (_, bytes) => {
+    (await sendPart(headOf(bytes) + bodyOf(bytes - 5))).terminate();
+    await untilAllIsThere();
+  });
+
+  test.each(sizes)("whose client leaves after %s body", async (_, bytes) => {
+    const leaving = new AbortController();
+    const answer = post(bodyOf(bytes), leaving.signal).catch(() => null);
+    await until("the engine has it", () => engine.waiting === 1);
+    leaving.abort();
+    await answer;
+    await until("the engine is free", () => engine.waiting === 0);
+    await untilAllIsThere();
+  });
+
+  test.each(sizes)("that send %s body too slowly", async (_, bytes) => {
+    const sent = headOf(bytes) + bodyOf(bytes - 5);
+    const { answers } = await sendRaw(proxy.port, sent, { untilClosed: true });
+    expect(answers.map(({ status }) => status)).toEqual([408]);
+    await untilAllIsThere();
+  });
+
+  test.each(sizes)("with %s body for a model that nobody serves", async (_, bytes) => {
+    expect((await post(bodyOf(bytes, "other"))).status).toBe(404);
+    await untilAllIsThere();
+  });
+
+  test.each([
+    ["no JSON", "x".repeat(100_000), 400],
+    ["more than one may", "x".repeat(ROOM_BYTES + 1), 413],
+  ])("that send %s in chunks", async (_, body, status) => {
+    const chunk = `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+    const head = `POST ${PATH} HTTP/1.1\r\nHost: proxy\r\nTransfer-Encoding: chunked\r\n\r\n`;
+    const { answers } = await sendRaw(proxy.port, head + chunk);
+    expect(answers.map((answer) => answer.status)).toEqual([status]);
+    await untilAllIsThere();
+  });
+
+  test("of administration", async () => {
+    for (const body of ["{}", "", "x".repeat(100_000)]) {
+      const answer = await fetch(`${proxy.url}/nodes/drain`, { method: "POST", body });
+      expect(answer.status).toBe(400);
+    }
+    await untilAllIsThere();
+  });
+});
+
+test.skipIf(process.platform !== "linux")(
+  "many clients with large bodies take no more",
+  async () => {
+    await using roomy = await startProxy([
+      ...["--node", engine.url, "--max-body", "32MiB", "--max-body-memory", "64MiB"],
+    ]);
+    await untilHealthy(roomy);
+    const before = residentBytes(roomy.process.pid);
+    const body = bodyOf(16 * MIB);
+    const asked = Array.from({ length: 40 }, async () => {
+      const answer = await fetch(roomy.url + PATH, { method: "POST", body });
+      await answer.bytes();
+      return answer.status;
+    });
+    let isOver = false;
+    let peakBytes = 0;
+    const answered = Promise.all(asked).finally(() => {
+      isOver = true;
+    });
+    await until("all have an answer", () => {
+      peakBytes = Math.max(peakBytes, residentBytes(roomy.process.pid));
+      engine.release(engine.waiting);
+      return isOver;
+    });
+    expect(new Set(await answered)).toEqual(new Set([200, 503]));
+    expect((peakBytes - before) / MIB).toBeLessThan(320);
+  },
+);
