@@ -84,7 +84,7 @@ export class Registry {
     if (node === undefined) return undefined;
     this.#nodes.delete(url);
     if (node.inFlight > 0) this.#leaving.set(url, node);
-    // Nobody probes it any more: should it register again, a probe has to say that it is well.
+    // It is soon probed no more: should it register again, a probe has to say that it is well.
     node.health.drain();
     this.#index.changed();
     this.#listeners.tell((listener) => listener.nodeRemoved?.(node));
@@ -123,7 +123,7 @@ export class Registry {
     else if (node.health.state === "healthy") node.lastError = null;
     if (result.kind === "refused") this.#foundAbsent(node, result.unreachable);
     else if (result.kind !== "timeout") node.absent = false;
-    if (node.health.down) this.#moveRequests(node, wasDown);
+    if (node.health.gone) this.#moveRequests(node, wasDown);
   }
 
   /** Nobody listens: whatever process listens there next is another one. */

@@ -32,7 +32,10 @@ interface Schedule {
   again: boolean;
 }
 
-/** Asks every node how it is: at once when it joins or fails a request, then as its health wants. */
+/**
+ * Asks every node how it is: at once when it joins or fails a request, then as its health wants; one
+ * that was removed as long as it has requests, which would wait for a lost host for ever.
+ */
 export class HealthProber {
   readonly #options: HealthProberOptions;
   readonly #schedules = new Map<Node, Schedule>();
@@ -46,7 +49,9 @@ export class HealthProber {
     const { registry } = this.#options;
     this.#unsubscribe = registry.subscribe({
       nodeAdded: (node) => this.#add(node),
-      nodeRemoved: (node) => this.#remove(node),
+      nodeRemoved: (node) => {
+        if (node.inFlight === 0) this.#remove(node);
+      },
       probeWanted: (node) => this.#probeNow(node),
     });
     for (const node of registry.nodes()) this.#add(node);
@@ -78,6 +83,10 @@ export class HealthProber {
 
   async #probe(node: Node, schedule: Schedule, limitMs: number): Promise<void> {
     const { registry, timeoutMs } = this.#options;
+    if (registry.get(node.url) !== node && node.inFlight === 0) {
+      this.#remove(node);
+      return;
+    }
     if (schedule.timer) clearTimeout(schedule.timer);
     schedule.timer = null;
     schedule.probing = true;

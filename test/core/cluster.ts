@@ -103,8 +103,8 @@ export class Cluster {
   }
 
   /**
-   * What happens to `node`, in words: a probe finds `ok`, `refused`, `timeout` or `timeout+` (with
-   * byte progress); a request ends as `request:lost`, `request:refused`, `request:unreachable` or with
+   * What happens to `node`, in words: a probe finds `ok`, `refused`, `unreachable`, `timeout` or
+   * `timeout+` (with byte progress); a request ends as `request:lost`, `request:refused`, `request:unreachable` or with
    * a status, `request:500`; or `register`, `drain`, `remove`.
    */
   play(node: Node, words: string): void {
@@ -121,6 +121,8 @@ export class Cluster {
     const events: Readonly<Record<string, () => void>> = {
       ok: () => this.pass(node),
       refused: () => this.refuse(node),
+      unreachable: () =>
+        registry.probed(node, { kind: "refused", detail, unreachable: true }, false),
       timeout: () => registry.probed(node, { kind: "timeout", detail }, false),
       "timeout+": () => registry.probed(node, { kind: "timeout", detail }, true),
       register: () => this.register(node.url.slice("http://".length)),

@@ -49,6 +49,22 @@ test("when probes eject a stopped engine, its requests without a byte move to an
   await until("it is back", async () => (await stateOf(silent.url)) === "healthy");
 });
 
+test("requests without a byte leave a stopped engine also when it was removed meanwhile", async () => {
+  await using cluster = await startTwo(QUICK_PROBES);
+  const { silent, proxy } = cluster;
+  silent.kill("SIGSTOP");
+  const statuses = times(20, null).map(() => askInTurn(proxy, 1));
+  await until("some are on it", async () => {
+    const node = (await proxy.status())[silent.url];
+    return node !== undefined && node.unfinished > 0 && node.state === "healthy";
+  });
+  await fetch(`${proxy.url}/nodes/remove`, {
+    method: "POST",
+    body: JSON.stringify({ url: silent.url }),
+  });
+  expect((await Promise.all(statuses)).flat()).toEqual(times(20, 200));
+});
+
 test("with nowhere to go, or no right to be sent again, requests wait for it instead of failing", async () => {
   for (const [count, flags] of [
     [1, []],
