@@ -64,7 +64,9 @@ async function print(text: string): Promise<void> {
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
     // Whoever reads our output may leave early, as `head` does.
-    if (code !== "EPIPE") writeError(`lmproxy: cannot write to standard output (${code})\n`);
+    if (code === "EPIPE") return;
+    writeError(`lmproxy: cannot write to standard output (${code})\n`);
+    process.exitCode = 1;
   }
 }
 
@@ -115,4 +117,4 @@ for (const name of ["HTTP_PROXY", "HTTPS_PROXY"]) {
 }
 runCommand(process.argv.slice(2))
   .catch(exitCodeOf)
-  .then((code) => process.exit(code));
+  .then((code) => process.exit(code === 0 ? process.exitCode : code));

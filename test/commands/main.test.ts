@@ -38,8 +38,8 @@ describe("output that cannot be written", () => {
   });
 
   test("a full disk is told", async () => {
-    const { err } = await shell("$PROGRAM --version > /dev/full");
-    expect(err).toBe("lmproxy: cannot write to standard output (ENOSPC)\n");
+    const { err } = await shell("$PROGRAM --version > /dev/full; echo code $? >&2");
+    expect(err).toBe("lmproxy: cannot write to standard output (ENOSPC)\ncode 1\n");
   });
 
   test("a pipe that does not wait gets every byte once, however little it holds", async () => {
