@@ -39,10 +39,17 @@ interface Column {
 }
 
 /** The first is what the steps are counted in. */
-function columnsOf({ unit }: Work): readonly Column[] {
+function columnsOf({ unit, ratePerS }: Work): readonly Column[] {
   if (unit === "request") return [{ title: "CPU µs/request", figure: FIGURES.cpuPerRequestUs }];
   return [
     { title: "CPU µs/chunk", figure: FIGURES.cpuPerChunkUs },
+    // Of streams that all begin at once it says how many there are.
+    ...(ratePerS === null
+      ? []
+      : [
+          { title: "first byte p50 µs", figure: FIGURES.firstByteP50Us },
+          { title: "first byte p99 µs", figure: FIGURES.firstByteP99Us },
+        ]),
     { title: "chunk p50 µs", figure: FIGURES.chunkP50Us },
     { title: "chunk p99 µs", figure: FIGURES.chunkP99Us },
   ];
