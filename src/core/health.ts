@@ -36,8 +36,6 @@ const WARM_UP_MS = 10_000;
 export class NodeHealth {
   #phase: "starting" | "healthy" | "sleeping" | "ejected" = "starting";
   #draining = false;
-  /** The last probe was answered, if only by a refusal. */
-  #hostAnswered = true;
   #probeFailures = 0;
   #badAnswers = 0;
   #ejectedAtMs = 0;
@@ -67,14 +65,6 @@ export class NodeHealth {
     return (
       this.#phase === "starting" || (this.#phase === "ejected" && this.#ejectedBy === "probes")
     );
-  }
-
-  /**
-   * What it has not answered it never will. An engine that leaves stops listening before it has
-   * answered everything: were its process gone, a host that refuses would reset its connections.
-   */
-  get gone(): boolean {
-    return this.down && !(this.#draining && this.#hostAnswered);
   }
 
   /** 0 (just joined) to 1 (fully brought in). */
@@ -128,8 +118,6 @@ export class NodeHealth {
    * waited: an engine busy with a long prefill is slow to answer probes, and alive.
    */
   probed(result: ProbeResult, nowMs: number, progressed: boolean): void {
-    this.#hostAnswered =
-      result.kind === "refused" ? result.unreachable !== true : result.kind !== "timeout";
     switch (result.kind) {
       case "ok":
         this.#probePassed(nowMs);

@@ -123,7 +123,7 @@ export class Registry {
     else if (node.health.state === "healthy") node.lastError = null;
     if (result.kind === "refused") this.#foundAbsent(node, result.unreachable);
     else if (result.kind !== "timeout") node.absent = false;
-    if (node.health.gone) this.#moveRequests(node, wasDown);
+    if (node.health.down) this.#moveRequests(node, wasDown);
   }
 
   /** Nobody listens: whatever process listens there next is another one. */

@@ -34,7 +34,7 @@ interface Schedule {
 
 /**
  * Asks every node how it is: at once when it joins or fails a request, then as its health wants; one
- * that was removed as long as it has requests, which would wait for a lost host for ever.
+ * that was removed as long as it has requests: a process that stands still would hold them for ever.
  */
 export class HealthProber {
   readonly #options: HealthProberOptions;
@@ -95,7 +95,9 @@ export class HealthProber {
     const result = await this.#askHealth(node, Math.min(limitMs, timeoutMs));
     schedule.probing = false;
     if (this.#schedules.get(node) !== schedule) return;
-    registry.probed(node, result, node.progress !== progressBefore);
+    // An engine that leaves stops listening before it has answered everything.
+    const mayFinish = registry.get(node.url) !== node && isRefusal(result);
+    if (!mayFinish) registry.probed(node, result, node.progress !== progressBefore);
     if (schedule.again) void this.#probe(node, schedule, TRIGGERED_TIMEOUT_MS);
     else this.#schedule(node, schedule);
   }
@@ -111,6 +113,11 @@ export class HealthProber {
     const answer = await ask(node.url + path, { timeoutMs, maxBytes: MAX_BYTES, headers, fetch });
     return readHealth(path, answer);
   }
+}
+
+/** Its host said that nobody listens there: of a process that is gone it would have reset the connections. */
+function isRefusal(result: ProbeResult): boolean {
+  return result.kind === "refused" && result.unreachable !== true;
 }
 
 /** What an engine's answer to a probe means. Source: LMDeploy's `/health`, whose older releases answer 200 with nothing. */

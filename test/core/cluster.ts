@@ -104,8 +104,8 @@ export class Cluster {
 
   /**
    * What happens to `node`, in words: a probe finds `ok`, `refused`, `unreachable`, `timeout` or
-   * `timeout+` (with byte progress); a request ends as `request:lost`, `request:refused`, `request:unreachable` or with
-   * a status, `request:500`; or `register`, `drain`, `remove`.
+   * `timeout+` (with byte progress); a request ends as `request:lost`, `request:refused`,
+   * `request:unreachable` or with a status, `request:500`; or `register`, `drain`, `remove`.
    */
   play(node: Node, words: string): void {
     for (const word of words.split(" ")) {

@@ -3,6 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { ask, askInTurn, times } from "../support/ask.ts";
 import { fillAcceptQueue } from "../support/black-hole.ts";
 import { startEngineProcess } from "../support/engine-process.ts";
+import { startGateEngine } from "../support/gate-engine.ts";
 import { startProxy } from "../support/proxy.ts";
 import { rawPost } from "../support/raw-client.ts";
 import { until } from "../support/until.ts";
@@ -63,6 +64,37 @@ test("requests without a byte leave a stopped engine also when it was removed me
     body: JSON.stringify({ url: silent.url }),
   });
   expect((await Promise.all(statuses)).flat()).toEqual(times(20, 200));
+});
+
+test("an engine that was removed and stops listening may finish what it has", async () => {
+  const [leaving, other] = [startGateEngine(), startGateEngine()];
+  let probes = 0;
+  const witness = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    routes: { "/v1/models": Response.json({ object: "list", data: [{ id: "another" }] }) },
+    fetch: ({ url }) => {
+      if (url.endsWith("/health")) probes += 1;
+      return new Response();
+    },
+  });
+  await using proxy = await startProxy(["--node", leaving.url, "--health-interval", "0.05"]);
+  const administer = (action: string, url: string) =>
+    fetch(`${proxy.url}/nodes/${action}`, { method: "POST", body: JSON.stringify({ url }) });
+  await untilHealthy(proxy);
+  const answer = ask(proxy);
+  await until("the engine has it", () => leaving.waiting === 1);
+  await administer("add", other.url);
+  await administer("add", witness.url.origin);
+  await untilHealthy(proxy, 3);
+  await administer("remove", leaving.url);
+  leaving.stopListening();
+  const before = probes;
+  await until("all have been probed, and it too", () => probes >= before + 10);
+  leaving.release(1);
+  expect((await answer).status).toBe(200);
+  expect(other.arrived).toEqual([]);
+  for (const engine of [leaving, other, witness]) await engine.stop();
 });
 
 test("with nowhere to go, or no right to be sent again, requests wait for it instead of failing", async () => {

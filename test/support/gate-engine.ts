@@ -8,6 +8,8 @@ export interface GateEngine {
   readonly waiting: number;
   /** Lets the `count` that wait longest be answered. */
   release(count: number): void;
+  /** Takes no further connection; what it has goes on. */
+  stopListening(): void;
   stop(): Promise<void>;
 }
 
@@ -46,6 +48,7 @@ export function startGateEngine(model = "tiny"): GateEngine {
     release(count) {
       for (const open of gates.splice(0, count)) open();
     },
+    stopListening: () => void server.stop(),
     stop: () => server.stop(true),
   };
 }
