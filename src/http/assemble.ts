@@ -39,6 +39,9 @@ export interface Worker {
   stop(): void;
 }
 
+/** Administration is a few lines of JSON, or thousands of model names. */
+const ADMIN_BODY_BYTES = 4 * 1024 * 1024;
+
 /** The parts of a proxy, put together and not yet started. Time and chance are made here. */
 export function assemble(
   config: Config,
@@ -65,6 +68,7 @@ export function assemble(
   const serving = createServing(config, upstream, engineHeaders, log);
   const questions = { registry, headers: engineHeaders, fetch, now };
   const discovery = new ModelDiscovery({ ...questions, timeoutMs: config.healthTimeoutMs });
+  const slow = new SlowBodies(config.bodyTimeoutMs);
   const idleLimit = new IdleLimit(listening.server);
   const services = {
     idleLimit,
@@ -92,9 +96,15 @@ export function assemble(
     }),
     bodyLimits: {
       maxBytes: config.maxBodyBytes,
-      slow: new SlowBodies(config.bodyTimeoutMs),
-      memory: new BodyMemory(bodyMemoryBytes(config)),
+      slow,
+      memory: new BodyMemory(bodyMemoryBytes(config), "--max-body-memory"),
       flag: "--max-body",
+    },
+    adminBodyLimits: {
+      maxBytes: ADMIN_BODY_BYTES,
+      slow,
+      memory: new BodyMemory(16 * ADMIN_BODY_BYTES, null),
+      flag: null,
     },
     proto: config.tls === null ? ("http" as const) : ("https" as const),
     startedAtS: Math.floor(Date.now() / 1_000),

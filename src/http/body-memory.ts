@@ -3,10 +3,13 @@ import { ProxyError } from "../core/errors.ts";
 /** What clients' bodies may take together: one more is refused instead of ending the process. */
 export class BodyMemory {
   readonly #mostBytes: number;
+  readonly #flag: string | null;
   #takenBytes = 0;
 
-  constructor(mostBytes: number) {
+  /** @param flag The flag that raises `mostBytes`, if one does. */
+  constructor(mostBytes: number, flag: string | null) {
     this.#mostBytes = mostBytes;
+    this.#flag = flag;
   }
 
   /**
@@ -15,9 +18,10 @@ export class BodyMemory {
    */
   take(bytes: number): void {
     if (this.#takenBytes + bytes > this.#mostBytes) {
+      const advice = this.#flag === null ? "try again" : `try again, or raise ${this.#flag}`;
       throw new ProxyError(
         "service_unavailable",
-        `The bodies of other requests fill the ${this.#mostBytes} bytes there are for them; try again, or raise --max-body-memory.`,
+        `The bodies of other requests fill the ${this.#mostBytes} bytes there are for them; ${advice}.`,
         { retryAfterS: 1, close: true },
       );
     }

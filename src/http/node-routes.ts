@@ -11,7 +11,7 @@ import type { Services } from "./services.ts";
 /** Administration of nodes, under LMDeploy's paths; who may is judged in `front.ts`, before a body is read. */
 export function nodeRoutes(services: Services) {
   const { registry, serving } = services;
-  const parse = ({ request }: { request: Request }) => readJson(request, services.bodyLimits);
+  const parse = ({ request }: { request: Request }) => readJson(request, services.adminBodyLimits);
   return new Elysia({ name: "nodes" })
     .post(
       "/nodes/add",

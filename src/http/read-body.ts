@@ -103,7 +103,7 @@ async function readPieces(
  * memory stays in use that the caches know, instead of new pages. Nothing happens to bytes that are
  * few, or share their buffer with others.
  */
-export function giveBack(bytes: Uint8Array): void {
+function giveBack(bytes: Uint8Array): void {
   // Before a look at `buffer`, which would make an object of it.
   if (bytes.byteLength < LEAST_GIVEN_BYTES) return;
   const { buffer } = bytes;

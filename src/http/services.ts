@@ -18,6 +18,8 @@ export interface Services {
   /** What the server knows of a request's connection. */
   readonly server: () => BunServer;
   readonly bodyLimits: BodyLimits;
+  /** Of administration's own: what clients send does not keep an administrator out. */
+  readonly adminBodyLimits: BodyLimits;
   readonly idleLimit: IdleLimit;
   readonly log: Logger;
   /** Monotonic clock, ms. */

@@ -6,6 +6,7 @@ import type { RunningEngine } from "../../src/sim/engine-options.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { sendRaw } from "../support/raw-http.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
+import { writeAll } from "../support/write-all.ts";
 
 const MIB = 1024 * 1024;
 const CHUNKED = "POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -31,13 +32,8 @@ function withLength(path: string, body: Uint8Array): Buffer {
 
 /** Sends bytes over a connection of its own; `sent` resolves when the last one has left. */
 function upload(bytes: Uint8Array) {
-  const sent = Promise.withResolvers<void>();
+  const { write, sent } = writeAll(bytes);
   const answered = Promise.withResolvers<string>();
-  let unsent = bytes;
-  const write = (socket: { write(data: Uint8Array): number }) => {
-    unsent = unsent.subarray(Math.max(0, socket.write(unsent)));
-    if (unsent.length === 0) sent.resolve();
-  };
   void Bun.connect({
     hostname: "127.0.0.1",
     port: proxy.port,
@@ -51,7 +47,7 @@ function upload(bytes: Uint8Array) {
       close: () => answered.resolve("closed"),
     },
   });
-  return { sent: sent.promise, answered: answered.promise };
+  return { sent, answered: answered.promise };
 }
 
 /** The most memory the proxy has had, MiB. These tests come first: it never falls. */

@@ -1,5 +1,6 @@
 /** Bytes sent over a socket as they are, also those that no HTTP client would send. */
 import { type HttpAnswer, readAnswers } from "./http-answers.ts";
+import { writeAll } from "./write-all.ts";
 
 export interface Heard {
   /** The final answers, in order. */
@@ -44,10 +45,7 @@ export async function sendRaw(
       reject(error);
     }
   };
-  let unsent = sent;
-  const write = (socket: { write(data: Uint8Array): number }) => {
-    unsent = unsent.subarray(Math.max(0, socket.write(unsent)));
-  };
+  const { write } = writeAll(sent);
   const socket = await Bun.connect({
     hostname: "127.0.0.1",
     port,

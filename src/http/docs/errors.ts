@@ -92,7 +92,7 @@ const ERRORS: readonly ErrorText[] = [
   },
   {
     kind: "service_unavailable",
-    when: "Nothing can take the request now: no healthy node, a full queue, or a proxy shutting down.",
+    when: "Nothing can take the request now: no healthy node, a full queue, no memory for its body, or a proxy shutting down.",
     message:
       "No engine that serves the model `internlm2-chat-7b` can take requests now; " +
       "see /nodes/status, and try again.",
