@@ -43,7 +43,7 @@ function columnsOf({ unit, ratePerS }: Work): readonly Column[] {
   if (unit === "request") return [{ title: "CPU µs/request", figure: FIGURES.cpuPerRequestUs }];
   return [
     { title: "CPU µs/chunk", figure: FIGURES.cpuPerChunkUs },
-    // Of streams that all begin at once it says how many there are.
+    // Where all streams begin at once, it would measure their number.
     ...(ratePerS === null
       ? []
       : [
