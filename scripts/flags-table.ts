@@ -1,7 +1,7 @@
 /** Prints README's table of flags: `bun scripts/flags-table.ts`. A test holds README to it. */
 import { type Flag, shownDefault, variableName } from "../src/config/flag.ts";
+import { VARIABLE_PREFIX } from "../src/config/serve-config.ts";
 import { SERVE_FLAGS } from "../src/config/serve-flags.ts";
-import { VARIABLE_PREFIX } from "../src/config.ts";
 
 function code(text: string): string {
   return `\`${text}\``;

@@ -1,7 +1,7 @@
 /** Writes docs/openapi.json: what a proxy serves at /openapi.json. Run it when routes or their description change. */
 import { join } from "node:path";
-import { parseServeConfig } from "../src/config.ts";
-import { startProxy } from "../src/http/server.ts";
+import { parseServeConfig } from "../src/config/serve-config.ts";
+import { startProxy } from "../src/proxy/start.ts";
 
 const FLAGS = ["--host", "127.0.0.1", "--port", "0"];
 const TARGET = join(import.meta.dir, "../docs/openapi.json");

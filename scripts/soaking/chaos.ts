@@ -1,5 +1,5 @@
 /** What happens to the engines, in an order that the seed decides. */
-import type { FaultRule } from "../../src/sim/faults.ts";
+import type { FaultRule } from "../../src/sim/server/faults.ts";
 import { pause } from "./clients.ts";
 import type { Cluster } from "./cluster.ts";
 

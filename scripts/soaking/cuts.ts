@@ -1,7 +1,7 @@
 /** Streams cut at random places in every way an engine can die: none may look complete. */
-import { chunk } from "../../src/sim/raw-answers.ts";
-import { type RawRequest, type RawStep, startRawServer } from "../../src/sim/raw-server.ts";
-import { seededRandom } from "../../src/sim/seeded-random.ts";
+import { chunk } from "../../src/sim/faulty/raw-answers.ts";
+import { type RawRequest, type RawStep, startRawServer } from "../../src/sim/faulty/raw-server.ts";
+import { seededRandom } from "../../src/sim/model/seeded-random.ts";
 import { startProxy } from "../../test/support/proxy.ts";
 import { rawPost } from "../../test/support/raw-client.ts";
 import { until } from "../../test/support/until.ts";

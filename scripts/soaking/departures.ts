@@ -1,5 +1,5 @@
 /** Clients that leave, before the first byte and in the stream: the engine must hear of each, soon. */
-import { chunk } from "../../src/sim/raw-answers.ts";
+import { chunk } from "../../src/sim/faulty/raw-answers.ts";
 import { startProxy } from "../../test/support/proxy.ts";
 import { rawPost } from "../../test/support/raw-client.ts";
 import { until } from "../../test/support/until.ts";

@@ -1,7 +1,7 @@
 /** The soak: phases of faults, then the table of what became of everything. See `scripts/soak`. */
 import { readdirSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { seededRandom } from "../../src/sim/seeded-random.ts";
+import { seededRandom } from "../../src/sim/model/seeded-random.ts";
 import { cutStreams } from "./cuts.ts";
 import { leave } from "./departures.ts";
 import { killEngines } from "./kills.ts";

@@ -1,6 +1,6 @@
 /** Every engine fails every request: how many more the engines see than the clients sent. */
-import { RAW_ANSWERS } from "../../src/sim/raw-answers.ts";
-import { httpAnswer, type RawStep, startRawServer } from "../../src/sim/raw-server.ts";
+import { RAW_ANSWERS } from "../../src/sim/faulty/raw-answers.ts";
+import { httpAnswer, type RawStep, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { startProxy } from "../../test/support/proxy.ts";
 import { rawPost } from "../../test/support/raw-client.ts";
 import { untilHealthy } from "../../test/support/until-healthy.ts";

@@ -5,12 +5,12 @@ import { type Flag, flagGroup } from "../config/flag.ts";
 import * as kinds from "../config/kinds.ts";
 import { oneOf } from "../config/schema.ts";
 import { UsageError } from "../config/usage-error.ts";
-import type { EngineOptions } from "../sim/engine-options.ts";
+import { ROLES } from "../core/engine/roles.ts";
+import type { EngineOptions } from "../sim/server/engine-options.ts";
 import { type Run, readArguments } from "./command.ts";
 import { listenError } from "./listen-error.ts";
 import { untilSignal } from "./signals.ts";
 
-const ROLES = ["Hybrid", "Prefill", "Decode"] as const;
 const KINDS = ["lmdeploy", "vllm", "sglang"] as const;
 
 const Word = Type.String({ pattern: "^[^\\s\\x00-\\x1f\\x7f]+$" });
@@ -187,7 +187,7 @@ export const run: Run = async (argv, surroundings) => {
     log: (text) => void surroundings.print(`${text}\n`),
     onTerminate: stopped.resolve,
   };
-  const { startEngine } = await import("../sim/api-server.ts");
+  const { startEngine } = await import("../sim/server/api-server.ts");
   const signal = untilSignal();
   try {
     const engine = await startEngine(options);

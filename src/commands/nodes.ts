@@ -6,13 +6,12 @@ import * as kinds from "../config/kinds.ts";
 import { nearestName } from "../config/nearest-name.ts";
 import { oneOf } from "../config/schema.ts";
 import { UsageError } from "../config/usage-error.ts";
-import { normaliseNodeUrl } from "../core/node-url.ts";
+import { normaliseNodeUrl } from "../core/address/node-url.ts";
+import { ROLES } from "../core/engine/roles.ts";
 import { type Run, readArguments } from "./command.ts";
 import { CommandError } from "./command-error.ts";
 import { nodeTable } from "./node-table.ts";
 import { messageOf, ProxyClient } from "./proxy-client.ts";
-
-const ROLES = ["Hybrid", "Prefill", "Decode"] as const;
 
 /** Pause between two looks at a draining node, ms. */
 const DRAIN_POLL_MS = 200;

@@ -12,7 +12,7 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
   if (!liftFetchLimit(["serve", ...argv], env)) {
     warn("lmproxy: cannot restart itself here; at most 256 requests are in flight at a time");
   }
-  const { parseServeConfig } = await import("../config.ts");
+  const { parseServeConfig } = await import("../config/serve-config.ts");
   const parsed = parseServeConfig(argv, env, readFile);
   if (parsed.help !== null) {
     await print(parsed.help);
@@ -24,7 +24,7 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
     await print(showConfig(config, sources));
     return 0;
   }
-  const { startProxy } = await import("../http/server.ts");
+  const { startProxy } = await import("../proxy/start.ts");
   try {
     const proxy = await startProxy(config);
     // What nobody caught belongs to one request at most; the others must not end with it.

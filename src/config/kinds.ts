@@ -4,8 +4,8 @@
  * A kind reads the syntax; which values are in range is the schema's affair. Durations are typed in
  * seconds and kept in milliseconds.
  */
-import { parseAllowRule } from "../core/address-policy.ts";
-import { parseCidr } from "../core/cidr.ts";
+import { parseAllowRule } from "../core/address/address-policy.ts";
+import { parseCidr } from "../core/address/cidr.ts";
 
 export interface Kind {
   /** What would be right, to follow "must be". Names the range too. */

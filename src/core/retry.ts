@@ -1,4 +1,4 @@
-import type { Failure } from "./lease.ts";
+import { type FailureKind, neverSent } from "./failure.ts";
 
 /** Retries that are not free may make up this much of a model's requests of the last second, ... */
 const BUDGET_FRACTION = 0.2;
@@ -63,6 +63,47 @@ export class RetryBudget {
   }
 }
 
+/** More budgets than this are not kept without need: names of models come and go. */
+const TIDY_AT = 1_024;
+
+/** The retry budgets, one for each model that is asked for. */
+export class RetryBudgets {
+  readonly #budgets = new Map<string, RetryBudget>();
+  readonly #now: () => number;
+
+  /** @param now Monotonic clock, ms. */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** A client's request for `model` began. */
+  request(model: string | null): void {
+    this.#of(model).request(this.#now());
+  }
+
+  /** Takes one retry from the model's budget; false when it is spent. */
+  draw(model: string | null): boolean {
+    return this.#of(model).draw(this.#now());
+  }
+
+  #of(model: string | null): RetryBudget {
+    const key = model ?? "";
+    let budget = this.#budgets.get(key);
+    if (budget === undefined) {
+      if (this.#budgets.size >= TIDY_AT) this.#tidy();
+      budget = new RetryBudget();
+      this.#budgets.set(key, budget);
+    }
+    return budget;
+  }
+
+  #tidy(): void {
+    for (const [key, budget] of this.#budgets) {
+      if (budget.idle(this.#now())) this.#budgets.delete(key);
+    }
+  }
+}
+
 export interface RetryRules {
   /** Whether any retry is made (`--no-retry` turns all off). */
   readonly retry: boolean;
@@ -78,7 +119,7 @@ const MOST_BAD_ANSWERS = 2;
 export class RetryState {
   readonly #rules: RetryRules;
   readonly #draw: () => boolean;
-  #refused = 0;
+  #neverSent = 0;
   #lost = 0;
   #busy = 0;
   #internalErrors = 0;
@@ -95,17 +136,17 @@ export class RetryState {
    * A retry after a lost connection is free, since the alternative is certain failure; a request
    * that was sent is sent again once at most, since it may be what killed the engine.
    */
-  afterFailure(kind: Failure["kind"]): boolean {
+  afterFailure(kind: FailureKind): boolean {
     if (!this.#rules.retry) return false;
     if (kind === "timeout") return this.#rules.retrySent && this.#afterBadAnswer();
-    if (kind === "refused") {
-      this.#refused += 1;
-      if (this.#lost === 0) return this.#refused <= MOST_FREE_LOSSES;
-      return this.#refused <= 1 && this.#draw();
+    if (neverSent(kind)) {
+      this.#neverSent += 1;
+      if (this.#lost === 0) return this.#neverSent <= MOST_FREE_LOSSES;
+      return this.#neverSent <= 1 && this.#draw();
     }
     this.#lost += 1;
     if (!this.#rules.retrySent || this.#lost > 1) return false;
-    return this.#refused === 0 || this.#draw();
+    return this.#neverSent === 0 || this.#draw();
   }
 
   /** Whether a request that was sent, and of which nothing is known, may be sent to another node. */

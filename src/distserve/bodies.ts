@@ -1,9 +1,9 @@
 /** The two bodies that a client's body becomes: one for the prefill node, one for the decode node. */
-import { type NewMember, withMembers } from "../core/body-edit.ts";
+import { type NewMember, withMembers } from "../core/body/body-edit.ts";
+import { OPEN_BRACE, OPEN_BRACKET, QUOTE, skipWhitespace } from "../core/body/json-scan.ts";
+import { lastMember, type Member, valueText } from "../core/body/member-spans.ts";
+import type { RequestHead } from "../core/body/request-head.ts";
 import { ProxyError } from "../core/errors.ts";
-import { OPEN_BRACE, OPEN_BRACKET, QUOTE, skipWhitespace } from "../core/json-scan.ts";
-import { lastMember, type Member, valueText } from "../core/member-spans.ts";
-import type { RequestHead } from "../core/request-head.ts";
 import { parseJson } from "./json-members.ts";
 
 /** What the decode engine alone does: the prefill makes one token and names its own session. */

@@ -1,4 +1,4 @@
-import type { Node } from "../core/node.ts";
+import type { Node } from "../core/pool/node.ts";
 
 /**
  * Requests that will need a decode node, so that no more of them begin than decode nodes have room

@@ -1,5 +1,5 @@
-import type { Node } from "../core/node.ts";
-import { shuttingDown } from "../core/refusals.ts";
+import { shuttingDown } from "../core/admission/refusals.ts";
+import type { Node } from "../core/pool/node.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
 import type { Upstream } from "../upstream/send.ts";
 import { isFreed } from "./answers.ts";
@@ -201,7 +201,7 @@ export class DistServe {
   async #free(node: Node, session: string): Promise<FreeResult> {
     const reply = await this.#calls.free(node.url, session);
     if ("kind" in reply) {
-      if (reply.kind !== "refused" || reply.unreachable === true) return "failed";
+      if (reply.kind !== "refused") return "failed";
       this.#refused(node.url);
       return "gone";
     }

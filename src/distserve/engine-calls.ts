@@ -1,4 +1,6 @@
-import { type Answer, type AskOptions, ask, type NoAnswer } from "../upstream/ask.ts";
+import type { Answer } from "../core/engine/answer.ts";
+import type { Failure } from "../core/failure.ts";
+import { type AskOptions, ask } from "../upstream/ask.ts";
 import { dropBody, freeBody } from "./protocol.ts";
 
 export interface EngineCallsOptions {
@@ -12,7 +14,7 @@ const TIMEOUT_MS = 5_000;
 /** Endpoint infos name every registered piece of GPU memory; whoever sends more is no engine. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
-export type Reply = Answer | NoAnswer;
+export type Reply = Answer | Failure;
 
 /** DistServe's control calls to engines. Never rejects. */
 export class EngineCalls {

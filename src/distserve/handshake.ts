@@ -124,7 +124,7 @@ function bodyOf(
   reply: Reply,
 ): string | { readonly failure: HandshakeFailure } {
   if (!("kind" in reply) && reply.status === 200) return reply.body;
-  const isGone = "kind" in reply && reply.kind === "refused" && reply.unreachable !== true;
+  const isGone = "kind" in reply && reply.kind === "refused";
   const reason = `${call}: ${problemOf(reply)}`;
   return { failure: { reason, final: false, gone: isGone ? [id] : [] } };
 }

@@ -1,6 +1,6 @@
 /** Reading what engines answer without losing how they wrote it. */
-import { lastMember, valueText } from "../core/member-spans.ts";
-import { scanRequestHead } from "../core/request-head.ts";
+import { lastMember, valueText } from "../core/body/member-spans.ts";
+import { scanRequestHead } from "../core/body/request-head.ts";
 
 /** The members of a JSON object, each as JSON text. */
 export interface JsonMembers {

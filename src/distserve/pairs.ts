@@ -1,4 +1,4 @@
-import type { Node } from "../core/node.ts";
+import type { Node } from "../core/pool/node.ts";
 import type { HandshakeFailure } from "./handshake.ts";
 import { Pair, type PairOptions, type PairState } from "./pair.ts";
 

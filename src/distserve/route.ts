@@ -1,10 +1,11 @@
-import type { Admission } from "../core/admission.ts";
-import type { NoNode, Wanted } from "../core/choose.ts";
+import type { Admission } from "../core/admission/admission.ts";
+import { noNode } from "../core/admission/refusals.ts";
+import type { Role } from "../core/engine/roles.ts";
 import { ProxyError } from "../core/errors.ts";
-import { Lease } from "../core/lease.ts";
-import type { Node, Role } from "../core/node.ts";
-import { noNode } from "../core/refusals.ts";
-import type { Registry } from "../core/registry.ts";
+import type { NoNode, Wanted } from "../core/pool/choose.ts";
+import { Lease } from "../core/pool/lease.ts";
+import type { Node } from "../core/pool/node.ts";
+import type { Registry } from "../core/pool/registry.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
 import type { DecodeRoom } from "./decode-room.ts";
 import type { HandshakeFailure } from "./handshake.ts";

@@ -1,5 +1,5 @@
-import type { Lease, Outcome } from "../core/lease.ts";
-import type { Node } from "../core/node.ts";
+import type { Lease, Outcome } from "../core/pool/lease.ts";
+import type { Node } from "../core/pool/node.ts";
 import { FreeLane, type FreeResult } from "./free-lane.ts";
 import { SeenNumbers } from "./seen-numbers.ts";
 

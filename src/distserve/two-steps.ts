@@ -1,7 +1,8 @@
-import { Admitted } from "../core/admission.ts";
-import { Lease } from "../core/lease.ts";
-import { noNode } from "../core/refusals.ts";
-import type { RequestHead } from "../core/request-head.ts";
+import { Admitted } from "../core/admission/admission.ts";
+import { noNode } from "../core/admission/refusals.ts";
+import type { RequestHead } from "../core/body/request-head.ts";
+import { neverSent } from "../core/failure.ts";
+import { Lease } from "../core/pool/lease.ts";
 import { isRetriable, RetryState } from "../core/retry.ts";
 import { Attempt } from "../upstream/attempt.ts";
 import { discard } from "../upstream/forward.ts";
@@ -234,7 +235,8 @@ function isRefusal(status: number): boolean {
  * be offered to a second one: the first fetches them without asking, and then they are freed.
  */
 function neverTaken(result: Result): boolean {
-  return result.kind === "unread" ? isRefusal(result.answer.status) : result.kind === "refused";
+  if (result.kind === "unread") return isRefusal(result.answer.status);
+  return "detail" in result && neverSent(result.kind);
 }
 
 /** Whether it failed as it would if the two engines did not know each other any more. */

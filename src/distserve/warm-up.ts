@@ -1,5 +1,6 @@
-import type { Node, Role } from "../core/node.ts";
-import type { Registry } from "../core/registry.ts";
+import type { Role } from "../core/engine/roles.ts";
+import type { Node } from "../core/pool/node.ts";
+import type { Registry } from "../core/pool/registry.ts";
 import type { PairReport, Pairs } from "./pairs.ts";
 
 export interface WarmUpOptions {

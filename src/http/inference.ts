@@ -1,14 +1,14 @@
-import { stripMembers } from "../core/body-edit.ts";
-import { ProxyError } from "../core/errors.ts";
-import { requestHeaders } from "../core/headers.ts";
-import { multipartModel } from "../core/multipart.ts";
-import { listed, shuttingDown } from "../core/refusals.ts";
+import { listed, shuttingDown } from "../core/admission/refusals.ts";
+import { stripMembers } from "../core/body/body-edit.ts";
+import { multipartModel } from "../core/body/multipart.ts";
 import {
   CONTROL_PLANE_FIELDS,
   type RequestHead,
   scanRequestHead,
   scanRequestHeadInSlices,
-} from "../core/request-head.ts";
+} from "../core/body/request-head.ts";
+import { ProxyError } from "../core/errors.ts";
+import { requestHeaders } from "../core/headers.ts";
 import { requestId } from "../core/request-id.ts";
 import { finalErrorEvent } from "../core/sse-tail.ts";
 import { dialectOf, errorResponse, unexpectedError } from "./error-response.ts";
@@ -37,7 +37,7 @@ export async function infer(
     const peerAddress = server.requestIP(request)?.address ?? null;
     const client = services.access.client(request, peerAddress);
     if (!services.lifecycle.open) throw shuttingDown();
-    services.serving.assureServed(pathOf(target));
+    services.mode.assureServed(pathOf(target));
     sent = await readBody(request, services.bodyLimits);
     const type = headers.get("content-type");
     const { head, body, model } =
@@ -46,7 +46,7 @@ export async function infer(
     if (model !== null && !services.registry.serves(model)) await services.discovery.refresh();
     // Draining may have begun while the body came, and nobody would wait for what starts now.
     if (!services.lifecycle.open) throw shuttingDown();
-    return await services.serving.dispatch({
+    return await services.mode.dispatch({
       id,
       target,
       headers: requestHeaders(headers, {

@@ -1,5 +1,5 @@
 import { ProxyError } from "../core/errors.ts";
-import type { Registry } from "../core/registry.ts";
+import type { Registry } from "../core/pool/registry.ts";
 
 /** `/v1/models` as OpenAI's clients and LMDeploy's expect it. */
 export function openAiModels(registry: Registry, createdS: number) {

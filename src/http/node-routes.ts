@@ -10,7 +10,7 @@ import type { Services } from "./services.ts";
 
 /** Administration of nodes, under LMDeploy's paths; who may is judged in `front.ts`, before a body is read. */
 export function nodeRoutes(services: Services) {
-  const { registry, serving } = services;
+  const { registry, mode } = services;
   const parse = ({ request }: { request: Request }) => readJson(request, services.adminBodyLimits);
   return new Elysia({ name: "nodes" })
     .post(
@@ -28,7 +28,7 @@ export function nodeRoutes(services: Services) {
         Object.fromEntries(
           registry
             .nodes()
-            .map((node) => [node.url, nodeStatus(node, serving.distServe, services.now())]),
+            .map((node) => [node.url, nodeStatus(node, mode.disaggregated, services.now())]),
         ),
       { response: { 200: t.Record(t.String(), NodeStatus) } },
     )

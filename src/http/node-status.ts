@@ -1,23 +1,15 @@
-import type { Node, Role } from "../core/node.ts";
-import type { DistServe } from "../distserve/distserve.ts";
-
-const ROLE_NUMBERS = { Hybrid: 1, Prefill: 2, Decode: 3 } as const;
-
-/** The role of a registration, by number or name; missing means Hybrid. */
-export function readRole(role: number | string | null | undefined): Role {
-  if (role === "Prefill" || role === 2) return "Prefill";
-  if (role === "Decode" || role === 3) return "Decode";
-  return "Hybrid";
-}
+import { ROLE_NUMBERS } from "../core/engine/roles.ts";
+import type { Node } from "../core/pool/node.ts";
+import type { Disaggregated } from "./mode.ts";
 
 /**
  * A node as `/nodes/status` shows it: LMDeploy's five fields with their meaning (latency in s,
  * the last 15 at most), then ours.
  */
-export function nodeStatus(node: Node, distServe: DistServe | null, nowMs: number) {
+export function nodeStatus(node: Node, disaggregated: Disaggregated | null, nowMs: number) {
   const sample = node.cache.sample;
   const ageMs = node.cache.ageMs(nowMs);
-  const figures = distServe?.figures(node);
+  const figures = disaggregated?.figures(node);
   return {
     role: ROLE_NUMBERS[node.role],
     models: [...node.models],

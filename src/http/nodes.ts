@@ -1,7 +1,7 @@
+import { readRole } from "../core/engine/roles.ts";
 import { ProxyError } from "../core/errors.ts";
-import type { Node, Registration } from "../core/node.ts";
+import type { Node, Registration } from "../core/pool/node.ts";
 import { ask } from "../upstream/ask.ts";
-import { readRole } from "./node-status.ts";
 import type { AddNodeBody } from "./schemas.ts";
 import type { Services } from "./services.ts";
 
@@ -12,7 +12,7 @@ const TERMINATE_MAX_BYTES = 64 * 1024;
 export function addNode(body: AddNodeBody, peerAddress: string | null, services: Services) {
   const url = services.nodePolicy.accept(body.url, peerAddress);
   const registration = readRegistration(body);
-  const refused = services.serving.refusal(registration.role);
+  const refused = services.mode.refusal(registration.role);
   if (refused !== null) throw new ProxyError("invalid_request", refused, { param: "role" });
   const node = services.registry.register(url, registration);
   return { message: `Added ${node.url}; it gets requests as soon as its health probe passes.` };
@@ -22,7 +22,7 @@ function readRegistration(body: AddNodeBody): Registration {
   const speed = body.status?.speed ?? body.speed ?? null;
   return {
     models: body.status?.models ?? body.models ?? [],
-    role: readRole(body.status?.role ?? body.role),
+    role: readRole(body.status?.role ?? body.role ?? "Hybrid") ?? "Hybrid",
     speed: speed !== null && speed > 0 && Number.isFinite(speed) ? speed : null,
   };
 }

@@ -1,16 +1,15 @@
-import type { Registry } from "../core/registry.ts";
+import type { Registry } from "../core/pool/registry.ts";
+import type { NodePolicy } from "../discovery/node-policy.ts";
 import type { Logger } from "../observe/log.ts";
 import type { Fetch } from "../upstream/forward.ts";
 import type { ModelDiscovery } from "../upstream/model-discovery.ts";
 import type { Access } from "./access.ts";
 import type { BunServer } from "./bun-server.ts";
 import type { IdleLimit } from "./idle-limit.ts";
-import type { Lifecycle } from "./lifecycle.ts";
-import type { NodePolicy } from "./node-policy.ts";
+import type { Mode } from "./mode.ts";
 import type { BodyLimits } from "./read-body.ts";
-import type { Serving } from "./serving.ts";
 
-/** What the HTTP routes need; put together once, in `server.ts`. */
+/** What the HTTP routes need; put together once, in `proxy/assemble.ts`. */
 export interface Services {
   readonly registry: Registry;
   readonly discovery: ModelDiscovery;
@@ -34,7 +33,10 @@ export interface Services {
   /** Asks engines, and nobody whom the node policy refuses. */
   readonly fetch: Fetch;
   readonly upstreamApiKey: string | null;
-  readonly serving: Serving;
+  readonly mode: Mode;
   readonly nodePolicy: NodePolicy;
-  readonly lifecycle: Lifecycle;
+  readonly lifecycle: {
+    /** False once draining began: new inference is refused, `/ready` says so. */
+    readonly open: boolean;
+  };
 }

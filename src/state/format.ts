@@ -12,8 +12,8 @@
  */
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
-import type { Role } from "../core/node.ts";
-import { normaliseNodeUrl } from "../core/node-url.ts";
+import { normaliseNodeUrl } from "../core/address/node-url.ts";
+import { ROLE_NUMBERS, type Role, readRole } from "../core/engine/roles.ts";
 
 /** One node as it is kept. */
 export interface StateEntry {
@@ -48,8 +48,6 @@ export interface DamagedState {
 }
 
 const VERSION = 1;
-const ROLE_NUMBERS = { Hybrid: 1, Prefill: 2, Decode: 3 } as const satisfies Record<Role, number>;
-const ROLES = ["Hybrid", "Prefill", "Decode"] as const satisfies readonly Role[];
 
 const orAbsent = <T extends Parameters<typeof Type.Optional>[0]>(schema: T) =>
   Type.Optional(Type.Union([schema, Type.Null()]));
@@ -149,13 +147,6 @@ function readNode(url: string, fields: unknown): StateEntry | string {
   } catch (error) {
     return error instanceof Error ? error.message : "has a url that cannot be used";
   }
-}
-
-function readRole(role: number | string): Role | null {
-  const known = ROLES.find(
-    (name) => role === ROLE_NUMBERS[name] || `${role}`.toLowerCase() === name.toLowerCase(),
-  );
-  return known ?? null;
 }
 
 /** The text of a state file that holds `entries`; `parseState` reads it back to the same entries. */

@@ -1,20 +1,6 @@
-import { AddressRefused } from "../core/address-policy.ts";
+import type { Answer } from "../core/engine/answer.ts";
+import type { Failure } from "../core/failure.ts";
 import { classify } from "./attempt.ts";
-
-/** An engine's answer to one of the proxy's own questions. */
-export interface Answer {
-  readonly status: number;
-  readonly body: string;
-}
-
-export interface NoAnswer {
-  readonly kind: "refused" | "timeout" | "lost";
-  readonly detail: string;
-  /** Of `refused`: nobody said no (see `Failure`). */
-  readonly unreachable?: boolean;
-  /** Of `refused`: there is nothing to connect to that the proxy may connect to. */
-  readonly forbidden?: boolean;
-}
 
 export interface AskOptions {
   readonly method?: "GET" | "POST";
@@ -31,7 +17,7 @@ export interface AskOptions {
  * Asks an engine something on the proxy's own account: a limit of time and size on everything, no
  * redirect followed, the body read whole. Never rejects.
  */
-export async function ask(url: string, options: AskOptions): Promise<Answer | NoAnswer> {
+export async function ask(url: string, options: AskOptions): Promise<Answer | Failure> {
   const signal = AbortSignal.timeout(options.timeoutMs);
   try {
     const response = await options.fetch(url, {
@@ -76,11 +62,9 @@ async function readBounded(response: Response, maxBytes: number): Promise<string
   }
 }
 
-function noAnswer(error: unknown, timeoutMs: number): NoAnswer {
+function noAnswer(error: unknown, timeoutMs: number): Failure {
   if (error instanceof Error && error.name === "TimeoutError") {
     return { kind: "timeout", detail: `no answer within ${timeoutMs / 1_000} s` };
   }
-  const { kind, detail, unreachable = false } = classify(error);
-  if (kind !== "refused") return { kind: "lost", detail };
-  return { kind, detail, unreachable, forbidden: error instanceof AddressRefused };
+  return classify(error);
 }

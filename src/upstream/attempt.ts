@@ -1,6 +1,7 @@
-import { AddressRefused } from "../core/address-policy.ts";
-import type { EvictionReason, Failure, Lease } from "../core/lease.ts";
-import type { Sender } from "../core/node.ts";
+import { AddressRefused } from "../core/address/address-policy.ts";
+import type { Failure } from "../core/failure.ts";
+import type { Lease } from "../core/pool/lease.ts";
+import type { EvictionReason, Sender } from "../core/pool/node.ts";
 
 /** Why the proxy itself ended an attempt. */
 export type Stop =
@@ -131,17 +132,17 @@ const UNPROVEN = new Set([
 /** What an error of fetch, or of reading an answer, says of the engine. */
 export function classify(error: unknown): Failure {
   if (error instanceof AddressRefused) {
-    return { kind: "refused", detail: error.message, unreachable: true };
+    return { kind: "forbidden", detail: error.message };
   }
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const message = error instanceof Error ? error.message : String(error);
   if (REFUSED.has(code)) return { kind: "refused", detail: `no connection: ${code}` };
   if (NEVER_SENT.has(code)) {
-    return { kind: "refused", detail: `no connection: ${code}`, unreachable: true };
+    return { kind: "unreachable", detail: `no connection: ${code}` };
   }
   if (UNPROVEN.has(code)) {
     const detail = `its certificate is not trusted (${code}); name its issuer in NODE_EXTRA_CA_CERTS`;
-    return { kind: "refused", detail, unreachable: true };
+    return { kind: "unreachable", detail };
   }
   return { kind: "lost", detail: `connection lost: ${code === "" ? message : code}` };
 }

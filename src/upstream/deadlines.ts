@@ -1,4 +1,4 @@
-import type { Node } from "../core/node.ts";
+import type { Node } from "../core/pool/node.ts";
 import { Attempt } from "./attempt.ts";
 
 /** Limits of one attempt, ms; null for none. */

@@ -1,6 +1,7 @@
-import { Admitted } from "../core/admission.ts";
-import { Lease } from "../core/lease.ts";
-import type { Node, Role } from "../core/node.ts";
+import { Admitted } from "../core/admission/admission.ts";
+import type { Role } from "../core/engine/roles.ts";
+import { Lease } from "../core/pool/lease.ts";
+import type { Node } from "../core/pool/node.ts";
 import { RetryState } from "../core/retry.ts";
 import { Attempt } from "./attempt.ts";
 import { discard } from "./forward.ts";

@@ -1,6 +1,7 @@
-import type { ProbeResult } from "../core/health.ts";
-import type { Node } from "../core/node.ts";
-import type { Registry } from "../core/registry.ts";
+import type { ProbeResult } from "../core/engine/health-answer.ts";
+import { readHealth } from "../core/engine/health-answer.ts";
+import type { Node } from "../core/pool/node.ts";
+import type { Registry } from "../core/pool/registry.ts";
 import { type AskOptions, ask } from "./ask.ts";
 
 export interface HealthProberOptions {
@@ -96,7 +97,7 @@ export class HealthProber {
     schedule.probing = false;
     if (this.#schedules.get(node) !== schedule) return;
     // An engine that leaves stops listening before it has answered everything.
-    const mayFinish = registry.get(node.url) !== node && isRefusal(result);
+    const mayFinish = registry.get(node.url) !== node && result.kind === "refused";
     if (!mayFinish) registry.probed(node, result, node.progress !== progressBefore);
     if (schedule.again) void this.#probe(node, schedule, TRIGGERED_TIMEOUT_MS);
     else this.#schedule(node, schedule);
@@ -112,36 +113,5 @@ export class HealthProber {
     const { path, headers, fetch } = this.#options;
     const answer = await ask(node.url + path, { timeoutMs, maxBytes: MAX_BYTES, headers, fetch });
     return readHealth(path, answer);
-  }
-}
-
-/** Its host said that nobody listens there: of a process that is gone it would have reset the connections. */
-function isRefusal(result: ProbeResult): boolean {
-  return result.kind === "refused" && result.unreachable !== true;
-}
-
-/** What an engine's answer to a probe means. Source: LMDeploy's `/health`, whose older releases answer 200 with nothing. */
-export function readHealth(path: string, answer: Awaited<ReturnType<typeof ask>>): ProbeResult {
-  if ("kind" in answer) {
-    const detail = `GET ${path}: ${answer.detail}`;
-    if (answer.kind === "timeout") return { kind: "timeout", detail };
-    const unreachable = answer.kind === "lost" || answer.unreachable === true;
-    return { kind: "refused", detail, unreachable, forbidden: answer.forbidden === true };
-  }
-  const status = healthStatus(answer.body);
-  if (answer.status === 200) return { kind: status === "sleeping" ? "sleeping" : "ok" };
-  if (answer.status === 503 && status === "initializing") return { kind: "initializing" };
-  const advice = answer.status === 404 ? "; set --health-path to a path the engine has" : "";
-  return { kind: "bad_answer", detail: `GET ${path} answered ${answer.status}${advice}` };
-}
-
-function healthStatus(body: string): string | null {
-  try {
-    const value: unknown = JSON.parse(body);
-    return typeof value === "object" && value !== null && "status" in value
-      ? String(value.status)
-      : null;
-  } catch {
-    return null;
   }
 }

@@ -1,6 +1,6 @@
-import { readLoadSignals } from "../core/load-signals.ts";
-import type { Node } from "../core/node.ts";
-import type { Registry } from "../core/registry.ts";
+import { readLoadSignals } from "../core/engine/load-signals.ts";
+import type { Node } from "../core/pool/node.ts";
+import type { Registry } from "../core/pool/registry.ts";
 import { type AskOptions, ask } from "./ask.ts";
 
 export interface MetricsPollerOptions {

@@ -1,7 +1,6 @@
-import { Type } from "@sinclair/typebox";
-import { Value } from "@sinclair/typebox/value";
-import type { Node } from "../core/node.ts";
-import type { Registry } from "../core/registry.ts";
+import { readModels } from "../core/engine/model-list.ts";
+import type { Node } from "../core/pool/node.ts";
+import type { Registry } from "../core/pool/registry.ts";
 import { type AskOptions, ask } from "./ask.ts";
 
 export interface ModelDiscoveryOptions {
@@ -18,11 +17,6 @@ const INTERVAL_MS = 60_000;
 /** An unknown model makes the proxy look again, but not more often than this. */
 const REFRESH_MS = 1_000;
 const MAX_BYTES = 4 * 1024 * 1024;
-/** More names, or longer ones, are not believed: each costs memory in the index of models. */
-const MAX_MODELS = 10_000;
-const MAX_NAME_LENGTH = 512;
-
-const ModelList = Type.Object({ data: Type.Array(Type.Object({ id: Type.String() })) });
 
 /** Learns from each node's `/v1/models` what it serves. */
 export class ModelDiscovery {
@@ -98,19 +92,4 @@ export class ModelDiscovery {
     const models = readModels(answer.body);
     if (models !== null) registry.discovered(node, models);
   }
-}
-
-/** The model names in an OpenAI model list, or null when it is none. */
-export function readModels(body: string): string[] | null {
-  let value: unknown;
-  try {
-    value = JSON.parse(body);
-  } catch {
-    return null;
-  }
-  if (!Value.Check(ModelList, value)) return null;
-  const names = value.data
-    .map(({ id }) => id)
-    .filter((id) => id !== "" && id.length <= MAX_NAME_LENGTH);
-  return [...new Set(names)].slice(0, MAX_MODELS);
 }

@@ -2,7 +2,7 @@
  * fetch for engines that have names: resolved here, so that no connection goes to an address that was
  * not judged. Whoever may add a node could otherwise add a name, let it pass, and point it elsewhere.
  */
-import { AddressRefused } from "../core/address-policy.ts";
+import { AddressRefused } from "../core/address/address-policy.ts";
 import type { Fetch } from "./forward.ts";
 
 export interface PinnedFetchOptions {

@@ -1,6 +1,6 @@
 import { ProxyError } from "../core/errors.ts";
 import { answerHeaders } from "../core/headers.ts";
-import type { Outcome } from "../core/lease.ts";
+import type { Outcome } from "../core/pool/lease.ts";
 import { SseTail } from "../core/sse-tail.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
 import { answered } from "./forward.ts";

@@ -1,5 +1,5 @@
+import type { RequestHead } from "../core/body/request-head.ts";
 import type { ProxyError } from "../core/errors.ts";
-import type { RequestHead } from "../core/request-head.ts";
 
 /** A client's inference request, read and understood, not yet sent anywhere. */
 export interface InferenceRequest {

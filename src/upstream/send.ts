@@ -1,10 +1,10 @@
-import type { Admission } from "../core/admission.ts";
+import type { Admission } from "../core/admission/admission.ts";
+import { shuttingDown } from "../core/admission/refusals.ts";
 import { ProxyError } from "../core/errors.ts";
-import { shuttingDown } from "../core/refusals.ts";
-import type { Registry } from "../core/registry.ts";
+import type { Registry } from "../core/pool/registry.ts";
+import type { RetryBudgets } from "../core/retry.ts";
 import { isRetriable, type RetryRules, type RetryState } from "../core/retry.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
-import type { RetryBudgets } from "./budgets.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { type Fetch, forward } from "./forward.ts";
 import { relay } from "./relay.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { Histogram } from "../../scripts/bench/histogram.ts";
+import { Histogram } from "../../bench/histogram.ts";
 
 const values = fc.array(
   fc.oneof(fc.nat({ max: 300 }), fc.nat({ max: 1_000_000 }), fc.nat({ max: 2 ** 31 - 1 })),

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { MessageReader } from "../../scripts/bench/http-message.ts";
+import { MessageReader } from "../../bench/http-message.ts";
 
 /** Reads a response in the given pieces; what came of it, with `cut` when the end came too early. */
 function read(pieces: readonly Buffer[]): { bodies: string[]; isWhole: boolean } {

@@ -1,9 +1,9 @@
 import { afterAll, expect, test } from "bun:test";
-import { startEngine } from "../../scripts/bench/engine.ts";
-import { runLoad } from "../../scripts/bench/generator.ts";
-import { Histogram } from "../../scripts/bench/histogram.ts";
-import type { Load } from "../../scripts/bench/load.ts";
-import type { Ask } from "../../scripts/bench/wire.ts";
+import { startEngine } from "../../bench/engine.ts";
+import { runLoad } from "../../bench/generator.ts";
+import { Histogram } from "../../bench/histogram.ts";
+import type { Load } from "../../bench/load.ts";
+import type { Ask } from "../../bench/wire.ts";
 
 const json: Ask = { stream: false, chunks: 0, everyMs: 0, bodyBytes: 1_024 };
 const paced: Ask = { stream: true, chunks: 20, everyMs: 2, bodyBytes: 1_024 };

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
-import { Histogram } from "../../scripts/bench/histogram.ts";
-import type { Measured } from "../../scripts/bench/load.ts";
-import type { Cell, ContestantFacts, RawResults } from "../../scripts/bench/raw.ts";
-import { performancePage } from "../../scripts/bench/report.ts";
-import { FIGURES, ratioOf } from "../../scripts/bench/summary.ts";
+import { Histogram } from "../../bench/histogram.ts";
+import type { Measured } from "../../bench/load.ts";
+import type { Cell, ContestantFacts, RawResults } from "../../bench/raw.ts";
+import { performancePage } from "../../bench/report.ts";
+import { FIGURES, ratioOf } from "../../bench/summary.ts";
 
 function measured(cpuPerRequestUs: number, foreignShare = 0): Measured {
   const times = new Histogram();
@@ -156,5 +156,5 @@ test("a rate near what the generator can do is marked", () => {
 test("the page names the command that makes it", () => {
   const page = performancePage(raw);
   expect(page).toContain(raw.command);
-  expect(page).toContain("bun scripts/bench/report.ts figures.json");
+  expect(page).toContain("bun bench/report.ts figures.json");
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { exceeded, parseStraceTable } from "../../scripts/bench/syscalls.ts";
+import { exceeded, parseStraceTable } from "../../bench/syscalls.ts";
 
 const TABLE = `% time     seconds  usecs/call     calls    errors syscall
 ------ ----------- ----------- --------- --------- ----------------

@@ -1,7 +1,7 @@
 /** `parseServeConfig` over an environment and files made of plain objects. */
 
+import { parseServeConfig, type ServeConfig } from "../../src/config/serve-config.ts";
 import { UsageError } from "../../src/config/usage-error.ts";
-import { parseServeConfig, type ServeConfig } from "../../src/config.ts";
 
 export interface Given {
   readonly env?: Readonly<Record<string, string>>;

@@ -1,8 +1,8 @@
 /** What cannot be run is answered with one line that says what is wrong and what would be right. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { parseServeConfig } from "../../src/config/serve-config.ts";
 import { UsageError } from "../../src/config/usage-error.ts";
-import { parseServeConfig } from "../../src/config.ts";
 import { refusal } from "./parse.ts";
 
 test.each([

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { STRATEGIES } from "../../src/core/strategies/index.ts";
 import type { Candidate, Strategy } from "../../src/core/strategies/strategy.ts";
-import { seededRandom } from "../../src/sim/seeded-random.ts";
+import { seededRandom } from "../../src/sim/model/seeded-random.ts";
 import { runs } from "../core/fuzz.ts";
 import { candidate, closedLoop, shares } from "../core/strategies/closed-loop.ts";
 

@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ProxyError } from "../../src/core/errors.ts";
 import { finalErrorEvent, SseTail } from "../../src/core/sse-tail.ts";
+import { bytesOf, textOf } from "./body/json-text.ts";
 import { runs } from "./fuzz.ts";
-import { bytesOf, textOf } from "./json-text.ts";
 
 function endsEvent(...pieces: string[]): boolean {
   const tail = new SseTail();

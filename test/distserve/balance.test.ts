@@ -1,6 +1,6 @@
 /** Each role is spread by its strategy: 1,000 requests, 64 at a time, over three nodes of each. */
 import { describe, expect, test } from "bun:test";
-import type { RunningEngine } from "../../src/sim/engine-options.ts";
+import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { chat, startRole } from "./cluster.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { scanRequestHead } from "../../src/core/request-head.ts";
+import { scanRequestHead } from "../../src/core/body/request-head.ts";
 import { decodeBody, prefillBody, refuseSeveral } from "../../src/distserve/bodies.ts";
 
 const encoder = new TextEncoder();

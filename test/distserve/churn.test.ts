@@ -4,9 +4,9 @@
  * is kept, nothing is in flight, and every client knows what it got.
  */
 import { expect, test } from "bun:test";
-import { startEngine } from "../../src/sim/api-server.ts";
-import type { EngineOptions, RunningEngine } from "../../src/sim/engine-options.ts";
-import { seededRandom } from "../../src/sim/seeded-random.ts";
+import { seededRandom } from "../../src/sim/model/seeded-random.ts";
+import { startEngine } from "../../src/sim/server/api-server.ts";
+import type { EngineOptions, RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { until } from "../support/until.ts";
 import { type Cluster, MODEL, quiet, startCluster } from "./cluster.ts";
 

@@ -1,6 +1,8 @@
 /** A DistServe proxy and simulated engines, and how tests look at both. */
-import { startEngine } from "../../src/sim/api-server.ts";
-import type { EngineOptions, EngineRole, RunningEngine } from "../../src/sim/engine-options.ts";
+
+import type { Role } from "../../src/core/engine/roles.ts";
+import { startEngine } from "../../src/sim/server/api-server.ts";
+import type { EngineOptions, RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 
@@ -27,7 +29,7 @@ export interface Cluster extends AsyncDisposable {
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
   const { prefills: prefillCount = 1, decodes: decodeCount = 1, flags = [] } = options;
   const proxy = await startProxy(["--serving-strategy", "DistServe", ...flags]);
-  const start = (role: EngineRole) => startRole(role, proxy, options.engine);
+  const start = (role: Role) => startRole(role, proxy, options.engine);
   const prefills = await Promise.all(Array.from({ length: prefillCount }, () => start("Prefill")));
   const decodes = await Promise.all(Array.from({ length: decodeCount }, () => start("Decode")));
   const isCold = flags.includes("--no-warmup") || flags.includes("--dummy-prefill");
@@ -54,7 +56,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
 }
 
 export function startRole(
-  role: EngineRole,
+  role: Role,
   proxy: ProxyProcess | null,
   options: Partial<EngineOptions> = {},
 ): Promise<RunningEngine> {

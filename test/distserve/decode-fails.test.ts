@@ -1,6 +1,6 @@
 /** What a request does when its decode engine fails it, and what becomes of its session. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import type { FaultRule } from "../../src/sim/faults.ts";
+import type { FaultRule } from "../../src/sim/server/faults.ts";
 import { until } from "../support/until.ts";
 import { type Cluster, count, only, startCluster } from "./cluster.ts";
 

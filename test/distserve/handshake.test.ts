@@ -1,7 +1,7 @@
 /** Each call of the handshake failing, hanging or answering nonsense, on either side. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { RunningEngine } from "../../src/sim/engine-options.ts";
-import type { FaultRule } from "../../src/sim/faults.ts";
+import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
+import type { FaultRule } from "../../src/sim/server/faults.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { chat, messageOf, quiet, startRole } from "./cluster.ts";

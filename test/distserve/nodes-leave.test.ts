@@ -3,7 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { RunningEngine } from "../../src/sim/engine-options.ts";
+import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { type Cluster, messageOf, only, startCluster, startRole } from "./cluster.ts";

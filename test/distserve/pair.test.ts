@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import type { HandshakeFailure } from "../../src/distserve/handshake.ts";
 import { Pair } from "../../src/distserve/pair.ts";
-import { VirtualTime } from "../core/virtual-time.ts";
+import { VirtualTime } from "../../src/lab/virtual-time.ts";
 
 const BROKEN: HandshakeFailure = { reason: "no answer", final: false, gone: [] };
 const FAIL: HandshakeFailure = { reason: "it answered FAIL", final: true, gone: [] };

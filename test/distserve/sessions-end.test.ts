@@ -1,6 +1,6 @@
 /** Whatever becomes of a request, no prefill's blocks are left on an engine. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import type { FaultRule } from "../../src/sim/faults.ts";
+import type { FaultRule } from "../../src/sim/server/faults.ts";
 import { until } from "../support/until.ts";
 import { type Cluster, chat, count, only, startCluster, startRole } from "./cluster.ts";
 

@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, test } from "bun:test";
-import { Lease, type Outcome } from "../../src/core/lease.ts";
-import { Node } from "../../src/core/node.ts";
+import { Lease, type Outcome } from "../../src/core/pool/lease.ts";
+import { Node } from "../../src/core/pool/node.ts";
 import type { FreeResult } from "../../src/distserve/free-lane.ts";
 import { SessionLedger } from "../../src/distserve/sessions.ts";
-import { VirtualTime } from "../core/virtual-time.ts";
+import { VirtualTime } from "../../src/lab/virtual-time.ts";
 
 const registration = { models: [], role: "Prefill", speed: null } as const;
 

@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import type { EngineOptions } from "../../src/sim/engine-options.ts";
+import type { EngineOptions } from "../../src/sim/server/engine-options.ts";
 import { startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";

@@ -5,8 +5,8 @@ import {
   type RawServer,
   type RawStep,
   startRawServer,
-} from "../../src/sim/raw-server.ts";
-import { seededRandom } from "../../src/sim/seeded-random.ts";
+} from "../../src/sim/faulty/raw-server.ts";
+import { seededRandom } from "../../src/sim/model/seeded-random.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 

@@ -1,7 +1,7 @@
 /** Clients come and go; at the end nothing is left in flight, here or on an engine. */
 import { expect, test } from "bun:test";
-import { startEngine } from "../../src/sim/api-server.ts";
-import { seededRandom } from "../../src/sim/seeded-random.ts";
+import { seededRandom } from "../../src/sim/model/seeded-random.ts";
+import { startEngine } from "../../src/sim/server/api-server.ts";
 import { startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";

@@ -2,13 +2,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
-import { gzipBomb, RAW_ANSWERS } from "../../src/sim/raw-answers.ts";
+import { gzipBomb, RAW_ANSWERS } from "../../src/sim/faulty/raw-answers.ts";
 import {
   httpAnswer,
   type RawServer,
   type RawStep,
   startRawServer,
-} from "../../src/sim/raw-server.ts";
+} from "../../src/sim/faulty/raw-server.ts";
 import { type ProxyProcess, type Statuses, startProxy } from "../support/proxy.ts";
 import { postText, sendRaw } from "../support/raw-http.ts";
 import { until } from "../support/until.ts";

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import OpenAI from "openai";
-import { startEngine } from "../../src/sim/api-server.ts";
-import type { RunningEngine } from "../../src/sim/engine-options.ts";
+import { startEngine } from "../../src/sim/server/api-server.ts";
+import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 

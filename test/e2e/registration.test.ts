@@ -1,6 +1,6 @@
 /** Engines register as LMDeploy's do: before they listen, without a key, once. */
 import { expect, test } from "bun:test";
-import { startEngine } from "../../src/sim/api-server.ts";
+import { startEngine } from "../../src/sim/server/api-server.ts";
 import { startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";

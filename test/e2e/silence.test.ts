@@ -1,6 +1,6 @@
 /** Long prefills: many streams at once, each silent for longer than any default time limit on the way. */
 import { expect, test } from "bun:test";
-import { startEngine } from "../../src/sim/api-server.ts";
+import { startEngine } from "../../src/sim/server/api-server.ts";
 import { startProxy } from "../support/proxy.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 

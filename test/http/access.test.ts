@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { INFERENCE_PATHS } from "../../src/http/inference-paths.ts";
-import { httpAnswer, type RawServer, startRawServer } from "../../src/sim/raw-server.ts";
+import { httpAnswer, type RawServer, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { postText, sendRaw } from "../support/raw-http.ts";
 import { untilHealthy } from "../support/until-healthy.ts";

@@ -1,7 +1,7 @@
 /** Bodies that are refused: what the client is told, and that no engine and no neighbour notices. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { startEngine } from "../../src/sim/api-server.ts";
-import type { RunningEngine } from "../../src/sim/engine-options.ts";
+import { startEngine } from "../../src/sim/server/api-server.ts";
+import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { postText, sendRaw } from "../support/raw-http.ts";
 import { untilHealthy } from "../support/until-healthy.ts";

@@ -1,6 +1,6 @@
 /** What pages of other origins may do: use inference and read its errors; not administer. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { httpAnswer, type RawServer, startRawServer } from "../../src/sim/raw-server.ts";
+import { httpAnswer, type RawServer, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 

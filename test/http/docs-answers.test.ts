@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { openApiDocument } from "../../src/http/docs.ts";
-import { startEngine } from "../../src/sim/api-server.ts";
-import type { RunningEngine } from "../../src/sim/engine-options.ts";
+import { startEngine } from "../../src/sim/server/api-server.ts";
+import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { OpenApiReader } from "../support/openapi.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";

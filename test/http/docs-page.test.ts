@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { openApiDocument } from "../../src/http/docs.ts";
-import { startEngine } from "../../src/sim/api-server.ts";
-import type { RunningEngine } from "../../src/sim/engine-options.ts";
+import { startEngine } from "../../src/sim/server/api-server.ts";
+import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { type Browser, findChromium, type Page, startChromium } from "../support/chromium.ts";
 import { OpenApiReader } from "../support/openapi.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";

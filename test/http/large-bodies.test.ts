@@ -1,8 +1,8 @@
 /** Bodies that are large, or slow, or in very many pieces: what they cost the proxy and its other clients. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { startEngine } from "../../src/sim/api-server.ts";
-import type { RunningEngine } from "../../src/sim/engine-options.ts";
+import { startEngine } from "../../src/sim/server/api-server.ts";
+import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { sendRaw } from "../support/raw-http.ts";
 import { untilHealthy } from "../support/until-healthy.ts";

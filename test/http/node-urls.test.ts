@@ -6,7 +6,7 @@ import {
   type RawServer,
   type RawStep,
   startRawServer,
-} from "../../src/sim/raw-server.ts";
+} from "../../src/sim/faulty/raw-server.ts";
 import { run } from "../commands/program.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";

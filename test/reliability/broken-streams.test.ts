@@ -1,12 +1,12 @@
 /** Answers that break in the middle end so that no client can take them for whole ones. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { chunk } from "../../src/sim/raw-answers.ts";
+import { chunk } from "../../src/sim/faulty/raw-answers.ts";
 import {
   httpAnswer,
   type RawServer,
   type RawStep,
   startRawServer,
-} from "../../src/sim/raw-server.ts";
+} from "../../src/sim/faulty/raw-server.ts";
 import { times } from "../support/ask.ts";
 import { startEngineProcess } from "../support/engine-process.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";

@@ -1,7 +1,7 @@
 /** What takes a node out, what does not, and how it comes back. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import type { RunningEngine } from "../../src/sim/engine-options.ts";
-import { engineStarter } from "../sim/running.ts";
+import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
+import { engineStarter } from "../sim/server/running.ts";
 import { ask, askInTurn, times } from "../support/ask.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";

@@ -1,8 +1,8 @@
 /** Engines that are full or asleep: requests go elsewhere, and when there is nowhere else, one attempt is made. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import type { RunningEngine } from "../../src/sim/engine-options.ts";
-import type { FaultRule } from "../../src/sim/faults.ts";
-import { engineStarter } from "../sim/running.ts";
+import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
+import type { FaultRule } from "../../src/sim/server/faults.ts";
+import { engineStarter } from "../sim/server/running.ts";
 import { ask, askInTurn, times } from "../support/ask.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";

@@ -1,7 +1,7 @@
 /** Faults of LMDeploy's Python proxies that must not come back; the numbers are those of their list. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { httpAnswer, startRawServer } from "../../src/sim/raw-server.ts";
-import { engineStarter } from "../sim/running.ts";
+import { httpAnswer, startRawServer } from "../../src/sim/faulty/raw-server.ts";
+import { engineStarter } from "../sim/server/running.ts";
 import { ask, askInTurn, times } from "../support/ask.ts";
 import { startEngineProcess } from "../support/engine-process.ts";
 import { startProxy } from "../support/proxy.ts";

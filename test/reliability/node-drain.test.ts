@@ -1,6 +1,6 @@
 /** One node after the other taken out and brought back, while clients notice nothing. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { engineStarter } from "../sim/running.ts";
+import { engineStarter } from "../sim/server/running.ts";
 import { ask, askInTurn, times } from "../support/ask.ts";
 import { type EngineProcess, startEngineProcess } from "../support/engine-process.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";

@@ -1,7 +1,7 @@
 /** Which failures another node makes good, how often an engine is asked, and what the client gets otherwise. */
 import { afterAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
-import { RAW_ANSWERS } from "../../src/sim/raw-answers.ts";
-import { httpAnswer, type RawStep, startRawServer } from "../../src/sim/raw-server.ts";
+import { RAW_ANSWERS } from "../../src/sim/faulty/raw-answers.ts";
+import { httpAnswer, type RawStep, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { ask, times } from "../support/ask.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { untilHealthy } from "../support/until-healthy.ts";

@@ -3,7 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { engineStarter } from "../sim/running.ts";
+import { engineStarter } from "../sim/server/running.ts";
 import { ask, times } from "../support/ask.ts";
 import { startGateEngine } from "../support/gate-engine.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";

@@ -1,6 +1,6 @@
 /** What does not end the process. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { engineStarter } from "../sim/running.ts";
+import { engineStarter } from "../sim/server/running.ts";
 import { askInTurn, times } from "../support/ask.ts";
 import { startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";

@@ -1,8 +1,8 @@
 /** Time limits on engines and on clients, and that neither holds others up. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { RAW_ANSWERS } from "../../src/sim/raw-answers.ts";
-import { startRawServer } from "../../src/sim/raw-server.ts";
-import { engineStarter } from "../sim/running.ts";
+import { RAW_ANSWERS } from "../../src/sim/faulty/raw-answers.ts";
+import { startRawServer } from "../../src/sim/faulty/raw-server.ts";
+import { engineStarter } from "../sim/server/running.ts";
 import { ask, askInTurn, times } from "../support/ask.ts";
 import { startProxy } from "../support/proxy.ts";
 import { RawExchange, rawPost } from "../support/raw-client.ts";

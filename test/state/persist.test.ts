@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { Registry } from "../../src/core/registry.ts";
+import { Registry } from "../../src/core/pool/registry.ts";
 import { random } from "../../src/core/strategies/random.ts";
 import { openStateFile } from "../../src/state/file.ts";
 import type { StateEntry } from "../../src/state/format.ts";

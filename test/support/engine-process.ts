@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
-import type { FaultRule } from "../../src/sim/faults.ts";
+import type { FaultRule } from "../../src/sim/server/faults.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 

@@ -1,6 +1,6 @@
 import { afterAll, expect, test } from "bun:test";
 import type { Socket } from "bun";
-import { seededRandom } from "../../src/sim/seeded-random.ts";
+import { seededRandom } from "../../src/sim/model/seeded-random.ts";
 import { Connections } from "../../src/upstream/connections.ts";
 
 /** What uvicorn keeps an idle connection for, ms. */

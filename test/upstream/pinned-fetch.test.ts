@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { AddressRefused } from "../../src/core/address-policy.ts";
-import { NodePolicy } from "../../src/http/node-policy.ts";
+import { AddressRefused } from "../../src/core/address/address-policy.ts";
+import { NodePolicy } from "../../src/discovery/node-policy.ts";
 import { classify } from "../../src/upstream/attempt.ts";
 import { PinnedFetch } from "../../src/upstream/pinned-fetch.ts";
 
@@ -86,7 +86,7 @@ describe("a name", () => {
     state.addresses = ["127.0.0.1", address];
     const error: unknown = await pinned.fetch("http://rebind.test/x", {}).catch((thrown) => thrown);
     expect(error).toBeInstanceOf(AddressRefused);
-    expect(classify(error)).toMatchObject({ kind: "refused", unreachable: true });
+    expect(classify(error)).toMatchObject({ kind: "forbidden" });
     expect(classify(error).detail).toStartWith(`rebind.test: ${address} is `);
     expect(classify(error).detail).toContain(why);
     await expect(pinned.fetch("https://rebind.test/x", {})).rejects.toBeInstanceOf(AddressRefused);
@@ -136,9 +136,8 @@ describe("a name", () => {
     };
     const error: unknown = await ask().catch((thrown) => thrown);
     expect(classify(error)).toEqual({
-      kind: "refused",
+      kind: "unreachable",
       detail: "no connection: ENOTFOUND",
-      unreachable: true,
     });
     state.resolve = resolve;
     await ask();

@@ -1,5 +1,5 @@
 import type { Candidate, Strategy } from "../../../src/core/strategies/strategy.ts";
-import { seededRandom } from "../../../src/sim/seeded-random.ts";
+import { seededRandom } from "../../../src/sim/model/seeded-random.ts";
 
 /** What one open request adds to a node's KV-cache usage here. */
 export const SHARE = 0.01;

@@ -1,0 +1,81 @@
+/** `bun run bench`: lmproxy beside nginx, HAProxy, bare Bun and other LLM routers, in one run. */
+import { parseArgs } from "node:util";
+import { runBenchmark } from "./benchmark.ts";
+import { allContestants } from "./field.ts";
+import { chooseCores, killAllAtExit } from "./host.ts";
+import { summaryLines } from "./print.ts";
+import { MAIN_WORKS, WORKS } from "./works.ts";
+
+const HELP = `bun run bench [options]
+
+  --quick               A, B, C and D in short rounds, lmproxy, nginx and bare Bun; under 90 s
+  --only A,C            these works only (${WORKS.map((work) => work.name).join(", ")})
+  --contestants a,b     these contestants only
+  --routers             also LLM routers from PyPI, installed into a cache of their own
+  --capacity            also how far one process of lmproxy goes
+  --rounds N            rounds (5)
+  --seconds N           length of the measured window of each (3)
+  --json FILE           keep the raw figures; bench/report.ts makes docs/performance.md of them
+  --lmproxy PATH        another executable than ./lmproxy
+`;
+
+const QUICK = { works: ["A", "B", "C", "D"], contestants: ["lmproxy", "nginx", "bare"] };
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      help: { type: "boolean", short: "h" },
+      quick: { type: "boolean" },
+      only: { type: "string" },
+      contestants: { type: "string" },
+      routers: { type: "boolean" },
+      rounds: { type: "string" },
+      seconds: { type: "string" },
+      json: { type: "string" },
+      capacity: { type: "boolean" },
+      lmproxy: { type: "string" },
+    },
+  });
+  if (values.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const isQuick = values.quick === true;
+  const only = values.only?.split(",") ?? (isQuick ? QUICK.works : undefined);
+  const field = values.contestants?.split(",") ?? (isQuick ? QUICK.contestants : undefined);
+  const works = WORKS.filter((work) => only?.includes(work.name) ?? true);
+  const contestants = (await allContestants(values.lmproxy, values.routers === true)).filter(
+    (each) => field?.includes(each.name) ?? true,
+  );
+  const unknown = [
+    ...(only ?? []).filter((name) => !works.some((work) => work.name === name)),
+    ...(field ?? []).filter((name) => !contestants.some((each) => each.name === name)),
+  ];
+  if (unknown.length > 0) {
+    console.error(`unknown: ${unknown.join(", ")}; bun run bench --help lists what there is`);
+    return 2;
+  }
+  killAllAtExit();
+  const raw = await runBenchmark(
+    {
+      command: ["bun run bench", ...Bun.argv.slice(2)].join(" "),
+      contestants,
+      works,
+      rounds: Number(values.rounds ?? (isQuick ? 3 : 5)),
+      window: isQuick
+        ? { warmMs: 500, measureMs: 1_000 }
+        : { warmMs: 2_000, measureMs: Number(values.seconds ?? 3) * 1e3 },
+      retries: isQuick ? 0 : 2,
+      withExtras: !isQuick && works.some((work) => MAIN_WORKS.includes(work)) && !values.only,
+      withCapacity: values.capacity === true,
+      deadlineMs: isQuick ? 75_000 : null,
+    },
+    chooseCores(),
+    (line) => console.error(line),
+  );
+  if (values.json) await Bun.write(values.json, JSON.stringify(raw));
+  for (const line of summaryLines(raw)) console.log(line);
+  return 0;
+}
+
+if (import.meta.main) process.exit(await main());

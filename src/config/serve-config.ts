@@ -1,0 +1,151 @@
+/**
+ * The proxy's configuration: flag, variable, default → one frozen `Config`, with where each value
+ * came from. Pure: command line, environment and files are handed in.
+ */
+import { Value } from "@sinclair/typebox/value";
+import { Command } from "commander";
+import { readCommandLine } from "./command-line.ts";
+import { DEFAULT_SOURCE, type Source } from "./flag.ts";
+import { byteSize } from "./kinds.ts";
+import {
+  type Environment,
+  type ReadFile,
+  type Resolved,
+  readFileOf,
+  resolveFlags,
+} from "./resolve.ts";
+import { type Config, ConfigSchema } from "./schema.ts";
+import { SERVE_FLAGS } from "./serve-flags.ts";
+import { UsageError } from "./usage-error.ts";
+
+export type { Config } from "./schema.ts";
+
+/** What our own variables begin with. */
+export const VARIABLE_PREFIX = "LMPROXY_";
+
+export interface ServeConfig {
+  readonly help: null;
+  readonly config: Config;
+  /** Where each field of `config` came from. */
+  readonly sources: ReadonlyMap<string, Source>;
+  /** `--print-config` was given: show the configuration instead of serving. */
+  readonly printOnly: boolean;
+}
+
+/**
+ * Reads the command line of `lmproxy serve`.
+ *
+ * @param argv what follows `serve`
+ * @returns the configuration, or the text that `--help` asked for
+ * @throws UsageError with one line that says what is wrong and what would be right
+ */
+export function parseServeConfig(
+  argv: readonly string[],
+  env: Environment,
+  readFile: ReadFile,
+): ServeConfig | { readonly help: string } {
+  const command = new Command("lmproxy serve")
+    .description("Spread OpenAI-compatible requests over LLM engines.")
+    .addHelpText(
+      "after",
+      "\nEvery flag can be set by a variable too: LMPROXY_ and its first name, such as LMPROXY_PORT;" +
+        "\nlists are separated by commas there. The order is flag, variable, default." +
+        "\nDurations are in seconds, fractions allowed.",
+    );
+  const line = readCommandLine(command, SERVE_FLAGS, argv);
+  if (line.help !== null) return line;
+  const resolved = resolveFlags(SERVE_FLAGS, line.given, env, VARIABLE_PREFIX, readFile);
+  refuseOtherMode(resolved);
+  refuseTooLittleMemory(resolved);
+  const fields = new Map(resolved)
+    .set("tls", resolveTls(resolved, env, readFile))
+    .set("statePath", resolveStatePath(resolved, env));
+  const keys = Object.keys(ConfigSchema.properties);
+  const config: unknown = Object.fromEntries(keys.map((key) => [key, fields.get(key)?.value]));
+  Value.Assert(ConfigSchema, config);
+  return {
+    help: null,
+    config: deepFreeze(config),
+    sources: new Map(keys.map((key) => [key, fields.get(key)?.source ?? DEFAULT_SOURCE])),
+    printOnly: fields.get("printConfig")?.value === true,
+  };
+}
+
+type Fields = ReadonlyMap<string, Resolved>;
+
+/** A flag of the other serving strategy is a mistake that would otherwise show much later. */
+function refuseOtherMode(fields: Fields): void {
+  const mode = fields.get("servingStrategy")?.value;
+  for (const flag of SERVE_FLAGS) {
+    const source = fields.get(flag.key)?.source;
+    if (flag.mode === null || flag.mode === mode) continue;
+    if (source === undefined || source.kind === "default") continue;
+    const instead = flag.key === "nodes" ? "; name engines with --prefill and --decode" : "";
+    throw new UsageError(`${source.name} needs --serving-strategy ${flag.mode}${instead}`);
+  }
+}
+
+/** A body that is not too large would be told to try again, for ever. */
+function refuseTooLittleMemory(fields: Fields): void {
+  const memory = fields.get("maxBodyMemoryBytes");
+  const body = fields.get("maxBodyBytes")?.value;
+  if (typeof memory?.value !== "number" || typeof body !== "number" || memory.value >= body) return;
+  throw new UsageError(
+    `--max-body-memory must hold a body of --max-body (${byteSize.show(body)}); raise it, or lower --max-body`,
+  );
+}
+
+function textOf(fields: Fields, key: string): string | null {
+  const value = fields.get(key)?.value;
+  return typeof value === "string" ? value : null;
+}
+
+/** `--tls-key` and `--tls-cert`, else with `--ssl` the two files that LMDeploy's users name. */
+function resolveTls(fields: Fields, env: Environment, readFile: ReadFile): Resolved {
+  const keyPath = textOf(fields, "tlsKey");
+  const certPath = textOf(fields, "tlsCert");
+  if (keyPath === null && certPath === null) return resolveSsl(fields, env, readFile);
+  if (keyPath === null) throw new UsageError("--tls-cert needs --tls-key, the private key's file");
+  if (certPath === null) throw new UsageError("--tls-key needs --tls-cert, the certificate's file");
+  readFileOf("--tls-key", keyPath, readFile);
+  readFileOf("--tls-cert", certPath, readFile);
+  const source = fields.get("tlsKey")?.source ?? DEFAULT_SOURCE;
+  return { value: { keyPath, certPath }, source };
+}
+
+function resolveSsl(fields: Fields, env: Environment, readFile: ReadFile): Resolved {
+  const ssl = fields.get("ssl");
+  if (ssl?.value !== true) return { value: null, source: ssl?.source ?? DEFAULT_SOURCE };
+  const { SSL_KEYFILE: keyPath, SSL_CERTFILE: certPath } = env;
+  if (!keyPath || !certPath) {
+    throw new UsageError(
+      "--ssl needs SSL_KEYFILE and SSL_CERTFILE; set both, or give --tls-key and --tls-cert",
+    );
+  }
+  readFileOf("SSL_KEYFILE", keyPath, readFile);
+  readFileOf("SSL_CERTFILE", certPath, readFile);
+  return { value: { keyPath, certPath }, source: ssl.source };
+}
+
+/**
+ * Without `--state`, a file by port under the user's state directory (XDG Base Directory: a relative
+ * `$XDG_STATE_HOME` is ignored); none for a picked port, since the next run picks another.
+ */
+function resolveStatePath(fields: Fields, env: Environment): Resolved {
+  const disable = fields.get("disableCacheStatus");
+  if (disable?.value === true) return { value: null, source: disable.source };
+  const state = fields.get("statePath");
+  if (state !== undefined && state.source.kind !== "default") return state;
+  const port = fields.get("port")?.value;
+  const { XDG_STATE_HOME: stateHome, HOME: home } = env;
+  const folder = stateHome?.startsWith("/") ? stateHome : home ? `${home}/.local/state` : null;
+  const path = port === 0 || folder === null ? null : `${folder}/lmproxy/nodes-${port}.json`;
+  return { value: path, source: DEFAULT_SOURCE };
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === "object" && value !== null) {
+    for (const part of Object.values(value)) deepFreeze(part);
+  }
+  return Object.freeze(value);
+}

@@ -1,0 +1,285 @@
+import type { NoNode, Wanted } from "../pool/choose.ts";
+import type { Lease } from "../pool/lease.ts";
+import type { Registry } from "../pool/registry.ts";
+import { noNode, queueFull, shuttingDown, unknownModel, waitedTooLong } from "./refusals.ts";
+import { type Blocked, type Waiter, WaitingLine } from "./waiting-line.ts";
+
+export interface AdmissionOptions {
+  /** Requests in the whole proxy, Infinity for no limit. */
+  readonly maxConcurrency: number;
+  /** Requests of one client, Infinity for no limit. */
+  readonly maxPerClient: number;
+  /** Requests that may wait, 0 or more. */
+  readonly queueSize: number;
+  /** How long one may wait for a place, ms. */
+  readonly queueTimeoutMs: number;
+  /** Calls `act` after `ms`; the function returned prevents it. */
+  readonly after: (ms: number, act: () => void) => () => void;
+}
+
+/** A node that is about to be ready is waited for this long, ms. */
+const STARTING_WAIT_MS = 2_000;
+
+/** Time alone makes nodes routable again (passed over, on trial), and nothing tells: it is looked at. */
+const RECHECK_MS = 500;
+
+interface WaitingRequest extends Waiter {
+  /** Lets it go on if it can: null when it does, else what still blocks it. */
+  readonly goOn: () => Blocked | null;
+  readonly refuse: (reason: unknown) => void;
+}
+
+/** What a request that cannot go on at once waits for. */
+interface Wait<T> {
+  readonly wanted: Wanted;
+  readonly client: string;
+  readonly signal: AbortSignal;
+  readonly blockedBy: Blocked;
+  readonly attempt: () => T | Blocked | "unavailable";
+}
+
+/**
+ * An admitted request and the place it occupies. The place is given back when whoever admitted it
+ * has let go and every lease it was handed to has ended, so that retries and the two steps of
+ * DistServe count as the one request they are.
+ */
+export class Admitted<L extends Lease | null = Lease> {
+  /** What it was admitted with. */
+  readonly lease: L;
+  readonly #client: string;
+  readonly #leave: (client: string) => void;
+  #holds = 1;
+
+  /** @param leave Gives the place of `client` back. */
+  constructor(lease: L, client: string, leave: (client: string) => void) {
+    this.lease = lease;
+    this.#client = client;
+    this.#leave = leave;
+    if (lease !== null) this.hold(lease);
+  }
+
+  /** The request occupies its place at least as long as `lease` is open. */
+  hold(lease: Lease): void {
+    if (lease.outcome !== null) return;
+    this.#holds += 1;
+    lease.heldBy = this;
+  }
+
+  /** One holder less; to be called once by whoever admitted the request. */
+  drop(): void {
+    this.#holds -= 1;
+    if (this.#holds === 0) this.#leave(this.#client);
+  }
+}
+
+/** Decides when a request may start: limits, and behind them a queue, first in first out per model. */
+export class Admission {
+  readonly #registry: Registry;
+  readonly #options: AdmissionOptions;
+  readonly #line = new WaitingLine<WaitingRequest>();
+  /** Admitted requests that wait for a further step: they have a place, and nobody waits before them. */
+  readonly #furtherLine = new WaitingLine<WaitingRequest>();
+  readonly #perClient = new Map<string, number>();
+  #running = 0;
+  #arrivals = 0;
+  #rechecking = false;
+  #onQuiet: (() => void)[] = [];
+
+  constructor(registry: Registry, options: AdmissionOptions) {
+    this.#registry = registry;
+    this.#options = options;
+    registry.subscribe({
+      leaseEnded: () => this.#pump(),
+      stateChanged: () => this.#pump(),
+      membershipChanged: () => this.#pump(),
+    });
+  }
+
+  /** Requests that wait for a place or a node. */
+  get waiting(): number {
+    return this.#line.size + this.#furtherLine.size;
+  }
+
+  /** Requests that have a place, whether they hold a lease just now or not. */
+  get running(): number {
+    return this.#running;
+  }
+
+  /** Resolves as soon as no request has a place or waits for one. */
+  async idle(): Promise<void> {
+    while (this.#running > 0 || this.waiting > 0) {
+      await new Promise<void>((resume) => this.#onQuiet.push(resume));
+    }
+  }
+
+  #tellQuiet(): void {
+    if (this.#running > 0 || this.waiting > 0) return;
+    for (const resume of this.#onQuiet.splice(0)) resume();
+  }
+
+  /** Refuses everything that still waits: the proxy is shutting down. */
+  close(): void {
+    for (const waiter of [...this.#line.all(), ...this.#furtherLine.all()]) {
+      waiter.refuse(shuttingDown());
+    }
+  }
+
+  /**
+   * Admits a request, now or when its turn comes. Rejects with a `ProxyError` (404 unknown model,
+   * 429 the client's limit, 503 no node or no place) or with `signal.reason` when the client leaves.
+   * @param client Who asks: an API key's digest, or an address.
+   */
+  admit(wanted: Wanted, client: string, signal: AbortSignal): Admitted | Promise<Admitted> {
+    return this.admitWith(wanted, client, signal, () => this.#registry.acquire(wanted));
+  }
+
+  /**
+   * The same for requests that do not simply acquire what is wanted: `take` reserves what they need,
+   * or gives null when that is not to be reserved yet. `wanted` says in which queue they wait.
+   */
+  admitWith<L extends Lease | null>(
+    wanted: Wanted,
+    client: string,
+    signal: AbortSignal,
+    take: () => L | NoNode,
+  ): Admitted<L> | Promise<Admitted<L>> {
+    const ahead = this.#line.size === 0 ? null : this.#line.ahead(wanted, client);
+    const got = ahead ?? this.#try(client, take);
+    if (typeof got !== "string") return got;
+    const attempt = () => this.#try(client, take);
+    if (!this.#isKnown(wanted)) throw unknownModel(wanted.model, this.#registry.models());
+    if (got === "unavailable") throw noNode(wanted.model);
+    return this.#waitInLine({ wanted, client, signal, blockedBy: got, attempt });
+  }
+
+  /**
+   * What `take` gives an admitted request for its next step, as soon as there is any. Rejects like
+   * `admit`, but not because a queue is full.
+   */
+  proceed<L extends Lease | null>(
+    wanted: Wanted,
+    client: string,
+    signal: AbortSignal,
+    take: () => L | NoNode,
+  ): Promise<{ readonly lease: L }> {
+    const attempt = () => {
+      const lease = take();
+      return typeof lease === "string" ? blockedBy(lease) : { lease };
+    };
+    const wait = { wanted, client, signal, blockedBy: "cluster", attempt } as const;
+    return this.#wait(this.#furtherLine, wait);
+  }
+
+  #isKnown({ model, role }: Wanted): boolean {
+    if (model !== null) return this.#registry.serves(model);
+    return this.#registry.serving(null, role).length > 0;
+  }
+
+  #try<L extends Lease | null>(
+    client: string,
+    take: () => L | NoNode,
+  ): Admitted<L> | Blocked | "unavailable" {
+    const { maxConcurrency, maxPerClient } = this.#options;
+    const isCounted = maxPerClient !== Number.POSITIVE_INFINITY;
+    if (isCounted && (this.#perClient.get(client) ?? 0) >= maxPerClient) return "client";
+    if (this.#running >= maxConcurrency) return "cluster";
+    const lease = take();
+    if (typeof lease === "string") return blockedBy(lease);
+    this.#enter(client);
+    return new Admitted(lease, client, this.#leave);
+  }
+
+  #enter(client: string): void {
+    this.#running += 1;
+    if (this.#options.maxPerClient === Number.POSITIVE_INFINITY) return;
+    this.#perClient.set(client, (this.#perClient.get(client) ?? 0) + 1);
+  }
+
+  readonly #leave = (client: string): void => {
+    this.#running -= 1;
+    if (this.#perClient.size > 0) this.#leaveOne(client);
+    this.#pump();
+    this.#tellQuiet();
+  };
+
+  #leaveOne(client: string): void {
+    const left = (this.#perClient.get(client) ?? 0) - 1;
+    if (left > 0) this.#perClient.set(client, left);
+    else this.#perClient.delete(client);
+  }
+
+  async #waitInLine<T extends object>(wait: Wait<T>): Promise<T> {
+    if (this.#line.size >= this.#options.queueSize) {
+      throw queueFull(wait.blockedBy, wait.wanted.model);
+    }
+    return await this.#wait(this.#line, wait);
+  }
+
+  async #wait<T extends object>(line: WaitingLine<WaitingRequest>, wait: Wait<T>): Promise<T> {
+    const { wanted, client, signal, blockedBy, attempt } = wait;
+    signal.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const goOn = () => {
+      const got = attempt();
+      // Its nodes have gone meanwhile; one may come back before the wait is over.
+      if (got === "unavailable") return "starting";
+      if (typeof got === "string") return got;
+      resolve(got);
+      return null;
+    };
+    const refuse = (reason: unknown) => {
+      // At once: nobody may start it any more, not even in this turn.
+      line.delete(waiter);
+      reject(reason);
+    };
+    const waiter = { wanted, client, blockedBy, arrival: ++this.#arrivals, goOn, refuse };
+    line.add(waiter);
+    this.#recheckSoon();
+    const cancel = this.#limit(line, waiter);
+    const onAbort = () => refuse(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      return await promise;
+    } finally {
+      cancel();
+      signal.removeEventListener("abort", onAbort);
+      this.#tellQuiet();
+    }
+  }
+
+  /** Refuses `waiter` when its time is over; the function returned prevents it. */
+  #limit(line: WaitingLine<WaitingRequest>, waiter: WaitingRequest): () => void {
+    const { after, queueTimeoutMs } = this.#options;
+    const giveUp = () => waiter.refuse(waitedTooLong(line.blockedBy(waiter), waiter.wanted));
+    if (waiter.blockedBy !== "starting") return after(queueTimeoutMs, giveUp);
+    let cancel = after(STARTING_WAIT_MS, () => {
+      // The node is up, but full: from now on it waits like all the others.
+      if (line.blockedBy(waiter) === "starting") giveUp();
+      else cancel = after(Math.max(queueTimeoutMs - STARTING_WAIT_MS, 0), giveUp);
+    });
+    return () => cancel();
+  }
+
+  #recheckSoon(): void {
+    if (this.#rechecking) return;
+    this.#rechecking = true;
+    this.#options.after(RECHECK_MS, () => {
+      this.#rechecking = false;
+      this.#pump();
+      if (this.waiting > 0) this.#recheckSoon();
+    });
+  }
+
+  /** Something changed: whoever can go on now does. */
+  #pump(): void {
+    if (this.waiting === 0) return;
+    this.#furtherLine.advance((waiter) => waiter.goOn());
+    this.#line.advance((waiter) => waiter.goOn());
+  }
+}
+
+/** What a request that found no node is held up by; "unavailable" when waiting is not known to help. */
+function blockedBy(none: NoNode): Blocked | "unavailable" {
+  if (none === "full") return "cluster";
+  return none === "starting" ? "starting" : "unavailable";
+}

@@ -1,0 +1,72 @@
+/** What clients are told whose request the proxy does not take: for now, at all, or as it is. */
+
+import { ProxyError } from "../errors.ts";
+import type { Wanted } from "../pool/choose.ts";
+import type { Blocked } from "./waiting-line.ts";
+
+/** Some of these are named; an engine may have thousands. */
+const NAMED = 20;
+
+/** `models` in a sentence, not all if they are many. */
+export function listed(models: readonly string[]): string {
+  const more = models.length - NAMED;
+  const named = models.slice(0, NAMED).join(", ");
+  return more > 0 ? `${named} and ${more} more, see /v1/models` : named;
+}
+
+/** 404 that names what exists. */
+export function unknownModel(model: string | null, known: readonly string[]): ProxyError {
+  const exists = known.length === 0 ? "no model is served yet" : `served are: ${listed(known)}`;
+  const message =
+    model === null
+      ? "No engine is registered; register one with POST /nodes/add."
+      : `The model \`${model}\` does not exist; ${exists}.`;
+  return model === null
+    ? new ProxyError("service_unavailable", message, { retryAfterS: 1 })
+    : new ProxyError("model_not_found", message, { param: "model" });
+}
+
+/** 503: the model is known, but none of its nodes can take a request now. */
+export function noNode(model: string | null): ProxyError {
+  const what = model === null ? "any model" : `the model \`${model}\``;
+  return new ProxyError(
+    "service_unavailable",
+    `No engine that serves ${what} can take requests now; see /nodes/status, and try again.`,
+    { retryAfterS: 1 },
+  );
+}
+
+/** 503: nothing new is taken, and what waits will not get its turn. */
+export function shuttingDown(): ProxyError {
+  return new ProxyError("service_unavailable", "The proxy is shutting down; try again.", {
+    retryAfterS: 1,
+    close: true,
+  });
+}
+
+/** No place to wait in: 429 when the client itself is the reason, else 503. */
+export function queueFull(blockedBy: Blocked, model: string | null): ProxyError {
+  if (blockedBy === "client") {
+    return new ProxyError(
+      "rate_limit_exceeded",
+      "You have as many requests running and waiting as the proxy allows; wait for some to end.",
+      { retryAfterS: 1 },
+    );
+  }
+  if (blockedBy === "starting") return noNode(model);
+  return new ProxyError(
+    "service_unavailable",
+    "All engines are busy and the queue is full; try again.",
+    { retryAfterS: 1 },
+  );
+}
+
+/** 503: its turn did not come in time. */
+export function waitedTooLong(blockedBy: Blocked, { model }: Wanted): ProxyError {
+  if (blockedBy === "starting") return noNode(model);
+  return new ProxyError(
+    "service_unavailable",
+    "The request waited too long for a free engine; try again.",
+    { retryAfterS: 1 },
+  );
+}

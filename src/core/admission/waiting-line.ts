@@ -1,0 +1,93 @@
+import type { Wanted } from "../pool/choose.ts";
+import { modelKey } from "../pool/model-index.ts";
+
+/** What keeps a request from starting: its client's limit, a full cluster, or a node that is not up yet. */
+export type Blocked = "client" | "cluster" | "starting";
+
+/** One who waits. */
+export interface Waiter {
+  readonly wanted: Wanted;
+  readonly client: string;
+  /** Rises from one that waits to the next. */
+  readonly arrival: number;
+  /** What it waited for when it was last its turn, or when it came. */
+  blockedBy: Blocked;
+}
+
+/**
+ * Those who wait, in the order they came, a queue for each model and role. One held back by its
+ * client's limit does not hold up those behind it, unless they are the same client's.
+ */
+export class WaitingLine<W extends Waiter> {
+  readonly #queues = new Map<string, Set<W>>();
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** All who wait. */
+  all(): W[] {
+    return [...this.#queues.values()].flatMap((queue) => [...queue]);
+  }
+
+  add(waiter: W): void {
+    const key = modelKey(waiter.wanted.model, waiter.wanted.role);
+    const queue = this.#queues.get(key);
+    if (queue === undefined) this.#queues.set(key, new Set([waiter]));
+    else queue.add(waiter);
+    this.#size += 1;
+  }
+
+  /** Takes one out; the first call counts. */
+  delete(waiter: W): void {
+    const key = modelKey(waiter.wanted.model, waiter.wanted.role);
+    const queue = this.#queues.get(key);
+    if (queue === undefined || !queue.delete(waiter)) return;
+    if (queue.size === 0) this.#queues.delete(key);
+    this.#size -= 1;
+  }
+
+  /** What those in front of a newcomer of `client` wait for, or null when nobody is in front of it. */
+  ahead({ model, role }: Wanted, client: string): Blocked | null {
+    for (const waiter of this.#queues.get(modelKey(model, role)) ?? []) {
+      if (waiter.blockedBy !== "client" || waiter.client === client) return waiter.blockedBy;
+    }
+    return null;
+  }
+
+  /** What `waiter` waits for now: its client's limit, or what the first of its queue waits for. */
+  blockedBy({ wanted, client, blockedBy }: W): Blocked {
+    return blockedBy === "client" ? "client" : (this.ahead(wanted, client) ?? blockedBy);
+  }
+
+  /**
+   * Lets everybody try whose turn it is; none before another of its queue.
+   * @param attempt Returns what the waiter is still blocked by, or null when it went on.
+   */
+  advance(attempt: (waiter: W) => Blocked | null): void {
+    for (const queue of this.#oldestFirst()) {
+      for (const waiter of queue) {
+        const blockedBy = attempt(waiter);
+        if (blockedBy === null) {
+          this.delete(waiter);
+        } else {
+          waiter.blockedBy = blockedBy;
+          if (blockedBy !== "client") break;
+        }
+      }
+    }
+  }
+
+  /** The queues, in front the one whose first waiter came first: they may compete for one place. */
+  #oldestFirst(): Set<W>[] {
+    const queues = [...this.#queues.values()];
+    return queues.length < 2 ? queues : queues.sort((a, b) => firstArrival(a) - firstArrival(b));
+  }
+}
+
+/** A queue is never empty. */
+function firstArrival(queue: ReadonlySet<Waiter>): number {
+  for (const { arrival } of queue) return arrival;
+  return Number.POSITIVE_INFINITY;
+}

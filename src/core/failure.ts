@@ -1,0 +1,22 @@
+/**
+ * How asking an engine, or sending it a request, can fail:
+ *
+ * - `refused`: its host says that nobody listens there. Whatever process listened has ended.
+ * - `unreachable`: no connection (no route, no address, no trusted certificate). Its process may live.
+ * - `forbidden`: its address is one that the proxy must not connect to. Nobody was asked.
+ * - `lost`: sent, and the connection lost before the answer began.
+ * - `broken`: the answer was lost in the middle.
+ * - `timeout`: a time limit ran out.
+ */
+export type FailureKind = "refused" | "unreachable" | "forbidden" | "lost" | "broken" | "timeout";
+
+export interface Failure {
+  readonly kind: FailureKind;
+  /** What happened, for people. */
+  readonly detail: string;
+}
+
+/** Whether the engine provably has not seen a byte of what failed so. */
+export function neverSent(kind: FailureKind): boolean {
+  return kind === "refused" || kind === "unreachable" || kind === "forbidden";
+}

@@ -1,0 +1,95 @@
+import type { Failure } from "../failure.ts";
+import type { Node, OpenRequest, Sender } from "./node.ts";
+
+/** The engine answered; the body was read to its end, or given up for another node's answer. */
+export interface Answered {
+  readonly kind: "answered";
+  /** HTTP status. */
+  readonly status: number;
+  /** The answer's `Retry-After`, ms, if it had one. */
+  readonly retryAfterMs?: number | null;
+}
+
+/** How one request on one node ended; `cancelled`: the client left, or the proxy took it off the node. */
+export type Outcome = Answered | Failure | { readonly kind: "cancelled" };
+
+/** The registry, as a lease knows it. */
+export interface LeaseListener {
+  answering(lease: Lease, status: number): void;
+  ended(lease: Lease, outcome: Outcome): void;
+}
+
+/**
+ * One request on one node, from the moment the node was chosen. The one way a request touches a
+ * node's counters: it is in flight exactly as long as its lease is open.
+ */
+export class Lease implements OpenRequest {
+  readonly node: Node;
+  /** Monotonic time, ms. */
+  readonly startedAtMs: number;
+  /** The one request that decides whether a node ejected for its answers returns. */
+  readonly trial: boolean;
+  /** Chosen although no node was routable: such a request has one attempt. */
+  readonly lastResort: boolean;
+  /** Generation of the engine when the request was sent. */
+  readonly generation: number;
+  /** In the node's bag of leases. */
+  place = -1;
+  /** Set by whoever sends the request. */
+  sender: Sender | null = null;
+  /** What it holds up: dropped once, after the node has been given back. */
+  heldBy: { drop(): void } | null = null;
+
+  #firstByteAtMs: number | null = null;
+  #outcome: Outcome | null = null;
+  readonly #listener: LeaseListener;
+
+  constructor(
+    node: Node,
+    options: {
+      readonly startedAtMs: number;
+      readonly trial: boolean;
+      readonly lastResort: boolean;
+    },
+    listener: LeaseListener,
+  ) {
+    this.node = node;
+    this.startedAtMs = options.startedAtMs;
+    this.trial = options.trial;
+    this.lastResort = options.lastResort;
+    this.generation = node.generation;
+    this.#listener = listener;
+  }
+
+  /** The head of an answer with HTTP `status` arrived; the rest of it may take minutes. */
+  answering(status: number): void {
+    if (this.#outcome === null) this.#listener.answering(this, status);
+  }
+
+  /** The answer's first byte arrived at `nowMs`; later calls change nothing. */
+  firstByte(nowMs: number): void {
+    this.#firstByteAtMs ??= nowMs;
+  }
+
+  /** When the answer's first byte arrived, ms, or null. */
+  get firstByteAtMs(): number | null {
+    return this.#firstByteAtMs;
+  }
+
+  /** How it ended, or null while it is open. */
+  get outcome(): Outcome | null {
+    return this.#outcome;
+  }
+
+  /** Gives the node back; the first call counts, others change nothing. */
+  end(outcome: Outcome): void {
+    if (this.#outcome !== null) return;
+    this.#outcome = outcome;
+    this.sender = null;
+    try {
+      this.#listener.ended(this, outcome);
+    } finally {
+      this.heldBy?.drop();
+    }
+  }
+}

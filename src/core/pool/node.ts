@@ -1,0 +1,142 @@
+import { Bag, type InBag } from "../bag.ts";
+import type { EngineKind } from "../engine/kinds.ts";
+import type { Role } from "../engine/roles.ts";
+import type { Candidate } from "../strategies/strategy.ts";
+import { CacheUsage } from "./cache-usage.ts";
+import { NodeHealth } from "./health.ts";
+import { LatencyRing } from "./latency-ring.ts";
+
+/** What an engine (or an operator) says of a node when it registers. */
+export interface Registration {
+  readonly models: readonly string[];
+  readonly role: Role;
+  /** Relative capability, above 0, or null when not given. */
+  readonly speed: number | null;
+}
+
+/** Why the proxy itself takes a request off a node. */
+export type EvictionReason = "node_ejected" | "shutdown";
+
+/** Whoever sends a request, as much as the node's side needs to know. */
+export interface Sender {
+  /** Takes it off the node, unless it is better off waiting there. */
+  evict(reason: EvictionReason): void;
+}
+
+/** A request that is open on a node, as much as the node's side needs to know of its lease. */
+export interface OpenRequest extends InBag {
+  /** Monotonic time, ms. */
+  readonly startedAtMs: number;
+  /** When the answer's first byte arrived, ms, or null. */
+  readonly firstByteAtMs: number | null;
+  readonly lastResort: boolean;
+  /** Null as long as nobody sends it. */
+  readonly sender: Sender | null;
+}
+
+/** A failed answer weighs as one request in flight at first, and e-folds in this time, ms. */
+const PENALTY_DECAY_MS = 10_000;
+/** Older latencies are no history: a node that was slow once would be avoided, and so never seen to be fast. */
+const LATENCIES_COUNT_FOR_MS = 60_000;
+/** A node that is being brought in never gets less than this share of its normal traffic. */
+const LEAST_WEIGHT = 0.1;
+
+/** What we know of one engine address. The registry creates nodes and is the only one to change them. */
+export class Node implements Candidate {
+  readonly url: string;
+  readonly health = new NodeHealth();
+  readonly latencies = new LatencyRing();
+  readonly cache = new CacheUsage();
+  readonly leases = new Bag<OpenRequest>();
+
+  role: Role;
+  speed: number | null;
+  /** Models it registered with. */
+  registeredModels: readonly string[];
+  /** Models its `/v1/models` named last. */
+  discoveredModels: readonly string[] = [];
+  engine: EngineKind | null = null;
+  /** Why it last failed, for `/nodes/status`. */
+  lastError: string | null = null;
+  /** Why its KV-cache usage is not known, for `/nodes/status`. */
+  noUsage: string | null = null;
+  /** Counts how often the engine behind the URL was found to be another process than before. */
+  generation = 0;
+  /** Nobody has answered since it registered or was found gone: who answers next belongs to this generation. */
+  absent = true;
+  /** Counts pieces of answers received; moving means alive. */
+  progress = 0;
+
+  // As a candidate, refreshed by `observe` just before a strategy looks.
+  load = 0;
+  meanLatencyMs: number | null = null;
+  cacheUsage: number | null = null;
+  cacheShare = 0;
+  weight = 1;
+
+  #latencyAtMs = Number.NEGATIVE_INFINITY;
+  #penalty = 0;
+  #penaltyAtMs = 0;
+
+  constructor(url: string, registration: Registration) {
+    this.url = url;
+    this.role = registration.role;
+    this.speed = registration.speed;
+    this.registeredModels = registration.models;
+  }
+
+  /** Open requests: the number of leases, never a counter of its own. */
+  get inFlight(): number {
+    return this.leases.size;
+  }
+
+  /** Everything it serves, each name once, registered ones first. */
+  get models(): readonly string[] {
+    return [...new Set([...this.registeredModels, ...this.discoveredModels])];
+  }
+
+  /**
+   * Brings the figures a strategy reads up to date.
+   * @param fully Bringing it in slowly would help nobody: no other candidate has a request, or none
+   * has been there for longer.
+   * @param share What one more request is expected to add to the KV-cache usage, fraction.
+   */
+  observe(nowMs: number, sampleMaxAgeMs: number, fully: boolean, share = this.cache.share): void {
+    const penalty = this.#penaltyAt(nowMs);
+    this.load = this.inFlight + penalty;
+    this.meanLatencyMs = this.#hasRecentLatencies(nowMs) ? this.latencies.meanMs : null;
+    this.cacheShare = share;
+    const usage = this.cache.expected(nowMs, sampleMaxAgeMs, share);
+    this.cacheUsage = usage === null ? null : usage + penalty * share;
+    this.weight = fully ? 1 : Math.max(this.health.warm(nowMs), LEAST_WEIGHT);
+  }
+
+  /** A request was answered well and completely. */
+  answered(latencyMs: number, nowMs: number): void {
+    if (!this.#hasRecentLatencies(nowMs)) this.latencies.clear();
+    this.latencies.add(latencyMs);
+    this.#latencyAtMs = nowMs;
+  }
+
+  #hasRecentLatencies(nowMs: number): boolean {
+    return nowMs - this.#latencyAtMs < LATENCIES_COUNT_FOR_MS;
+  }
+
+  /** An answer failed quickly or slowly: without a charge, failing fast would look like being idle. */
+  charge(nowMs: number): void {
+    this.#penalty = this.#penaltyAt(nowMs) + 1;
+    this.#penaltyAtMs = nowMs;
+  }
+
+  #penaltyAt(nowMs: number): number {
+    if (this.#penalty < 0.01) return 0;
+    return this.#penalty * Math.exp((this.#penaltyAtMs - nowMs) / PENALTY_DECAY_MS);
+  }
+
+  /** The engine was restarted: its history and load are another process's. */
+  restarted(): void {
+    this.generation += 1;
+    this.absent = true;
+    this.cache.forget();
+  }
+}

@@ -1,0 +1,220 @@
+import type { Config } from "../config/serve-config.ts";
+import { parseAllowRule } from "../core/address/address-policy.ts";
+import { inCidrs, LOCAL_AND_PRIVATE, parseCidr } from "../core/address/cidr.ts";
+import { Admission } from "../core/admission/admission.ts";
+import { Registry } from "../core/pool/registry.ts";
+import { RetryBudgets } from "../core/retry.ts";
+import { STRATEGIES } from "../core/strategies/index.ts";
+import { NodePolicy } from "../discovery/node-policy.ts";
+import { Access } from "../http/access.ts";
+import { BodyMemory } from "../http/body-memory.ts";
+import type { BunServer } from "../http/bun-server.ts";
+import { IdleLimit } from "../http/idle-limit.ts";
+import type { Services } from "../http/services.ts";
+import { SlowBodies } from "../http/slow-bodies.ts";
+import type { Logger } from "../observe/log.ts";
+import { Connections } from "../upstream/connections.ts";
+import { Deadlines } from "../upstream/deadlines.ts";
+import type { Fetch } from "../upstream/forward.ts";
+import { HealthProber } from "../upstream/health-prober.ts";
+import { MetricsPoller } from "../upstream/metrics-poller.ts";
+import { ModelDiscovery } from "../upstream/model-discovery.ts";
+import { PinnedFetch } from "../upstream/pinned-fetch.ts";
+import type { Upstream } from "../upstream/send.ts";
+import { TcpCheck } from "../upstream/tcp-check.ts";
+import { Lifecycle } from "./lifecycle.ts";
+import { createMode } from "./mode.ts";
+
+/** What can be asked of the server only once it listens. */
+export interface Listening {
+  readonly port: () => number;
+  /** Requests whose answer has not left the socket yet. */
+  readonly pendingRequests: () => number;
+  readonly server: () => BunServer;
+}
+
+/** Something that works on its own from start to stop. */
+export interface Worker {
+  start(): void;
+  stop(): void;
+}
+
+export interface Assembled {
+  readonly services: Services;
+  readonly lifecycle: Lifecycle;
+  readonly workers: readonly Worker[];
+}
+
+/** Administration is a few lines of JSON, or thousands of model names. */
+const ADMIN_BODY_BYTES = 4 * 1024 * 1024;
+
+/** The parts of a proxy, put together and not yet started. Time and chance are made here. */
+export function assemble(config: Config, log: Logger, listening: Listening): Assembled {
+  const now = () => performance.now();
+  const { random } = Math;
+  const registry = createRegistry(config, now, random);
+  const nodePolicy = new NodePolicy({
+    allow: config.allowNodes.map(parseAllowRule),
+    proxyPort: listening.port,
+  });
+  const pinned = new PinnedFetch({
+    fetch: new Connections(now).fetch,
+    resolve: (hostname) => Bun.dns.lookup(hostname),
+    refusal: (hostname, address, port) => nodePolicy.addressRefusal(hostname, address, port),
+    now,
+  });
+  const { fetch } = pinned;
+  const upstream = createUpstream(config, registry, pinned, now);
+  const engineHeaders: Record<string, string> =
+    config.upstreamApiKey === null ? {} : { authorization: `Bearer ${config.upstreamApiKey}` };
+  const { mode, distServe } = createMode(config, upstream, engineHeaders, log);
+  const questions = { registry, headers: engineHeaders, fetch, now };
+  const discovery = new ModelDiscovery({ ...questions, timeoutMs: config.healthTimeoutMs });
+  const slow = new SlowBodies(config.bodyTimeoutMs);
+  const idleLimit = new IdleLimit(listening.server);
+  const lifecycle = new Lifecycle({
+    registry,
+    admission: upstream.admission,
+    drainTimeoutMs: config.drainTimeoutMs,
+    pendingRequests: listening.pendingRequests,
+    distServe,
+  });
+  const services = {
+    idleLimit,
+    registry,
+    discovery,
+    log,
+    now,
+    random,
+    engineHeaders,
+    fetch,
+    mode,
+    nodePolicy,
+    server: listening.server,
+    access: new Access({
+      apiKeys: config.apiKeys,
+      adminKey: config.adminKey,
+      trusts: trustsOf(config),
+    }),
+    lifecycle,
+    bodyLimits: {
+      maxBytes: config.maxBodyBytes,
+      slow,
+      memory: new BodyMemory(bodyMemoryBytes(config), "--max-body-memory"),
+      flag: "--max-body",
+    },
+    adminBodyLimits: {
+      maxBytes: ADMIN_BODY_BYTES,
+      slow,
+      memory: new BodyMemory(16 * ADMIN_BODY_BYTES, null),
+      flag: null,
+    },
+    proto: config.tls === null ? ("http" as const) : ("https" as const),
+    startedAtS: Math.floor(Date.now() / 1_000),
+    upstreamApiKey: config.upstreamApiKey,
+  };
+  const workers = [
+    createProber(config, { ...questions, random }),
+    createPoller(config, questions, log),
+    discovery,
+    upstream.deadlines,
+    idleLimit,
+    ...(distServe === null ? [] : [distServe]),
+  ];
+  return { services, lifecycle, workers };
+}
+
+/** Of the machine, or of the container. */
+function bodyMemoryBytes({ maxBodyMemoryBytes, maxBodyBytes }: Config): number {
+  return maxBodyMemoryBytes ?? Math.max(maxBodyBytes, process.constrainedMemory() / 4);
+}
+
+/** What everybody who asks engines something on the proxy's own account needs. */
+interface Questions {
+  readonly registry: Registry;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly fetch: Fetch;
+  readonly now: () => number;
+}
+
+function createProber(
+  config: Config,
+  questions: Questions & { readonly random: () => number },
+): HealthProber {
+  return new HealthProber({
+    ...questions,
+    intervalMs: config.healthIntervalMs,
+    timeoutMs: config.healthTimeoutMs,
+    path: config.healthPath,
+  });
+}
+
+function createPoller(config: Config, questions: Questions, log: Logger): MetricsPoller {
+  return new MetricsPoller({
+    ...questions,
+    intervalMs: config.metricsIntervalMs,
+    onNoUsage: (node, reason) => log.warn("KV-cache usage unknown", { node: node.url, reason }),
+  });
+}
+
+function createRegistry(config: Config, now: () => number, random: () => number): Registry {
+  const { strategy, prefillStrategy, decodeStrategy } = config;
+  const names = {
+    Hybrid: strategy,
+    Prefill: prefillStrategy ?? strategy,
+    Decode: decodeStrategy ?? strategy,
+  };
+  return new Registry({
+    now,
+    random,
+    strategy: (role) => STRATEGIES[names[role]],
+    sampleMaxAgeMs: 3 * config.metricsIntervalMs,
+    maxInFlightPerNode: config.maxConcurrencyPerNode ?? Number.POSITIVE_INFINITY,
+  });
+}
+
+function createUpstream(
+  config: Config,
+  registry: Registry,
+  pinned: PinnedFetch,
+  now: () => number,
+): Upstream {
+  const tcp = new TcpCheck();
+  const deadlines = new Deadlines({
+    now,
+    nodesInUse: () => registry.nodesInUse(),
+    reachable: (url, limitMs) =>
+      pinned.reachable(url, limitMs, (at, withinMs) => tcp.reachable(at, withinMs)),
+    limits: {
+      connectMs: config.connectTimeoutMs,
+      firstByteMs: config.firstByteTimeoutMs,
+      idleMs: config.idleTimeoutMs,
+      totalMs: config.timeoutMs,
+    },
+  });
+  return {
+    registry,
+    now,
+    fetch: pinned.fetch,
+    admission: new Admission(registry, {
+      maxConcurrency: config.maxConcurrency ?? Number.POSITIVE_INFINITY,
+      maxPerClient: config.maxConcurrencyPerClient ?? Number.POSITIVE_INFINITY,
+      queueSize: config.queueSize,
+      queueTimeoutMs: config.queueTimeoutMs,
+      after: (ms, act) => {
+        const timer = setTimeout(act, ms);
+        return () => clearTimeout(timer);
+      },
+    }),
+    deadlines,
+    budgets: new RetryBudgets(now),
+    retryRules: { retry: config.retry, retrySent: config.retrySent },
+  };
+}
+
+/** Engines send no key when they register: without an admin key, peers nearby are trusted. */
+function trustsOf({ trustNodes, adminKey }: Config): (peerAddress: string) => boolean {
+  const nearby = adminKey === null ? LOCAL_AND_PRIVATE : [];
+  const cidrs = trustNodes?.map(parseCidr) ?? nearby;
+  return (peerAddress) => inCidrs(peerAddress, cidrs);
+}

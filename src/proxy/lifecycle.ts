@@ -1,0 +1,68 @@
+import type { Admission } from "../core/admission/admission.ts";
+import type { Registry } from "../core/pool/registry.ts";
+import type { DistServe } from "../distserve/distserve.ts";
+
+export interface LifecycleOptions {
+  readonly registry: Registry;
+  readonly admission: Admission;
+  /** How long running requests may finish once draining began, ms. */
+  readonly drainTimeoutMs: number;
+  /** Requests whose answer has not left the socket yet. */
+  readonly pendingRequests: () => number;
+  readonly distServe: Pick<DistServe, "cut" | "close"> | null;
+}
+
+/** How often the sockets are looked at: nothing tells when the last byte of an answer has left. */
+const FLUSH_POLL_MS = 10;
+/** What is left to write after the last answer has this long to leave, ms. */
+const FLUSH_LIMIT_MS = 1_000;
+
+/** Whether the proxy takes new requests, and its way out: nothing new, what runs finishes, the rest is cut. */
+export class Lifecycle {
+  readonly #options: LifecycleOptions;
+  #open = true;
+
+  constructor(options: LifecycleOptions) {
+    this.#options = options;
+  }
+
+  /** False once draining began: new inference is refused, `/ready` says so. */
+  get open(): boolean {
+    return this.#open;
+  }
+
+  /** Resolves when nothing is in flight any more, at the latest a second after the time limit. */
+  async drain(): Promise<void> {
+    this.#open = false;
+    const { drainTimeoutMs, admission, registry, distServe } = this.#options;
+    if (!(await this.#idleWithin(drainTimeoutMs))) {
+      admission.close();
+      distServe?.cut();
+      for (const node of registry.nodesInUse()) {
+        for (const lease of node.leases) lease.sender?.evict("shutdown");
+      }
+    }
+    await distServe?.close();
+    await this.#flushed();
+  }
+
+  /** Whether every request ends within `limitMs`. */
+  async #idleWithin(limitMs: number): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const timer = setTimeout(() => resolve(false), limitMs);
+    // A request between two attempts, or two steps, holds no lease: its place tells that it runs.
+    const idle = this.#options.admission.idle().then(() => true);
+    try {
+      return await Promise.race([idle, promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #flushed(): Promise<void> {
+    for (let waitedMs = 0; waitedMs < FLUSH_LIMIT_MS; waitedMs += FLUSH_POLL_MS) {
+      if (this.#options.pendingRequests() === 0) return;
+      await new Promise((resume) => setTimeout(resume, FLUSH_POLL_MS));
+    }
+  }
+}

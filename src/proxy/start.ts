@@ -1,0 +1,95 @@
+import type { Config } from "../config/serve-config.ts";
+import type { Registry } from "../core/pool/registry.ts";
+import { requestId } from "../core/request-id.ts";
+import { createApp } from "../http/app.ts";
+import { KEEP_ALIVE_S } from "../http/bun-server.ts";
+import { errorResponse, unexpectedError } from "../http/error-response.ts";
+import { front } from "../http/front.ts";
+import { allowTable } from "../http/methods.ts";
+import { type Logger, startLog } from "../observe/log.ts";
+import { writeError } from "../observe/stderr.ts";
+import { openStateFile, type Warn } from "../state/file.ts";
+import { assemble } from "./assemble.ts";
+import { joinNodes } from "./join-nodes.ts";
+
+/** A proxy that serves. */
+export interface RunningProxy {
+  readonly url: string;
+  readonly port: number;
+  /** Logs an error that nobody expected. */
+  readonly report: (error: unknown) => void;
+  /** Takes nothing new, lets what runs finish within the drain time limit, then ends. */
+  drain(): Promise<void>;
+  /** Ends at once: open requests are cut. */
+  stop(): Promise<void>;
+}
+
+/** Puts the proxy together and starts it. Throws what `Bun.serve` throws, such as EADDRINUSE. */
+export async function startProxy(config: Config): Promise<RunningProxy> {
+  const log = startLog(config.logLevel, writeError);
+  const warn: Warn = (message, details) => log.warn(message, details);
+  const stateFile = config.statePath === null ? null : openStateFile(config.statePath, { warn });
+  const { services, lifecycle, workers } = assemble(config, log, {
+    port: () => server.port ?? config.port,
+    pendingRequests: () => server.pendingRequests,
+    server: () => server,
+  });
+  const { access, nodePolicy, random, registry, mode } = services;
+  const app = createApp(services);
+  logStates(registry, log);
+  const server: Bun.Server<undefined> = Bun.serve({
+    hostname: config.host,
+    port: config.port,
+    development: false,
+    idleTimeout: KEEP_ALIVE_S,
+    // Bun would refuse without an envelope; `readBody` keeps to the limits.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    ...(config.tls === null
+      ? {}
+      : { tls: { key: Bun.file(config.tls.keyPath), cert: Bun.file(config.tls.certPath) } }),
+    fetch: front({
+      access,
+      random,
+      allowOf: allowTable(app.routes),
+      answer: (request) => app.fetch(request),
+    }),
+    error: (error) => lastResort(error, log, random),
+  });
+  app.server = server;
+  for (const worker of workers) worker.start();
+  joinNodes(config, registry, nodePolicy, mode, stateFile, warn);
+  async function stop(): Promise<void> {
+    for (const worker of workers) worker.stop();
+    await server.stop(true);
+    await stateFile?.close();
+  }
+  return {
+    url: server.url.origin,
+    port: server.port ?? config.port,
+    report: (error) => log.error("unexpected error; the proxy goes on", { error: traceOf(error) }),
+    stop,
+    async drain() {
+      await lifecycle.drain();
+      await stop();
+    },
+  };
+}
+
+function logStates(registry: Registry, log: Logger): void {
+  registry.subscribe({
+    nodeAdded: (node) => log.info("node added", { node: node.url, role: node.role }),
+    nodeRemoved: (node) => log.info("node removed", { node: node.url }),
+    stateChanged: (node, from, to) =>
+      log.info("node changed state", { node: node.url, from, to, reason: node.lastError }),
+  });
+}
+
+function traceOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : Bun.inspect(error);
+}
+
+/** Nothing should arrive here; what does must not end the process or show its inside. */
+function lastResort(error: Error, log: Logger, random: () => number): Response {
+  const id = requestId(new Headers(), random);
+  return errorResponse(unexpectedError(error, log, { id, path: "" }), "openai", id);
+}

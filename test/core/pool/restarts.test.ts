@@ -1,0 +1,153 @@
+import { describe, expect, test } from "bun:test";
+import type { Lease, Outcome } from "../../../src/core/pool/lease.ts";
+import type { EvictionReason, Node } from "../../../src/core/pool/node.ts";
+import { answered, CANCELLED, Cluster, LOST, REFUSED } from "../../../src/lab/cluster.ts";
+
+describe("another engine behind the same URL is found", () => {
+  test.each([
+    ["refused", 1],
+    ["refused refused refused", 1],
+    ["request:refused", 1],
+    ["request:refused refused", 1],
+    ["request:lost refused", 1],
+    ["refused ok refused", 2],
+    ["request:lost", 0],
+    ["request:lost ok", 0],
+    ["timeout timeout", 0],
+    ["timeout timeout refused", 1],
+    ["request:500 request:500", 0],
+    ["request:unreachable", 0],
+    ["register", 1],
+    ["register refused refused ok", 1],
+    ["register ok refused", 2],
+    ["drain refused", 1],
+  ])("%p: %d times", (words, restarts) => {
+    const cluster = new Cluster({ nodes: 2 });
+    const node = cluster.node("n0");
+    let heard = 0;
+    cluster.registry.subscribe({ nodeRestarted: () => (heard += 1) });
+    cluster.play(node, words);
+    expect(heard).toBe(restarts);
+    expect(node.generation).toBe(restarts);
+  });
+
+  test("by a last resort that is refused: not once more for each", () => {
+    const cluster = new Cluster({ nodes: 1 });
+    const node = cluster.node("n0");
+    cluster.play(node, "refused");
+    for (let i = 0; i < 5; i += 1) cluster.lease().end(REFUSED);
+    expect(node.generation).toBe(1);
+  });
+
+  test("by somebody else, who says so: it is probed", () => {
+    const cluster = new Cluster({ nodes: 1 });
+    const node = cluster.node("n0");
+    let probes = 0;
+    cluster.registry.subscribe({ probeWanted: () => (probes += 1) });
+    cluster.registry.engineReplaced(node);
+    expect({ generation: node.generation, probes }).toEqual({ generation: 1, probes: 1 });
+  });
+
+  test("its KV cache is not the old one's", () => {
+    const cluster = new Cluster({ nodes: 1 });
+    const node = cluster.node("n0");
+    cluster.registry.sampled(node, { cacheUsage: 0.9, running: 9, waiting: 0 }, "vllm", 0);
+    cluster.play(node, "refused ok");
+    expect(node.cache.expected(cluster.time.nowMs, 60_000)).toBeNull();
+  });
+});
+
+describe("a new engine is not judged by requests that its predecessor got", () => {
+  test.each<[string, Outcome]>([
+    ["lost", LOST],
+    ["refused", REFUSED],
+    ["500", answered(500)],
+    ["503", answered(503)],
+  ])("%s", (_what, outcome) => {
+    const cluster = new Cluster({ nodes: 2 });
+    const node = cluster.node("n0");
+    const before = [cluster.leaseOn(node), cluster.leaseOn(node)];
+    cluster.play(node, "refused ok");
+    cluster.warmUp();
+    for (const lease of before) lease.end(outcome);
+    expect(node.health.routable(cluster.time.nowMs)).toBe(true);
+    expect(node.generation).toBe(1);
+    expect(node.inFlight).toBe(0);
+    // Nor by their charge.
+    node.observe(cluster.time.nowMs, 0, true);
+    expect(node.load).toBe(0);
+  });
+});
+
+describe("requests without a byte on a node that is found dead", () => {
+  /** Two requests on `node`, one of them with a first byte, and a list of those that were taken off it. */
+  function running(cluster: Cluster, node: Node) {
+    const [waiting, streaming] = [cluster.leaseOn(node), cluster.leaseOn(node)];
+    streaming.firstByte(cluster.time.nowMs);
+    const evicted: [Lease, EvictionReason][] = [];
+    for (const lease of [waiting, streaming]) {
+      lease.sender = {
+        evict(reason) {
+          evicted.push([lease, reason]);
+          lease.end(CANCELLED);
+        },
+      };
+    }
+    return { waiting, streaming, evicted };
+  }
+
+  test.each([
+    "refused",
+    "timeout timeout",
+    "request:lost refused",
+    "request:lost timeout",
+    "drain refused",
+    "drain timeout timeout",
+    "remove timeout timeout",
+    "remove unreachable",
+    "request:500 request:500 refused",
+    "register refused",
+    "remove register refused",
+    "drain register timeout",
+    "request:500 request:500 register refused",
+  ])("are moved: %p", (words) => {
+    const cluster = new Cluster({ nodes: 2 });
+    const node = cluster.node("n0");
+    const { waiting, streaming, evicted } = running(cluster, node);
+    cluster.play(node, words);
+    expect(evicted).toEqual([[waiting, "node_ejected"]]);
+    expect([...node.leases]).toEqual([streaming]);
+  });
+
+  test.each([
+    "timeout",
+    "timeout ok timeout",
+    "timeout+ timeout+ timeout+",
+    "timeout timeout+ timeout",
+    "request:lost ok",
+    "request:500 request:500 timeout",
+    "request:500 request:500 timeout+ timeout+",
+    "request:503",
+    "drain",
+    "remove",
+    "register",
+  ])("stay where they are: %p", (words) => {
+    const cluster = new Cluster({ nodes: 2 });
+    const node = cluster.node("n0");
+    const { evicted } = running(cluster, node);
+    cluster.play(node, words);
+    expect(evicted).toEqual([]);
+    expect(node.inFlight).toBe(2);
+  });
+
+  test("stay too when the node was known to be dead: they are a last resort", () => {
+    const cluster = new Cluster({ nodes: 1 });
+    const node = cluster.node("n0");
+    cluster.play(node, "refused");
+    const lease = cluster.lease();
+    let evicted = false;
+    lease.sender = { evict: () => (evicted = true) };
+    cluster.play(node, "refused timeout");
+    expect({ lastResort: lease.lastResort, evicted }).toEqual({ lastResort: true, evicted: false });
+  });
+});

@@ -1,0 +1,31 @@
+/** Engines that a test has started, stopped again after it. */
+import { afterEach } from "bun:test";
+import { startEngine } from "../../../src/sim/server/api-server.ts";
+import type { EngineOptions, RunningEngine } from "../../../src/sim/server/engine-options.ts";
+
+/** A `start` that serves the model "tiny" unless told otherwise; call it at the top of a test file. */
+export function engineStarter(): (options?: Partial<EngineOptions>) => Promise<RunningEngine> {
+  const running: RunningEngine[] = [];
+  afterEach(async () => {
+    await Promise.all(running.splice(0).map((engine) => engine.stop(true)));
+  });
+  return async (options = {}) => {
+    const engine = await startEngine({ models: ["tiny"], ...options });
+    running.push(engine);
+    return engine;
+  };
+}
+
+export function post(url: string, body: unknown, init: RequestInit = {}): Promise<Response> {
+  return fetch(url, {
+    method: "POST",
+    body: JSON.stringify(body),
+    ...init,
+    headers: { "content-type": "application/json", ...init.headers },
+  });
+}
+
+/** Resolves when `condition` holds; the test's own time limit ends it otherwise. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
+}
