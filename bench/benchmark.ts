@@ -1,14 +1,11 @@
-import { measureCapacity } from "./capacity.ts";
 import { type CellResult, problemOf, runCell } from "./cell.ts";
 import type { Contestant } from "./contestants.ts";
 import { type Cores, descriptorLimit } from "./host.ts";
 import { Laboratory } from "./laboratory.ts";
 import { machineFacts } from "./machine.ts";
-import { findCeilingRate, findMaxRate } from "./max-rate.ts";
 import type { Ceiling, ContestantFacts, RawResults } from "./raw.ts";
 import { measureStart } from "./starts.ts";
 import { isDisturbed } from "./summary.ts";
-import { OURS } from "./targets.ts";
 import { descriptorsFor, loadOf, type Window, type Work } from "./works.ts";
 
 export interface Plan {
@@ -19,10 +16,8 @@ export interface Plan {
   window: Window;
   /** How often a measurement that others disturbed is taken again. */
   retries: number;
-  /** Also measure starts, idle memory and the highest rate. */
+  /** Also measure starts and idle memory. */
   withExtras: boolean;
-  /** Also look for how far one process of lmproxy goes. */
-  withCapacity: boolean;
   /** No new round begins later than this after the start; null: no limit. */
   deadlineMs: number | null;
 }
@@ -36,7 +31,7 @@ export async function runBenchmark(plan: Plan, cores: Cores, say: Say): Promise<
   for (const { title, version, absent } of facts)
     say(`${title}: ${version ?? `absent (${absent})`}`);
   const raw: RawResults = {
-    format: 1,
+    format: 2,
     command: plan.command,
     startedAt: new Date().toISOString(),
     tookSeconds: 0,
@@ -49,9 +44,6 @@ export async function runBenchmark(plan: Plan, cores: Cores, say: Say): Promise<
     ceilings: [],
     cells: [],
     starts: [],
-    maxRates: [],
-    ceilingRatePerS: null,
-    capacity: null,
     notes: [],
   };
   if (cores.contestant === null) {
@@ -71,10 +63,6 @@ export async function runBenchmark(plan: Plan, cores: Cores, say: Say): Promise<
       const whole = present.filter((each) => !each.onlyWorks);
       await runExtras(raw, laboratory, whole, say);
     }
-    const ours = present.find((each) => each.name === OURS);
-    if (plan.withCapacity && ours) {
-      raw.capacity = await measureCapacity(laboratory, ours, cores, say);
-    }
   } finally {
     await laboratory.close();
   }
@@ -84,11 +72,11 @@ export async function runBenchmark(plan: Plan, cores: Cores, say: Say): Promise<
 }
 
 async function factsOf(contestant: Contestant): Promise<ContestantFacts> {
-  const { name, title, settings } = contestant;
+  const { name, title, settings, isBuild = false } = contestant;
   const version = await contestant.version();
   return version instanceof Error
-    ? { name, title, settings, version: null, absent: version.message }
-    : { name, title, settings, version, absent: null };
+    ? { name, title, settings, isBuild, version: null, absent: version.message }
+    : { name, title, settings, isBuild, version, absent: null };
 }
 
 function fits(work: Work, notes: string[]): boolean {
@@ -193,7 +181,6 @@ async function runExtras(
   present: readonly Contestant[],
   say: Say,
 ): Promise<void> {
-  raw.ceilingRatePerS = await findCeilingRate(laboratory);
   raw.notes.push(
     "Each start that is measured follows one that is not, so that its files are in memory.",
   );
@@ -201,11 +188,8 @@ async function runExtras(
     for (const contestant of rotated(present, round - 1)) {
       const start = await measureStart(laboratory, contestant);
       raw.starts.push({ ...start, round });
-      const rate = await findMaxRate(laboratory, contestant, raw.cores.contestant);
-      raw.maxRates.push({ ...rate, round });
-      const shown = start.firstAnswerMs?.toFixed(0) ?? "none";
       say(
-        `round ${round} start ${contestant.name}: ${shown} ms; highest rate ${rate.ratePerS ?? "none"}/s`,
+        `round ${round} start ${contestant.name}: ${start.firstAnswerMs?.toFixed(0) ?? "none"} ms`,
       );
     }
   }

@@ -26,6 +26,8 @@ export interface Contestant {
   watchesNodes: boolean;
   /** lmproxy, the reference and the floor of the platform: they do every work. */
   isCoreField?: boolean;
+  /** True for lmproxy, also for another build of it. */
+  isBuild?: boolean;
   /** Takes part in these works only; absent: in all. */
   onlyWorks?: readonly string[];
   /** Answers 200 as soon as it is up; `/health` unless it says otherwise. */
@@ -49,11 +51,17 @@ export async function versionOf(
   return pattern.exec(out.trim() || err.trim())?.[0] ?? new Error(`${program} tells no version`);
 }
 
-/** @param executable path of the built lmproxy */
-export function lmproxyContestant(executable = join(ROOT, "lmproxy")): Contestant {
+/**
+ * @param executable path of the built lmproxy
+ * @param name another than `lmproxy` for another build in the same run
+ */
+export function lmproxyContestant(
+  executable = join(ROOT, "lmproxy"),
+  name = "lmproxy",
+): Contestant {
   return {
-    name: "lmproxy",
-    title: "lmproxy",
+    name,
+    title: name === "lmproxy" ? name : `lmproxy, build ${name}`,
     settings:
       "the compiled executable with its defaults: health probes, metrics polling, accounting, request ids all on; `random` strategy as the others' round robin; logs of errors only, as the others",
     async version() {
@@ -72,6 +80,7 @@ export function lmproxyContestant(executable = join(ROOT, "lmproxy")): Contestan
     }),
     exactBytes: true,
     isCoreField: true,
+    isBuild: true,
     watchesNodes: true,
     startTimeoutMs: 10_000,
   };

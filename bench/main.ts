@@ -12,14 +12,29 @@ const HELP = `bun run bench [options]
   --only A,C            these works only (${WORKS.map((work) => work.name).join(", ")})
   --contestants a,b     these contestants only
   --routers             also LLM routers from PyPI, installed into a cache of their own
-  --capacity            also how far one process of lmproxy goes
   --rounds N            rounds (5)
   --seconds N           length of the measured window of each (3)
   --json FILE           keep the raw figures; bench/report.ts makes docs/performance.md of them
   --lmproxy PATH        another executable than ./lmproxy
+  --executable NAME=PATH
+                        another build of lmproxy in the same run; may be given again
 `;
 
 const QUICK = { works: ["A", "B", "C", "D"], contestants: ["lmproxy", "nginx", "bare"] };
+
+/** `NAME=PATH` each; a name names its contestant in all tables. */
+async function readBuilds(given: readonly string[]): Promise<Map<string, string> | Error> {
+  const taken = (await allContestants(undefined, new Map(), true)).map(({ name }) => name);
+  const builds = new Map<string, string>();
+  for (const each of given) {
+    const [, name = "", path = ""] = /^([a-z0-9][\w.-]*)=(.+)$/.exec(each) ?? [];
+    if (name === "" || taken.includes(name) || builds.has(name)) {
+      return new Error(`--executable ${each}: NAME=PATH, with a name that nobody else has`);
+    }
+    builds.set(name, path);
+  }
+  return builds;
+}
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
@@ -32,8 +47,8 @@ async function main(): Promise<number> {
       rounds: { type: "string" },
       seconds: { type: "string" },
       json: { type: "string" },
-      capacity: { type: "boolean" },
       lmproxy: { type: "string" },
+      executable: { type: "string", multiple: true },
     },
   });
   if (values.help) {
@@ -44,9 +59,14 @@ async function main(): Promise<number> {
   const only = values.only?.split(",") ?? (isQuick ? QUICK.works : undefined);
   const field = values.contestants?.split(",") ?? (isQuick ? QUICK.contestants : undefined);
   const works = WORKS.filter((work) => only?.includes(work.name) ?? true);
-  const contestants = (await allContestants(values.lmproxy, values.routers === true)).filter(
-    (each) => field?.includes(each.name) ?? true,
-  );
+  const builds = await readBuilds(values.executable ?? []);
+  if (builds instanceof Error) {
+    console.error(builds.message);
+    return 2;
+  }
+  const contestants = (
+    await allContestants(values.lmproxy, builds, values.routers === true)
+  ).filter((each) => builds.has(each.name) || (field?.includes(each.name) ?? true));
   const unknown = [
     ...(only ?? []).filter((name) => !works.some((work) => work.name === name)),
     ...(field ?? []).filter((name) => !contestants.some((each) => each.name === name)),
@@ -67,7 +87,6 @@ async function main(): Promise<number> {
         : { warmMs: 2_000, measureMs: Number(values.seconds ?? 3) * 1e3 },
       retries: isQuick ? 0 : 2,
       withExtras: !isQuick && works.some((work) => MAIN_WORKS.includes(work)) && !values.only,
-      withCapacity: values.capacity === true,
       deadlineMs: isQuick ? 75_000 : null,
     },
     chooseCores(),

@@ -1,6 +1,7 @@
 import type { RawResults } from "./raw.ts";
 import { DISTURBED_SHARE, disturbance } from "./summary.ts";
 import {
+  buildTable,
   CEILING_MARK,
   cpuRatioTable,
   cpuTable,
@@ -36,6 +37,7 @@ export function summaryLines(raw: RawResults): string[] {
     latencyUsTable(raw),
     raw.starts.length > 0 ? sizeTable(raw) : null,
     growthTable(raw),
+    buildTable(raw),
     targetTable(raw),
     failureTable(raw),
   ];

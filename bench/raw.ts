@@ -31,53 +31,20 @@ export interface Start {
   idleBytes: number;
 }
 
-export interface MaxRate {
-  contestant: string;
-  round: number;
-  /** Requests a second at which 99 % are answered within the limit; null: at no rate tried. */
-  ratePerS: number | null;
-  limitMs: number;
-  problem: string | null;
-}
-
 export interface ContestantFacts {
   name: string;
   title: string;
   settings: string;
+  /** True for lmproxy, also for another build of it. */
+  isBuild: boolean;
   version: string | null;
   /** Why it took no part. */
   absent: string | null;
 }
 
-/** One step of the run that looks for what gives way first. */
-export interface CapacityStep {
-  streams: number;
-  /** Parts of their cores that the proxy, and engine with generator, used. */
-  coreShare: number;
-  helperShare: number;
-  chunkP99Ms: number;
-  chunksPerS: number;
-  peakBytes: number;
-  /** What gave way at this step; null: nothing. */
-  gaveWay: string | null;
-}
-
-/** How far one process goes: costs, and a run with more and more streams. */
-export interface Capacity {
-  tokensPerS: number;
-  cpuPerTokenUs: number;
-  cpuPerRequestUs: number;
-  /** CPU a registered node costs in a second without any request. */
-  cpuPerNodeSecondUs: number;
-  idleNodes: number;
-  /** Null when too few steps were carried to tell. */
-  memoryPerStreamBytes: number | null;
-  steps: CapacityStep[];
-}
-
 /** Everything a run of the benchmark found; what `--json` writes and the report is made from. */
 export interface RawResults {
-  format: 1;
+  format: 2;
   command: string;
   startedAt: string;
   tookSeconds: number;
@@ -91,11 +58,6 @@ export interface RawResults {
   ceilings: Ceiling[];
   cells: Cell[];
   starts: Start[];
-  maxRates: MaxRate[];
-  /** The highest rate of the engine itself; null when it was not measured. */
-  ceilingRatePerS: number | null;
-  /** Null when it was not asked for. */
-  capacity: Capacity | null;
   /** What was left out and why. */
   notes: string[];
 }

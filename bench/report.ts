@@ -1,9 +1,9 @@
 /** Writes docs/performance.md from the raw figures of `bun run bench --json FILE`. */
 import { join } from "node:path";
-import { capacityTables } from "./capacity-tables.ts";
 import type { RawResults } from "./raw.ts";
 import { CALM_ROUNDS, CEILING_SHARE, DISTURBED_SHARE, disturbance, REFERENCE } from "./summary.ts";
 import {
+  buildTable,
   CEILING_MARK,
   cpuRatioTable,
   cpuTable,
@@ -31,12 +31,11 @@ function markdownTable({ title, head, rows }: Table): string {
 export function performancePage(raw: RawResults): string {
   const sections: [string, (string | Table | null)[]][] = [
     ["What was to be reached", [targetTable(raw)]],
-    ["CPU", [cpuRatioTable(raw), cpuTable(raw)]],
+    ["CPU", [cpuRatioTable(raw), cpuTable(raw), buildTable(raw)]],
     ["Throughput", [rateTable(raw)]],
     ["Latency", [latencyTable(raw), latencyUsTable(raw)]],
     ["Memory and start", [raw.starts.length > 0 ? sizeTable(raw) : "Not measured in this run."]],
     ["How cost grows", [growthTable(raw) ?? "Not measured in this run."]],
-    ["How far one process goes", capacityTables(raw)],
     ["Who took part", [contestantTable(raw)]],
     ["The works", [workTable(raw)]],
     ["What does not count, and why", [failureTable(raw) ?? "Every round counts.", noteList(raw)]],
@@ -101,7 +100,7 @@ function noteList(raw: RawResults): string | null {
 /** Reads what `--json` wrote; the format number says that the types still hold. */
 async function readResults(path: string): Promise<RawResults> {
   const results: RawResults = await Bun.file(path).json();
-  if (results.format !== 1) throw new Error(`${path} is not of format 1: run the benchmark again`);
+  if (results.format !== 2) throw new Error(`${path} is not of format 2: run the benchmark again`);
   return results;
 }
 

@@ -20,6 +20,8 @@ export interface Table {
   rows: string[][];
 }
 
+/** The contestant all this is about. */
+export const OURS = "lmproxy";
 export const ABSENT = "absent";
 const NOTHING = "–";
 /** Behind a figure that generator and engine may have limited. */
@@ -162,32 +164,28 @@ export function latencyUsTable(raw: RawResults): Table | null {
   };
 }
 
-/** Memory, start, highest rate. */
+/** Memory and start. */
 export function sizeTable(raw: RawResults): Table {
   const MB = 1e6;
   const rows = raw.contestants.map(({ name, title, absent }) => {
     const starts = raw.starts.filter((each) => each.contestant === name);
-    const rates = raw.maxRates.filter((each) => each.contestant === name);
     const numbers = (values: (number | null)[]) => spreadOf(values.map((each) => each ?? NaN));
     const cells = [
       spreadText(figureOf(raw, "E", name, FIGURES.peakBytes), MB),
       spreadText(numbers(starts.map((each) => each.idleBytes)), MB),
       spreadText(numbers(starts.map((each) => each.firstAnswerMs))),
       spreadText(numbers(starts.map((each) => each.firstForwardedMs))),
-      spreadText(numbers(rates.map((each) => each.ratePerS))),
     ];
     return [title, ...(absent === null ? cells : cells.map(() => ABSENT))];
   });
-  const ceiling = ["ceiling (engine itself)", "", "", "", "", digits(raw.ceilingRatePerS ?? NaN)];
   const head = [
     "",
     "peak MB with 2,000 streams (E)",
     "idle MB",
     "first answer ms",
     "first forwarded ms",
-    "requests/s with p99 < 10 ms",
   ];
-  return { title: "Memory, start, highest rate", head, rows: [ceiling, ...rows] };
+  return { title: "Memory and start", head, rows };
 }
 
 export function growthTable(raw: RawResults): Table | null {
@@ -200,6 +198,33 @@ export function growthTable(raw: RawResults): Table | null {
     ({ name }, work) =>
       orFailed(raw, work, name, spreadText(figureOf(raw, work.name, name, cpuFigure(work)))),
   );
+}
+
+const COMPARED = [
+  ...["A", "B", "C", "D"].map((work) => ({ work, label: `${work} CPU`, figure: null })),
+  { work: "L", label: "first byte p50", figure: FIGURES.firstByteP50Us },
+  { work: "L", label: "first byte p99", figure: FIGURES.firstByteP99Us },
+  { work: "L", label: "chunk p50", figure: FIGURES.chunkP50Us },
+];
+
+/** lmproxy beside other builds of itself, which `--executable` brought into the run. */
+export function buildTable(raw: RawResults): Table | null {
+  const builds = raw.contestants.filter(({ name, isBuild }) => isBuild && name !== OURS);
+  if (builds.length === 0) return null;
+  const rows = builds.map(({ name, title }) => [
+    title,
+    ...COMPARED.map(({ work, figure }) => {
+      const meant = WORKS.find((each) => each.name === work);
+      if (!meant) return NOTHING;
+      const base = { work, contestant: name };
+      return spreadText(ratioOf(raw, work, OURS, figure ?? cpuFigure(meant), base));
+    }),
+  ]);
+  return {
+    title: `${OURS} as a ratio to another build in the same round: median (range)`,
+    head: ["beside", ...COMPARED.map(({ label }) => label)],
+    rows,
+  };
 }
 
 /** Rounds that did not count, each reason once with its count. */

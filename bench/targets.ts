@@ -10,11 +10,9 @@ import {
   ratioOf,
   spreadOf,
 } from "./summary.ts";
-import { ABSENT, cpuFigure, digits, type Table } from "./tables.ts";
+import { ABSENT, cpuFigure, digits, OURS, type Table } from "./tables.ts";
 import { WORKS } from "./works.ts";
 
-/** The contestant all this is about. */
-export const OURS = "lmproxy";
 /** LLM routers: lmproxy is to cost less than each of them. */
 const ROUTERS = ["vllm-router", "sglang-router", "smg", "litellm"];
 

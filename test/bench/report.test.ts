@@ -34,6 +34,7 @@ const facts = (name: string, absent: string | null): ContestantFacts => ({
   name,
   title: name,
   settings: "its best",
+  isBuild: ["lmproxy", "base"].includes(name),
   version: absent === null ? "1.0" : null,
   absent,
 });
@@ -44,7 +45,7 @@ const cell = (contestant: string, round: number, cpuUs: number, problem: string 
 const ceiling = { ...measured(0), requests: 50_000 };
 
 const raw: RawResults = {
-  format: 1,
+  format: 2,
   command: "bun run bench --only A --json figures.json",
   startedAt: "2026-11-23T12:00:00.000Z",
   tookSeconds: 120,
@@ -79,9 +80,6 @@ const raw: RawResults = {
     cell("lmproxy", 4, 21),
   ],
   starts: [],
-  maxRates: [],
-  ceilingRatePerS: null,
-  capacity: null,
   notes: [],
 };
 
@@ -108,6 +106,20 @@ test("who is absent is called absent, with the reason, and never given a figure"
   expect(row(page, "haproxy")[2]).toBe("absent");
   expect(page).toContain("| haproxy | absent: haproxy is not installed | its best |");
   expect(row(page, "less CPU than smg in every work").at(-2)).toBe("absent");
+});
+
+test("another build in the run is what lmproxy is a ratio to, round by round", () => {
+  expect(performancePage(raw)).not.toContain("another build");
+  const cells = [1, 2, 4].map((round) => cell("base", round, 40));
+  const two = {
+    ...raw,
+    contestants: [...raw.contestants, facts("base", null)],
+    cells: [...raw.cells, ...cells],
+  };
+  const line = performancePage(two)
+    .split("\n")
+    .find((each) => each.includes("| base | 0."));
+  expect(line).toBe("| base | 0.53 (0.50–1.10) | – | – | – | – | – | – |");
 });
 
 test("a target is judged by the figures, and one without figures is not", () => {
