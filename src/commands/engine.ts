@@ -5,13 +5,12 @@ import { type Flag, flagGroup } from "../config/flag.ts";
 import * as kinds from "../config/kinds.ts";
 import { oneOf } from "../config/schema.ts";
 import { UsageError } from "../config/usage-error.ts";
+import { ENGINE_KINDS } from "../core/engine/kinds.ts";
 import { ROLES } from "../core/engine/roles.ts";
 import type { EngineOptions } from "../sim/server/engine-options.ts";
 import { type Run, readArguments } from "./command.ts";
 import { listenError } from "./listen-error.ts";
 import { untilSignal } from "./signals.ts";
-
-const KINDS = ["lmdeploy", "vllm", "sglang"] as const;
 
 const Word = Type.String({ pattern: "^[^\\s\\x00-\\x1f\\x7f]+$" });
 const WordOrNull = Type.Union([Word, Type.Null()], { default: null });
@@ -23,7 +22,7 @@ const Settings = Type.Object({
   advertisedUrl: WordOrNull,
   proxyUrls: Type.Array(Word, { default: [] }),
   role: oneOf(ROLES, { default: "Hybrid" }),
-  kind: oneOf(KINDS, { default: "lmdeploy" }),
+  kind: oneOf(ENGINE_KINDS, { default: "lmdeploy" }),
   speed: Type.Union([Type.Number({ exclusiveMinimum: 0 }), Type.Null()], { default: null }),
   seed: Type.Integer({ minimum: 0, default: 1 }),
   timeScale: Type.Number({ minimum: 0, default: 1 }),
@@ -91,9 +90,9 @@ const FLAGS: readonly Flag[] = [
       key: "kind",
       names: ["kind"],
       argument: "name",
-      kind: kinds.choice(KINDS),
+      kind: kinds.choice(ENGINE_KINDS),
       value: fields.kind,
-      help: `Whose metrics and errors it shows: ${KINDS.join(", ")}.`,
+      help: `Whose metrics and errors it shows: ${ENGINE_KINDS.join(", ")}.`,
     },
     {
       key: "apiKey",

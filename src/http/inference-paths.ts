@@ -1,3 +1,5 @@
+import { changesEngine } from "../core/engine/kinds.ts";
+
 /** The inference endpoints that engines are known to have; any other POST under `/v1/` is passed on too. */
 export const INFERENCE_PATHS = [
   "/v1/chat/completions",
@@ -21,19 +23,12 @@ export const INFERENCE_PATHS = [
 export type InferencePath = (typeof INFERENCE_PATHS)[number];
 
 /**
- * Paths under `/v1/` that change an engine instead of asking it something. Source: the servers of
- * vLLM (LoRA adapters, sleep, weights, profiling) and SGLang.
- */
-const CHANGES_ENGINE =
-  /^\/v1\/(?:(?:un)?load_lora_adapter|sleep|wake_?up|start_profile|stop_profile|(?:update|init|release|resume|pause)[\w-]*|collective_rpc|reset_\w+|flush_cache|abort_request|terminate)(?![\w-])/i;
-
-/**
  * Whether a path under `/v1/` may be forwarded. Engines, and servers before them, decode and resolve
  * what we pass as it came: judged is what they may make of it.
  */
 export function isForwarded(path: string): boolean {
   const plain = plainSpelling(path);
-  return plain?.startsWith("/v1/") === true && !CHANGES_ENGINE.test(plain);
+  return plain?.startsWith("/v1/") === true && !changesEngine(plain);
 }
 
 /** Decoded as often as it can be, one slash for several, no dot segments; null when it cannot be decoded. */

@@ -1,5 +1,6 @@
 import { Type } from "@sinclair/typebox";
 import { type Static, t } from "elysia";
+import { ENGINE_KINDS } from "../core/engine/kinds.ts";
 
 const Role = t.Union(
   [
@@ -93,7 +94,9 @@ export const NodeStatus = t.Object({
   running: t.Union([t.Number(), t.Null()]),
   waiting: t.Union([t.Number(), t.Null()]),
   last_metrics_age_s: t.Union([t.Number(), t.Null()]),
-  engine: t.Union([t.String(), t.Null()], { description: "lmdeploy, vllm or sglang" }),
+  engine: t.Union([t.String(), t.Null()], {
+    description: `${ENGINE_KINDS.join(", ")}, or null while it is not known`,
+  }),
   last_error: t.Union([t.String(), t.Null()]),
   pairs: Type.Integer({
     minimum: 0,

@@ -1,3 +1,4 @@
+import { showsUsage } from "../core/engine/kinds.ts";
 import { readLoadSignals } from "../core/engine/load-signals.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
@@ -48,10 +49,11 @@ export class MetricsPoller {
   }
 
   async #poll(node: Node): Promise<void> {
-    if (this.#polling.has(node) || !node.health.alive) return;
+    if (this.#polling.has(node) || !node.health.listens) return;
     this.#polling.add(node);
     const { registry, now, intervalMs, headers, fetch } = this.#options;
     const askedAtMs = now();
+    const { generation } = node;
     const answer = await ask(`${node.url}/metrics`, {
       timeoutMs: intervalMs,
       maxBytes: MAX_BYTES,
@@ -59,16 +61,21 @@ export class MetricsPoller {
       fetch,
     });
     this.#polling.delete(node);
+    // What the engine before it answers says nothing of the one there now.
+    if (node.generation !== generation) return;
     if ("kind" in answer) return this.#noUsage(node, answer.detail);
     if (answer.status !== 200) {
+      registry.foundAsleep(node, false);
       return this.#noUsage(
         node,
         `GET /metrics answered ${answer.status}; start it with metrics on`,
       );
     }
-    const { kind, ...sample } = readLoadSignals(answer.body);
+    const { kind, asleep, ...sample } = readLoadSignals(answer.body);
     registry.sampled(node, sample, kind, askedAtMs);
-    if (sample.cacheUsage === null) this.#noUsage(node, "/metrics shows no KV-cache usage");
+    registry.foundAsleep(node, asleep === true);
+    if (sample.cacheUsage === null && showsUsage(kind))
+      this.#noUsage(node, "/metrics shows no KV-cache usage");
     else node.noUsage = null;
   }
 

@@ -15,7 +15,8 @@
  * A figure that cannot be true (NaN, infinite, negative, a usage above 1) is not given: a lie must
  * not draw traffic. A rank without a figure counts as the mean of the others.
  */
-import type { EngineKind } from "./kinds.ts";
+import type { EngineFacts, UsageGauge } from "./engine-facts.ts";
+import { ENGINE_FACTS, type EngineKind } from "./kinds.ts";
 import { readSeries, type Series, seriesPattern } from "./prometheus-text.ts";
 
 /** One reading of an engine's load gauges; null where the engine does not expose the figure. */
@@ -31,38 +32,9 @@ export interface LoadSample {
 export interface LoadSignals extends LoadSample {
   /** Told by the prefix of the metrics' names; null when the page has none of the known ones. */
   readonly kind: EngineKind | null;
+  /** It is asleep and answers no request, whatever `/health` says; null when it does not tell. */
+  readonly asleep: boolean | null;
 }
-
-interface SignalNames {
-  readonly kind: EngineKind;
-  /** The first one that is given counts. */
-  readonly usage: readonly string[];
-  readonly running: readonly string[];
-  /** Added up: they count requests at different stages. */
-  readonly waiting: readonly string[];
-}
-
-const ENGINES: readonly SignalNames[] = [
-  {
-    kind: "lmdeploy",
-    usage: ["gpu_cache_usage_perc"],
-    running: ["num_requests_running"],
-    // Waiting for the scheduler, and before that for one of the API server's request handles.
-    waiting: ["num_requests_waiting", "num_api_requests_waiting"],
-  },
-  {
-    kind: "vllm",
-    usage: ["kv_cache_usage_perc", "gpu_cache_usage_perc"],
-    running: ["num_requests_running"],
-    waiting: ["num_requests_waiting"],
-  },
-  {
-    kind: "sglang",
-    usage: ["token_usage"],
-    running: ["num_running_reqs"],
-    waiting: ["num_queue_reqs"],
-  },
-];
 
 /** Series read from one page: more than any engine has ranks, few enough to cost nothing. */
 const MAX_SERIES = 2048;
@@ -70,36 +42,67 @@ const MAX_SERIES = 2048;
 /** Requests beyond which a count is not believed. */
 const MAX_REQUESTS = 1e9;
 
-const WANTED = seriesPattern(
-  ENGINES.map(({ kind, usage, running, waiting }) => {
-    const names = [...usage, ...running, ...waiting].join("|");
-    return `${kind}[:_](?:${names})`;
-  }).join("|"),
-);
+/** Reads the pages of the kinds of engines in `table`, whose names are the prefixes of their metrics. */
+export function signalReader<K extends string>(
+  table: Readonly<Record<K, EngineFacts>>,
+): (text: string) => LoadSample & { readonly kind: K | null; readonly asleep: boolean | null } {
+  const kinds = Object.keys(table).filter((kind): kind is K => kind in table);
+  const wanted = seriesPattern(
+    kinds.map((kind) => `${kind}[:_](?:${namesOf(table[kind]).join("|")})`).join("|"),
+  );
+  const anyEngine = new RegExp(`^[ \\t]*(${kinds.join("|")})[:_]`, "m");
+  return (text) => {
+    const series = readSeries(text, wanted, MAX_SERIES);
+    const name = series[0]?.name ?? anyEngine.exec(text)?.[1];
+    const kind = kinds.find((prefix) => name?.startsWith(prefix)) ?? null;
+    if (kind === null) return { kind, ...NOTHING };
+    const { usage, running, waiting, awake } = table[kind];
+    const named = (gauge: string): Series[] =>
+      series.filter(({ name }) => name === `${kind}:${gauge}` || name === `${kind}_${gauge}`);
+    return {
+      kind,
+      cacheUsage: firstGiven(usage.map((gauge) => readUsage(gauge, named))),
+      running: sumGiven(running.map((gauge) => totalRequests(named(gauge)))),
+      waiting: sumGiven(waiting.map((gauge) => totalRequests(named(gauge)))),
+      asleep: awake === null ? null : isAsleep(named(awake.gauge), awake),
+    };
+  };
+}
 
-const ANY_ENGINE = /^[ \t]*(lmdeploy|vllm|sglang)[:_]/m;
+const NOTHING = { cacheUsage: null, running: null, waiting: null, asleep: null };
 
-const NOTHING: LoadSignals = { kind: null, cacheUsage: null, running: null, waiting: null };
+function namesOf({ usage, running, waiting, awake }: EngineFacts): string[] {
+  const ofUsage = usage.flatMap((gauge) =>
+    "used" in gauge ? [gauge.used, gauge.of] : [gauge.fraction],
+  );
+  return [...ofUsage, ...running, ...waiting, ...(awake === null ? [] : [awake.gauge])];
+}
 
 /**
  * The load signals on the page `text` (Prometheus text format), each null when it is not given. Never
  * throws; takes time in proportion to the length of the page, which is the caller's to limit.
  */
-export function readLoadSignals(text: string): LoadSignals {
-  const series = readSeries(text, WANTED, MAX_SERIES);
-  const name = series[0]?.name ?? ANY_ENGINE.exec(text)?.[1];
-  const engine = ENGINES.find(({ kind }) => name?.startsWith(kind));
-  if (engine === undefined) return NOTHING;
-  const named = (wanted: string): Series[] =>
-    series.filter(
-      ({ name }) => name === `${engine.kind}:${wanted}` || name === `${engine.kind}_${wanted}`,
-    );
-  return {
-    kind: engine.kind,
-    cacheUsage: firstGiven(engine.usage.map((usage) => meanUsage(named(usage)))),
-    running: sumGiven(engine.running.map((running) => totalRequests(named(running)))),
-    waiting: sumGiven(engine.waiting.map((waiting) => totalRequests(named(waiting)))),
-  };
+export const readLoadSignals: (text: string) => LoadSignals = signalReader(ENGINE_FACTS);
+
+function readUsage(gauge: UsageGauge, named: (gauge: string) => Series[]): number | null {
+  if ("fraction" in gauge) return meanUsage(named(gauge.fraction));
+  const limits = Map.groupBy(named(gauge.of), rankOf);
+  const ranks = [...Map.groupBy(named(gauge.used), rankOf)].map(([rank, used]) => {
+    const limit = highest(limits.get(rank) ?? [], Number.MAX_SAFE_INTEGER) ?? 0;
+    const tokens = highest(used, limit);
+    return tokens === null || limit === 0 ? null : tokens / limit;
+  });
+  return mean(ranks);
+}
+
+/** Asleep is a node of which no rank is awake. */
+function isAsleep(
+  series: readonly Series[],
+  { label, awake }: NonNullable<EngineFacts["awake"]>,
+): boolean | null {
+  const told = series.filter(({ labels }) => labels.get(label) === awake);
+  const most = highest(told, 1);
+  return most === null ? null : most === 0;
 }
 
 function meanUsage(series: readonly Series[]): number | null {

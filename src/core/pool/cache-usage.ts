@@ -1,9 +1,8 @@
+import { gaugesRefreshMs } from "../engine/kinds.ts";
 import type { LoadSample } from "../engine/load-signals.ts";
 
 /** What a request is taken to occupy until there is something to learn from, fraction of the KV cache. */
 export const DEFAULT_CACHE_SHARE = 0.02;
-/** LMDeploy refreshes its gauges this seldom, however often they are read. Source: its metrics processor. */
-const GAUGE_REFRESH_MS = 10_000;
 /** How much one new observation moves the learned share. */
 const LEARNING_RATE = 0.3;
 /**
@@ -57,15 +56,21 @@ export class CacheUsage {
    * The engine was polled.
    * @param nowMs When the sample was asked for.
    * @param open Open requests that were sent since it was asked for.
+   * @param refreshMs How long its gauges may show the same although its load changed, ms.
    */
-  sampled(sample: LoadSample, nowMs: number, open: number): void {
+  sampled(
+    sample: LoadSample,
+    nowMs: number,
+    open: number,
+    refreshMs = gaugesRefreshMs(null),
+  ): void {
     const previous = this.#sample;
     const stale =
       previous !== null &&
       previous.cacheUsage === sample.cacheUsage &&
       previous.running === sample.running &&
       previous.waiting === sample.waiting &&
-      nowMs - this.#unchangedSinceMs < GAUGE_REFRESH_MS;
+      nowMs - this.#unchangedSinceMs < refreshMs;
     this.#sample = sample;
     this.#sampledAtMs = nowMs;
     if (stale) return;

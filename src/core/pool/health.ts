@@ -39,6 +39,8 @@ export class NodeHealth {
   #healthySinceMs = 0;
   /** It registered again and has not passed a probe since: a refusal means "not yet", not "gone". */
   #registeredAgain = false;
+  /** Its gauges said last that it is asleep: some answer `/health` as if they were not. */
+  #gaugesSleep = false;
 
   get state(): NodeState {
     if (this.#draining) return "draining";
@@ -48,6 +50,11 @@ export class NodeHealth {
   /** Its engine is believed to answer, draining or not. */
   get alive(): boolean {
     return this.#phase === "healthy";
+  }
+
+  /** An engine is believed to listen there, if only to say that it is asleep. */
+  get listens(): boolean {
+    return this.#phase === "healthy" || this.#phase === "sleeping";
   }
 
   /** No engine is believed to listen there: it has not come up yet, or probes found it gone. */
@@ -132,8 +139,22 @@ export class NodeHealth {
     this.#probeFailures = 0;
     this.#registeredAgain = false;
     if (this.#phase === "healthy") return;
-    if (this.#phase === "ejected" && this.#ejectedBy !== "probes") this.#stillAlive(nowMs);
+    if (this.#gaugesSleep) this.#reset("sleeping");
+    else if (this.#phase === "ejected" && this.#ejectedBy !== "probes") this.#stillAlive(nowMs);
     else this.#becomeHealthy(nowMs);
+  }
+
+  /** Its gauges were read: they say that it is asleep, or they do not. */
+  gaugesRead(asleep: boolean, nowMs: number): void {
+    const slept = this.#gaugesSleep;
+    this.#gaugesSleep = asleep;
+    if (asleep) this.#reset("sleeping");
+    else if (slept && this.#phase === "sleeping") this.#becomeHealthy(nowMs);
+  }
+
+  /** The engine there is another process: what the gauges of the one before said is void. */
+  replaced(): void {
+    this.#gaugesSleep = false;
   }
 
   /** It gave a sign of life, if not the one asked for: a row of failures ends here. */

@@ -138,5 +138,6 @@ export class Node implements Candidate {
     this.generation += 1;
     this.absent = true;
     this.cache.forget();
+    this.health.replaced();
   }
 }

@@ -1,10 +1,10 @@
 import { isAnswer, type ProbeResult } from "../engine/health-answer.ts";
-import type { EngineKind } from "../engine/kinds.ts";
+import { type EngineKind, gaugesRefreshMs } from "../engine/kinds.ts";
 import type { LoadSample } from "../engine/load-signals.ts";
 import type { Role } from "../engine/roles.ts";
 import type { Failure } from "../failure.ts";
 import { Chooser, type ChooserOptions, type NoNode, type Wanted } from "./choose.ts";
-import { isBadAnswer, type NodeState, passesTrial, passOverMs } from "./health.ts";
+import { isBadAnswer, passesTrial, passOverMs } from "./health.ts";
 import { type Answered, Lease, type LeaseListener, type Outcome } from "./lease.ts";
 import { ModelIndex } from "./model-index.ts";
 import { Node, type Registration } from "./node.ts";
@@ -73,11 +73,6 @@ export class Registry {
     this.#restarted(node);
   }
 
-  #restarted(node: Node): void {
-    node.restarted();
-    this.#listeners.tell((listener) => listener.nodeRestarted?.(node));
-  }
-
   /** Takes a node out; its running requests finish. Returns it, or undefined when unknown. */
   remove(url: string): Node | undefined {
     const node = this.#nodes.get(url);
@@ -111,8 +106,14 @@ export class Registry {
   sampled(node: Node, sample: LoadSample, engine: EngineKind | null, askedAtMs: number): void {
     let open = 0;
     for (const lease of node.leases) if (lease.startedAtMs >= askedAtMs) open += 1;
-    node.cache.sampled(sample, askedAtMs, open);
+    node.cache.sampled(sample, askedAtMs, open, gaugesRefreshMs(engine));
     if (engine !== null) node.engine = engine;
+  }
+
+  /** The node's gauges say that it is asleep, or they do not: asleep it would take requests and answer none. */
+  foundAsleep(node: Node, asleep: boolean): void {
+    this.#change(node, () => node.health.gaugesRead(asleep, this.#options.now()));
+    if (asleep) this.#moveRequests(node, false);
   }
 
   /** A health probe came back; `progressed`: the node sent bytes of some answer meanwhile. */
@@ -129,6 +130,11 @@ export class Registry {
   /** Nobody listens: whatever process listens there next is another one. */
   #foundAbsent(node: Node): void {
     if (!node.absent) this.#restarted(node);
+  }
+
+  #restarted(node: Node): void {
+    node.restarted();
+    this.#listeners.tell((listener) => listener.nodeRestarted?.(node));
   }
 
   /** The node refused a connection that was no request: a free, a handshake. */
@@ -210,10 +216,10 @@ export class Registry {
     if (lease.generation !== node.generation || !passesTrial(status)) return;
     const nowMs = this.#options.now();
     node.absent = false;
-    const before = node.health.state;
-    node.health.answered(status, nowMs, never);
-    node.health.trialEnded(lease, true, nowMs);
-    this.#tellChange(node, before);
+    this.#change(node, () => {
+      node.health.answered(status, nowMs, () => false);
+      node.health.trialEnded(lease, true, nowMs);
+    });
   }
 
   #learn(lease: Lease, outcome: Outcome, nowMs: number): void {
@@ -249,10 +255,10 @@ export class Registry {
     const failed = isBadAnswer(status);
     if (failed || busy) node.charge(nowMs);
     if (failed) node.lastError = `answered a request with ${status}`;
-    const before = node.health.state;
-    node.health.answered(status, nowMs, () => this.#mayEject(node));
-    node.health.trialEnded(lease, passesTrial(status), nowMs);
-    this.#tellChange(node, before);
+    this.#change(node, () => {
+      node.health.answered(status, nowMs, () => this.#mayEject(node));
+      node.health.trialEnded(lease, passesTrial(status), nowMs);
+    });
   }
 
   /** Bad answers may be the prompts' fault: they never take more than half of a model's nodes. */
@@ -267,12 +273,8 @@ export class Registry {
 
   /** Runs `act`, and tells of the change of state it made, if any. */
   #change(node: Node, act: () => void): void {
-    const before = node.health.state;
+    const from = node.health.state;
     act();
-    this.#tellChange(node, before);
-  }
-
-  #tellChange(node: Node, from: NodeState): void {
     const to = node.health.state;
     if (from !== to) this.#listeners.tell((listener) => listener.stateChanged?.(node, from, to));
   }
@@ -292,5 +294,3 @@ export class Registry {
     return this.#index.models();
   }
 }
-
-const never = () => false;

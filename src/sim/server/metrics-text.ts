@@ -66,6 +66,12 @@ const METRICS: Readonly<Record<EngineKind, readonly Metric[]>> = {
     { name: "sglang:prompt_tokens_total", ...PROMPT },
     { name: "sglang:generation_tokens_total", ...GENERATED },
   ],
+  llamacpp: [
+    { name: "llamacpp:requests_processing", ...RUNNING },
+    { name: "llamacpp:requests_deferred", ...WAITING },
+    { name: "llamacpp:prompt_tokens_total", ...PROMPT },
+    { name: "llamacpp:tokens_predicted_total", ...GENERATED },
+  ],
 };
 
 /** Ours alone, under a prefix of its own: a leak of DistServe is a number. */

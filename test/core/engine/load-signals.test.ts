@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { type LoadSignals, readLoadSignals } from "../../../src/core/engine/load-signals.ts";
 import { runs } from "../fuzz.ts";
 
-const NOTHING = { kind: null, cacheUsage: null, running: null, waiting: null };
+const NOTHING = { kind: null, cacheUsage: null, running: null, waiting: null, asleep: null };
 
 const LMDEPLOY = `# HELP lmdeploy:gpu_cache_usage_perc GPU KV-cache usage. 1 means 100 percent usage.
 # TYPE lmdeploy:gpu_cache_usage_perc gauge
@@ -21,6 +21,7 @@ describe("the engines", () => {
       cacheUsage: 0.25,
       running: 3,
       waiting: 6,
+      asleep: null,
     });
   });
 
@@ -30,7 +31,13 @@ vllm:num_requests_running{engine="0"} 1
 vllm:num_requests_waiting_by_reason{engine="0",reason="capacity"} 90
 vllm:num_requests_waiting{engine="0"} 2
 `;
-    const signals: LoadSignals = { kind: "vllm", cacheUsage: 0.5, running: 1, waiting: 2 };
+    const signals: LoadSignals = {
+      kind: "vllm",
+      cacheUsage: 0.5,
+      running: 1,
+      waiting: 2,
+      asleep: null,
+    };
     expect(readLoadSignals(page("vllm:kv_cache_usage_perc 0.5"))).toEqual(signals);
     expect(readLoadSignals(page("vllm:gpu_cache_usage_perc 0.5"))).toEqual(signals);
     const both = "vllm:gpu_cache_usage_perc 0.9\nvllm:kv_cache_usage_perc 0.5";
@@ -45,7 +52,13 @@ sglang:num_queue_reqs{tp_rank="0",priority="1"} 4`;
     const totals = `
 sglang:num_running_reqs{tp_rank="0",priority=""} 6
 sglang:num_queue_reqs{tp_rank="0",priority=""} 7`;
-    const signals: LoadSignals = { kind: "sglang", cacheUsage: 0.5, running: 5, waiting: 4 };
+    const signals: LoadSignals = {
+      kind: "sglang",
+      cacheUsage: 0.5,
+      running: 5,
+      waiting: 4,
+      asleep: null,
+    };
     expect(readLoadSignals(singles)).toEqual({ ...signals });
     expect(readLoadSignals(singles + totals)).toEqual({ ...signals, running: 6, waiting: 7 });
   });
