@@ -123,6 +123,23 @@ test("the core, the model of an engine and the laboratory have no clock, no chan
   expect(found).toEqual([]);
 });
 
+/** The parts are put together here, and what is a program of its own has a clock of its own. */
+const MAY_HAVE_TIME = /^src\/(proxy\/assemble\.ts$|commands\/|sim\/server\/)/;
+
+test("time and chance are made in one place, and handed down", () => {
+  const raw =
+    /\b(Date\.now|new Date\(\)|performance\.now|Math\.random|setTimeout|setInterval|setImmediate)\b/;
+  const found = source
+    .filter(({ path }) => !MAY_HAVE_TIME.test(path))
+    .flatMap(({ path, text }) =>
+      code(text)
+        .split("\n")
+        .filter((line) => raw.test(line))
+        .map((line) => `${path}: ${line.trim()}; take it from the Clock that is handed down`),
+    );
+  expect(found).toEqual([]);
+});
+
 test("the environment is read in the configuration and the commands only", () => {
   const found = source
     .filter(({ path }) => !["commands", "main"].includes(roomOf(path)))

@@ -31,8 +31,6 @@ export interface DistServeOptions {
   readonly maxInFlightPerNode: number;
   /** How long a request waits for a pair to be connected when there is no other, ms. */
   readonly pairWaitMs: number;
-  /** Calls `act` after `ms`; the function returned prevents it. */
-  readonly after: (ms: number, act: () => void) => () => void;
   readonly log: Log;
 }
 
@@ -119,7 +117,7 @@ export class DistServe {
 
   /** A timer that does not outlive `stop`. */
   readonly #after = (ms: number, act: () => void): (() => void) => {
-    const cancel = this.#options.after(ms, () => {
+    const cancel = this.#options.upstream.after(ms, () => {
       this.#timers.delete(cancel);
       act();
     });
@@ -157,9 +155,9 @@ export class DistServe {
 
   /** Once nothing runs any more, frees what is left, as far as that goes in a few seconds. */
   async close(): Promise<void> {
-    const { upstream, after } = this.#options;
+    const { upstream } = this.#options;
     const { promise: isLate, resolve } = Promise.withResolvers<void>();
-    const stop = after(CLOSE_LIMIT_MS, resolve);
+    const stop = upstream.after(CLOSE_LIMIT_MS, resolve);
     const isDone = upstream.admission.idle().then(() => this.#sessions.close());
     await Promise.race([isDone, isLate]);
     stop();

@@ -46,11 +46,11 @@ export async function prefill(
   if (attempt.signal.aborted) resolve(null);
   const result = await Promise.race([answering, stopped]);
   if (result !== null) return result;
-  const timer = setTimeout(() => wire.abort(), LINGER_MS);
+  const cancel = upstream.after(LINGER_MS, () => wire.abort());
   sessions.expect(
     answering.then((late) => {
-      clearTimeout(timer);
-      release(attempt, late);
+      cancel();
+      release(attempt, late, upstream);
     }),
   );
   return attempt.failed(new Error("stopped"));
@@ -68,7 +68,7 @@ async function sendAndRead(
   if (!(answer instanceof Response)) return answer;
   if (isRetriable(answer.status)) return { kind: "unread", answer };
   if (answer.ok) return await readSession(attempt, answer, upstream, sessions);
-  const response = await relay(attempt, answer, request, upstream.now);
+  const response = await relay(attempt, answer, request, upstream);
   return response instanceof Response ? { kind: "relayed", response } : response;
 }
 
@@ -84,7 +84,7 @@ async function readSession(
   const read = readPrefillAnswer(body);
   // Before the lease ends: a node with neither is taken for one that has nothing to do any more.
   const session = read.session === null ? null : sessions.open(node, read.session);
-  attempt.lease.end(answered(answer));
+  attempt.lease.end(answered(answer, upstream));
   if (read.kind === "prefilled" && session !== null) {
     const { tokenId, blockIds } = read;
     return { kind: "prefilled", session, tokenId, blockIds };
@@ -130,8 +130,8 @@ function unusable(message: string): ProxyError {
 }
 
 /** Gives back what came too late. */
-function release(attempt: Attempt, late: PrefillResult): void {
+function release(attempt: Attempt, late: PrefillResult, upstream: Upstream): void {
   if (late.kind === "prefilled") late.session.free();
-  else if (late.kind === "unread") discard(attempt, late.answer);
+  else if (late.kind === "unread") discard(attempt, late.answer, upstream);
   else if (late.kind === "relayed") late.response.body?.cancel().catch(() => {});
 }

@@ -206,7 +206,7 @@ export class TwoSteps {
         return settle(attempt, result, this.#request, this.#parts.upstream);
       },
       discard: () => {
-        if (result.kind === "unread") discard(attempt, result.answer);
+        if (result.kind === "unread") discard(attempt, result.answer, this.#parts.upstream);
       },
     };
   }

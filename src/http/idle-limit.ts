@@ -1,4 +1,5 @@
 import { Bag, type InBag } from "../core/bag.ts";
+import type { Clock } from "../core/clock.ts";
 import { type BunServer, KEEP_ALIVE_S } from "./bun-server.ts";
 
 /** Lifted at a request's second look, so after half of the limit at most. */
@@ -19,19 +20,22 @@ export interface UnendedRequest extends InBag {
 export class IdleLimit {
   readonly #server: () => Pick<BunServer, "timeout">;
   readonly #open = new Bag<UnendedRequest>();
-  #timer: ReturnType<typeof setInterval> | null = null;
+  readonly #every: Clock["every"];
+  #stopLooking: (() => void) | null = null;
 
-  constructor(server: () => Pick<BunServer, "timeout">) {
+  /** @param every See `Clock`. */
+  constructor(server: () => Pick<BunServer, "timeout">, every: Clock["every"]) {
     this.#server = server;
+    this.#every = every;
   }
 
   start(): void {
-    this.#timer ??= setInterval(() => this.look(), LOOK_EVERY_MS);
+    this.#stopLooking ??= this.#every(LOOK_EVERY_MS, () => this.look());
   }
 
   stop(): void {
-    if (this.#timer !== null) clearInterval(this.#timer);
-    this.#timer = null;
+    this.#stopLooking?.();
+    this.#stopLooking = null;
   }
 
   /** The request is open from now on, until `end`, or until its client has left. */

@@ -7,6 +7,7 @@ import {
   scanRequestHead,
   scanRequestHeadInSlices,
 } from "../core/body/request-head.ts";
+import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 import { requestHeaders } from "../core/headers.ts";
 import { requestId } from "../core/request-id.ts";
@@ -41,7 +42,9 @@ export async function infer(
     sent = await readBody(request, services.bodyLimits);
     const type = headers.get("content-type");
     const { head, body, model } =
-      sent.length <= ONE_SLICE_BYTES ? readHead(sent, type) : await readLargeHead(sent, type);
+      sent.length <= ONE_SLICE_BYTES
+        ? readHead(sent, type)
+        : await readLargeHead(sent, type, services.bodyLimits.soon);
     // An engine may have learned the model since it was asked last: look again before saying no.
     if (model !== null && !services.registry.serves(model)) await services.discovery.refresh();
     // Draining may have begun while the body came, and nobody would wait for what starts now.
@@ -95,9 +98,13 @@ function readHead(sent: Uint8Array, type: string | null): Read {
 }
 
 /** The same with pauses, so that other requests get their turn in between. */
-async function readLargeHead(sent: Uint8Array, type: string | null): Promise<Read> {
+async function readLargeHead(
+  sent: Uint8Array,
+  type: string | null,
+  soon: Clock["soon"],
+): Promise<Read> {
   if (isMultipart(type)) return readHead(sent, type);
-  const pause = () => new Promise<void>((resume) => setImmediate(resume));
+  const pause = () => new Promise<void>(soon);
   const head = await scanRequestHeadInSlices(sent, pause);
   const { model } = head;
   if (!head.controlPlane) return { head, body: sent, model };

@@ -1,3 +1,4 @@
+import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { BodyMemory } from "./body-memory.ts";
 import type { IncomingBody, SlowBodies } from "./slow-bodies.ts";
@@ -9,6 +10,7 @@ const FIRST_ROOM_BYTES = 1024 * 1024;
 export interface BodyLimits {
   readonly maxBytes: number;
   readonly slow: SlowBodies;
+  readonly soon: Clock["soon"];
   readonly memory: BodyMemory;
   /** The flag that raises `maxBytes`, if one does. */
   readonly flag: string | null;
@@ -88,7 +90,7 @@ async function readPieces(
       incoming.silentTicks = 0;
       // What arrives meanwhile is read as one piece: a megabyte in chunks of one byte would keep
       // everybody else waiting for a second.
-      if (value.length < SMALL_PIECE_BYTES) await new Promise((resume) => setImmediate(resume));
+      if (value.length < SMALL_PIECE_BYTES) await new Promise<void>(limits.soon);
       giveBack(value);
     }
   } catch (error) {

@@ -1,4 +1,5 @@
 import { Bag, type InBag } from "../core/bag.ts";
+import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 
 /** The limit is kept to this fraction of itself: one timer for all bodies instead of one for each. */
@@ -15,11 +16,13 @@ export interface IncomingBody extends InBag {
 /** Refuses bodies of which nothing comes for too long. */
 export class SlowBodies {
   readonly #timeoutMs: number;
+  readonly #clock: Clock;
   readonly #incoming = new Bag<IncomingBody>();
   #ticking = false;
 
   /** @param timeoutMs How long one may stand still, ms; up to a tenth more is granted. */
-  constructor(timeoutMs: number) {
+  constructor(timeoutMs: number, clock: Clock) {
+    this.#clock = clock;
     this.#timeoutMs = timeoutMs;
   }
 
@@ -40,7 +43,7 @@ export class SlowBodies {
 
   #tickLater(): void {
     this.#ticking = true;
-    setTimeout(() => this.#tick(), this.#timeoutMs / TICKS);
+    this.#clock.after(this.#timeoutMs / TICKS, () => this.#tick());
   }
 
   #tick(): void {

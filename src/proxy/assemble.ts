@@ -2,6 +2,7 @@ import type { Config } from "../config/serve-config.ts";
 import { parseAllowRule } from "../core/address/address-policy.ts";
 import { inCidrs, LOCAL_AND_PRIVATE, parseCidr } from "../core/address/cidr.ts";
 import { Admission } from "../core/admission/admission.ts";
+import type { Clock } from "../core/clock.ts";
 import { Registry } from "../core/pool/registry.ts";
 import { RetryBudgets } from "../core/retry.ts";
 import { STRATEGIES } from "../core/strategies/index.ts";
@@ -45,12 +46,29 @@ export interface Assembled {
   readonly workers: readonly Worker[];
 }
 
+/** The time that passes: the only one there is. */
+const CLOCK: Clock = {
+  now: () => performance.now(),
+  wallMs: () => Date.now(),
+  after(ms, act) {
+    const timer = setTimeout(act, ms);
+    return () => clearTimeout(timer);
+  },
+  every(ms, act) {
+    const timer = setInterval(act, ms);
+    return () => clearInterval(timer);
+  },
+  soon: (act) => {
+    setImmediate(act);
+  },
+};
+
 /** Administration is a few lines of JSON, or thousands of model names. */
 const ADMIN_BODY_BYTES = 4 * 1024 * 1024;
 
 /** The parts of a proxy, put together and not yet started. Time and chance are made here. */
 export function assemble(config: Config, log: Logger, listening: Listening): Assembled {
-  const now = () => performance.now();
+  const { now } = CLOCK;
   const { random } = Math;
   const registry = createRegistry(config, now, random);
   const nodePolicy = new NodePolicy({
@@ -64,15 +82,16 @@ export function assemble(config: Config, log: Logger, listening: Listening): Ass
     now,
   });
   const { fetch } = pinned;
-  const upstream = createUpstream(config, registry, pinned, now);
+  const upstream = createUpstream(config, registry, pinned);
   const engineHeaders: Record<string, string> =
     config.upstreamApiKey === null ? {} : { authorization: `Bearer ${config.upstreamApiKey}` };
   const { mode, distServe } = createMode(config, upstream, engineHeaders, log);
-  const questions = { registry, headers: engineHeaders, fetch, now };
+  const questions = { registry, headers: engineHeaders, fetch, clock: CLOCK };
   const discovery = new ModelDiscovery({ ...questions, timeoutMs: config.healthTimeoutMs });
-  const slow = new SlowBodies(config.bodyTimeoutMs);
-  const idleLimit = new IdleLimit(listening.server);
+  const slow = new SlowBodies(config.bodyTimeoutMs, CLOCK);
+  const idleLimit = new IdleLimit(listening.server, CLOCK.every);
   const lifecycle = new Lifecycle({
+    clock: CLOCK,
     registry,
     admission: upstream.admission,
     drainTimeoutMs: config.drainTimeoutMs,
@@ -100,17 +119,19 @@ export function assemble(config: Config, log: Logger, listening: Listening): Ass
     bodyLimits: {
       maxBytes: config.maxBodyBytes,
       slow,
+      soon: CLOCK.soon,
       memory: new BodyMemory(bodyMemoryBytes(config), "--max-body-memory"),
       flag: "--max-body",
     },
     adminBodyLimits: {
       maxBytes: ADMIN_BODY_BYTES,
       slow,
+      soon: CLOCK.soon,
       memory: new BodyMemory(16 * ADMIN_BODY_BYTES, null),
       flag: null,
     },
     proto: config.tls === null ? ("http" as const) : ("https" as const),
-    startedAtS: Math.floor(Date.now() / 1_000),
+    startedAtS: Math.floor(CLOCK.wallMs() / 1_000),
     upstreamApiKey: config.upstreamApiKey,
   };
   const workers = [
@@ -134,7 +155,7 @@ interface Questions {
   readonly registry: Registry;
   readonly headers: Readonly<Record<string, string>>;
   readonly fetch: Fetch;
-  readonly now: () => number;
+  readonly clock: Clock;
 }
 
 function createProber(
@@ -173,15 +194,10 @@ function createRegistry(config: Config, now: () => number, random: () => number)
   });
 }
 
-function createUpstream(
-  config: Config,
-  registry: Registry,
-  pinned: PinnedFetch,
-  now: () => number,
-): Upstream {
-  const tcp = new TcpCheck();
+function createUpstream(config: Config, registry: Registry, pinned: PinnedFetch): Upstream {
+  const tcp = new TcpCheck(CLOCK.after);
   const deadlines = new Deadlines({
-    now,
+    clock: CLOCK,
     nodesInUse: () => registry.nodesInUse(),
     reachable: (url, limitMs) =>
       pinned.reachable(url, limitMs, (at, withinMs) => tcp.reachable(at, withinMs)),
@@ -193,21 +209,18 @@ function createUpstream(
     },
   });
   return {
+    ...CLOCK,
     registry,
-    now,
     fetch: pinned.fetch,
     admission: new Admission(registry, {
       maxConcurrency: config.maxConcurrency ?? Number.POSITIVE_INFINITY,
       maxPerClient: config.maxConcurrencyPerClient ?? Number.POSITIVE_INFINITY,
       queueSize: config.queueSize,
       queueTimeoutMs: config.queueTimeoutMs,
-      after: (ms, act) => {
-        const timer = setTimeout(act, ms);
-        return () => clearTimeout(timer);
-      },
+      after: CLOCK.after,
     }),
     deadlines,
-    budgets: new RetryBudgets(now),
+    budgets: new RetryBudgets(CLOCK.now),
     retryRules: { retry: config.retry, retrySent: config.retrySent },
   };
 }

@@ -1,8 +1,10 @@
 import type { Admission } from "../core/admission/admission.ts";
+import type { Clock } from "../core/clock.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { DistServe } from "../distserve/distserve.ts";
 
 export interface LifecycleOptions {
+  readonly clock: Clock;
   readonly registry: Registry;
   readonly admission: Admission;
   /** How long running requests may finish once draining began, ms. */
@@ -49,20 +51,20 @@ export class Lifecycle {
   /** Whether every request ends within `limitMs`. */
   async #idleWithin(limitMs: number): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    const timer = setTimeout(() => resolve(false), limitMs);
+    const cancel = this.#options.clock.after(limitMs, () => resolve(false));
     // A request between two attempts, or two steps, holds no lease: its place tells that it runs.
     const idle = this.#options.admission.idle().then(() => true);
     try {
       return await Promise.race([idle, promise]);
     } finally {
-      clearTimeout(timer);
+      cancel();
     }
   }
 
   async #flushed(): Promise<void> {
     for (let waitedMs = 0; waitedMs < FLUSH_LIMIT_MS; waitedMs += FLUSH_POLL_MS) {
       if (this.#options.pendingRequests() === 0) return;
-      await new Promise((resume) => setTimeout(resume, FLUSH_POLL_MS));
+      await new Promise<void>((resume) => this.#options.clock.after(FLUSH_POLL_MS, resume));
     }
   }
 }

@@ -38,10 +38,6 @@ export function createMode(
     engineHeaders,
     maxInFlightPerNode: config.maxConcurrencyPerNode ?? Number.POSITIVE_INFINITY,
     pairWaitMs: config.queueTimeoutMs,
-    after: (ms, act) => {
-      const timer = setTimeout(act, ms);
-      return () => clearTimeout(timer);
-    },
     log: {
       info: (message, fields) => log.info(message, fields),
       warn: (message, fields) => log.warn(message, fields),

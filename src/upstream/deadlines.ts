@@ -1,3 +1,4 @@
+import type { Clock } from "../core/clock.ts";
 import type { Node } from "../core/pool/node.ts";
 import { Attempt } from "./attempt.ts";
 
@@ -15,8 +16,7 @@ export interface TimeLimits {
 
 export interface DeadlineOptions {
   readonly limits: TimeLimits;
-  /** Monotonic clock, ms. */
-  readonly now: () => number;
+  readonly clock: Clock;
   /** Every node that may have open requests. */
   readonly nodesInUse: () => readonly Node[];
   /** Whether a TCP connection to the node behind `url` can be had within `limitMs`. */
@@ -31,24 +31,24 @@ const LONGEST_CHECK_MS = 1_000;
 /** Holds all open attempts to their time limits. */
 export class Deadlines {
   readonly #options: DeadlineOptions;
-  #timer: ReturnType<typeof setInterval> | null = null;
+  #stopTicking: (() => void) | null = null;
 
   constructor(options: DeadlineOptions) {
     this.#options = options;
   }
 
   start(): void {
-    this.#timer ??= setInterval(() => this.tick(), TICK_MS);
+    this.#stopTicking ??= this.#options.clock.every(TICK_MS, () => this.tick());
   }
 
   stop(): void {
-    if (this.#timer !== null) clearInterval(this.#timer);
-    this.#timer = null;
+    this.#stopTicking?.();
+    this.#stopTicking = null;
   }
 
   /** Looks at every open attempt once. */
   tick(): void {
-    const nowMs = this.#options.now();
+    const nowMs = this.#options.clock.now();
     for (const node of this.#options.nodesInUse()) {
       if (node.inFlight === 0) continue;
       for (const { sender } of node.leases) {

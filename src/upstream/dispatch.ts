@@ -50,7 +50,7 @@ export async function dispatch(
       const mayRetry = !attempt.lease.lastResort && worthRetrying(attempt, result, retriesOf());
       const lease = mayRetry ? registry.acquire(wanted) : null;
       if (!(lease instanceof Lease)) return await settle(attempt, result, request, upstream);
-      if (result.kind === "unread") discard(attempt, result.answer);
+      if (result.kind === "unread") discard(attempt, result.answer, upstream);
       place.hold(lease);
       attempt = new Attempt(lease, attempt.requestStartedAtMs);
       attempt.mayMove = mayMove;

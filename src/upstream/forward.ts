@@ -1,3 +1,4 @@
+import type { Clock } from "../core/clock.ts";
 import { retryAfterMs } from "../core/headers.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
 import type { InferenceRequest } from "./request.ts";
@@ -40,14 +41,17 @@ export async function forward(
 }
 
 /** Gives up an answer whose body nobody will read, for another node's. Never rejects. */
-export function discard(attempt: Attempt, answer: Response): void {
-  attempt.lease.end(answered(answer));
+export function discard(attempt: Attempt, answer: Response, clock: Clock): void {
+  attempt.lease.end(answered(answer, clock));
   // The body may be broken already; it is of no more interest.
   answer.body?.cancel().catch(() => {});
 }
 
 /** The outcome of an attempt whose answer was read to its end. */
-export function answered(answer: Response): {
+export function answered(
+  answer: Response,
+  clock: Clock,
+): {
   kind: "answered";
   status: number;
   retryAfterMs: number | null;
@@ -55,6 +59,6 @@ export function answered(answer: Response): {
   return {
     kind: "answered",
     status: answer.status,
-    retryAfterMs: answer.status < 400 ? null : retryAfterMs(answer.headers, Date.now()),
+    retryAfterMs: answer.status < 400 ? null : retryAfterMs(answer.headers, clock.wallMs()),
   };
 }

@@ -1,3 +1,4 @@
+import type { Clock } from "../core/clock.ts";
 import type { ProbeResult } from "../core/engine/health-answer.ts";
 import { readHealth } from "../core/engine/health-answer.ts";
 import type { Node } from "../core/pool/node.ts";
@@ -13,8 +14,7 @@ export interface HealthProberOptions {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly fetch: AskOptions["fetch"];
-  /** Monotonic clock, ms. */
-  readonly now: () => number;
+  readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
@@ -27,7 +27,8 @@ const MAX_BYTES = 64 * 1024;
 const JITTER = 0.1;
 
 interface Schedule {
-  timer: ReturnType<typeof setTimeout> | null;
+  /** Prevents the next probe; null while none is due. */
+  cancel: (() => void) | null;
   probing: boolean;
   /** Asked for while a probe was under way: that one may have begun before the reason for it. */
   again: boolean;
@@ -65,13 +66,12 @@ export class HealthProber {
 
   #add(node: Node): void {
     if (this.#schedules.has(node)) return;
-    this.#schedules.set(node, { timer: null, probing: false, again: false });
+    this.#schedules.set(node, { cancel: null, probing: false, again: false });
     this.#probeNow(node);
   }
 
   #remove(node: Node): void {
-    const schedule = this.#schedules.get(node);
-    if (schedule?.timer) clearTimeout(schedule.timer);
+    this.#schedules.get(node)?.cancel?.();
     this.#schedules.delete(node);
   }
 
@@ -88,8 +88,8 @@ export class HealthProber {
       this.#remove(node);
       return;
     }
-    if (schedule.timer) clearTimeout(schedule.timer);
-    schedule.timer = null;
+    schedule.cancel?.();
+    schedule.cancel = null;
     schedule.probing = true;
     schedule.again = false;
     const progressBefore = node.progress;
@@ -104,9 +104,10 @@ export class HealthProber {
   }
 
   #schedule(node: Node, schedule: Schedule): void {
-    const { intervalMs, timeoutMs, now, random } = this.#options;
-    const delayMs = node.health.nextProbeMs(now(), intervalMs) * (1 + JITTER * (random() - 0.5));
-    schedule.timer = setTimeout(() => void this.#probe(node, schedule, timeoutMs), delayMs);
+    const { intervalMs, timeoutMs, clock, random } = this.#options;
+    const delayMs =
+      node.health.nextProbeMs(clock.now(), intervalMs) * (1 + JITTER * (random() - 0.5));
+    schedule.cancel = clock.after(delayMs, () => void this.#probe(node, schedule, timeoutMs));
   }
 
   async #askHealth(node: Node, timeoutMs: number): Promise<ProbeResult> {

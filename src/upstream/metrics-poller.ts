@@ -1,3 +1,4 @@
+import type { Clock } from "../core/clock.ts";
 import { showsUsage } from "../core/engine/kinds.ts";
 import { readLoadSignals } from "../core/engine/load-signals.ts";
 import type { Node } from "../core/pool/node.ts";
@@ -10,8 +11,7 @@ export interface MetricsPollerOptions {
   readonly intervalMs: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly fetch: AskOptions["fetch"];
-  /** Monotonic clock, ms. */
-  readonly now: () => number;
+  readonly clock: Clock;
   /** Called once for a node that shows no KV-cache usage, with the reason. */
   readonly onNoUsage: (node: Node, reason: string) => void;
 }
@@ -24,7 +24,7 @@ export class MetricsPoller {
   readonly #options: MetricsPollerOptions;
   readonly #polling = new Set<Node>();
   readonly #toldOf = new WeakSet<Node>();
-  #timer: ReturnType<typeof setInterval> | null = null;
+  #stopPolling: (() => void) | null = null;
   #unsubscribe: (() => void) | null = null;
 
   constructor(options: MetricsPollerOptions) {
@@ -32,10 +32,10 @@ export class MetricsPoller {
   }
 
   start(): void {
-    const { registry, intervalMs } = this.#options;
-    this.#timer = setInterval(() => {
+    const { registry, intervalMs, clock } = this.#options;
+    this.#stopPolling = clock.every(intervalMs, () => {
       for (const node of registry.nodes()) void this.#poll(node);
-    }, intervalMs);
+    });
     this.#unsubscribe = registry.subscribe({
       stateChanged: (node, _from, to) => {
         if (to === "healthy") void this.#poll(node);
@@ -44,15 +44,15 @@ export class MetricsPoller {
   }
 
   stop(): void {
-    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#stopPolling?.();
     this.#unsubscribe?.();
   }
 
   async #poll(node: Node): Promise<void> {
     if (this.#polling.has(node) || !node.health.listens) return;
     this.#polling.add(node);
-    const { registry, now, intervalMs, headers, fetch } = this.#options;
-    const askedAtMs = now();
+    const { registry, clock, intervalMs, headers, fetch } = this.#options;
+    const askedAtMs = clock.now();
     const { generation } = node;
     const answer = await ask(`${node.url}/metrics`, {
       timeoutMs: intervalMs,

@@ -1,3 +1,4 @@
+import type { Clock } from "../core/clock.ts";
 import { readModels } from "../core/engine/model-list.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
@@ -8,8 +9,7 @@ export interface ModelDiscoveryOptions {
   readonly timeoutMs: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly fetch: AskOptions["fetch"];
-  /** Monotonic clock, ms. */
-  readonly now: () => number;
+  readonly clock: Clock;
 }
 
 /** Adapters and aliases appear while engines run. */
@@ -27,7 +27,7 @@ export class ModelDiscovery {
   >();
   #refreshedAtMs = Number.NEGATIVE_INFINITY;
   #refreshing: Promise<void> = Promise.resolve();
-  #timer: ReturnType<typeof setInterval> | null = null;
+  #stopAsking: (() => void) | null = null;
   #unsubscribe: (() => void) | null = null;
 
   constructor(options: ModelDiscoveryOptions) {
@@ -35,7 +35,7 @@ export class ModelDiscovery {
   }
 
   start(): void {
-    this.#timer = setInterval(() => void this.#askAll(), INTERVAL_MS);
+    this.#stopAsking = this.#options.clock.every(INTERVAL_MS, () => void this.#askAll());
     this.#unsubscribe = this.#options.registry.subscribe({
       stateChanged: (node, _from, to) => {
         if (to === "healthy") void this.#ask(node);
@@ -48,13 +48,13 @@ export class ModelDiscovery {
   }
 
   stop(): void {
-    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#stopAsking?.();
     this.#unsubscribe?.();
   }
 
   /** Asks all healthy nodes again, at most once a second; resolves when their answers are in. */
   refresh(): Promise<void> {
-    const nowMs = this.#options.now();
+    const nowMs = this.#options.clock.now();
     if (nowMs - this.#refreshedAtMs >= REFRESH_MS) {
       this.#refreshedAtMs = nowMs;
       this.#refreshing = this.#askAll();

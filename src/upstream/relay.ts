@@ -1,3 +1,4 @@
+import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 import { answerHeaders } from "../core/headers.ts";
 import type { Outcome } from "../core/pool/lease.ts";
@@ -20,21 +21,20 @@ const BREAK_DELAY_MS = 100;
  * Hands the engine's answer on to the client: the same bytes, each piece as it arrives. Resolves
  * when the first piece is there, so that a node that dies before it can still be replaced. Never
  * rejects. The attempt's lease ends with the answer's last byte.
- * @param now Monotonic clock, ms.
  */
 export async function relay(
   attempt: Attempt,
   answer: Response,
   request: InferenceRequest,
-  now: () => number,
+  clock: Clock,
 ): Promise<Response | Unanswered> {
-  const outcome = answered(answer);
+  const outcome = answered(answer, clock);
   const head = { status: answer.status, headers: answerHeaders(answer.headers, request.id) };
   try {
     // Looking at `body` would make a stream of it, which costs more than all the rest.
     if (isShort(answer.headers)) {
       const body = await answer.bytes();
-      attempt.received(now);
+      attempt.received(clock.now);
       attempt.lease.end(outcome);
       request.ended();
       return new Response(body.length === 0 ? null : body, head);
@@ -46,11 +46,11 @@ export async function relay(
       request.ended();
       return new Response(null, head);
     }
-    attempt.received(now);
+    attempt.received(clock.now);
     const isEvents = answer.headers.get("content-type")?.startsWith("text/event-stream") ?? false;
     const { ended, lastEvent } = request;
     const tail = isEvents ? new SseTail() : null;
-    const relaying = { attempt, outcome, now, tail, ended, lastEvent };
+    const relaying = { attempt, outcome, clock, tail, ended, lastEvent };
     return new Response(pieceByPiece(first.value, reader, relaying), head);
   } catch (error) {
     return attempt.failed(error);
@@ -60,7 +60,7 @@ export async function relay(
 interface Relaying {
   readonly attempt: Attempt;
   readonly outcome: Outcome;
-  readonly now: () => number;
+  readonly clock: Clock;
   /** Null unless it is a stream of events. */
   readonly tail: SseTail | null;
   readonly ended: InferenceRequest["ended"];
@@ -73,7 +73,7 @@ interface Relaying {
  * nothing more is read from the engine until that resolves.
  */
 function pieceByPiece(first: Uint8Array, reader: PieceReader, relaying: Relaying) {
-  const { attempt, outcome, now, tail, ended, lastEvent } = relaying;
+  const { attempt, outcome, clock, tail, ended, lastEvent } = relaying;
   let piece: Uint8Array | null = first;
   return new ReadableStream<Uint8Array>({
     type: "direct",
@@ -87,7 +87,7 @@ function pieceByPiece(first: Uint8Array, reader: PieceReader, relaying: Relaying
           if (typeof wrote !== "number") await roomAgain(wrote, attempt);
           const next = await reader.read();
           if (next.done) break;
-          attempt.received(now);
+          attempt.received(clock.now);
           piece = next.value;
         }
         attempt.lease.end(outcome);
@@ -95,7 +95,8 @@ function pieceByPiece(first: Uint8Array, reader: PieceReader, relaying: Relaying
         sink.close();
       } catch (error) {
         ended();
-        await breakOff(sink, attempt.failed(error), tail?.atEventEnd === true ? lastEvent : null);
+        const last = tail?.atEventEnd === true ? lastEvent : null;
+        await breakOff(sink, attempt.failed(error), last, clock);
       }
     },
     cancel: () => attempt.stop("client_gone"),
@@ -137,7 +138,9 @@ async function breakOff(
   sink: ReadableStreamDirectController,
   unanswered: Unanswered,
   lastEvent: InferenceRequest["lastEvent"] | null,
+  { after }: Clock,
 ): Promise<void> {
+  const pause = (ms: number) => new Promise<void>((resume) => after(ms, resume));
   const clientGone = unanswered.kind === "stopped" && unanswered.why === "client_gone";
   if (!clientGone) {
     const wrote = lastEvent === null ? 0 : sink.write(lastEvent(streamBroke(unanswered)));
@@ -146,10 +149,6 @@ async function breakOff(
     await pause(BREAK_DELAY_MS);
   }
   sink.close(new Error("the answer broke off"));
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resume) => setTimeout(resume, ms));
 }
 
 function streamBroke(unanswered: Unanswered): ProxyError {

@@ -1,5 +1,6 @@
 import type { Admission } from "../core/admission/admission.ts";
 import { shuttingDown } from "../core/admission/refusals.ts";
+import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { RetryBudgets } from "../core/retry.ts";
@@ -11,15 +12,13 @@ import { relay } from "./relay.ts";
 import type { InferenceRequest } from "./request.ts";
 
 /** What sending a request needs; made once, shared by both serving strategies. */
-export interface Upstream {
+export interface Upstream extends Clock {
   readonly registry: Registry;
   readonly admission: Admission;
   readonly deadlines: Deadlines;
   readonly budgets: RetryBudgets;
   readonly retryRules: RetryRules;
   readonly fetch: Fetch;
-  /** Monotonic clock, ms. */
-  readonly now: () => number;
 }
 
 /** What a client that has left gets; nobody reads it. */
@@ -46,7 +45,7 @@ export async function send(
   const answer = await forward(attempt, request, upstream.fetch);
   if (!(answer instanceof Response)) return answer;
   if (isUnread(answer.status)) return { kind: "unread", answer };
-  const response = await relay(attempt, answer, request, upstream.now);
+  const response = await relay(attempt, answer, request, upstream);
   return response instanceof Response ? { kind: "relayed", response } : response;
 }
 
@@ -76,7 +75,7 @@ export async function settle(
 ): Promise<Response> {
   if (result.kind === "relayed") return result.response;
   if (result.kind !== "unread") return giveUp(result);
-  const response = await relay(attempt, result.answer, request, upstream.now);
+  const response = await relay(attempt, result.answer, request, upstream);
   return response instanceof Response ? response : giveUp(response);
 }
 

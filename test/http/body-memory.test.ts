@@ -4,6 +4,7 @@ import type { Socket } from "bun";
 import { BodyMemory } from "../../src/http/body-memory.ts";
 import { readBody } from "../../src/http/read-body.ts";
 import { SlowBodies } from "../../src/http/slow-bodies.ts";
+import { realClock } from "../support/clock.ts";
 import { type GateEngine, startGateEngine } from "../support/gate-engine.ts";
 import { residentBytes } from "../support/memory.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
@@ -141,7 +142,7 @@ describe("all is given back by requests", () => {
   test("whose body comes whole after all, when it has been refused", async () => {
     const bytes = 100;
     const memory = new BodyMemory(bytes, null);
-    const slow = new SlowBodies(20);
+    const slow = new SlowBodies(20, realClock);
     let client: ReadableStreamDefaultController<Uint8Array> | undefined;
     const body = new ReadableStream<Uint8Array>({
       start(controller) {
@@ -150,7 +151,13 @@ describe("all is given back by requests", () => {
       },
     });
     const request = new Request("http://proxy/", { method: "POST", body });
-    const reading = readBody(request, { maxBytes: bytes, slow, memory, flag: null });
+    const reading = readBody(request, {
+      maxBytes: bytes,
+      slow,
+      soon: realClock.soon,
+      memory,
+      flag: null,
+    });
     expect(await reading.catch((error: unknown) => error)).toHaveProperty("status", 408);
     expect(() => memory.take(bytes)).toThrow("fill");
     client?.close();

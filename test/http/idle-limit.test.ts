@@ -1,14 +1,18 @@
 import { expect, test } from "bun:test";
 import { KEEP_ALIVE_S } from "../../src/http/bun-server.ts";
 import { IdleLimit } from "../../src/http/idle-limit.ts";
+import { realClock } from "../support/clock.ts";
 
 function watched() {
   const set: [Request, number][] = [];
-  const limit = new IdleLimit(() => ({
-    timeout: (request, seconds) => {
-      set.push([request, seconds]);
-    },
-  }));
+  const limit = new IdleLimit(
+    () => ({
+      timeout: (request, seconds) => {
+        set.push([request, seconds]);
+      },
+    }),
+    realClock.every,
+  );
   return { limit, set };
 }
 
