@@ -1,6 +1,13 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { ProxyError } from "../core/errors.ts";
 
+/**
+ * Who may call a route. `anybody`: whoever reaches the port. `client`: holders of an API key, or
+ * anybody while there is none. `administrator`: holders of the admin key, and no other site's page.
+ * `engine`: administrators, and peers inside `--trust-nodes` without a key.
+ */
+export type Who = "anybody" | "client" | "administrator" | "engine";
+
 export interface AccessOptions {
   /** Keys for inference; empty: open to all. */
   readonly apiKeys: readonly string[];
@@ -9,6 +16,9 @@ export interface AccessOptions {
   /** Whether a peer's address may register nodes without a key. */
   readonly trusts: (peerAddress: string) => boolean;
 }
+
+/** Headers with more words than this hold no key of anybody's, and looking each up costs. */
+const MOST_CREDENTIALS = 32;
 
 /** Who may do what: clients by API key, administrators by the admin key, engines by their address. */
 export class Access {
@@ -28,7 +38,9 @@ export class Access {
    */
   areOurs(headers: Headers): boolean {
     if (this.#adminKeys.length === 0) return false;
-    return this.#apiKeys.length > 0 || credentials(headers).some((key) => this.#isAdminKey(key));
+    if (this.#apiKeys.length > 0) return true;
+    const sent = credentials(headers);
+    return sent.length > MOST_CREDENTIALS || sent.some((key) => this.#isAdminKey(key));
   }
 
   #isAdminKey(key: string): boolean {
@@ -36,37 +48,47 @@ export class Access {
   }
 
   /**
-   * Names the client of an inference request, for its limits: its key's digest, else its address.
-   * @throws ProxyError invalid_api_key
+   * Lets those pass who may call a route, and names the caller, for limits.
+   * @throws ProxyError invalid_api_key, or forbidden for a page of another site in a browser.
    */
-  client(request: Request, peerAddress: string | null): string {
+  admit(who: Who, request: Request, peerAddress: string | null): string {
+    switch (who) {
+      case "anybody":
+        return peerAddress ?? "";
+      case "client":
+        return this.#client(request, peerAddress);
+      case "engine":
+        return this.#registration(request, peerAddress);
+      case "administrator":
+        return this.#admin(request, peerAddress);
+      default:
+        who satisfies never;
+        throw new ProxyError("forbidden", "Nobody may call this.");
+    }
+  }
+
+  /** A client's name: its key's digest, else its address. */
+  #client(request: Request, peerAddress: string | null): string {
     if (this.#apiKeys.length === 0) return peerAddress ?? "";
     const key = digest(presentedKey(request.headers));
     if (!isOneOf(key, this.#apiKeys)) throw unauthorized("an API key");
     return key.toString("base64");
   }
 
-  /**
-   * Lets administrators pass.
-   * @throws ProxyError invalid_api_key, or forbidden for a page of another site in a browser.
-   */
-  admin(request: Request): void {
+  #admin(request: Request, peerAddress: string | null): string {
     refuseOtherPages(request.headers);
-    if (this.#adminKeys.length === 0) return;
-    if (!this.#isAdminKey(presentedKey(request.headers))) {
+    if (this.#adminKeys.length > 0 && !this.#isAdminKey(presentedKey(request.headers))) {
       throw unauthorized("an admin key");
     }
+    return peerAddress ?? "";
   }
 
-  /**
-   * Lets administrators pass, and engines, which send no key when they register.
-   * @throws ProxyError as `admin`
-   */
-  registration(request: Request, peerAddress: string | null): void {
+  /** Engines send no key when they register. */
+  #registration(request: Request, peerAddress: string | null): string {
     refuseOtherPages(request.headers);
     const hasKey = presentedKey(request.headers) !== "";
-    if (!hasKey && peerAddress !== null && this.#trusts(peerAddress)) return;
-    this.admin(request);
+    if (!hasKey && peerAddress !== null && this.#trusts(peerAddress)) return peerAddress;
+    return this.#admin(request, peerAddress);
   }
 }
 

@@ -1,55 +1,92 @@
 import { Elysia } from "elysia";
 import { ProxyError } from "../core/errors.ts";
 import { requestId } from "../core/request-id.ts";
-import { distServeRoutes } from "./distserve-routes.ts";
-import { docsRoutes } from "./docs/routes.ts";
 import { dialectOf, errorResponse, unexpectedError } from "./error-response.ts";
-import { healthRoutes } from "./health-routes.ts";
-import { inferenceRoutes } from "./inference-routes.ts";
-import { allowTable, notFound } from "./methods.ts";
-import { modelRoutes } from "./model-routes.ts";
-import { nodeRoutes } from "./node-routes.ts";
+import { infer } from "./inference.ts";
+import { readJson } from "./read-json.ts";
 import { pathOf, targetOf } from "./request-target.ts";
+import type { AnsweringRoute, Route } from "./routes/route.ts";
+import { methodNotAllowed, notFound, type RouteTable } from "./routes/table.ts";
 import type { Services } from "./services.ts";
 
-/** All routes and the one place where errors become answers. */
-export function createApp(services: Services) {
+/** Every row as a route of Elysia's, and the one place where errors become answers. */
+export function createApp(routes: readonly Route[], table: RouteTable, services: Services): Elysia {
   const app = new Elysia({
     name: "lmproxy",
     // Otherwise the path is looked for behind the 11th character of the URL: a short `Host` shifts it.
     handler: { standardHostname: false },
-  })
-    .onError(({ error, code, request }) => {
-      const path = pathOf(targetOf(request));
-      const id = requestId(request.headers, services.random);
-      const known = toProxyError(error, code, request.method, path);
-      const shown = known ?? unexpectedError(error, services.log, { id, path });
-      return errorResponse(shown, dialectOf(path), id);
-    })
-    .use(inferenceRoutes(services))
-    .use(modelRoutes(services))
-    .use(nodeRoutes(services))
-    .use(distServeRoutes(services))
-    .use(healthRoutes(services));
-  app.use(docsRoutes(() => app.routes));
-  const allowOf = allowTable(app.routes);
-  return app;
-
-  /** Null for what nobody foresaw. */
-  function toProxyError(
-    error: unknown,
-    code: string | number,
-    method: string,
-    path: string,
-  ): ProxyError | null {
-    if (error instanceof ProxyError) return error;
-    if (error instanceof Error && error.cause instanceof ProxyError) return error.cause;
-    if (code === "NOT_FOUND") return notFound(method, path, allowOf(path));
-    if (code === "VALIDATION" || code === "PARSE") {
-      return new ProxyError("invalid_request", invalidBody(error));
+  });
+  app.onError(({ error, code, request }) => {
+    const path = pathOf(targetOf(request));
+    const id = requestId(request.headers, services.random);
+    const known = toProxyError(error) ?? toClientError(error, code, request.method, path, table);
+    const shown = known ?? unexpectedError(error, services.log, { id, path });
+    return errorResponse(shown, dialectOf(path), id);
+  });
+  for (const route of routes) {
+    if ("answer" in route) addAnswering(app, route, services);
+    else {
+      app.route(route.method, route.path, ({ request }) => infer(request, route, services), {
+        parse: "none",
+      });
     }
-    return null;
   }
+  return app;
+}
+
+/** Whoever may not call a route gets no further than `admit`, which comes before anything is read. */
+function addAnswering(app: Elysia, route: AnsweringRoute, services: Services): void {
+  const { method, path, who, body, query, response, refusesHead } = route;
+  const { access, adminBodyLimits } = services;
+  const peerOf = (request: Request) => services.server().requestIP(request)?.address ?? null;
+  const admit = ({ request }: { readonly request: Request }) => {
+    access.admit(who, request, peerOf(request));
+    if (refusesHead === true && request.method === "HEAD") {
+      throw methodNotAllowed(path, "HEAD", [method, "OPTIONS"]);
+    }
+  };
+  const schemas = {
+    ...(body === undefined ? {} : { body }),
+    ...(query === undefined ? {} : { query }),
+    ...(response === undefined ? {} : { response: { 200: response } }),
+  };
+  app.route(
+    method,
+    path,
+    ({ request, params, body, query }) =>
+      route.answer({ request, params, body, query, peerAddress: peerOf(request) }, services),
+    {
+      ...schemas,
+      beforeHandle: admit,
+      parse:
+        body === undefined
+          ? "none"
+          : (context: { readonly request: Request }) => {
+              admit(context);
+              return readJson(context.request, adminBodyLimits);
+            },
+    },
+  );
+}
+
+function toProxyError(error: unknown): ProxyError | null {
+  if (error instanceof ProxyError) return error;
+  return error instanceof Error && error.cause instanceof ProxyError ? error.cause : null;
+}
+
+/** What is wrong with the request by Elysia's word; null for what nobody foresaw. */
+function toClientError(
+  error: unknown,
+  code: string | number,
+  method: string,
+  path: string,
+  table: RouteTable,
+): ProxyError | null {
+  if (code === "NOT_FOUND") return notFound(method, path, table.allow(path));
+  if (code === "VALIDATION" || code === "PARSE") {
+    return new ProxyError("invalid_request", invalidBody(error));
+  }
+  return null;
 }
 
 /** The first thing wrong with a body that did not fit its schema. */

@@ -1,27 +1,5 @@
 import { changesEngine } from "../core/engine/kinds.ts";
 
-/** The inference endpoints that engines are known to have; any other POST under `/v1/` is passed on too. */
-export const INFERENCE_PATHS = [
-  "/v1/chat/completions",
-  "/v1/completions",
-  "/v1/responses",
-  "/v1/messages",
-  "/v1/messages/count_tokens",
-  "/v1/embeddings",
-  "/v1/encode",
-  "/v1/rerank",
-  "/v1/score",
-  "/pooling",
-  "/get_ppl",
-  "/generate",
-  "/rerank",
-  "/score",
-  "/tokenize",
-  "/detokenize",
-] as const;
-
-export type InferencePath = (typeof INFERENCE_PATHS)[number];
-
 /**
  * Whether a path under `/v1/` may be forwarded. Engines, and servers before them, decode and resolve
  * what we pass as it came: judged is what they may make of it.
@@ -31,19 +9,29 @@ export function isForwarded(path: string): boolean {
   return plain?.startsWith("/v1/") === true && !changesEngine(plain);
 }
 
+/** How often a path may have been encoded. Nobody decodes more often, and each time costs its length. */
+const MOST_DECODINGS = 8;
+
 /** Decoded as often as it can be, one slash for several, no dot segments; null when it cannot be decoded. */
 function plainSpelling(path: string): string | null {
-  let plain = path;
-  for (let decoded = decode(plain); decoded !== plain; decoded = decode(plain)) {
-    if (decoded === null) return null;
-    plain = decoded;
-  }
+  const plain = fullyDecoded(path);
+  if (plain === null) return null;
   const parts: string[] = [];
   for (const part of plain.split(/[\\/]+/)) {
     if (part === "..") parts.pop();
     else if (part !== "." && part !== "") parts.push(part);
   }
   return `/${parts.join("/")}`;
+}
+
+function fullyDecoded(path: string): string | null {
+  let plain = path;
+  for (let times = 0; times <= MOST_DECODINGS; times += 1) {
+    const decoded = decode(plain);
+    if (decoded === plain || decoded === null) return decoded;
+    plain = decoded;
+  }
+  return null;
 }
 
 function decode(text: string): string | null {

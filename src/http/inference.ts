@@ -14,7 +14,8 @@ import { requestId } from "../core/request-id.ts";
 import { finalErrorEvent } from "../core/sse-tail.ts";
 import { dialectOf, errorResponse, unexpectedError } from "./error-response.ts";
 import { letGo, readBody } from "./read-body.ts";
-import { pathOf } from "./request-target.ts";
+import { pathOf, targetOf } from "./request-target.ts";
+import type { InferenceRoute } from "./routes/route.ts";
 import type { Services } from "./services.ts";
 
 /** Larger bodies are scanned in slices, so that other requests get their turn in between. */
@@ -26,9 +27,10 @@ const ONE_SLICE_BYTES = 1024 * 1024;
  */
 export async function infer(
   request: Request,
-  target: string,
+  route: InferenceRoute,
   services: Services,
 ): Promise<Response> {
+  const target = targetOf(request);
   const server = services.server();
   const open = services.idleLimit.begin(request);
   const { headers } = request;
@@ -36,7 +38,8 @@ export async function infer(
   let sent: Uint8Array | null = null;
   try {
     const peerAddress = server.requestIP(request)?.address ?? null;
-    const client = services.access.client(request, peerAddress);
+    const client = services.access.admit(route.who, request, peerAddress);
+    route.assureForwarded?.(pathOf(target));
     if (!services.lifecycle.open) throw shuttingDown();
     services.mode.assureServed(pathOf(target));
     sent = await readBody(request, services.bodyLimits);

@@ -5,7 +5,8 @@ import { createApp } from "../http/app.ts";
 import { KEEP_ALIVE_S } from "../http/bun-server.ts";
 import { errorResponse, unexpectedError } from "../http/error-response.ts";
 import { front } from "../http/front.ts";
-import { allowTable } from "../http/methods.ts";
+import { ROUTES } from "../http/routes/index.ts";
+import { RouteTable } from "../http/routes/table.ts";
 import { type Logger, startLog } from "../observe/log.ts";
 import { writeError } from "../observe/stderr.ts";
 import { openStateFile, type Warn } from "../state/file.ts";
@@ -34,8 +35,9 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     pendingRequests: () => server.pendingRequests,
     server: () => server,
   });
-  const { access, nodePolicy, random, registry, mode } = services;
-  const app = createApp(services);
+  const { nodePolicy, random, registry, mode } = services;
+  const table = new RouteTable(ROUTES);
+  const app = createApp(ROUTES, table, services);
   logStates(registry, log);
   const server: Bun.Server<undefined> = Bun.serve({
     hostname: config.host,
@@ -47,12 +49,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     ...(config.tls === null
       ? {}
       : { tls: { key: Bun.file(config.tls.keyPath), cert: Bun.file(config.tls.certPath) } }),
-    fetch: front({
-      access,
-      random,
-      allowOf: allowTable(app.routes),
-      answer: (request) => app.fetch(request),
-    }),
+    fetch: front({ table, random, answer: (request) => app.fetch(request) }),
     error: (error) => lastResort(error, log, random),
   });
   app.server = server;

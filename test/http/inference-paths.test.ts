@@ -122,3 +122,17 @@ test("what cannot be decoded is not forwarded", () => {
   for (const path of ["/v1/%", "/v1/%zz", "/v1/%ff", "/v1/a%2", "/v1/%c3%28"])
     expect(isForwarded(path)).toBe(false);
 });
+
+test("a path that was encoded over and over is not forwarded, and not decoded for ever", () => {
+  const encoded = (times: number) => `/v1/x%${"25".repeat(times)}20y`;
+  expect([0, 1, 7].map((times) => isForwarded(encoded(times)))).toEqual([true, true, true]);
+  expect([8, 7_000].map((times) => isForwarded(encoded(times)))).toEqual([false, false]);
+});
+
+test("the key is asked for before the path is judged", async () => {
+  await using closed = await startProxy(["--api-keys", "sk-client"]);
+  for (const target of ["/v1/sleep", `/v1/%${"25".repeat(7_000)}20`, "/v1/models/x"]) {
+    const { answers } = await sendRaw(closed.port, postText(target, "{}"));
+    expect(answers.map(({ status }) => status)).toEqual([401]);
+  }
+});

@@ -1,6 +1,6 @@
 /** A known path with another method: 405 with `Allow`, in the envelope. HEAD is GET without a body. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { INFERENCE_PATHS } from "../../src/http/inference-paths.ts";
+import { INFERENCE_PATHS } from "../support/inference-paths.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { postText, sendRaw } from "../support/raw-http.ts";
 

@@ -1,4 +1,3 @@
-import type { InferencePath } from "../inference-paths.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 const MODEL = "internlm2-chat-7b";
@@ -210,10 +209,10 @@ const countTokens: Endpoint = {
   answered: { input_tokens: 13 },
 };
 
-export const CHAT_ENDPOINTS = {
+export const CHAT_ENDPOINTS: Readonly<Record<string, Endpoint>> = {
   "/v1/chat/completions": chatCompletions,
   "/v1/completions": completions,
   "/v1/responses": responses,
   "/v1/messages": messages,
   "/v1/messages/count_tokens": countTokens,
-} satisfies Partial<Record<InferencePath, Endpoint>>;
+};

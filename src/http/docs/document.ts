@@ -1,9 +1,10 @@
 import { swagger } from "@elysiajs/swagger";
-import { Elysia, type InternalRoute } from "elysia";
+import { Elysia } from "elysia";
 import { version } from "../../../package.json";
+import type { Who } from "../access.ts";
+import type { Route } from "../routes/route.ts";
 import { COMPONENTS } from "./components.ts";
 import { DESCRIPTION, TAGS } from "./introduction.ts";
-import { operations } from "./operations.ts";
 
 /** Where the plugin answers inside the application made here; beside our own paths, which it would hide. */
 const PLUGIN_PATH = "/swagger";
@@ -11,33 +12,31 @@ const PLUGIN_PATH = "/swagger";
 /** Paths as the document spells them, where the router's spelling says too little. */
 const SPELLINGS: Readonly<Record<string, string>> = { "/v1/models/*": "/v1/models/:model" };
 
+const SECURITY: Readonly<Record<Who, Record<string, string[]>[]>> = {
+  anybody: [],
+  client: [{ apiKey: [] }],
+  administrator: [{ adminKey: [] }],
+  engine: [{ adminKey: [] }],
+};
+
 /**
  * The OpenAPI document of `routes`: their paths, methods and checked bodies as they are, with what
  * there is to say about each. The swagger plugin makes it, inside an application that has the routes
  * and serves nothing, so that the one that serves carries none of this.
- * @throws Error when a route is not described, or what is described is not a route.
  */
-export async function documentOf(routes: readonly InternalRoute[]): Promise<object> {
-  const described = new Map(Object.entries(operations()));
+export async function documentOf(routes: readonly Route[]): Promise<object> {
   // Nothing here runs often enough to be worth compiling.
   const app = new Elysia({ aot: false });
-  for (const { method, path, hooks } of routes) {
-    const name = `${method} ${path}`;
-    const detail = described.get(name);
-    if (detail === undefined) throw new Error(`${name} is served but not in docs/operations.ts`);
-    described.delete(name);
-    const { body, query } = hooks;
+  for (const route of routes) {
+    const { method, path, who, detail } = route;
+    const { body, query } = "answer" in route ? route : {};
     app.route(method, SPELLINGS[path] ?? path, () => {}, {
       parse: "application/json",
       // A body that `detail` describes itself is one that may be left out: the plugin cannot say so.
       ...(body === undefined || detail.requestBody !== undefined ? {} : { body }),
       ...(query === undefined ? {} : { query }),
-      detail,
+      detail: { security: SECURITY[who], ...detail },
     });
-  }
-  const [unserved] = described.keys();
-  if (unserved !== undefined) {
-    throw new Error(`${unserved} is in docs/operations.ts but not served`);
   }
   app.use(
     swagger({

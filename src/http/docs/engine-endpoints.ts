@@ -1,4 +1,3 @@
-import type { InferencePath } from "../inference-paths.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 const MODEL = "internlm2-chat-7b";
@@ -160,16 +159,17 @@ const detokenize: Endpoint = {
   answered: { prompt: "The sky is blue." },
 };
 
-export const ENGINE_ENDPOINTS = {
+/** In the order of the document. */
+export const ENGINE_ENDPOINTS: Readonly<Record<string, Endpoint>> = {
   "/v1/embeddings": embeddings,
-  "/v1/rerank": { ...rerank, operationId: "rerankV1" },
-  "/rerank": rerank,
-  "/v1/score": { ...score, operationId: "scoreV1" },
-  "/score": score,
-  "/pooling": pooling,
-  "/generate": generate,
-  "/get_ppl": perplexity,
   "/v1/encode": encode,
+  "/v1/rerank": { ...rerank, operationId: "rerankV1" },
+  "/v1/score": { ...score, operationId: "scoreV1" },
+  "/pooling": pooling,
+  "/get_ppl": perplexity,
+  "/generate": generate,
+  "/rerank": rerank,
+  "/score": score,
   "/tokenize": tokenize,
   "/detokenize": detokenize,
-} satisfies Partial<Record<InferencePath, Endpoint>>;
+};

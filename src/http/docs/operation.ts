@@ -1,8 +1,3 @@
-import type { DocumentDecoration } from "elysia";
-
-/** What is said about routes, by method and path as the router knows them. */
-export type Operations = Readonly<Record<string, DocumentDecoration>>;
-
 /** The `responses` of a call that works: JSON that fits a schema of `components.ts`. */
 export function ok(schema: string, example: object, description: string) {
   return {

@@ -1,15 +1,6 @@
 import type { DocumentDecoration } from "elysia";
-import type { InferencePath } from "../inference-paths.ts";
-import { CHAT_ENDPOINTS } from "./chat-endpoints.ts";
 import type { BodySchema, Endpoint } from "./endpoint.ts";
-import { ENGINE_ENDPOINTS } from "./engine-endpoints.ts";
 import { failures } from "./errors.ts";
-import type { Operations } from "./operation.ts";
-
-const ENDPOINTS: Readonly<Record<InferencePath, Endpoint>> = {
-  ...CHAT_ENDPOINTS,
-  ...ENGINE_ENDPOINTS,
-};
 
 type Parameter = NonNullable<DocumentDecoration["parameters"]>[number];
 
@@ -40,17 +31,8 @@ const ENGINE_ANSWER = {
   content: { "application/json": { schema: {} } },
 };
 
-/** By `POST path`: the operations whose answers are the engines'. */
-export function inferenceOperations(): Operations {
-  return Object.fromEntries(
-    Object.entries(ENDPOINTS).map(([path, endpoint]) => [
-      `POST ${path}`,
-      operation(path in CHAT_ENDPOINTS ? "Chat" : "Other inference", endpoint),
-    ]),
-  );
-}
-
-function operation(tag: string, endpoint: Endpoint): DocumentDecoration {
+/** What the document says of a path whose answers are the engines'. */
+export function inferenceOperation(tag: string, endpoint: Endpoint): DocumentDecoration {
   const { operationId, summary, description, dialect = "openai" } = endpoint;
   const isAnthropic = dialect === "anthropic";
   return {
@@ -58,7 +40,7 @@ function operation(tag: string, endpoint: Endpoint): DocumentDecoration {
     summary,
     description,
     tags: [tag],
-    security: isAnthropic ? [{ apiKey: [] }, { xApiKey: [] }] : [{ apiKey: [] }],
+    ...(isAnthropic ? { security: [{ apiKey: [] }, { xApiKey: [] }] } : {}),
     parameters: isAnthropic ? [REQUEST_ID, ANTHROPIC_VERSION] : [REQUEST_ID],
     requestBody: {
       required: true,

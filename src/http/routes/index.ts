@@ -1,0 +1,21 @@
+import { distServeRoutes } from "./distserve.ts";
+import { documentationRoutes } from "./documentation.ts";
+import { healthRoutes } from "./health.ts";
+import { inferenceRoutes } from "./inference.ts";
+import { modelRoutes } from "./models.ts";
+import { nodeRoutes } from "./nodes.ts";
+import type { Route } from "./route.ts";
+
+/**
+ * Everything that the proxy answers, in the order of its document: who may call it, how it is
+ * described and what it does. The router, `Allow`, what browsers' pages may ask and `/docs` are made
+ * of this.
+ */
+export const ROUTES: readonly Route[] = [
+  ...inferenceRoutes,
+  ...modelRoutes,
+  ...nodeRoutes,
+  ...distServeRoutes,
+  ...healthRoutes,
+  ...documentationRoutes(() => ROUTES),
+];

@@ -1,0 +1,90 @@
+import { failures } from "../docs/errors.ts";
+import { ok } from "../docs/operation.ts";
+import { anthropicModels, oneOpenAiModel, openAiModels } from "../models.ts";
+import { route } from "./route.ts";
+
+const ROW = { method: "GET", who: "client" } as const;
+const TAGS = ["Models"];
+
+const MODEL = {
+  id: "internlm2-chat-7b",
+  object: "model",
+  created: 1_795_000_000,
+  owned_by: "lmproxy",
+  root: "internlm2-chat-7b",
+  parent: null,
+  permission: [],
+};
+
+const ANTHROPIC_MODELS = {
+  data: [
+    {
+      id: "internlm2-chat-7b",
+      type: "model",
+      display_name: "internlm2-chat-7b",
+      created_at: "2026-11-18T13:20:00.000Z",
+    },
+  ],
+  has_more: false,
+  first_id: "internlm2-chat-7b",
+  last_id: "internlm2-chat-7b",
+};
+
+/** What can be asked for, in OpenAI's and Anthropic's words. */
+export const modelRoutes = [
+  route({
+    ...ROW,
+    path: "/v1/models",
+    detail: {
+      tags: TAGS,
+      operationId: "listModels",
+      summary: "List the models",
+      description: "Every model that some node serves, each once.",
+      responses: {
+        ...ok("ModelList", { object: "list", data: [MODEL] }, "The models"),
+        ...failures(["invalid_api_key", "internal_error"]),
+      },
+    },
+    answer: (_, { registry, startedAtS }) => openAiModels(registry, startedAtS),
+  }),
+  route({
+    ...ROW,
+    path: "/v1/models/*",
+    detail: {
+      tags: TAGS,
+      operationId: "getModel",
+      summary: "Show one model",
+      description: "Whether a model is served. Its name may hold slashes, escaped or as they are.",
+      parameters: [
+        {
+          name: "model",
+          in: "path",
+          required: true,
+          schema: { type: "string" },
+          example: "internlm2-chat-7b",
+        },
+      ],
+      responses: {
+        ...ok("Model", MODEL, "The model"),
+        ...failures(["invalid_api_key", "model_not_found", "internal_error"]),
+      },
+    },
+    answer: ({ params }, { registry, startedAtS }) =>
+      oneOpenAiModel(registry, params["*"] ?? "", startedAtS),
+  }),
+  route({
+    ...ROW,
+    path: "/anthropic/v1/models",
+    detail: {
+      tags: TAGS,
+      security: [{ apiKey: [] }, { xApiKey: [] }],
+      operationId: "listAnthropicModels",
+      summary: "List the models, as Anthropic's clients expect it",
+      responses: {
+        ...ok("AnthropicModelList", ANTHROPIC_MODELS, "The models"),
+        ...failures(["invalid_api_key", "internal_error"], "anthropic"),
+      },
+    },
+    answer: (_, { registry, startedAtS }) => anthropicModels(registry, startedAtS),
+  }),
+];

@@ -1,0 +1,183 @@
+import { t } from "elysia";
+import { ProxyError } from "../../core/errors.ts";
+import { failures } from "../docs/errors.ts";
+import { ok } from "../docs/operation.ts";
+import { nodeStatus } from "../node-status.ts";
+import { addNode, drainNode, removeNode, terminateAll, terminateNode } from "../nodes.ts";
+import { AddNode, Draining, Message, NodeStatus, NodeUrlBody } from "../schemas.ts";
+import { route } from "./route.ts";
+
+const TAGS = ["Nodes"];
+const REFUSALS = ["invalid_api_key", "forbidden", "internal_error"] as const;
+
+const NODES = {
+  "http://10.0.0.7:23333": {
+    role: 1,
+    models: ["internlm2-chat-7b"],
+    unfinished: 3,
+    latency: [2.31, 1.87, 2.05],
+    speed: null,
+    state: "healthy",
+    warm: 1,
+    cache_usage: 0.42,
+    running: 3,
+    waiting: 0,
+    last_metrics_age_s: 1.7,
+    engine: "lmdeploy",
+    last_error: null,
+    pairs: 0,
+    open_sessions: 0,
+  },
+};
+
+/** Administration of nodes, under LMDeploy's paths. */
+export const nodeRoutes = [
+  route({
+    method: "POST",
+    path: "/nodes/add",
+    who: "engine",
+    detail: {
+      tags: TAGS,
+      operationId: "addNode",
+      summary: "Add a node, or replace what is known of it",
+      description:
+        "What LMDeploy's engines send when they start with `--proxy-url`. Answered at once; the node " +
+        "gets requests as soon as its health probe passes. Peers inside `--trust-nodes` need no key. " +
+        "The fields of `status` may stand at the top level, too. A proxy takes nodes of its serving " +
+        "strategy only: Hybrid ones, or Prefill and Decode ones.",
+      responses: {
+        ...ok(
+          "Message",
+          {
+            message: "Added http://10.0.0.7:23333; it gets requests as soon as its probe passes.",
+          },
+          "Added",
+        ),
+        ...failures(["invalid_request", ...REFUSALS]),
+      },
+    },
+    body: AddNode,
+    response: Message,
+    answer: ({ body, peerAddress }, services) => addNode(body, peerAddress, services),
+  }),
+  route({
+    method: "GET",
+    path: "/nodes/status",
+    who: "administrator",
+    detail: {
+      tags: TAGS,
+      operationId: "listNodes",
+      summary: "Show all nodes",
+      description: "Each node by its URL. The first five fields are LMDeploy's.",
+      responses: { ...ok("NodeStatuses", NODES, "The nodes"), ...failures(REFUSALS) },
+    },
+    response: t.Record(t.String(), NodeStatus),
+    answer: (_, { registry, mode, now }) =>
+      Object.fromEntries(
+        registry.nodes().map((node) => [node.url, nodeStatus(node, mode.disaggregated, now())]),
+      ),
+  }),
+  route({
+    method: "POST",
+    path: "/nodes/remove",
+    who: "administrator",
+    detail: {
+      tags: TAGS,
+      operationId: "removeNode",
+      summary: "Take a node out",
+      description:
+        "Its running requests finish. A node that is not registered is no error. The URL may stand " +
+        "in the body or in the query.",
+      requestBody: {
+        required: false,
+        content: {
+          "application/json": {
+            schema: { $ref: "#/components/schemas/NodeUrl" },
+            example: { url: "http://10.0.0.7:23333" },
+          },
+        },
+      },
+      responses: {
+        ...ok("Message", { message: "Removed http://10.0.0.7:23333." }, "It is out"),
+        ...failures(["invalid_request", ...REFUSALS]),
+      },
+    },
+    body: t.Optional(NodeUrlBody),
+    query: t.Object({ node_url: t.Optional(t.String()) }),
+    response: Message,
+    answer: ({ body, query, peerAddress }, services) =>
+      removeNode(urlOf(body, query), peerAddress, services),
+  }),
+  route({
+    method: "POST",
+    path: "/nodes/drain",
+    who: "administrator",
+    detail: {
+      tags: TAGS,
+      operationId: "drainNode",
+      summary: "Let a node run dry",
+      description:
+        "It gets no new requests, and those it has go on. Answered at once; ask again to see how " +
+        "many are left. Registering the node again ends it.",
+      responses: {
+        ...ok("Draining", { state: "draining", unfinished: 3 }, "It drains"),
+        ...failures(["invalid_request", "not_found", ...REFUSALS]),
+      },
+    },
+    body: NodeUrlBody,
+    response: Draining,
+    answer: ({ body, peerAddress }, services) => drainNode(body.url, peerAddress, services),
+  }),
+  route({
+    method: "POST",
+    path: "/nodes/terminate",
+    who: "administrator",
+    detail: {
+      tags: TAGS,
+      operationId: "terminateNode",
+      summary: "Take a node out and end its engine",
+      description: "The node is out even when its engine refuses, which is a 502.",
+      responses: {
+        ...ok(
+          "Message",
+          { message: "Removed http://10.0.0.7:23333 and ended its engine." },
+          "It is out and its engine ends",
+        ),
+        ...failures(["invalid_request", "not_found", "upstream_error", ...REFUSALS]),
+      },
+    },
+    body: NodeUrlBody,
+    response: Message,
+    answer: ({ body, peerAddress }, services) => terminateNode(body.url, peerAddress, services),
+  }),
+  route({
+    method: "GET",
+    path: "/nodes/terminate_all",
+    who: "administrator",
+    detail: {
+      tags: TAGS,
+      operationId: "terminateAllNodes",
+      summary: "Take all nodes out and end their engines",
+      description: "All nodes are out even when an engine refuses, which is a 502.",
+      responses: {
+        ...ok(
+          "Message",
+          { message: "Removed 3 nodes and ended their engines." },
+          "All are out and their engines end",
+        ),
+        ...failures(["upstream_error", ...REFUSALS]),
+      },
+    },
+    response: Message,
+    // This GET is LMDeploy's, and ends every engine.
+    refusesHead: true,
+    answer: (_, services) => terminateAll(services),
+  }),
+];
+
+/** LMDeploy's documentation shows the URL in the query, its code reads it from the body. */
+function urlOf(body: { url?: string } | null | undefined, query: { node_url?: string }): string {
+  const url = body?.url ?? query.node_url;
+  if (url !== undefined) return url;
+  throw new ProxyError("invalid_request", 'Name the node: {"url": "http://…"}.', { param: "url" });
+}
