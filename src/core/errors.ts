@@ -27,6 +27,23 @@ const KINDS = {
 
 export type ErrorKind = keyof typeof KINDS;
 
+/** The registered error types (RFC 9209 §2.3) that this proxy has a use for. */
+export type ProxyErrorType =
+  | "destination_not_found"
+  | "destination_unavailable"
+  | "destination_ip_prohibited"
+  | "connection_refused"
+  | "connection_terminated"
+  | "connection_limit_reached"
+  | "http_request_error"
+  | "http_request_denied"
+  | "http_response_incomplete"
+  | "http_response_timeout"
+  | "http_protocol_error"
+  | "proxy_internal_response"
+  | "proxy_internal_error"
+  | "proxy_configuration_error";
+
 export interface ProxyErrorOptions {
   /** The field of the request that is at fault, as OpenAI's `param`. */
   readonly param?: string;
@@ -34,6 +51,8 @@ export interface ProxyErrorOptions {
   readonly retryAfterS?: number;
   /** Methods that the path does answer; sent as `Allow`. */
   readonly allow?: readonly string[];
+  /** What RFC 9209 calls it, where the kind of the error says too little. */
+  readonly proxyErrorType?: ProxyErrorType;
   /** The connection is of no more use: answer with `Connection: close`. */
   readonly close?: boolean;
 }

@@ -22,7 +22,7 @@ export class BodyMemory {
       throw new ProxyError(
         "service_unavailable",
         `The bodies of other requests fill the ${this.#mostBytes} bytes there are for them; ${advice}.`,
-        { retryAfterS: 1, close: true },
+        { retryAfterS: 1, close: true, proxyErrorType: "proxy_internal_response" },
       );
     }
     this.#takenBytes += bytes;

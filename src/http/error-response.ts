@@ -1,4 +1,5 @@
 import { type Dialect, errorEnvelope, ProxyError } from "../core/errors.ts";
+import { proxyStatus } from "../core/proxy-status.ts";
 import type { Logger } from "../observe/log.ts";
 
 /** The dialect of whoever asks for `path`. */
@@ -12,7 +13,11 @@ export function dialectOf(path: string): Dialect {
  */
 export function errorResponse(error: ProxyError, dialect: Dialect, id: string): Response {
   const { retryAfterS, allow, close } = error.options;
-  const headers = new Headers({ "content-type": "application/json", "x-request-id": id });
+  const headers = new Headers({
+    "content-type": "application/json",
+    "x-request-id": id,
+    "proxy-status": proxyStatus(error),
+  });
   if (retryAfterS !== undefined)
     headers.set("retry-after", String(Math.max(1, Math.ceil(retryAfterS))));
   if (allow !== undefined) headers.set("allow", allow.join(", "));

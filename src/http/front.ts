@@ -12,7 +12,7 @@ export interface FrontOptions {
 }
 
 /** A browser may read these of an answer beside the few it always may. */
-const EXPOSED = "X-Request-Id, Retry-After";
+const EXPOSED = "X-Request-Id, Retry-After, Proxy-Status";
 const PREFLIGHT_MAX_AGE_S = "600";
 
 /**

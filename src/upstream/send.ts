@@ -3,6 +3,7 @@ import { shuttingDown } from "../core/admission/refusals.ts";
 import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Registry } from "../core/pool/registry.ts";
+import { failureType } from "../core/proxy-status.ts";
 import type { RetryBudgets } from "../core/retry.ts";
 import { isRetriable, type RetryRules, type RetryState } from "../core/retry.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
@@ -85,10 +86,14 @@ function giveUp(result: Unanswered): Response {
     throw new ProxyError("upstream_timeout", `The engine took too long: ${result.detail}.`);
   }
   if (result.kind !== "stopped" || result.why === "node_ejected") {
-    const detail = result.kind === "stopped" ? "the engine stopped answering" : result.detail;
+    const { kind, detail } =
+      result.kind === "stopped"
+        ? ({ kind: "lost", detail: "the engine stopped answering" } as const)
+        : result;
     throw new ProxyError(
       "upstream_error",
       `The engine did not answer (${detail}), and no other could take the request; try again.`,
+      { proxyErrorType: failureType(kind) },
     );
   }
   if (result.why === "shutdown") {

@@ -41,6 +41,7 @@ export function shuttingDown(): ProxyError {
   return new ProxyError("service_unavailable", "The proxy is shutting down; try again.", {
     retryAfterS: 1,
     close: true,
+    proxyErrorType: "proxy_internal_response",
   });
 }
 
@@ -57,7 +58,7 @@ export function queueFull(blockedBy: Blocked, model: string | null): ProxyError 
   return new ProxyError(
     "service_unavailable",
     "All engines are busy and the queue is full; try again.",
-    { retryAfterS: 1 },
+    { retryAfterS: 1, proxyErrorType: "connection_limit_reached" },
   );
 }
 
@@ -67,6 +68,6 @@ export function waitedTooLong(blockedBy: Blocked, { model }: Wanted): ProxyError
   return new ProxyError(
     "service_unavailable",
     "The request waited too long for a free engine; try again.",
-    { retryAfterS: 1 },
+    { retryAfterS: 1, proxyErrorType: "connection_limit_reached" },
   );
 }

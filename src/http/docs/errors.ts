@@ -104,6 +104,13 @@ const ERRORS: readonly ErrorText[] = [
   },
 ];
 
+const PROXY_STATUS = {
+  "Proxy-Status": {
+    description: "That the proxy made this error, and why (RFC 9209)",
+    schema: { type: "string" },
+  },
+} as const;
+
 const RETRY_AFTER = {
   "Retry-After": {
     description: "Seconds after which trying again makes sense",
@@ -146,10 +153,9 @@ function response({ kind, when, message, param }: ErrorText, dialect: Dialect): 
     new ProxyError(kind, message, param === undefined ? {} : { param }),
     dialect,
   );
-  const headers = HEADERS[kind];
   return {
     description: when,
-    ...(headers === undefined ? {} : { headers }),
+    headers: { ...PROXY_STATUS, ...HEADERS[kind] },
     content: { "application/json": { schema: { $ref: SCHEMAS[dialect] }, example } },
   };
 }

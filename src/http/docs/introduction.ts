@@ -9,7 +9,8 @@ loading adapters or weights, which are answered with 404.
 
 **Errors.** What the proxy itself refuses comes in OpenAI's envelope, under \`/v1/messages\` and
 \`/anthropic/\` in Anthropic's. Errors of an engine pass unchanged, whatever their shape. A known path
-with another method is 405, with \`Allow\`. With 429 and 503, \`Retry-After\` says when to try again.
+with another method is 405, with \`Allow\`. \`Proxy-Status\` (RFC 9209) on an error says that it is the
+proxy's own; errors of engines do not carry it, unless another proxy before them set it. With 429 and 503, \`Retry-After\` says when to try again.
 
 **Keys.** A proxy started with \`--api-keys\` wants one of them for inference and models; one with
 \`--admin-key\` wants that for nodes, one without takes an API key there, too. A proxy started with
