@@ -5,6 +5,8 @@ export interface Answer {
   readonly headers: Readonly<Record<string, string>>;
   /** A generator is streamed piece by piece; ending it early cancels what makes it. */
   readonly body: string | AsyncGenerator<string, void>;
+  /** The connection is closed behind it, unannounced. */
+  readonly closes?: boolean;
 }
 
 export function jsonAnswer(value: unknown, status = 200): Answer {

@@ -7,8 +7,10 @@
 import { type Answer, EngineRefusal, jsonAnswer } from "./answer.ts";
 import { type Call, Engine, type RequestEnd } from "./engine.ts";
 import type { EngineOptions, RunningEngine } from "./engine-options.ts";
+import type { HttpRequest } from "./http-reader.ts";
+import { type Reply, startHttpServer } from "./http-server.ts";
 import { register } from "./registration.ts";
-import { departure, pause, resetResponse, respond } from "./respond.ts";
+import { departure, pause, respond } from "./respond.ts";
 import { isInference, route } from "./routes/table.ts";
 
 /** What is reached without a key: health, and what stands beside the engine for tests. */
@@ -28,13 +30,11 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
   for (const proxyUrl of options.proxyUrls ?? []) {
     await register(proxyUrl, { url, models: engine.models, role, speed: options.speed }, log);
   }
-  const server = Bun.serve({
+  const server = startHttpServer({
     hostname: host,
     port,
-    development: false,
-    maxRequestBodySize: 1024 ** 3,
-    fetch: (request, server) => serve(engine, request, server),
-    error: () => new Response("Internal Server Error", { status: 500 }),
+    onConnection: () => engine.countConnection(),
+    answer: (request, signal) => serve(engine, request, signal),
   });
   log(`${role} engine with ${engine.models.join(", ")} listens on ${url}`);
   const stop = async (force = false) => {
@@ -72,25 +72,15 @@ function freePort(host: string): number {
 
 async function serve(
   engine: Engine,
-  request: Request,
-  server: Bun.Server<undefined>,
-): Promise<Response> {
-  const { pathname, searchParams, search } = new URL(request.url);
-  const fault = engine.faults.pick(request.method, pathname);
-  const call: Call = {
-    method: request.method,
-    path: pathname,
-    fault,
-    query: searchParams,
-    headers: request.headers,
-    bytes: request.method === "POST" ? await request.bytes() : new Uint8Array(0),
-    signal: request.signal,
-  };
-  // A prefill may take minutes, and Bun closes what is silent for 10 s.
-  server.timeout(request, 0);
-  const peer = server.requestIP(request);
-  engine.see(call, pathname + search, `${peer?.address} ${peer?.port}`);
-  const onEnd = isInference(call.method, call.path) ? engine.open() : () => {};
+  request: HttpRequest,
+  signal: AbortSignal,
+): Promise<Reply | null> {
+  const { method, headers, body, target } = request;
+  const { pathname, searchParams } = new URL(target, "http://engine");
+  const fault = engine.faults.pick(method, pathname);
+  const call = { method, path: pathname, fault, query: searchParams, headers, bytes: body, signal };
+  engine.see(call, target);
+  const onEnd = isInference(method, pathname) ? engine.open() : () => {};
   try {
     return await handle(engine, call, onEnd);
   } catch (error) {
@@ -99,20 +89,21 @@ async function serve(
   }
 }
 
+/** `null`: the connection is to be reset. */
 async function handle(
   engine: Engine,
   call: Call,
   onEnd: (end: RequestEnd) => void,
-): Promise<Response> {
+): Promise<Reply | null> {
   const { fault, signal } = call;
   if (fault?.kind === "hang" && fault.at === "before-headers") {
     await departure(signal);
     onEnd("cancelled");
-    return resetResponse();
+    return null;
   }
   if (fault?.kind === "reset") {
     onEnd("failed");
-    return resetResponse();
+    return null;
   }
   if (fault?.kind === "slow") await pause(fault.firstByteMs ?? 0, signal);
   const answer =

@@ -134,7 +134,7 @@ export interface EngineDebugState {
   readonly failedRequests: number;
   /** Requests of every kind by path; from the 200th path on together, as `other`. */
   readonly requestsByPath: Readonly<Record<string, number>>;
-  /** Connections counted by the peer's address and port, as far as HTTP shows them. */
+  /** Connections accepted. */
   readonly connections: number;
   /** The newest POST requests, oldest first. */
   readonly lastRequests: readonly SeenRequest[];

@@ -84,7 +84,7 @@ export class Engine {
   #totalRequests = 0;
   readonly #ends: Record<RequestEnd, number> = { completed: 0, cancelled: 0, failed: 0 };
   readonly #requestsByPath = new Map<string, number>();
-  readonly #connections = new Set<string>();
+  #connections = 0;
   #lastRequests: SeenRequest[] = [];
   #lastBody: Uint8Array = new Uint8Array(0);
 
@@ -138,12 +138,15 @@ export class Engine {
     if (this.#asleep.size === 0 && this.health === "sleeping") this.health = "healthy";
   }
 
-  /** Notes a request of any kind; `peer` is its connection's address and port. */
-  see(call: Call, target: string, peer: string): void {
+  countConnection(): void {
+    this.#connections += 1;
+  }
+
+  /** Notes a request of any kind. */
+  see(call: Call, target: string): void {
     const isNew = !this.#requestsByPath.has(call.path);
     const path = isNew && this.#requestsByPath.size >= MAX_COUNTED_PATHS ? "other" : call.path;
     this.#requestsByPath.set(path, (this.#requestsByPath.get(path) ?? 0) + 1);
-    this.#connections.add(peer);
     if (call.method !== "POST" || call.path.startsWith("/debug")) return;
     this.#lastBody = call.bytes;
     const headers = Object.fromEntries(call.headers);
@@ -210,7 +213,7 @@ export class Engine {
       cancelledRequests: this.#ends.cancelled,
       failedRequests: this.#ends.failed,
       requestsByPath: Object.fromEntries(this.#requestsByPath),
-      connections: this.#connections.size,
+      connections: this.#connections,
       lastRequests: this.#lastRequests.slice(-this.settings.rememberedRequests),
       lastBodyBase64: Buffer.from(this.#lastBody).toString("base64"),
     };

@@ -14,13 +14,15 @@ const Fault = Type.Union([
   Type.Object({
     kind: Type.Literal("hang"),
     at: Type.Literal("body"),
-    /** At least 1: Bun sends headers together with the first bytes of a body. */
-    afterBytes: Type.Integer({ minimum: 1 }),
+    /** With 0 the head of a stream is all that comes. */
+    afterBytes: Type.Integer({ minimum: 0 }),
   }),
   /** The connection is reset before a byte of the answer. */
   Type.Object({ kind: Type.Literal("reset") }),
-  /** The connection is reset after that many bytes of the body. */
+  /** The connection ends after that many bytes of the body, as when the process dies. */
   Type.Object({ kind: Type.Literal("die"), afterBytes: Type.Integer({ minimum: 0 }) }),
+  /** The connection is closed behind the whole answer, which does not announce it. */
+  Type.Object({ kind: Type.Literal("close") }),
   /** Waits before the headers and before every chunk of the body, ms of real time. */
   Type.Object({
     kind: Type.Literal("slow"),

@@ -1,7 +1,8 @@
-/** Turns a route's answer into an HTTP response, with a fault worked in if there is one. */
+/** Turns a route's answer into the server's reply, with a fault worked in if there is one. */
 import type { Answer } from "./answer.ts";
 import type { RequestEnd } from "./engine.ts";
 import type { Fault } from "./faults.ts";
+import type { Reply } from "./http-server.ts";
 
 const encoder = new TextEncoder();
 
@@ -16,15 +17,23 @@ export interface RespondOptions {
   readonly onEnd: (end: RequestEnd) => void;
 }
 
-export function respond(answer: Answer, options: RespondOptions): Response {
+export function respond(answer: Answer, options: RespondOptions): Reply {
   const { status, headers } = answer;
-  if (typeof answer.body === "string" && !changesBody(options.fault)) {
-    options.onEnd(status < 400 ? "completed" : "failed");
-    return new Response(answer.body, { status, headers });
+  const { fault, signal, onEnd } = options;
+  const closes = answer.closes === true || fault?.kind === "close";
+  if (typeof answer.body === "string" && !changesBody(fault)) {
+    onEnd(status < 400 ? "completed" : "failed");
+    return { status, headers, body: encoder.encode(answer.body), closes };
   }
-  const chunks = withFault(bytesOf(answer.body), options.fault, options.signal);
-  options.signal.addEventListener("abort", () => options.onEnd("cancelled"), { once: true });
-  return new Response(bodyStream(chunks, status, options.onEnd), { status, headers });
+  signal.addEventListener("abort", () => onEnd("cancelled"), { once: true });
+  const length = lengthOf(answer.body, fault);
+  return {
+    status,
+    headers,
+    body: counted(withFault(bytesOf(answer.body), fault, signal), options, status),
+    closes,
+    ...(length !== null && { length }),
+  };
 }
 
 /** Whether the fault is about how the body is sent; the others have been met before. */
@@ -32,18 +41,27 @@ function changesBody(fault: Fault | null): boolean {
   return fault !== null && ["hang", "die", "slow", "flood"].includes(fault.kind);
 }
 
-/**
- * A response that resets the connection before a byte of it is sent: what Bun.serve does with a
- * body that has failed when it is handed over. (An error value of `undefined` is not printed.)
- */
-export function resetResponse(): Response {
-  return new Response(
-    new ReadableStream({
-      start(controller) {
-        controller.error(undefined);
-      },
-    }),
-  );
+/** As the head announces it, whatever the fault then does to it. */
+function lengthOf(body: Answer["body"], fault: Fault | null): number | null {
+  return typeof body === "string" && fault?.kind !== "flood" ? Buffer.byteLength(body) : null;
+}
+
+/** The chunks, and how it ended. */
+async function* counted(
+  chunks: AsyncGenerator<Uint8Array, void>,
+  { signal, onEnd }: RespondOptions,
+  status: number,
+): AsyncGenerator<Uint8Array, void> {
+  try {
+    yield* chunks;
+    onEnd(status < 400 ? "completed" : "failed");
+  } catch (error) {
+    onEnd("failed");
+    throw error;
+  } finally {
+    // Whoever takes no more of it has left.
+    if (signal.aborted) onEnd("cancelled");
+  }
 }
 
 /** Resolves when the client has left. */
@@ -66,36 +84,6 @@ export async function pause(ms: number, signal: AbortSignal): Promise<void> {
     const timer = setTimeout(finish, ms);
     signal.addEventListener("abort", finish);
   });
-}
-
-function bodyStream(
-  chunks: AsyncGenerator<Uint8Array, void>,
-  status: number,
-  onEnd: (end: RequestEnd) => void,
-): ReadableStream<Uint8Array> {
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        try {
-          const next = await chunks.next();
-          if (!next.done) {
-            controller.enqueue(next.value);
-            return;
-          }
-          onEnd(status < 400 ? "completed" : "failed");
-          controller.close();
-        } catch {
-          onEnd("failed");
-          controller.error(undefined);
-        }
-      },
-      async cancel() {
-        onEnd("cancelled");
-        await chunks.return();
-      },
-    },
-    { highWaterMark: 0 },
-  );
 }
 
 async function* bytesOf(body: Answer["body"]): AsyncGenerator<Uint8Array, void> {
@@ -142,8 +130,6 @@ async function* cutAfter(
     if (left > 0) yield chunk.subarray(0, left);
     break;
   }
-  // Bytes written in the same turn as the break are lost.
-  await Bun.sleep(1);
   await then();
 }
 
