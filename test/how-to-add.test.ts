@@ -3,15 +3,20 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { normaliseNodeUrl } from "../src/core/address/node-url.ts";
+import type { Clock } from "../src/core/clock.ts";
 import type { EngineFacts } from "../src/core/engine/engine-facts.ts";
 import { ENGINE_FACTS } from "../src/core/engine/kinds.ts";
 import { signalReader } from "../src/core/engine/load-signals.ts";
+import { type Source, Sources } from "../src/discovery/source.ts";
+import { Cluster } from "../src/lab/cluster.ts";
+import { until } from "./support/until.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const PAGE = await Bun.file(join(ROOT, "ARCHITECTURE.md")).text();
 
 /** Imports the block that begins with the comment `// path`, as if it lay at that path. */
-async function example(path: string): Promise<Readonly<Record<string, unknown>>> {
+async function imported(path: string): Promise<Readonly<Record<string, unknown>>> {
   const [, block] = new RegExp(`\`\`\`ts\\n *// ${path}\\n([^\`]+)\`\`\``).exec(PAGE) ?? [];
   if (block === undefined) throw new Error(`ARCHITECTURE.md has no example of ${path}`);
   const folder = mkdtempSync(join(tmpdir(), "lmproxy-example-"));
@@ -34,7 +39,7 @@ function isFacts(value: unknown): value is EngineFacts {
 }
 
 test("a kind of engine: its file and its row", async () => {
-  const facts = (await example("src/core/engine/kinds/example.ts"))["example"];
+  const { example: facts } = await imported("src/core/engine/kinds/example.ts");
   if (!isFacts(facts)) throw new Error("no facts");
   const read = signalReader({ ...ENGINE_FACTS, example: facts });
   const page = `example:kv_blocks 400
@@ -51,4 +56,52 @@ example:state{state="serving"} 1`;
   });
   expect(read("vllm:kv_cache_usage_perc 0.5").kind).toBe("vllm");
   expect(facts.health({ status: 503, body: '{"phase":"loading"}' })).toBe("initializing");
+});
+
+function isSourceOf(
+  value: unknown,
+): value is (read: () => Promise<string[]>, clock: Clock) => Source {
+  return typeof value === "function";
+}
+
+test("a source of nodes: its file and its place in the list", async () => {
+  const { listSource } = await imported("src/discovery/example.ts");
+  if (!isSourceOf(listSource)) throw new Error("no source");
+  const { registry, time } = new Cluster();
+  const warned: string[] = [];
+  let urls = ["http://10.0.0.1:1/", "http://10.0.0.2:1", "ftp://10.0.0.3", "http://10.9.0.1:1"];
+  const clock = {
+    now: time.now,
+    wallMs: time.now,
+    after: time.after,
+    soon: (act: () => void) => void time.after(0, act),
+    every: (ms: number, act: () => void): (() => void) => {
+      let cancel = time.after(ms, function again() {
+        act();
+        cancel = time.after(ms, again);
+      });
+      return () => cancel();
+    },
+  };
+  const source = listSource(() => Promise.resolve(urls), clock);
+  const sources = new Sources([source], {
+    membership: registry.membership,
+    nodePolicy: { normalise: (url) => normaliseNodeUrl(url, {}) },
+    refusal: ({ url }) => (url.includes("//10.9.") ? "not there" : null),
+    warn: (message, { node, reason }) => warned.push(`${message} ${node}: ${reason}`),
+  });
+  const members = () => registry.nodes().map(({ url }) => url);
+  sources.start();
+  await Promise.resolve();
+  await until("the first list is told", () => members().length > 0);
+  expect(members()).toEqual(["http://10.0.0.1:1", "http://10.0.0.2:1"]);
+  expect(warned).toHaveLength(2);
+  expect(warned[1]).toBe("node left out http://10.9.0.1:1: not there");
+  urls = ["http://10.0.0.2:1", "http://10.9.0.1:1"];
+  time.advance(30_000);
+  await until("the second list is told", () => members().length === 1);
+  expect(members()).toEqual(["http://10.0.0.2:1"]);
+  expect(warned).toHaveLength(2);
+  sources.stop();
+  expect(time.pending).toBe(0);
 });

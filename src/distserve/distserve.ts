@@ -60,7 +60,7 @@ export class DistServe {
       after,
       warn: (message, fields) => log.warn(message, fields),
       free: (node, session) => this.#free(node, session),
-      onReplaced: (node) => registry.engineReplaced(node),
+      onReplaced: (node) => registry.learning.engineReplaced(node),
       onLeft: (node) => this.#tidy(node),
       isRegistered: (node) => registry.get(node.url) === node,
     });
@@ -185,7 +185,7 @@ export class DistServe {
   #refused(url: string): void {
     const { registry } = this.#options.upstream;
     const node = registry.get(url);
-    if (node !== undefined) registry.refusedConnection(node);
+    if (node !== undefined) registry.learning.refusedConnection(node);
   }
 
   /** Engines that do not answer have nothing left to drop, or nobody to tell. */

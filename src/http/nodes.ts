@@ -14,7 +14,7 @@ export function addNode(body: AddNodeBody, peerAddress: string | null, services:
   const registration = readRegistration(body);
   const refused = services.mode.refusal(registration.role);
   if (refused !== null) throw new ProxyError("invalid_request", refused, { param: "role" });
-  const node = services.registry.register(url, registration);
+  const node = services.registry.membership.register(url, registration);
   return { message: `Added ${node.url}; it gets requests as soon as its health probe passes.` };
 }
 
@@ -29,20 +29,20 @@ function readRegistration(body: AddNodeBody): Registration {
 
 /** Takes a node out, known or not; its running requests finish. */
 export function removeNode(url: string, peerAddress: string | null, services: Services) {
-  const node = services.registry.remove(services.nodePolicy.normalise(url, peerAddress));
+  const node = services.registry.membership.remove(services.nodePolicy.normalise(url, peerAddress));
   return { message: node === undefined ? `${url} was not registered.` : `Removed ${node.url}.` };
 }
 
 /** No new requests for a node; those it has go on. @throws ProxyError not_found */
 export function drainNode(url: string, peerAddress: string | null, services: Services) {
-  const node = services.registry.drain(services.nodePolicy.normalise(url, peerAddress));
+  const node = services.registry.membership.drain(services.nodePolicy.normalise(url, peerAddress));
   if (node === undefined) throw unknownNode(url);
   return { state: node.health.state, unfinished: node.inFlight };
 }
 
 /** @throws ProxyError not_found, or upstream_error when the engine refuses; the node is out all the same. */
 export async function terminateNode(url: string, peerAddress: string | null, services: Services) {
-  const node = services.registry.remove(services.nodePolicy.normalise(url, peerAddress));
+  const node = services.registry.membership.remove(services.nodePolicy.normalise(url, peerAddress));
   if (node === undefined) throw unknownNode(url);
   const refused = await terminateEngine(node, services);
   if (refused !== null) throw new ProxyError("upstream_error", refused);
@@ -58,7 +58,7 @@ function unknownNode(url: string): ProxyError {
 /** @throws ProxyError upstream_error when an engine refuses; all nodes are out all the same. */
 export async function terminateAll(services: Services) {
   const nodes = services.registry.nodes();
-  for (const node of nodes) services.registry.remove(node.url);
+  for (const node of nodes) services.registry.membership.remove(node.url);
   const refusals = await Promise.all(nodes.map((node) => terminateEngine(node, services)));
   const refused = refusals.filter((refusal) => refusal !== null);
   if (refused.length > 0) throw new ProxyError("upstream_error", refused.join(" "));

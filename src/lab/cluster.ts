@@ -33,11 +33,14 @@ export class Cluster {
   readonly time = new VirtualTime();
   readonly random: () => number;
   readonly registry: Registry;
+  /** What listeners threw; whoever lets them should look. */
+  readonly listenerErrors: unknown[] = [];
 
   constructor({ nodes = 0, strategy, maxInFlightPerNode, seed = 1 }: ClusterOptions = {}) {
     this.random = seededRandom(seed);
     this.registry = new Registry({
       now: this.time.now,
+      onListenerError: (error) => this.listenerErrors.push(error),
       random: this.random,
       strategy: () => STRATEGIES[strategy ?? "min_expected_latency"],
       sampleMaxAgeMs: 15_000,
@@ -50,13 +53,13 @@ export class Cluster {
   /** Registers a node whose first probe passes. */
   join(name: string, registration: Partial<Registration> = {}): Node {
     const node = this.register(name, registration);
-    this.registry.probed(node, { kind: "ok" }, false);
+    this.registry.learning.probed(node, { kind: "ok" }, false);
     return node;
   }
 
   register(name: string, registration: Partial<Registration> = {}): Node {
     const all = { models: [MODEL], role: "Hybrid", speed: null, ...registration } as const;
-    return this.registry.register(`http://${name}`, all);
+    return this.registry.membership.register(`http://${name}`, all);
   }
 
   /** Lets so much time pass that all healthy nodes are fully brought in. */
@@ -95,11 +98,11 @@ export class Cluster {
   }
 
   refuse(node: Node): void {
-    this.registry.probed(node, { kind: "refused", detail: "no connection" }, false);
+    this.registry.learning.probed(node, { kind: "refused", detail: "no connection" }, false);
   }
 
   pass(node: Node): void {
-    this.registry.probed(node, { kind: "ok" }, false);
+    this.registry.learning.probed(node, { kind: "ok" }, false);
   }
 
   /**
@@ -121,12 +124,12 @@ export class Cluster {
     const events: Readonly<Record<string, () => void>> = {
       ok: () => this.pass(node),
       refused: () => this.refuse(node),
-      unreachable: () => registry.probed(node, { kind: "unreachable", detail }, false),
-      timeout: () => registry.probed(node, { kind: "timeout", detail }, false),
-      "timeout+": () => registry.probed(node, { kind: "timeout", detail }, true),
+      unreachable: () => registry.learning.probed(node, { kind: "unreachable", detail }, false),
+      timeout: () => registry.learning.probed(node, { kind: "timeout", detail }, false),
+      "timeout+": () => registry.learning.probed(node, { kind: "timeout", detail }, true),
       register: () => this.register(node.url.slice("http://".length)),
-      drain: () => registry.drain(node.url),
-      remove: () => registry.remove(node.url),
+      drain: () => registry.membership.drain(node.url),
+      remove: () => registry.membership.remove(node.url),
     };
     const event = events[word];
     if (event === undefined) throw new Error(`no such event: ${word}`);

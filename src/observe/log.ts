@@ -25,3 +25,9 @@ export function startLog(level: LogLevel, write: (line: string) => void): Logger
   });
   return getLogger("lmproxy");
 }
+
+/** Logs an error that nobody expected, and that ends nothing. */
+export function logUnexpected(log: Logger, error: unknown): void {
+  const trace = error instanceof Error ? (error.stack ?? error.message) : Bun.inspect(error);
+  log.error("unexpected error; the proxy goes on", { error: trace });
+}

@@ -13,7 +13,7 @@ import type { BunServer } from "../http/bun-server.ts";
 import { IdleLimit } from "../http/idle-limit.ts";
 import type { Services } from "../http/services.ts";
 import { SlowBodies } from "../http/slow-bodies.ts";
-import type { Logger } from "../observe/log.ts";
+import { type Logger, logUnexpected } from "../observe/log.ts";
 import { Connections } from "../upstream/connections.ts";
 import { Deadlines } from "../upstream/deadlines.ts";
 import type { Fetch } from "../upstream/forward.ts";
@@ -70,7 +70,7 @@ const ADMIN_BODY_BYTES = 4 * 1024 * 1024;
 export function assemble(config: Config, log: Logger, listening: Listening): Assembled {
   const { now } = CLOCK;
   const { random } = Math;
-  const registry = createRegistry(config, now, random);
+  const registry = createRegistry(config, now, random, log);
   const nodePolicy = new NodePolicy({
     allow: config.allowNodes.map(parseAllowRule),
     proxyPort: listening.port,
@@ -178,7 +178,12 @@ function createPoller(config: Config, questions: Questions, log: Logger): Metric
   });
 }
 
-function createRegistry(config: Config, now: () => number, random: () => number): Registry {
+function createRegistry(
+  config: Config,
+  now: () => number,
+  random: () => number,
+  log: Logger,
+): Registry {
   const { strategy, prefillStrategy, decodeStrategy } = config;
   const names = {
     Hybrid: strategy,
@@ -186,6 +191,7 @@ function createRegistry(config: Config, now: () => number, random: () => number)
     Decode: decodeStrategy ?? strategy,
   };
   return new Registry({
+    onListenerError: (error) => logUnexpected(log, error),
     now,
     random,
     strategy: (role) => STRATEGIES[names[role]],

@@ -1,12 +1,18 @@
 import type { Config } from "../config/serve-config.ts";
 import type { Role } from "../core/engine/roles.ts";
+import type { NamedNode } from "../core/pool/membership.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { NodePolicy } from "../discovery/node-policy.ts";
+import { type Source, Sources } from "../discovery/source.ts";
 import type { Mode } from "../http/mode.ts";
 import type { StateFile, Warn } from "../state/file.ts";
 import { persistRegistry } from "../state/persist.ts";
 
-/** Brings back the nodes of the state file, then adds those of the flags. */
+/**
+ * Brings back the nodes of the state file, and begins to listen to the sources of others. Which comes
+ * first does not matter: what an engine registered says more than a flag.
+ * @throws ProxyError invalid_request for a node of the flags that cannot be one.
+ */
 export function joinNodes(
   config: Config,
   registry: Registry,
@@ -14,32 +20,31 @@ export function joinNodes(
   mode: Mode,
   stateFile: StateFile | null,
   warn: Warn,
-): void {
-  const named = namedNodes(config).map(({ url, role }) => ({
-    url: nodePolicy.accept(url, null),
-    role,
-  }));
-  if (stateFile !== null) {
-    persistRegistry({
-      registry,
-      file: stateFile,
-      warn,
-      accepts: ({ url, role }) => mode.refusal(role) ?? nodePolicy.refusal(url),
-      isStatic: (url, role) => named.some((node) => node.url === url && node.role === role),
-    });
-  }
-  for (const { url, role } of named) {
-    // What its engine registered before a restart says more than the flag.
-    if (registry.get(url) !== undefined) continue;
-    registry.register(url, { models: [], role, speed: null });
-  }
+): Sources {
+  const flags = flagSource(config, nodePolicy);
+  const refusal = ({ url, role }: { readonly url: string; readonly role: Role }) =>
+    mode.refusal(role) ?? nodePolicy.refusal(url);
+  if (stateFile !== null) persistRegistry({ registry, file: stateFile, warn, refusal });
+  const { membership } = registry;
+  const sources = new Sources([flags], { membership, nodePolicy, refusal, warn });
+  sources.start();
+  return sources;
 }
 
-function namedNodes(config: Config): { readonly url: string; readonly role: Role }[] {
-  const of = (role: Role, urls: readonly string[]) => urls.map((url) => ({ url, role }));
-  return [
+/** The nodes that the command line names: for as long as the proxy runs. */
+function flagSource(config: Config, nodePolicy: NodePolicy): Source {
+  const of = (role: Role, urls: readonly string[]): NamedNode[] =>
+    urls.map((url) => ({
+      url: nodePolicy.accept(url, null),
+      role,
+      models: [],
+      speed: null,
+      enabled: true,
+    }));
+  const nodes = [
     ...of("Hybrid", config.nodes),
     ...of("Prefill", config.prefillNodes),
     ...of("Decode", config.decodeNodes),
   ];
+  return { name: "flags", rank: 0, start: (tell) => tell(nodes), stop: () => {} };
 }

@@ -7,7 +7,7 @@ import { errorResponse, unexpectedError } from "../http/error-response.ts";
 import { front } from "../http/front.ts";
 import { ROUTES } from "../http/routes/index.ts";
 import { RouteTable } from "../http/routes/table.ts";
-import { type Logger, startLog } from "../observe/log.ts";
+import { type Logger, logUnexpected, startLog } from "../observe/log.ts";
 import { writeError } from "../observe/stderr.ts";
 import { openStateFile, type Warn } from "../state/file.ts";
 import { assemble } from "./assemble.ts";
@@ -54,8 +54,9 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
   });
   app.server = server;
   for (const worker of workers) worker.start();
-  joinNodes(config, registry, nodePolicy, mode, stateFile, warn);
+  const sources = joinNodes(config, registry, nodePolicy, mode, stateFile, warn);
   async function stop(): Promise<void> {
+    sources.stop();
     for (const worker of workers) worker.stop();
     await server.stop(true);
     await stateFile?.close();
@@ -63,7 +64,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
   return {
     url: server.url.origin,
     port: server.port ?? config.port,
-    report: (error) => log.error("unexpected error; the proxy goes on", { error: traceOf(error) }),
+    report: (error) => logUnexpected(log, error),
     stop,
     async drain() {
       await lifecycle.drain();
@@ -79,10 +80,6 @@ function logStates(registry: Registry, log: Logger): void {
     stateChanged: (node, from, to) =>
       log.info("node changed state", { node: node.url, from, to, reason: node.lastError }),
   });
-}
-
-function traceOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : Bun.inspect(error);
 }
 
 /** Nothing should arrive here; what does must not end the process or show its inside. */

@@ -1,4 +1,3 @@
-import type { Role } from "../core/engine/roles.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { StateFile, Warn } from "./file.ts";
@@ -9,9 +8,7 @@ export interface PersistOptions {
   readonly file: StateFile;
   readonly warn: Warn;
   /** Null, or why this proxy, as it is configured, cannot have the node. */
-  readonly accepts: (entry: StateEntry) => string | null;
-  /** Nodes named on the command line: as long as nobody changed them, the command line keeps them. */
-  readonly isStatic: (url: string, role: Role) => boolean;
+  readonly refusal: (entry: StateEntry) => string | null;
 }
 
 /**
@@ -21,13 +18,10 @@ export interface PersistOptions {
  * the next start may be configured otherwise.
  */
 export function persistRegistry(options: PersistOptions): () => void {
-  const { registry, file, isStatic } = options;
+  const { registry, file } = options;
   const leftOut = restore(options);
   const snapshot = () => [
-    ...registry
-      .nodes()
-      .filter((node) => !(isStatic(node.url, node.role) && isUntouched(node)))
-      .map(entryOf),
+    ...registry.membership.toKeep().map(entryOf),
     ...leftOut.filter(({ url }) => registry.get(url) === undefined),
   ];
   return registry.subscribe({
@@ -39,19 +33,19 @@ export function persistRegistry(options: PersistOptions): () => void {
 }
 
 /** Returns the entries that were left out. */
-function restore({ registry, file, accepts, warn }: PersistOptions): StateEntry[] {
+function restore({ registry, file, refusal, warn }: PersistOptions): StateEntry[] {
   const leftOut: StateEntry[] = [];
   for (const entry of file.loaded) {
     const { url, role, models, speed } = entry;
-    const reason = accepts(entry);
+    const reason = refusal(entry);
     if (reason !== null) {
       warn("node of the state file left out", { node: url, role, reason });
       leftOut.push(entry);
       continue;
     }
-    const node = registry.register(url, { role, models, speed });
-    registry.discovered(node, entry.discoveredModels);
-    if (entry.draining) registry.drain(url);
+    const node = registry.membership.register(url, { role, models, speed });
+    registry.membership.discovered(node, entry.discoveredModels);
+    if (entry.draining) registry.membership.drain(url);
   }
   return leftOut;
 }
@@ -63,14 +57,6 @@ function entryOf(node: Node): StateEntry {
     models: node.registeredModels,
     discoveredModels: node.discoveredModels,
     speed: node.speed,
-    draining: isDraining(node),
+    draining: node.health.state === "draining",
   };
-}
-
-function isDraining(node: Node): boolean {
-  return node.health.state === "draining";
-}
-
-function isUntouched(node: Node): boolean {
-  return node.registeredModels.length === 0 && node.speed === null && !isDraining(node);
 }

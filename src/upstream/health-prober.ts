@@ -98,7 +98,7 @@ export class HealthProber {
     if (this.#schedules.get(node) !== schedule) return;
     // An engine that leaves stops listening before it has answered everything.
     const mayFinish = registry.get(node.url) !== node && result.kind === "refused";
-    if (!mayFinish) registry.probed(node, result, node.progress !== progressBefore);
+    if (!mayFinish) registry.learning.probed(node, result, node.progress !== progressBefore);
     if (schedule.again) void this.#probe(node, schedule, TRIGGERED_TIMEOUT_MS);
     else this.#schedule(node, schedule);
   }

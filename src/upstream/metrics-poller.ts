@@ -65,15 +65,15 @@ export class MetricsPoller {
     if (node.generation !== generation) return;
     if ("kind" in answer) return this.#noUsage(node, answer.detail);
     if (answer.status !== 200) {
-      registry.foundAsleep(node, false);
+      registry.learning.foundAsleep(node, false);
       return this.#noUsage(
         node,
         `GET /metrics answered ${answer.status}; start it with metrics on`,
       );
     }
     const { kind, asleep, ...sample } = readLoadSignals(answer.body);
-    registry.sampled(node, sample, kind, askedAtMs);
-    registry.foundAsleep(node, asleep === true);
+    registry.learning.sampled(node, sample, kind, askedAtMs);
+    registry.learning.foundAsleep(node, asleep === true);
     if (sample.cacheUsage === null && showsUsage(kind))
       this.#noUsage(node, "/metrics shows no KV-cache usage");
     else node.noUsage = null;

@@ -90,6 +90,6 @@ export class ModelDiscovery {
     });
     if ("kind" in answer || answer.status !== 200 || node.generation !== generation) return;
     const models = readModels(answer.body);
-    if (models !== null) registry.discovered(node, models);
+    if (models !== null) registry.membership.discovered(node, models);
   }
 }

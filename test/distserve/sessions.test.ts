@@ -22,7 +22,7 @@ beforeEach(() => {
   replaced = [];
   warnings = [];
   registered = true;
-  node = new Node("http://prefill", registration);
+  node = new Node("http://prefill", 0, registration);
   ledger = new SessionLedger({
     after: time.after,
     free: (_node, session) => {
@@ -55,7 +55,7 @@ async function answerAll(): Promise<void> {
 
 /** A decode answer under way, and how to end it. */
 function leaseOf(outcome: Outcome) {
-  const decode = new Node("http://decode", { ...registration, role: "Decode" });
+  const decode = new Node("http://decode", 1, { ...registration, role: "Decode" });
   const lease = new Lease(
     decode,
     { startedAtMs: 0, trial: false, lastResort: false },
@@ -200,7 +200,7 @@ describe("another process behind the URL", () => {
   });
 
   test("of another node changes nothing", () => {
-    const other = new Node("http://other", registration);
+    const other = new Node("http://other", 2, registration);
     ledger.open(node, "5");
     ledger.open(other, "5");
     ledger.forget(other);
@@ -209,7 +209,7 @@ describe("another process behind the URL", () => {
 });
 
 test("a pair is in use while blocks are fetched over it", () => {
-  const decode = new Node("http://decode", { ...registration, role: "Decode" });
+  const decode = new Node("http://decode", 3, { ...registration, role: "Decode" });
   const session = ledger.open(node, "0");
   expect([ledger.inUse(node, decode), ledger.isWanted(node)]).toEqual([false, true]);
   session.decodingOn = decode;

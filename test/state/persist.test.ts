@@ -8,14 +8,18 @@ import { persistRegistry } from "../../src/state/persist.ts";
 import { entry, temporaryFolder, warnings } from "./entries.ts";
 
 interface RunOptions {
-  readonly accepts?: (entry: StateEntry) => string | null;
-  readonly staticUrl?: string;
+  readonly refusal?: (entry: StateEntry) => string | null;
+  /** Nodes that the command line names. */
+  readonly flags?: readonly string[];
 }
 
 /** One life of a proxy: restores, lets `act` change the registry, saves. */
 async function run(path: string, act: (registry: Registry) => void, options: RunOptions = {}) {
   const registry = new Registry({
     now: () => 0,
+    onListenerError: (error) => {
+      throw error;
+    },
     random: () => 0,
     strategy: () => random,
     sampleMaxAgeMs: 15_000,
@@ -27,9 +31,11 @@ async function run(path: string, act: (registry: Registry) => void, options: Run
     registry,
     file,
     warn,
-    accepts: options.accepts ?? (() => null),
-    isStatic: (url) => url === options.staticUrl,
+    refusal: options.refusal ?? (() => null),
   });
+  const named = { models: [], role: "Hybrid", speed: null, enabled: true } as const;
+  const flags = (options.flags ?? []).map((url) => ({ url, ...named }));
+  registry.membership.says({ name: "flags", rank: 0 }, flags);
   act(registry);
   stop();
   await file.close();
@@ -43,12 +49,16 @@ test("a registry survives its process: nodes, models, role, speed, draining", as
   using folder = temporaryFolder();
   const path = join(folder.path, "nodes.json");
   await run(path, (registry) => {
-    const node = registry.register(one, { models: ["m"], role: "Prefill", speed: 1.5 });
-    registry.discovered(node, ["m", "adapter"]);
-    registry.register(two, { models: [], role: "Hybrid", speed: null });
-    registry.register("http://10.0.0.7:3", { models: ["x"], role: "Hybrid", speed: null });
-    registry.drain(two);
-    registry.remove("http://10.0.0.7:3");
+    const node = registry.membership.register(one, { models: ["m"], role: "Prefill", speed: 1.5 });
+    registry.membership.discovered(node, ["m", "adapter"]);
+    registry.membership.register(two, { models: [], role: "Hybrid", speed: null });
+    registry.membership.register("http://10.0.0.7:3", {
+      models: ["x"],
+      role: "Hybrid",
+      speed: null,
+    });
+    registry.membership.drain(two);
+    registry.membership.remove("http://10.0.0.7:3");
   });
   const { registry, lines } = await run(path, () => {});
   expect(lines).toEqual([]);
@@ -70,10 +80,10 @@ test("registering again ends draining, also after the next restart", async () =>
   const path = join(folder.path, "nodes.json");
   const registration = { models: ["m"], role: "Hybrid", speed: null } as const;
   await run(path, (registry) => {
-    registry.register(one, registration);
-    registry.drain(one);
+    registry.membership.register(one, registration);
+    registry.membership.drain(one);
   });
-  await run(path, (registry) => registry.register(one, registration));
+  await run(path, (registry) => registry.membership.register(one, registration));
   const { registry } = await run(path, () => {});
   expect(registry.get(one)?.health.state).toBe("starting");
 });
@@ -82,12 +92,12 @@ test("a node that this configuration cannot have is left out, said, and kept for
   using folder = temporaryFolder();
   const path = join(folder.path, "nodes.json");
   await run(path, (registry) => {
-    registry.register(one, { models: ["m"], role: "Prefill", speed: null });
+    registry.membership.register(one, { models: ["m"], role: "Prefill", speed: null });
   });
   const hybrid = await run(
     path,
-    (registry) => registry.register(two, { models: ["m"], role: "Hybrid", speed: null }),
-    { accepts: ({ role }) => (role === "Hybrid" ? null : "role is for DistServe") },
+    (registry) => registry.membership.register(two, { models: ["m"], role: "Hybrid", speed: null }),
+    { refusal: ({ role }) => (role === "Hybrid" ? null : "role is for DistServe") },
   );
   expect(hybrid.lines).toEqual([
     `node of the state file left out | ${one} | Prefill | role is for DistServe`,
@@ -97,16 +107,27 @@ test("a node that this configuration cannot have is left out, said, and kept for
   expect(registry.get(one)?.role).toBe("Prefill");
 });
 
-test("a node of the command line is kept only when an engine or an operator changed it", async () => {
+test("a node of the command line is kept only when an engine or an operator said something of it", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "nodes.json");
-  const asNamed = { models: [], role: "Hybrid", speed: null } as const;
-  await run(path, (registry) => registry.register(one, asNamed), { staticUrl: one });
-  const second = await run(
-    path,
-    (registry) => registry.register(one, { ...asNamed, models: ["m"] }),
-    { staticUrl: one },
-  );
+  const flags = { flags: [one, two] };
+  const registration = { models: ["m"], role: "Hybrid", speed: 2 } as const;
+  await run(path, () => {}, flags);
+  const second = await run(path, ({ membership }) => membership.register(one, registration), flags);
   expect(second.loaded).toEqual([]);
-  expect((await run(path, () => {})).loaded).toEqual([entry(1, { models: ["m"] })]);
+  const third = await run(path, ({ membership }) => membership.drain(two), flags);
+  expect(third.loaded).toEqual([entry(1, { models: ["m"], speed: 2 })]);
+  expect(third.registry.get(one)).toMatchObject(registration);
+  const fourth = await run(path, () => {});
+  expect(fourth.registry.nodes().map(({ url }) => url)).toEqual([one, two]);
+  expect(fourth.registry.get(two)?.health.state).toBe("draining");
+});
+
+test("a node of the command line that was removed by hand is back with the next start", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "nodes.json");
+  const flags = { flags: [one] };
+  const first = await run(path, ({ membership }) => membership.remove(one), flags);
+  expect(first.registry.nodes()).toEqual([]);
+  expect((await run(path, () => {}, flags)).registry.nodes()).toHaveLength(1);
 });

@@ -41,9 +41,11 @@ const LATENCIES_COUNT_FOR_MS = 60_000;
 /** A node that is being brought in never gets less than this share of its normal traffic. */
 const LEAST_WEIGHT = 0.1;
 
-/** What we know of one engine address. The registry creates nodes and is the only one to change them. */
+/** What we know of one engine address. The pool creates nodes and is the only one to change them. */
 export class Node implements Candidate {
   readonly url: string;
+  /** A small number that no other node has; another's once this one has left and its requests have ended. */
+  readonly slot: number;
   readonly health = new NodeHealth();
   readonly latencies = new LatencyRing();
   readonly cache = new CacheUsage();
@@ -52,9 +54,11 @@ export class Node implements Candidate {
   role: Role;
   speed: number | null;
   /** Models it registered with. */
-  registeredModels: readonly string[];
+  registeredModels: readonly string[] = [];
   /** Models its `/v1/models` named last. */
   discoveredModels: readonly string[] = [];
+  /** Everything it serves, each name once, registered ones first. */
+  models: readonly string[] = [];
   engine: EngineKind | null = null;
   /** Why it last failed, for `/nodes/status`. */
   lastError: string | null = null;
@@ -78,11 +82,12 @@ export class Node implements Candidate {
   #penalty = 0;
   #penaltyAtMs = 0;
 
-  constructor(url: string, registration: Registration) {
+  constructor(url: string, slot: number, registration: Registration) {
     this.url = url;
+    this.slot = slot;
     this.role = registration.role;
     this.speed = registration.speed;
-    this.registeredModels = registration.models;
+    this.serve(registration.models, []);
   }
 
   /** Open requests: the number of leases, never a counter of its own. */
@@ -90,9 +95,11 @@ export class Node implements Candidate {
     return this.leases.size;
   }
 
-  /** Everything it serves, each name once, registered ones first. */
-  get models(): readonly string[] {
-    return [...new Set([...this.registeredModels, ...this.discoveredModels])];
+  /** It serves these models. */
+  serve(registered: readonly string[], discovered: readonly string[]): void {
+    this.registeredModels = registered;
+    this.discoveredModels = discovered;
+    this.models = [...new Set([...registered, ...discovered])];
   }
 
   /**

@@ -12,13 +12,20 @@ export interface RegistryListener {
   /** A node should be probed at once. */
   probeWanted?(node: Node): void;
   leaseEnded?(lease: Lease, outcome: Outcome): void;
-  /** Nodes, models, roles or speeds changed: what is kept on disk is out of date. */
+  /** Nodes, models, roles or speeds changed: what is kept on disk is out of date. Once for a set. */
   membershipChanged?(): void;
 }
 
-/** Who listens, and telling them all. */
+/** Who listens, and telling them all. One that throws keeps nobody else from being told. */
 export class Listeners {
+  readonly #onError: (error: unknown) => void;
+  readonly #reported = new WeakSet<RegistryListener>();
   #all: readonly RegistryListener[] = [];
+
+  /** @param onError Given the first error of each listener. */
+  constructor(onError: (error: unknown) => void) {
+    this.#onError = onError;
+  }
 
   /** Calls `listener` from now on; the function returned ends that. */
   add(listener: RegistryListener): () => void {
@@ -30,10 +37,46 @@ export class Listeners {
 
   /** `leaseEnded`, told so often that it has a way of its own. */
   leaseEnded(lease: Lease, outcome: Outcome): void {
-    for (const listener of this.#all) listener.leaseEnded?.(lease, outcome);
+    for (const listener of this.#all) {
+      try {
+        listener.leaseEnded?.(lease, outcome);
+      } catch (error) {
+        this.#report(listener, error);
+      }
+    }
   }
 
   tell(call: (listener: RegistryListener) => void): void {
-    for (const listener of this.#all) call(listener);
+    for (const listener of this.#all) {
+      try {
+        call(listener);
+      } catch (error) {
+        this.#report(listener, error);
+      }
+    }
+  }
+
+  #report(listener: RegistryListener, error: unknown): void {
+    if (this.#reported.has(listener)) return;
+    this.#reported.add(listener);
+    this.#onError(error);
+  }
+
+  /** Runs `act`, and tells of the change of the node's state it made, if any. */
+  change(node: Node, act: () => void): void {
+    const from = node.health.state;
+    act();
+    const to = node.health.state;
+    if (from !== to) this.tell((listener) => listener.stateChanged?.(node, from, to));
+  }
+
+  /** The engine behind the node is another process than before. */
+  restarted(node: Node): void {
+    node.restarted();
+    this.tell((listener) => listener.nodeRestarted?.(node));
+  }
+
+  probeWanted(node: Node): void {
+    this.tell((listener) => listener.probeWanted?.(node));
   }
 }

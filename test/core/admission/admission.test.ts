@@ -19,15 +19,15 @@ describe("without limits", () => {
     const unknown = gate.ask({ model: "x" });
     expect(unknown.state).toBe("404 model_not_found");
     expect(String(unknown.refused)).toContain("served are: m");
-    gate.cluster.registry.drain("http://n0");
+    gate.cluster.registry.membership.drain("http://n0");
     expect(gate.ask().state).toBe("503 service_unavailable");
-    gate.cluster.registry.remove("http://n0");
+    gate.cluster.registry.membership.remove("http://n0");
     expect(gate.ask({ model: null }).state).toBe("503 service_unavailable");
   });
 
   test("every refusal for now says when to come again", () => {
     const gate = new Gate();
-    gate.cluster.registry.drain("http://n0");
+    gate.cluster.registry.membership.drain("http://n0");
     const { refused } = gate.ask();
     expect(refused instanceof ProxyError && refused.options.retryAfterS).toBe(1);
   });

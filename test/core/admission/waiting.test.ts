@@ -123,7 +123,7 @@ describe("the queue", () => {
     const gate = new Gate({}, { nodes: 1, maxInFlightPerNode: 1 });
     const first = gate.ask();
     const waiting = gate.ask();
-    gate.cluster.registry.remove("http://n0");
+    gate.cluster.registry.membership.remove("http://n0");
     await gate.pass(3_000);
     expect(waiting.state).toBe("waits");
     gate.cluster.join("n1");

@@ -54,13 +54,13 @@ describe("the usage expected now", () => {
     const cluster = new Cluster({ nodes: 1 });
     const { registry, time } = cluster;
     const node = cluster.node("n0");
-    registry.sampled(node, EMPTY, "vllm", time.nowMs);
+    registry.learning.sampled(node, EMPTY, "vllm", time.nowMs);
     const before = cluster.lease();
     time.advance(1_000);
     const askedAtMs = time.nowMs;
     time.advance(300);
     const during = cluster.lease();
-    registry.sampled(node, { ...EMPTY, cacheUsage: 0.4 }, "vllm", askedAtMs);
+    registry.learning.sampled(node, { ...EMPTY, cacheUsage: 0.4 }, "vllm", askedAtMs);
     expect(node.cache.expected(time.nowMs, MAX_AGE_MS)).toBeCloseTo(0.42, 12);
     before.end(OK);
     expect(node.cache.expected(time.nowMs, MAX_AGE_MS)).toBeCloseTo(0.42, 12);

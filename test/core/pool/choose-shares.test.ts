@@ -44,10 +44,10 @@ test("a node that has shown no usage yet is not kept away by a guess of what req
   const { nowMs } = cluster.time;
   for (const node of [first, second]) {
     const gauges = { cacheUsage: 0.0004, running: 2, waiting: 0 };
-    if (node !== undefined) cluster.registry.sampled(node, gauges, null, nowMs);
+    if (node !== undefined) cluster.registry.learning.sampled(node, gauges, null, nowMs);
   }
   const idle = { cacheUsage: 0, running: 0, waiting: 0 };
-  if (third !== undefined) cluster.registry.sampled(third, idle, null, nowMs);
+  if (third !== undefined) cluster.registry.learning.sampled(third, idle, null, nowMs);
   const counts = send(cluster, 300, 30);
   for (const count of counts) expect(count).toBeWithin(80, 120);
 });
@@ -62,7 +62,7 @@ test("of two engines the one with twice the KV cache comes to hold about twice a
       [large, 0.01],
     ] as const) {
       const gauges = { cacheUsage: node.inFlight * share, running: node.inFlight, waiting: 0 };
-      cluster.registry.sampled(node, gauges, null, cluster.time.nowMs);
+      cluster.registry.learning.sampled(node, gauges, null, cluster.time.nowMs);
     }
     cluster.time.after(1_000, watch);
   };

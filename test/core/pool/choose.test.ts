@@ -24,8 +24,8 @@ describe("who gets a request", () => {
   test("healthy nodes, and no others as long as there is one", () => {
     const cluster = new Cluster({ nodes: 6 });
     cluster.refuse(cluster.node("n0"));
-    cluster.registry.probed(cluster.node("n1"), { kind: "sleeping" }, false);
-    cluster.registry.drain("http://n2");
+    cluster.registry.learning.probed(cluster.node("n1"), { kind: "sleeping" }, false);
+    cluster.registry.membership.drain("http://n2");
     cluster.send(cluster.node("n3"), answered(503));
     cluster.register("n6");
     expect(chosen(cluster)).toEqual(new Set(["http://n4", "http://n5"]));
@@ -136,11 +136,11 @@ describe("when no node is routable", () => {
 
   test("nodes that start, sleep or drain are never tried", () => {
     const cluster = new Cluster({ nodes: 3 });
-    cluster.registry.probed(cluster.node("n0"), { kind: "sleeping" }, false);
-    cluster.registry.drain("http://n1");
+    cluster.registry.learning.probed(cluster.node("n0"), { kind: "sleeping" }, false);
+    cluster.registry.membership.drain("http://n1");
     cluster.refuse(cluster.node("n2"));
     expect(chosen(cluster)).toEqual(new Set(["http://n2"]));
-    cluster.registry.remove("http://n2");
+    cluster.registry.membership.remove("http://n2");
     expect(cluster.acquire()).toBe("unavailable");
     cluster.register("n3");
     expect(cluster.acquire()).toBe("starting");

@@ -11,7 +11,7 @@ function watch(cluster: Cluster): void {
   for (const node of cluster.registry.nodes()) {
     cluster.pass(node);
     const gauges = { cacheUsage: node.inFlight * 0.01, running: node.inFlight, waiting: 0 };
-    cluster.registry.sampled(node, gauges, "lmdeploy", cluster.time.nowMs);
+    cluster.registry.learning.sampled(node, gauges, "lmdeploy", cluster.time.nowMs);
   }
   cluster.time.after(5_000, () => watch(cluster));
 }

@@ -186,7 +186,11 @@ describe("why it failed last", () => {
     expect(node.lastError).toBe("answered a request with 500");
     cluster.pass(node);
     expect(node.lastError).toBeNull();
-    cluster.registry.probed(node, { kind: "bad_answer", detail: "GET /health: 502" }, false);
+    cluster.registry.learning.probed(
+      node,
+      { kind: "bad_answer", detail: "GET /health: 502" },
+      false,
+    );
     expect(node.lastError).toBe("GET /health: 502");
   });
 });

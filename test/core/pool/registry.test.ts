@@ -45,7 +45,7 @@ describe("registering", () => {
     const node = cluster.node("n0");
     cluster.send(node, OK);
     const lease = cluster.lease();
-    cluster.registry.discovered(node, ["adapter"]);
+    cluster.registry.membership.discovered(node, ["adapter"]);
     const heard = listen(cluster);
     const again = cluster.register("n0", { models: ["other"], role: "Prefill", speed: 3 });
     expect(again).toBe(node);
@@ -78,7 +78,7 @@ describe("registering", () => {
   test("again ends draining, once it has passed a probe", () => {
     const cluster = new Cluster({ nodes: 1 });
     const node = cluster.node("n0");
-    cluster.registry.drain(node.url);
+    cluster.registry.membership.drain(node.url);
     expect(cluster.acquire()).toBe("unavailable");
     const heard = listen(cluster);
     cluster.register("n0");
@@ -94,11 +94,11 @@ describe("draining and removing", () => {
     const cluster = new Cluster({ nodes: 2 });
     const [first, second] = [cluster.node("n0"), cluster.node("n1")];
     const lease = cluster.leaseOn(first);
-    expect(cluster.registry.drain(first.url)).toBe(first);
+    expect(cluster.registry.membership.drain(first.url)).toBe(first);
     for (let i = 0; i < 10; i += 1) expect(cluster.lease().node).toBe(second);
     lease.end(OK);
     expect(first.inFlight).toBe(0);
-    expect(cluster.registry.drain("http://unknown")).toBeUndefined();
+    expect(cluster.registry.membership.drain("http://unknown")).toBeUndefined();
   });
 
   test("a removed node's requests finish and are counted to the end", () => {
@@ -106,8 +106,8 @@ describe("draining and removing", () => {
     const node = cluster.node("n0");
     const lease = cluster.lease();
     const heard = listen(cluster);
-    expect(cluster.registry.remove(node.url)).toBe(node);
-    expect(cluster.registry.remove(node.url)).toBeUndefined();
+    expect(cluster.registry.membership.remove(node.url)).toBe(node);
+    expect(cluster.registry.membership.remove(node.url)).toBeUndefined();
     expect(cluster.registry.nodes()).toEqual([]);
     expect(cluster.acquire()).toBe("unknown_model");
     expect(cluster.registry.nodesInUse()).toEqual([node]);
@@ -120,7 +120,7 @@ describe("draining and removing", () => {
     const cluster = new Cluster({ nodes: 1 });
     const node = cluster.node("n0");
     const lease = cluster.lease();
-    cluster.registry.remove(node.url);
+    cluster.registry.membership.remove(node.url);
     const heard = listen(cluster);
     expect(cluster.register("n0")).toBe(node);
     expect(node.inFlight).toBe(1);
@@ -134,7 +134,7 @@ describe("draining and removing", () => {
   test("removed and registered again without requests: a new node", () => {
     const cluster = new Cluster({ nodes: 1 });
     const node = cluster.node("n0");
-    cluster.registry.remove(node.url);
+    cluster.registry.membership.remove(node.url);
     expect(cluster.register("n0")).not.toBe(node);
   });
 });
@@ -145,8 +145,8 @@ describe("models", () => {
     const node = cluster.join("n0", { models: ["a", "b"] });
     cluster.join("n1", { models: ["b"], role: "Prefill" });
     const heard = listen(cluster);
-    cluster.registry.discovered(node, ["b", "c"]);
-    cluster.registry.discovered(node, ["b", "c"]);
+    cluster.registry.membership.discovered(node, ["b", "c"]);
+    cluster.registry.membership.discovered(node, ["b", "c"]);
     expect(heard).toEqual(["members"]);
     expect(cluster.registry.models()).toEqual(["a", "b", "c"]);
     expect(["a", "c", "d"].map((model) => cluster.registry.serves(model))).toEqual([
@@ -154,7 +154,7 @@ describe("models", () => {
       true,
       false,
     ]);
-    cluster.registry.discovered(node, []);
+    cluster.registry.membership.discovered(node, []);
     expect(cluster.registry.serves("c")).toBe(false);
   });
 
@@ -225,18 +225,25 @@ describe("listeners", () => {
     expect(order).toEqual(["0 answered", "owner"]);
   });
 
-  test("one that throws does not keep the owner of a lease from being told", () => {
+  test("one that throws keeps nobody from being told, and is reported once", () => {
     const cluster = new Cluster({ nodes: 1 });
+    const mistake = () => {
+      throw new Error("a listener's mistake");
+    };
     cluster.registry.subscribe({
-      leaseEnded: () => {
-        throw new Error("a listener's mistake");
-      },
+      leaseEnded: mistake,
+      probeWanted: mistake,
+      stateChanged: mistake,
     });
+    const heard = listen(cluster);
     let told = false;
     const lease = cluster.lease();
     lease.heldBy = { drop: () => (told = true) };
-    expect(() => lease.end(OK)).toThrow("a listener's mistake");
+    lease.end(LOST);
+    cluster.pass(lease.node);
     expect({ told, inFlight: lease.node.inFlight }).toEqual({ told: true, inFlight: 0 });
+    expect(heard).toEqual(["n0 healthy → unhealthy", "probe n0", "ended n0 lost"]);
+    expect(cluster.listenerErrors).toEqual([new Error("a listener's mistake")]);
   });
 });
 

@@ -44,14 +44,14 @@ describe("another engine behind the same URL is found", () => {
     const node = cluster.node("n0");
     let probes = 0;
     cluster.registry.subscribe({ probeWanted: () => (probes += 1) });
-    cluster.registry.engineReplaced(node);
+    cluster.registry.learning.engineReplaced(node);
     expect({ generation: node.generation, probes }).toEqual({ generation: 1, probes: 1 });
   });
 
   test("its KV cache is not the old one's", () => {
     const cluster = new Cluster({ nodes: 1 });
     const node = cluster.node("n0");
-    cluster.registry.sampled(node, { cacheUsage: 0.9, running: 9, waiting: 0 }, "vllm", 0);
+    cluster.registry.learning.sampled(node, { cacheUsage: 0.9, running: 9, waiting: 0 }, "vllm", 0);
     cluster.play(node, "refused ok");
     expect(node.cache.expected(cluster.time.nowMs, 60_000)).toBeNull();
   });

@@ -61,7 +61,7 @@ function poll({ time, registry }: Cluster, { refreshMs, share }: Polled): void {
     };
     if (refreshMs > 0) time.after((refreshMs * i) / length, refresh);
     const ask = () => {
-      registry.sampled(node, refreshMs === 0 ? read() : gauges, "lmdeploy", time.nowMs);
+      registry.learning.sampled(node, refreshMs === 0 ? read() : gauges, "lmdeploy", time.nowMs);
       time.after(POLL_MS, ask);
     };
     ask();
@@ -123,8 +123,18 @@ test("requests that end at once still count for a while: one idle node does not 
   const cluster = new Cluster({ nodes: 2, strategy: "min_cache_usage" });
   const [first, second] = [cluster.node("n0"), cluster.node("n1")];
   const sample = { running: 0, waiting: 0 };
-  cluster.registry.sampled(first, { cacheUsage: 0.1, ...sample }, "vllm", cluster.time.nowMs);
-  cluster.registry.sampled(second, { cacheUsage: 0.2, ...sample }, "vllm", cluster.time.nowMs);
+  cluster.registry.learning.sampled(
+    first,
+    { cacheUsage: 0.1, ...sample },
+    "vllm",
+    cluster.time.nowMs,
+  );
+  cluster.registry.learning.sampled(
+    second,
+    { cacheUsage: 0.2, ...sample },
+    "vllm",
+    cluster.time.nowMs,
+  );
   const counts = traffic(cluster, {
     perSecond: 20,
     seconds: 4,

@@ -1,0 +1,231 @@
+import { ModelIndex } from "./model-index.ts";
+import { Node, type Registration } from "./node.ts";
+import type { Listeners } from "./registry-listener.ts";
+
+/** A node as a source names it. */
+export interface NamedNode extends Registration {
+  /** Normalised. */
+  readonly url: string;
+  /** False: it is to finish what it has and gets nothing new. */
+  readonly enabled: boolean;
+}
+
+/** Whoever says which nodes there are. */
+export interface SourceId {
+  readonly name: string;
+  /** Of several that name one node, the one of the highest rank says what it is; finite. */
+  readonly rank: number;
+}
+
+/** Where engines and operators speak for themselves, a node at a time: nobody knows better. */
+const REGISTERED: SourceId = { name: "registered", rank: Number.POSITIVE_INFINITY };
+
+interface Said {
+  readonly rank: number;
+  readonly nodes: ReadonlyMap<string, NamedNode>;
+}
+
+/**
+ * Which nodes there are, and on whose word. A node exists as long as one source names it and nobody
+ * removed it by hand; what it is, the source of the highest rank says.
+ */
+export class Membership {
+  readonly #listeners: Listeners;
+  readonly #nodes = new Map<string, Node>();
+  /** Removed nodes whose last requests still run: registering again must find their counters. */
+  readonly #leaving = new Map<string, Node>();
+  readonly #registered = new Map<string, NamedNode>();
+  readonly #sources = new Map<string, Said>([
+    [REGISTERED.name, { rank: REGISTERED.rank, nodes: this.#registered }],
+  ]);
+  /** Removed by hand although a source names them; each ends when that source says it anew, or no more. */
+  readonly #removed = new Set<string>();
+  /** An operator wants them to get nothing new; each ends when the node registers, or is a member no more. */
+  readonly #drained = new Set<string>();
+  readonly #slots: (Node | null)[] = [];
+  readonly index = new ModelIndex();
+
+  constructor(listeners: Listeners) {
+    this.#listeners = listeners;
+  }
+
+  get(url: string): Node | undefined {
+    return this.#nodes.get(url);
+  }
+
+  /** All nodes, in the order they joined. */
+  nodes(): Node[] {
+    return [...this.#nodes.values()];
+  }
+
+  /** Every node that still has something to do with us: a member, or removed with requests in flight. */
+  nodesInUse(): Node[] {
+    return [...this.#nodes.values(), ...this.#leaving.values()];
+  }
+
+  /** What nobody would say again after a restart: nodes that registered themselves, or that an operator drains. */
+  toKeep(): Node[] {
+    return this.nodes().filter(({ url }) => this.#registered.has(url) || this.#drained.has(url));
+  }
+
+  /** A source says which nodes there are: the whole set. The listeners are told of it once. */
+  says(source: SourceId, nodes: readonly NamedNode[]): void {
+    const before = this.#sources.get(source.name)?.nodes ?? new Map<string, NamedNode>();
+    const now = new Map(nodes.map((node) => [node.url, node]));
+    this.#sources.set(source.name, { rank: source.rank, nodes: now });
+    const toProbe: Node[] = [];
+    let changed = false;
+    for (const url of new Set([...before.keys(), ...now.keys()])) {
+      const isNews = now.has(url) !== before.has(url);
+      if (isNews && (now.has(url) || this.#named(url) === null)) this.#removed.delete(url);
+      changed = this.#settle(url, toProbe) || changed;
+    }
+    if (changed) this.#changed();
+    for (const node of toProbe) this.#listeners.probeWanted(node);
+  }
+
+  /** An engine or an operator names a node, new or known: whatever ran there before runs no more. */
+  register(url: string, registration: Registration): Node {
+    const { models, role, speed } = registration;
+    this.#removed.delete(url);
+    this.#drained.delete(url);
+    this.#registered.set(url, { url, models, role, speed, enabled: true });
+    const known = this.#nodes.get(url);
+    if (known !== undefined) this.#renew(known, registration);
+    const node = known ?? this.#join(url, registration);
+    this.#changed();
+    this.#listeners.probeWanted(node);
+    return node;
+  }
+
+  /**
+   * Takes a node out by hand; its running requests finish. It stays out, whoever names it, until
+   * somebody names it anew. Returns it, or undefined when unknown.
+   */
+  remove(url: string): Node | undefined {
+    this.#registered.delete(url);
+    const node = this.#nodes.get(url);
+    if (node === undefined) return undefined;
+    if (this.#named(url) !== null) this.#removed.add(url);
+    this.#takeOut(node);
+    this.#changed();
+    return node;
+  }
+
+  /** No new requests for the node until it registers again. Returns it, or undefined when unknown. */
+  drain(url: string): Node | undefined {
+    const node = this.#nodes.get(url);
+    if (node === undefined) return undefined;
+    this.#drained.add(url);
+    this.#listeners.change(node, () => node.health.drain());
+    return node;
+  }
+
+  /** The engine's own list of models replaces what was discovered before. */
+  discovered(node: Node, models: readonly string[]): void {
+    if (models.join("\n") === node.discoveredModels.join("\n")) return;
+    node.serve(node.registeredModels, models);
+    if (this.#nodes.get(node.url) !== node) return;
+    this.index.set(node);
+    this.#changed();
+  }
+
+  /** The node's last request has ended: if it was removed, nothing is left of it. */
+  idle(node: Node): void {
+    if (this.#leaving.get(node.url) !== node) return;
+    this.#leaving.delete(node.url);
+    this.#slots[node.slot] = null;
+  }
+
+  /** What the source of the highest rank says of `url`, or null when none names it. */
+  #named(url: string): NamedNode | null {
+    let best: { rank: number; node: NamedNode } | null = null;
+    for (const { rank, nodes } of this.#sources.values()) {
+      const node = nodes.get(url);
+      if (node !== undefined && rank > (best?.rank ?? Number.NEGATIVE_INFINITY)) {
+        best = { rank, node };
+      }
+    }
+    return best?.node ?? null;
+  }
+
+  /** Makes of the node at `url` what is said of it; whether that changed anything. */
+  #settle(url: string, toProbe: Node[]): boolean {
+    const named = this.#removed.has(url) ? null : this.#named(url);
+    const node = this.#nodes.get(url);
+    if (named === null) {
+      if (node !== undefined) this.#takeOut(node);
+      return node !== undefined;
+    }
+    if (node === undefined) {
+      const joined = this.#join(url, named);
+      if (named.enabled) toProbe.push(joined);
+      else joined.health.drain();
+      return true;
+    }
+    const isOther = !isSame(node, named);
+    if (isOther) this.#update(node, named);
+    if (!named.enabled || this.#drained.has(url)) {
+      this.#listeners.change(node, () => node.health.drain());
+    } else if (node.health.state === "draining") {
+      this.#listeners.change(node, () => node.health.registered());
+      toProbe.push(node);
+    }
+    return isOther;
+  }
+
+  #join(url: string, registration: Registration): Node {
+    const left = this.#leaving.get(url);
+    const node = left ?? new Node(url, this.#freeSlot(), registration);
+    this.#leaving.delete(url);
+    this.#slots[node.slot] = node;
+    this.#nodes.set(url, node);
+    if (left !== undefined) this.#renew(left, registration);
+    this.index.set(node);
+    this.#listeners.tell((listener) => listener.nodeAdded?.(node));
+    return node;
+  }
+
+  #renew(node: Node, registration: Registration): void {
+    node.serve([], []);
+    this.#update(node, registration);
+    this.#listeners.change(node, () => node.health.registered());
+    this.#listeners.restarted(node);
+  }
+
+  #update(node: Node, { models, role, speed }: Registration): void {
+    node.role = role;
+    node.speed = speed;
+    node.serve(models, node.discoveredModels);
+    this.index.set(node);
+  }
+
+  #takeOut(node: Node): void {
+    const { url } = node;
+    this.#nodes.delete(url);
+    this.#drained.delete(url);
+    this.index.delete(node);
+    // It is soon probed no more: should it register again, a probe has to say that it is well.
+    node.health.drain();
+    if (node.inFlight > 0) this.#leaving.set(url, node);
+    this.#listeners.tell((listener) => listener.nodeRemoved?.(node));
+    if (node.inFlight === 0) this.#slots[node.slot] = null;
+  }
+
+  #freeSlot(): number {
+    const free = this.#slots.indexOf(null);
+    return free < 0 ? this.#slots.length : free;
+  }
+
+  #changed(): void {
+    this.#listeners.tell((listener) => listener.membershipChanged?.());
+  }
+}
+
+function isSame(node: Node, { models, role, speed }: Registration): boolean {
+  return (
+    node.role === role &&
+    node.speed === speed &&
+    node.registeredModels.join("\n") === models.join("\n")
+  );
+}
