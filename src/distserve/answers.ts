@@ -1,6 +1,6 @@
 /** What engines answer to DistServe's calls, read as far as the proxy has to understand it. */
 
-import { parseJson, readMembers } from "./json-members.ts";
+import { type JsonMembers, parseJson, readMembers } from "./json-members.ts";
 import type { EndpointInfos } from "./protocol.ts";
 
 export interface EngineInfo {
@@ -61,20 +61,21 @@ export type PrefillAnswer =
       /** Its session, where that is known: it holds blocks all the same. */
       readonly session: string | null;
       readonly reason: string;
-    };
+    }
+  /** It holds blocks and does not say under which number: nobody can free them. */
+  | { readonly kind: "unnamed"; readonly session: null; readonly reason: string };
 
 /** Reads the answer to a prefill request, whose body is `body`. */
 export function readPrefillAnswer(body: Uint8Array): PrefillAnswer {
   const members = readMembers(body);
   if (members === null) return unusable(null, "its answer is not a JSON object");
-  const idText = members.text("id");
-  const session = readSession(idText);
+  const session = readSession(members);
   const blockIds = readIntegers(members.text("cache_block_ids"));
   const tokenIds = readIntegers(members.text("remote_token_ids"));
-  if (session === null) return unusable(null, unknownSession(idText));
-  const tokenId = tokenIds?.at(-1);
   if (blockIds === null || blockIds.length === 0)
     return unusable(session, missing("cache_block_ids"));
+  if (session === null) return { kind: "unnamed", session, reason: unknownSession(members) };
+  const tokenId = tokenIds?.at(-1);
   if (tokenId === undefined) return unusable(session, missing("remote_token_ids"));
   return { kind: "prefilled", session, tokenId, blockIds };
 }
@@ -87,18 +88,27 @@ function missing(name: string): string {
   return `its answer has no \`${name}\` (a list of integers, not empty)`;
 }
 
-/** The digits of a session number, given as a string or an integer; null for anything else. */
-function readSession(text: string | null): string | null {
+/**
+ * The digits of the session's number: of `cache_session_id`, an integer, where there is one (LMDeploy
+ * #4977; its `id` is another then), else of an `id` that is a number, as an integer or a string. Null
+ * for anything else: a guessed number could free somebody else's blocks.
+ */
+function readSession(members: JsonMembers): string | null {
+  const named = members.text("cache_session_id");
+  return digits(named === null || named === "null" ? members.text("id") : named);
+}
+
+function digits(text: string | null): string | null {
   const value = text?.startsWith('"') ? parseJson(text) : text;
   return typeof value === "string" && /^(?:0|[1-9]\d{0,19})$/.test(value) ? value : null;
 }
 
-function unknownSession(text: string | null): string {
-  if (text === null) return "its answer has no `id`, which names the session";
+function unknownSession(members: JsonMembers): string {
+  const named = members.text("cache_session_id") ?? "missing";
+  const id = members.text("id") ?? "missing";
   return (
-    `it does not tell its session: the answer's \`id\` is ${text.slice(0, 60)}, not a number ` +
-    "(LMDeploy from #4707 on does not, nor do some releases on /v1/completions); " +
-    "the blocks it keeps cannot be freed from here"
+    "it does not name the session whose blocks it keeps " +
+    `(\`cache_session_id\` is ${named.slice(0, 60)}, \`id\` is ${id.slice(0, 60)})`
   );
 }
 

@@ -10,6 +10,7 @@ import type { FreeResult } from "./free-lane.ts";
 import { handshake } from "./handshake.ts";
 import { type PairReport, Pairs } from "./pairs.ts";
 import { DUMMY, migrationJson, type Transport } from "./protocol.ts";
+import { SessionNames } from "./session-names.ts";
 import { SessionLedger } from "./sessions.ts";
 import type { DistServeParts } from "./two-steps.ts";
 import { WarmUp } from "./warm-up.ts";
@@ -86,6 +87,7 @@ export class DistServe {
       now,
       pairs: this.#pairs,
       sessions: this.#sessions,
+      names: new SessionNames(),
       room: new DecodeRoom(options.maxInFlightPerNode),
       pairWaitMs: options.pairWaitMs,
       closing: this.#closing.signal,

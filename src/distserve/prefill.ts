@@ -6,6 +6,7 @@ import { isShort, relay } from "../upstream/relay.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
 import type { Result, Upstream } from "../upstream/send.ts";
 import { readPrefillAnswer } from "./answers.ts";
+import { type Endpoint, endpointOf, muteReleases, type SessionNames } from "./session-names.ts";
 import type { Session, SessionLedger } from "./sessions.ts";
 
 /** What a prefill came to: blocks that wait for a decode node, or a result like any other attempt's. */
@@ -16,9 +17,15 @@ export type PrefillResult =
       readonly tokenId: number;
       readonly blockIds: readonly number[];
     }
-  /** The engine answered, but not with what a decode node needs. */
-  | { readonly kind: "unusable"; readonly error: ProxyError }
+  /** The engine answered, but not with what a decode node needs; `leaks`: nobody can free what it keeps. */
+  | { readonly kind: "unusable"; readonly leaks: boolean; readonly error: ProxyError }
   | Result;
+
+/** What prefills' answers tell. */
+export interface Learnt {
+  readonly sessions: SessionLedger;
+  readonly names: SessionNames;
+}
 
 /** Block ids take 7 bytes each: this is room for more tokens than any context has. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
@@ -37,17 +44,17 @@ export async function prefill(
   attempt: Attempt,
   request: InferenceRequest,
   upstream: Upstream,
-  sessions: SessionLedger,
+  learnt: Learnt,
 ): Promise<PrefillResult> {
   const wire = new AbortController();
-  const answering = sendAndRead(attempt, request, upstream, sessions, wire.signal);
+  const answering = sendAndRead(attempt, request, upstream, learnt, wire.signal);
   const { promise: stopped, resolve } = Promise.withResolvers<null>();
   attempt.signal.addEventListener("abort", () => resolve(null), { once: true });
   if (attempt.signal.aborted) resolve(null);
   const result = await Promise.race([answering, stopped]);
   if (result !== null) return result;
   const cancel = upstream.after(LINGER_MS, () => wire.abort());
-  sessions.expect(
+  learnt.sessions.expect(
     answering.then((late) => {
       cancel();
       release(attempt, late, upstream);
@@ -61,13 +68,15 @@ async function sendAndRead(
   attempt: Attempt,
   request: InferenceRequest,
   upstream: Upstream,
-  sessions: SessionLedger,
+  learnt: Learnt,
   signal: AbortSignal,
 ): Promise<PrefillResult> {
   const answer = await forward(attempt, request, upstream.fetch, signal);
   if (!(answer instanceof Response)) return answer;
   if (isRetriable(answer.status)) return { kind: "unread", answer };
-  if (answer.ok) return await readSession(attempt, answer, upstream, sessions);
+  if (answer.ok) {
+    return await readSession(attempt, answer, endpointOf(request.target), upstream, learnt);
+  }
   const response = await relay(attempt, answer, request, upstream);
   return response instanceof Response ? { kind: "relayed", response } : response;
 }
@@ -75,13 +84,17 @@ async function sendAndRead(
 async function readSession(
   attempt: Attempt,
   answer: Response,
+  endpoint: Endpoint,
   upstream: Upstream,
-  sessions: SessionLedger,
+  { sessions, names }: Learnt,
 ): Promise<PrefillResult> {
-  const { node } = attempt.lease;
+  const { node, generation } = attempt.lease;
   const body = await readWhole(attempt, answer, upstream.now);
   if (!(body instanceof Uint8Array)) return body;
   const read = readPrefillAnswer(body);
+  if (read.kind !== "unusable") {
+    names.learn(node, generation, endpoint, read.kind === "prefilled");
+  }
   // Before the lease ends: a node with neither is taken for one that has nothing to do any more.
   const session = read.session === null ? null : sessions.open(node, read.session);
   attempt.lease.end(answered(answer, upstream));
@@ -90,10 +103,13 @@ async function readSession(
     return { kind: "prefilled", session, tokenId, blockIds };
   }
   session?.free();
-  const reason = read.kind === "unusable" ? read.reason : "its answer names no session";
+  const reason = read.kind === "prefilled" ? "its answer names no session" : read.reason;
+  const leaks = read.kind === "unnamed";
+  const advice = leaks ? `; nor do ${muteReleases(endpoint)}` : "";
   return {
     kind: "unusable",
-    error: unusable(`${node.url} cannot hand its prefill over: ${reason}`),
+    leaks,
+    error: unusable(`${node.url} cannot hand its prefill over: ${reason}${advice}`),
   };
 }
 

@@ -10,12 +10,14 @@ import type { InferenceRequest } from "../upstream/request.ts";
 import type { DecodeRoom } from "./decode-room.ts";
 import type { HandshakeFailure } from "./handshake.ts";
 import type { Pairs } from "./pairs.ts";
+import { type Endpoint, endpointOf, muteReleases, type SessionNames } from "./session-names.ts";
 
 export interface RouteOptions {
   readonly registry: Registry;
   readonly admission: Admission;
   readonly pairs: Pairs;
   readonly room: DecodeRoom;
+  readonly names: SessionNames;
   /** How long a request waits for a connection when no pair is left, ms. */
   readonly pairWaitMs: number;
   /** Calls `act` after `ms`; the function returned prevents it. */
@@ -46,16 +48,20 @@ const MOST_NAMED = 3;
 export class Route {
   readonly triedPrefill = new Set<Node>();
   readonly triedDecode = new Set<Node>();
+  /** Only engines known to name their sessions come into question: another one has just kept its blocks. */
+  namedOnly = false;
   /** For the queue: a request waits as one for its prefill. */
   readonly wanted: Wanted;
   readonly #options: RouteOptions;
   readonly #request: InferenceRequest;
+  readonly #endpoint: Endpoint;
   readonly #failed: FailedPair[] = [];
   #planned: PlannedPair | null = null;
 
   constructor(request: InferenceRequest, options: RouteOptions) {
     this.#options = options;
     this.#request = request;
+    this.#endpoint = endpointOf(request.target);
     this.wanted = { model: request.model, role: "Prefill", tried: this.triedPrefill };
   }
 
@@ -64,6 +70,8 @@ export class Route {
    * returns null: it has to be connected first, by `prefill`.
    */
   readonly take = (): Lease | null | NoNode => {
+    this.#planned = null;
+    if (this.#noneIsNamed()) return null;
     const plan = this.#plan();
     if (typeof plan === "string") return plan;
     const { registry, pairs, room } = this.#options;
@@ -79,7 +87,7 @@ export class Route {
 
   /**
    * The prefill node that `take` chose, once its pair is connected; where that fails, another.
-   * @throws ProxyError when no pair can be connected; what `admission.proceed` throws
+   * @throws ProxyError when no pair can be connected, or no engine is of use; what `admission.proceed` throws
    */
   async prefill(taken: Lease | null | NoNode): Promise<Lease> {
     let next = taken;
@@ -89,6 +97,7 @@ export class Route {
       } else if (next !== null) {
         next = await this.#untilConnected();
       } else {
+        if (this.#noneIsNamed()) throw cannotHandOver(this.wanted.model, this.#endpoint);
         if (this.#planned !== null) await this.#connect(this.#planned);
         // Connecting took its time: chosen anew, among what is connected now.
         next = this.take();
@@ -144,7 +153,8 @@ export class Route {
 
   #plan(): PlannedPair | NoNode {
     const { pairs } = this.#options;
-    const isLeft = (prefill: Node, decode: Node) => !this.#hasFailed(prefill, decode);
+    const isLeft = (prefill: Node, decode: Node) =>
+      this.#isOfUse(prefill) && !this.#hasFailed(prefill, decode);
     const good = this.#planAmong(
       (prefill, decode) => isLeft(prefill, decode) && !pairs.isBad(prefill, decode),
     );
@@ -173,6 +183,24 @@ export class Route {
       if (none !== "full") none = decode;
       alone.add(prefill);
     }
+  }
+
+  /** Whether the prefill engine tells, or may yet tell, what it keeps. */
+  #isOfUse(prefill: Node): boolean {
+    const isNamed = this.#options.names.of(prefill, this.#endpoint);
+    return this.namedOnly ? isNamed === true : isNamed !== false;
+  }
+
+  /** Whether every prefill engine is known to keep blocks that nobody can free. */
+  #noneIsNamed(): boolean {
+    const { registry, names } = this.#options;
+    let some = false;
+    for (const node of registry.serving(this.wanted.model, "Prefill")) {
+      if (node.health.state === "draining") continue;
+      if (names.of(node, this.#endpoint) !== false) return false;
+      some = true;
+    }
+    return some;
   }
 
   #pickDecode(among: (node: Node) => boolean): Node | NoNode {
@@ -248,6 +276,15 @@ export class Route {
       for (const signal of signals) signal.removeEventListener("abort", onAbort);
     }
   }
+}
+
+function cannotHandOver(model: string | null, endpoint: Endpoint): ProxyError {
+  const what = model === null ? "any model" : `the model \`${model}\``;
+  return new ProxyError(
+    "upstream_error",
+    `No prefill engine of ${what} names the session whose blocks it keeps, so none is asked any ` +
+      `more: nobody could free them. Nor do ${muteReleases(endpoint)}.`,
+  );
 }
 
 function cannotConnect(failed: readonly FailedPair[]): ProxyError {

@@ -102,7 +102,7 @@ export class TwoSteps {
 
   /** The first step; its node is in flight until its answer has been read. */
   async #prefill(lease: Lease, body: Uint8Array): Promise<Response | Prefilled | Failed> {
-    const { upstream, sessions } = this.#parts;
+    const { upstream } = this.#parts;
     const attempt = this.#begin(lease);
     if (this.#request.signal.aborted) {
       attempt.stop("client_gone");
@@ -112,7 +112,7 @@ export class TwoSteps {
     // Its answer is read here.
     headers.set("accept-encoding", "identity");
     const request = { ...this.#request, headers, body };
-    const result = await prefill(attempt, request, upstream, sessions);
+    const result = await prefill(attempt, request, upstream, this.#parts);
     if (result.kind === "prefilled") return result;
     if (result.kind === "relayed") {
       this.#endWithClient(attempt);
@@ -120,6 +120,7 @@ export class TwoSteps {
     }
     this.#route.triedPrefill.add(lease.node);
     if (result.kind === "unusable") {
+      if (result.leaks) this.#route.namedOnly = true;
       const mayRetry = !lease.lastResort && this.#retries.afterStatus(502);
       return failedWith(mayRetry, () => Promise.reject(result.error));
     }

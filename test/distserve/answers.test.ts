@@ -94,8 +94,20 @@ describe("a prefill's answer", () => {
     '"99999999999999999999999"',
   ])("does not name it with %s, and then nothing can be freed", (id) => {
     const answer = prefillAnswer({ id });
-    expect(answer).toMatchObject({ kind: "unusable", session: null });
-    if (answer.kind === "unusable" && id !== null) expect(answer.reason).toContain(id);
+    expect(answer).toMatchObject({ kind: "unnamed", session: null });
+    if (answer.kind === "unnamed" && id !== null) expect(answer.reason).toContain(id);
+  });
+
+  test.each([
+    ["41", '"42"', "41"],
+    ["0", '"chatcmpl-5"', "0"],
+    ["18446744073709551615", '"-1"', "18446744073709551615"],
+    ["null", "42", "42"],
+    ["-1", "42", null],
+    ["1.5", "42", null],
+    ["{}", '"42"', null],
+  ])("names its session by cache_session_id %s before its id %s", (named, id, session) => {
+    expect(prefillAnswer({ cache_session_id: named, id })).toMatchObject({ session });
   });
 
   test.each([

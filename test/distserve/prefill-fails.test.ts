@@ -1,7 +1,7 @@
 /** What a request does when its prefill engine fails it. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { until } from "../support/until.ts";
-import { count, MODEL, messageOf, only, startCluster } from "./cluster.ts";
+import { count, messageOf, only, startCluster } from "./cluster.ts";
 
 // Each test starts processes, on machines that may be busy.
 setDefaultTimeout(30_000);
@@ -53,28 +53,6 @@ describe("a prefill", () => {
     await until("the late answers were freed", () => count(cluster, "prefills", FREE) >= 1);
     await cluster.quiet();
   });
-
-  test.each([
-    ["chat", "chatcmpl", CHAT, { messages: "x" }],
-    ["completions", "minus-one", "/v1/completions", { prompt: "x" }],
-  ] as const)(
-    "of a release that does not name its session on %s is refused",
-    async (_, prefillIds, path, body) => {
-      await using cluster = await startCluster({ engine: { prefillIds } });
-      const answer = await fetch(cluster.proxy.url + path, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ model: MODEL, session_id: 3, ...body }),
-      });
-      expect([answer.status, await messageOf(answer)]).toEqual([
-        502,
-        expect.stringContaining("does not tell its session"),
-      ]);
-      // A guessed number could free somebody else's cache.
-      expect(count(cluster, "prefills", FREE)).toBe(0);
-      expect(count(cluster, "decodes", path)).toBe(0);
-    },
-  );
 
   test("whose answer lacks its blocks is a 502 that says so, and is freed", async () => {
     await using cluster = await startCluster();
