@@ -61,8 +61,9 @@ export class Route {
   constructor(request: InferenceRequest, options: RouteOptions) {
     this.#options = options;
     this.#request = request;
-    this.#endpoint = endpointOf(request.target);
-    this.wanted = { model: request.model, role: "Prefill", tried: this.triedPrefill };
+    const { model, target, asked } = request;
+    this.#endpoint = endpointOf(target);
+    this.wanted = { model, role: "Prefill", asked, tried: this.triedPrefill };
   }
 
   /**
@@ -117,7 +118,8 @@ export class Route {
    */
   async decode(prefill: Node): Promise<Lease | NoNode> {
     const { registry, pairs, room } = this.#options;
-    const wanted = { model: this.wanted.model, role: "Decode", tried: this.triedDecode } as const;
+    const { model, asked } = this.wanted;
+    const wanted = { model, role: "Decode", asked, tried: this.triedDecode } as const;
     const connected = { ...wanted, among: (node: Node) => pairs.isConnected(prefill, node) };
     const good = {
       ...wanted,
@@ -204,8 +206,9 @@ export class Route {
   }
 
   #pickDecode(among: (node: Node) => boolean): Node | NoNode {
-    const { model } = this.wanted;
-    return this.#options.registry.pick({ model, role: "Decode", tried: this.triedDecode, among });
+    const { model, asked } = this.wanted;
+    const tried = this.triedDecode;
+    return this.#options.registry.pick({ model, role: "Decode", asked, tried, among });
   }
 
   #hasFailed(prefill: Node, decode: Node): boolean {

@@ -12,6 +12,7 @@ import { ProxyError } from "../core/errors.ts";
 import { requestHeaders } from "../core/headers.ts";
 import { requestId } from "../core/request-id.ts";
 import { finalErrorEvent } from "../core/sse-tail.ts";
+import { NOTHING_ASKED } from "../core/strategies/strategy.ts";
 import { dialectOf, errorResponse, unexpectedError } from "./error-response.ts";
 import { letGo, readBody } from "./read-body.ts";
 import { pathOf, targetOf } from "./request-target.ts";
@@ -66,6 +67,7 @@ export async function infer(
       body,
       model: model ?? onlyModel(services),
       head,
+      asked: NOTHING_ASKED,
       client,
       signal: request.signal,
       ended: () => services.idleLimit.end(open),

@@ -3,6 +3,7 @@ import { Lease, type Outcome } from "../core/pool/lease.ts";
 import type { Node, Registration } from "../core/pool/node.ts";
 import { Registry } from "../core/pool/registry.ts";
 import { STRATEGIES, type StrategyName } from "../core/strategies/index.ts";
+import { NOTHING_ASKED } from "../core/strategies/strategy.ts";
 import { seededRandom } from "../sim/model/seeded-random.ts";
 import { VirtualTime } from "./virtual-time.ts";
 
@@ -74,7 +75,13 @@ export class Cluster {
   }
 
   acquire(wanted: Partial<Wanted> = {}) {
-    return this.registry.acquire({ model: MODEL, role: "Hybrid", tried: new Set(), ...wanted });
+    return this.registry.acquire({
+      model: MODEL,
+      role: "Hybrid",
+      asked: NOTHING_ASKED,
+      tried: new Set(),
+      ...wanted,
+    });
   }
 
   /** Acquires a node, whichever. */

@@ -1,6 +1,6 @@
 import { Lease, type Outcome } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
-import { type Cluster, MODEL } from "./cluster.ts";
+import type { Cluster } from "./cluster.ts";
 
 /** How an engine treats a request in these simulations. */
 export interface SimulatedAnswer {
@@ -28,7 +28,7 @@ export function traffic(cluster: Cluster, options: TrafficOptions): Map<Node, nu
   const counts = new Map<Node, number>(registry.nodes().map((node) => [node, 0]));
   for (let i = 0; i < options.perSecond * options.seconds; i += 1) {
     time.advance(1_000 / options.perSecond);
-    const lease = registry.acquire({ model: MODEL, role: "Hybrid", tried: new Set() });
+    const lease = cluster.acquire();
     if (!(lease instanceof Lease)) continue;
     const nth = counts.get(lease.node) ?? 0;
     counts.set(lease.node, nth + 1);

@@ -20,7 +20,7 @@ export async function dispatch(
 ): Promise<Response> {
   const { admission, budgets, registry, retryRules } = upstream;
   const tried = new Set<Node>();
-  const wanted = { model: request.model, role, tried };
+  const wanted = { model: request.model, role, asked: request.asked, tried };
   let place: Admitted;
   try {
     const admitted = admission.admit(wanted, request.client, request.signal);

@@ -1,5 +1,6 @@
 import type { RequestHead } from "../core/body/request-head.ts";
 import type { ProxyError } from "../core/errors.ts";
+import type { Asked } from "../core/strategies/strategy.ts";
 
 /** A client's inference request, read and understood, not yet sent anywhere. */
 export interface InferenceRequest {
@@ -15,6 +16,8 @@ export interface InferenceRequest {
   readonly model: string | null;
   /** Null when the body is no JSON. */
   readonly head: RequestHead | null;
+  /** What strategies are told of it. */
+  readonly asked: Asked;
   /** Who asks: an API key's digest, or an address. */
   readonly client: string;
   /** Aborts when the client leaves. */

@@ -1,7 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { STRATEGIES } from "../../src/core/strategies/index.ts";
-import type { Candidate, Strategy } from "../../src/core/strategies/strategy.ts";
+import {
+  type Asked,
+  type Candidate,
+  NOTHING_ASKED,
+  type Strategy,
+} from "../../src/core/strategies/strategy.ts";
 import { seededRandom } from "../../src/sim/model/seeded-random.ts";
 import { runs } from "../core/fuzz.ts";
 import { candidate, closedLoop, shares } from "../core/strategies/closed-loop.ts";
@@ -18,6 +23,21 @@ const anyCandidate: fc.Arbitrary<Candidate> = fc.record({
   weight: fc.oneof(fc.constant(1), fc.double({ min: 0.1, max: 1, noNaN: true })),
 });
 const anyCandidates = fc.array(anyCandidate, { minLength: 1, maxLength: 12 });
+
+const anyHash = fc.integer({ min: 0, max: 2 ** 53 - 1 });
+const anyAsked: fc.Arbitrary<Asked> = fc
+  .record({
+    hashes: fc.array(anyHash, { maxLength: 20 }),
+    blockBytes: fc.integer({ min: 1, max: 4_096 }),
+    rest: fc.integer({ min: 0, max: 4_096 }),
+    key: fc.option(anyHash),
+  })
+  .map(({ hashes, blockBytes, rest, key }) => ({
+    promptBytes: hashes.length * blockBytes + rest,
+    blocks: hashes,
+    blockEnds: hashes.map((_, i) => (i + 1) * blockBytes),
+    key,
+  }));
 const anySeed = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 
 /** As much as each strategy wants to know. */
@@ -28,7 +48,7 @@ function drawShares(strategy: Strategy, candidates: readonly Candidate[], draws:
   const random = seededRandom(7);
   const counts = candidates.map(() => 0);
   for (let i = 0; i < draws; i += 1) {
-    const chosen = candidates.indexOf(strategy(candidates, random));
+    const chosen = candidates.indexOf(strategy(NOTHING_ASKED, candidates, random));
     counts[chosen] = (counts[chosen] ?? 0) + 1;
   }
   return shares(counts);
@@ -37,10 +57,10 @@ function drawShares(strategy: Strategy, candidates: readonly Candidate[], draws:
 describe.each(Object.entries(STRATEGIES))("%s", (_name, strategy: Strategy) => {
   test("chooses one of the candidates and changes none of them", () => {
     fc.assert(
-      fc.property(anyCandidates, anySeed, (candidates, seed) => {
+      fc.property(anyAsked, anyCandidates, anySeed, (asked, candidates, seed) => {
         // Frozen: writing to one throws.
         const frozen = Object.freeze(candidates.map((one) => Object.freeze({ ...one })));
-        expect(frozen).toContain(strategy(frozen, seededRandom(seed)));
+        expect(frozen).toContain(strategy(Object.freeze(asked), frozen, seededRandom(seed)));
       }),
       runs(500),
     );
@@ -48,29 +68,34 @@ describe.each(Object.entries(STRATEGIES))("%s", (_name, strategy: Strategy) => {
 
   test("chooses one of them too when chance is at its ends", () => {
     fc.assert(
-      fc.property(anyCandidates, fc.constantFrom(0, 1 - 2 ** -53), (candidates, draw) => {
-        expect(candidates).toContain(strategy(candidates, () => draw));
-      }),
+      fc.property(
+        anyAsked,
+        anyCandidates,
+        fc.constantFrom(0, 1 - 2 ** -53),
+        (asked, candidates, draw) => {
+          expect(candidates).toContain(strategy(asked, candidates, () => draw));
+        },
+      ),
       runs(200),
     );
   });
 
   test("takes the only one", () => {
     const only = candidate();
-    expect(strategy([only], () => 0.5)).toBe(only);
+    expect(strategy(NOTHING_ASKED, [only], () => 0.5)).toBe(only);
   });
 
   test("says so when there is none", () => {
-    expect(() => strategy([], () => 0.5)).toThrow("at least one candidate");
+    expect(() => strategy(NOTHING_ASKED, [], () => 0.5)).toThrow("at least one candidate");
   });
 
   test("decides alike for equal seeds", () => {
     fc.assert(
-      fc.property(anyCandidates, anySeed, (candidates, seed) => {
+      fc.property(anyAsked, anyCandidates, anySeed, (asked, candidates, seed) => {
         const one = seededRandom(seed);
         const other = seededRandom(seed);
         for (let i = 0; i < 5; i += 1) {
-          expect(strategy(candidates, one)).toBe(strategy(candidates, other));
+          expect(strategy(asked, candidates, one)).toBe(strategy(asked, candidates, other));
         }
       }),
       runs(200),

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { Lease, type Outcome } from "../../src/core/pool/lease.ts";
 import { Node } from "../../src/core/pool/node.ts";
+import { NOTHING_ASKED } from "../../src/core/strategies/strategy.ts";
 import type { FreeResult } from "../../src/distserve/free-lane.ts";
 import { SessionLedger } from "../../src/distserve/sessions.ts";
 import { VirtualTime } from "../../src/lab/virtual-time.ts";
@@ -58,7 +59,7 @@ function leaseOf(outcome: Outcome) {
   const decode = new Node("http://decode", 1, { ...registration, role: "Decode" });
   const lease = new Lease(
     decode,
-    { startedAtMs: 0, trial: false, lastResort: false },
+    { asked: NOTHING_ASKED, startedAtMs: 0, trial: false, lastResort: false },
     { answering: () => {}, ended: (ended, how) => ledger.leaseEnded(ended, how) },
   );
   return { lease, end: () => lease.end(outcome) };

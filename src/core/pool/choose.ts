@@ -1,6 +1,6 @@
 import type { Role } from "../engine/roles.ts";
-import type { Strategy } from "../strategies/strategy.ts";
-import { DEFAULT_CACHE_SHARE } from "./cache-usage.ts";
+import type { Asked, Strategy } from "../strategies/strategy.ts";
+import { Candidates } from "./candidates.ts";
 import type { Node } from "./node.ts";
 
 /** Why no node could be had. */
@@ -11,6 +11,7 @@ export interface Wanted {
   /** Null: any model will do. */
   readonly model: string | null;
   readonly role: Role;
+  readonly asked: Asked;
   /** Nodes it has tried already; a request that has tried some gets only nodes known to be good. */
   readonly tried: ReadonlySet<Node>;
   /** Only these come into question; left out: all. */
@@ -35,13 +36,10 @@ export interface Choice {
   readonly lastResort: boolean;
 }
 
-/** Nodes whose warmth differs by no more than this, 2 s, have started together, and share equally. */
-const TOGETHER = 0.2;
-
 /** Finds the nodes a request may go to now, and lets the strategy choose among them. */
 export class Chooser {
   readonly #options: ChooserOptions;
-  readonly #candidates: Node[] = [];
+  readonly #candidates = new Candidates();
 
   constructor(options: ChooserOptions) {
     this.#options = options;
@@ -50,22 +48,22 @@ export class Chooser {
   /** @param serving The nodes that serve what is wanted, whatever their state. */
   choose(serving: readonly Node[], wanted: Wanted, nowMs: number): Choice | NoNode {
     if (serving.length === 0) return "unknown_model";
-    const { role, tried, among } = wanted;
+    const { tried, among } = wanted;
     const first = tried.size === 0;
     const candidates = this.#candidates;
-    candidates.length = 0;
+    candidates.clear();
     let full = false;
     let elsewhere = false;
     for (const node of serving) {
       if (tried.has(node)) continue;
-      const due = first && node.health.trialDue(nowMs);
-      if (!due && !node.health.routable(nowMs)) continue;
+      const due = !node.health.routable(nowMs);
+      if (due && !(first && node.health.trialDue(nowMs))) continue;
       if (among?.(node) === false) elsewhere ||= !due;
       else if (this.#isFull(node)) full ||= !due;
       else if (due) return { node, trial: true, lastResort: false };
-      else candidates.push(node);
+      else candidates.add(node);
     }
-    if (candidates.length > 0) return this.#best(role, nowMs, false);
+    if (candidates.size > 0) return this.#best(wanted, nowMs, false);
     if (full) return "full";
     return first && !elsewhere ? this.#lastResort(serving, wanted, nowMs) : "unavailable";
   }
@@ -78,40 +76,21 @@ export class Chooser {
       if (node.health.state === "starting" && none === "unavailable") none = "starting";
       if (!node.health.lastResort) continue;
       if (this.#isFull(node)) none = "full";
-      else this.#candidates.push(node);
+      else this.#candidates.add(node);
     }
-    return this.#candidates.length > 0 ? this.#best(wanted.role, nowMs, true) : none;
+    return this.#candidates.size > 0 ? this.#best(wanted, nowMs, true) : none;
   }
 
   #isFull(node: Node): boolean {
     return node.inFlight >= this.#options.maxInFlightPerNode;
   }
 
-  #best(role: Role, nowMs: number, lastResort: boolean): Choice {
+  #best({ role, asked }: Wanted, nowMs: number, lastResort: boolean): Choice {
     const { sampleMaxAgeMs, strategy, random } = this.#options;
-    const candidates = this.#candidates;
-    let inFlight = 0;
-    let warmest = 0;
-    let shares = 0;
-    let learned = 0;
-    for (const node of candidates) {
-      inFlight += node.inFlight;
-      warmest = Math.max(warmest, node.health.warm(nowMs));
-      if (!node.cache.hasLearned) continue;
-      shares += node.cache.share;
-      learned += 1;
-    }
-    // One for all: what single nodes have measured differs by chance, or is still a guess, and would
-    // weigh more than what they hold.
-    const share = learned > 0 ? shares / learned : DEFAULT_CACHE_SHARE;
-    for (const node of candidates) {
-      const othersIdle = inFlight === node.inFlight;
-      const isLate = warmest - node.health.warm(nowMs) > TOGETHER;
-      node.observe(nowMs, sampleMaxAgeMs, othersIdle || !isLate, share);
-    }
-    const [only] = candidates;
-    const node =
-      only !== undefined && candidates.length === 1 ? only : strategy(role)(candidates, random);
+    const seen = this.#candidates.seen(nowMs, sampleMaxAgeMs);
+    const [only] = seen;
+    const { node } =
+      only !== undefined && seen.length === 1 ? only : strategy(role)(asked, seen, random);
     return { node, trial: false, lastResort };
   }
 }

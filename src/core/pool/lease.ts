@@ -1,4 +1,5 @@
 import type { Failure } from "../failure.ts";
+import type { Asked } from "../strategies/strategy.ts";
 import type { Node, OpenRequest, Sender } from "./node.ts";
 
 /** The engine answered; the body was read to its end, or given up for another node's answer. */
@@ -25,6 +26,7 @@ export interface LeaseListener {
  */
 export class Lease implements OpenRequest {
   readonly node: Node;
+  readonly asked: Asked;
   /** Monotonic time, ms. */
   readonly startedAtMs: number;
   /** The one request that decides whether a node ejected for its answers returns. */
@@ -47,6 +49,7 @@ export class Lease implements OpenRequest {
   constructor(
     node: Node,
     options: {
+      readonly asked: Asked;
       readonly startedAtMs: number;
       readonly trial: boolean;
       readonly lastResort: boolean;
@@ -54,6 +57,7 @@ export class Lease implements OpenRequest {
     listener: LeaseListener,
   ) {
     this.node = node;
+    this.asked = options.asked;
     this.startedAtMs = options.startedAtMs;
     this.trial = options.trial;
     this.lastResort = options.lastResort;

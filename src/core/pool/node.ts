@@ -1,7 +1,6 @@
 import { Bag, type InBag } from "../bag.ts";
 import type { EngineKind } from "../engine/kinds.ts";
 import type { Role } from "../engine/roles.ts";
-import type { Candidate } from "../strategies/strategy.ts";
 import { CacheUsage } from "./cache-usage.ts";
 import { NodeHealth } from "./health.ts";
 import { LatencyRing } from "./latency-ring.ts";
@@ -38,11 +37,9 @@ export interface OpenRequest extends InBag {
 const PENALTY_DECAY_MS = 10_000;
 /** Older latencies are no history: a node that was slow once would be avoided, and so never seen to be fast. */
 const LATENCIES_COUNT_FOR_MS = 60_000;
-/** A node that is being brought in never gets less than this share of its normal traffic. */
-const LEAST_WEIGHT = 0.1;
 
 /** What we know of one engine address. The pool creates nodes and is the only one to change them. */
-export class Node implements Candidate {
+export class Node {
   readonly url: string;
   /** A small number that no other node has; another's once this one has left and its requests have ended. */
   readonly slot: number;
@@ -71,13 +68,6 @@ export class Node implements Candidate {
   /** Counts pieces of answers received; moving means alive. */
   progress = 0;
 
-  // As a candidate, refreshed by `observe` just before a strategy looks.
-  load = 0;
-  meanLatencyMs: number | null = null;
-  cacheUsage: number | null = null;
-  cacheShare = 0;
-  weight = 1;
-
   #latencyAtMs = Number.NEGATIVE_INFINITY;
   #penalty = 0;
   #penaltyAtMs = 0;
@@ -102,20 +92,9 @@ export class Node implements Candidate {
     this.models = [...new Set([...registered, ...discovered])];
   }
 
-  /**
-   * Brings the figures a strategy reads up to date.
-   * @param fully Bringing it in slowly would help nobody: no other candidate has a request, or none
-   * has been there for longer.
-   * @param share What one more request is expected to add to the KV-cache usage, fraction.
-   */
-  observe(nowMs: number, sampleMaxAgeMs: number, fully: boolean, share = this.cache.share): void {
-    const penalty = this.#penaltyAt(nowMs);
-    this.load = this.inFlight + penalty;
-    this.meanLatencyMs = this.#hasRecentLatencies(nowMs) ? this.latencies.meanMs : null;
-    this.cacheShare = share;
-    const usage = this.cache.expected(nowMs, sampleMaxAgeMs, share);
-    this.cacheUsage = usage === null ? null : usage + penalty * share;
-    this.weight = fully ? 1 : Math.max(this.health.warm(nowMs), LEAST_WEIGHT);
+  /** Mean of the last latencies, ms, or null when there are none or they are old. */
+  meanLatencyMs(nowMs: number): number | null {
+    return this.#hasRecentLatencies(nowMs) ? this.latencies.meanMs : null;
   }
 
   /** A request was answered well and completely. */
@@ -131,11 +110,12 @@ export class Node implements Candidate {
 
   /** An answer failed quickly or slowly: without a charge, failing fast would look like being idle. */
   charge(nowMs: number): void {
-    this.#penalty = this.#penaltyAt(nowMs) + 1;
+    this.#penalty = this.penalty(nowMs) + 1;
     this.#penaltyAtMs = nowMs;
   }
 
-  #penaltyAt(nowMs: number): number {
+  /** What its failed answers weigh now, in requests in flight. */
+  penalty(nowMs: number): number {
     if (this.#penalty < 0.01) return 0;
     return this.#penalty * Math.exp((this.#penaltyAtMs - nowMs) / PENALTY_DECAY_MS);
   }

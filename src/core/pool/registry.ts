@@ -51,7 +51,7 @@ export class Registry {
   }
 
   /** Whether a request that has tried some nodes could have another one now. */
-  hasAnother({ model, role, tried }: Wanted): boolean {
+  hasAnother({ model, role, tried }: Pick<Wanted, "model" | "role" | "tried">): boolean {
     const nowMs = this.#options.now();
     return this.serving(model, role).some(
       (node) =>
@@ -68,7 +68,11 @@ export class Registry {
     const choice = this.#chooser.choose(serving, wanted, startedAtMs);
     if (typeof choice === "string") return choice;
     const { node, trial, lastResort } = choice;
-    const lease = new Lease(node, { startedAtMs, trial, lastResort }, this.#leases);
+    const lease = new Lease(
+      node,
+      { asked: wanted.asked, startedAtMs, trial, lastResort },
+      this.#leases,
+    );
     node.leases.add(lease);
     node.cache.started();
     if (trial) node.health.trialStarted(lease);

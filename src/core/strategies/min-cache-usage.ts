@@ -9,9 +9,9 @@ import { type Candidate, lowestCost, meanOf, type Strategy } from "./strategy.ts
  * node: nodes whose shares differ are compared by what they hold. When no node has a sample,
  * `min_expected_latency` decides.
  */
-export const minCacheUsage: Strategy = (candidates, random) => {
+export const minCacheUsage: Strategy = (asked, candidates, random) => {
   const meanUsage = meanOf(candidates, (node) => node.cacheUsage, -1);
-  if (meanUsage < 0) return minExpectedLatency(candidates, random);
+  if (meanUsage < 0) return minExpectedLatency(asked, candidates, random);
   const ofSampled = (read: (node: Candidate) => number) =>
     meanOf(candidates, (node) => (node.cacheUsage === null ? null : read(node)), 0);
   const meanLoad = ofSampled((node) => node.load);

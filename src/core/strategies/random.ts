@@ -1,7 +1,7 @@
 import { meanOf, type Strategy } from "./strategy.ts";
 
 /** By chance, weighted by speed; a node without a speed counts as the mean of those that have one. */
-export const random: Strategy = (candidates, draw) => {
+export const random: Strategy = (_asked, candidates, draw) => {
   const meanSpeed = meanOf(candidates, (node) => node.speed, 1);
   let total = 0;
   for (const node of candidates) total += (node.speed ?? meanSpeed) * node.weight;

@@ -1,3 +1,21 @@
+/** What a request asks, whichever node gets it, as far as it can be known before it is sent. */
+export interface Asked {
+  /** Length of the prompt as it stands in the body, bytes. */
+  readonly promptBytes: number;
+  /**
+   * One hash for each block of the prompt's bytes; each stands for its block, all before it, and the
+   * model. Empty unless a strategy in force needs them.
+   */
+  readonly blocks: readonly number[];
+  /** Where each of `blocks` ends, bytes from the start of the prompt. */
+  readonly blockEnds: readonly number[];
+  /** A hash of what should stay on one node (a session, a user), or null. */
+  readonly key: number | null;
+}
+
+/** A request of which nothing is known. */
+export const NOTHING_ASKED: Asked = { promptBytes: 0, blocks: [], blockEnds: [], key: null };
+
 /** What a strategy may know of a node it could choose. */
 export interface Candidate {
   /** Requests in flight, plus a decaying charge for answers that failed, so that failing fast is not being idle. */
@@ -15,10 +33,14 @@ export interface Candidate {
 }
 
 /**
- * Chooses one of `candidates` (never empty) and returns it. Pure: everything it knows is in the
- * candidates, its only chance is `random` (uniform in [0, 1)), used to break ties.
+ * Chooses one of `candidates` (never empty) and returns it. Pure: everything it knows is in what was
+ * asked and in the candidates, its only chance is `random` (uniform in [0, 1)), used to break ties.
  */
-export type Strategy = <C extends Candidate>(candidates: readonly C[], random: () => number) => C;
+export type Strategy = <C extends Candidate>(
+  asked: Asked,
+  candidates: readonly C[],
+  random: () => number,
+) => C;
 
 /** The mean of what `read` gives for the candidates that have it; `fallback` when none has. */
 export function meanOf(

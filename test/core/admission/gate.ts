@@ -5,6 +5,7 @@ import {
 } from "../../../src/core/admission/admission.ts";
 import { ProxyError } from "../../../src/core/errors.ts";
 import type { Wanted } from "../../../src/core/pool/choose.ts";
+import { NOTHING_ASKED } from "../../../src/core/strategies/strategy.ts";
 import { Cluster, MODEL, OK } from "../../../src/lab/cluster.ts";
 
 /** A request that asked to be admitted, and what became of it. */
@@ -81,7 +82,7 @@ export class Gate {
   /** Asks to be admitted; some later turns may be needed until it is. */
   ask({ model = MODEL, client = "c" }: Asked = {}): Asker {
     const controller = new AbortController();
-    const wanted: Wanted = { model, role: "Hybrid", tried: new Set() };
+    const wanted: Wanted = { model, role: "Hybrid", asked: NOTHING_ASKED, tried: new Set() };
     return new Asker(() => this.admission.admit(wanted, client, controller.signal), controller);
   }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { ProxyError } from "../../../src/core/errors.ts";
 import type { Node } from "../../../src/core/pool/node.ts";
+import { NOTHING_ASKED } from "../../../src/core/strategies/strategy.ts";
 import { OK } from "../../../src/lab/cluster.ts";
 import { type Asker, Gate, heard } from "./gate.ts";
 
@@ -187,7 +188,12 @@ describe("shutting down", () => {
 
 describe("a further step of an admitted request", () => {
   function further(gate: Gate) {
-    const wanted = { model: "m", role: "Decode", tried: new Set<Node>() } as const;
+    const wanted = {
+      model: "m",
+      role: "Decode",
+      asked: NOTHING_ASKED,
+      tried: new Set<Node>(),
+    } as const;
     const { signal } = new AbortController();
     return gate.admission.proceed(wanted, "c", signal, () => gate.cluster.acquire(wanted));
   }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Lease } from "../../../src/core/pool/lease.ts";
 import type { Node } from "../../../src/core/pool/node.ts";
+import { NOTHING_ASKED } from "../../../src/core/strategies/strategy.ts";
 import { answered, CANCELLED, Cluster, LOST, OK, TIMEOUT } from "../../../src/lab/cluster.ts";
 
 /** Two bad answers eject a node, where the others of its model allow it. */
@@ -59,7 +60,8 @@ describe("who gets a request", () => {
 
   test("picking reserves nothing", () => {
     const cluster = new Cluster({ nodes: 1 });
-    const wanted = { model: "m", role: "Hybrid", tried: new Set<Node>() } as const;
+    const tried = new Set<Node>();
+    const wanted = { model: "m", role: "Hybrid", asked: NOTHING_ASKED, tried } as const;
     expect(cluster.registry.pick(wanted)).toBe(cluster.node("n0"));
     expect(cluster.node("n0").inFlight).toBe(0);
     expect(cluster.registry.pick({ ...wanted, model: "x" })).toBe("unknown_model");

@@ -50,10 +50,7 @@ describe("latencies are forgotten", () => {
   test("a minute after the last of them: as history at once, for good with the next", () => {
     const cluster = new Cluster({ nodes: 1 });
     const node = cluster.node("n0");
-    const meanMs = () => {
-      node.observe(cluster.time.nowMs, 0, true);
-      return node.meanLatencyMs;
-    };
+    const meanMs = () => node.meanLatencyMs(cluster.time.nowMs);
     const lease = cluster.lease();
     cluster.time.advance(700);
     lease.end(OK);

@@ -74,8 +74,7 @@ describe("a new engine is not judged by requests that its predecessor got", () =
     expect(node.generation).toBe(1);
     expect(node.inFlight).toBe(0);
     // Nor by their charge.
-    node.observe(cluster.time.nowMs, 0, true);
-    expect(node.load).toBe(0);
+    expect(node.inFlight + node.penalty(cluster.time.nowMs)).toBe(0);
   });
 });
 

@@ -1,4 +1,8 @@
-import type { Candidate, Strategy } from "../../../src/core/strategies/strategy.ts";
+import {
+  type Candidate,
+  NOTHING_ASKED,
+  type Strategy,
+} from "../../../src/core/strategies/strategy.ts";
 import { seededRandom } from "../../../src/sim/model/seeded-random.ts";
 
 /** What one open request adds to a node's KV-cache usage here. */
@@ -26,7 +30,7 @@ export function choice(
   draw: () => number = () => 0,
 ): number {
   const all = candidates.map((given) => candidate(given));
-  return all.indexOf(strategy(all, draw));
+  return all.indexOf(strategy(NOTHING_ASKED, all, draw));
 }
 
 interface LoopOptions {
@@ -55,7 +59,7 @@ export function closedLoop(
       const [ended] = open.splice(Math.floor(random() * open.length), 1);
       if (ended !== undefined) move(now, ended, -1);
     }
-    const chosen = now.indexOf(strategy(now, random));
+    const chosen = now.indexOf(strategy(NOTHING_ASKED, now, random));
     counts[chosen] = (counts[chosen] ?? 0) + 1;
     open.push(chosen);
     move(now, chosen, +1);

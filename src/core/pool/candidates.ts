@@ -1,0 +1,95 @@
+import type { Candidate } from "../strategies/strategy.ts";
+import { DEFAULT_CACHE_SHARE } from "./cache-usage.ts";
+import type { Node } from "./node.ts";
+
+/** A node as a strategy sees it, for one choice. */
+export interface Seen extends Candidate {
+  readonly node: Node;
+}
+
+type Filled = { -readonly [Field in keyof Seen]: Seen[Field] };
+
+/** Nodes whose warmth differs by no more than this, 2 s, have started together, and share equally. */
+const TOGETHER = 0.2;
+/** A node that is being brought in never gets less than this share of its normal traffic. */
+const LEAST_WEIGHT = 0.1;
+
+/** The view that a strategy has of the nodes it may choose among: plain records, filled again for every choice. */
+export class Candidates {
+  /** Made when first needed, then kept for the next choices. */
+  readonly #records: Filled[] = [];
+  readonly #view: Filled[] = [];
+
+  get size(): number {
+    return this.#view.length;
+  }
+
+  clear(): void {
+    this.#view.length = 0;
+  }
+
+  add(node: Node): void {
+    const view = this.#view;
+    const record = this.#records[view.length];
+    if (record === undefined) {
+      const fresh = blank(node);
+      this.#records.push(fresh);
+      view.push(fresh);
+    } else {
+      record.node = node;
+      view.push(record);
+    }
+  }
+
+  /**
+   * What is known of those that were added. The array and its records are good until the next choice.
+   * @param sampleMaxAgeMs A load sample this old no longer counts, ms.
+   */
+  seen(nowMs: number, sampleMaxAgeMs: number): readonly Seen[] {
+    const view = this.#view;
+    let inFlight = 0;
+    let warmest = 0;
+    let shares = 0;
+    let learned = 0;
+    for (const record of view) {
+      const { node } = record;
+      inFlight += node.inFlight;
+      record.weight = node.health.warm(nowMs);
+      if (record.weight > warmest) warmest = record.weight;
+      if (!node.cache.hasLearned) continue;
+      shares += node.cache.share;
+      learned += 1;
+    }
+    // One for all: what single nodes have measured differs by chance, or is still a guess, and would
+    // weigh more than what they hold.
+    const share = learned > 0 ? shares / learned : DEFAULT_CACHE_SHARE;
+    for (const record of view) {
+      const { node } = record;
+      const ours = node.inFlight;
+      const penalty = node.penalty(nowMs);
+      record.load = ours + penalty;
+      record.speed = node.speed;
+      record.meanLatencyMs = node.meanLatencyMs(nowMs);
+      record.cacheShare = share;
+      const usage = node.cache.expected(nowMs, sampleMaxAgeMs, share);
+      record.cacheUsage = usage === null ? null : usage + penalty * share;
+      // Bringing it in slowly would help nobody when no other candidate has a request, or none has
+      // been there for longer.
+      const isLate = warmest - record.weight > TOGETHER && inFlight !== ours;
+      record.weight = isLate ? Math.max(record.weight, LEAST_WEIGHT) : 1;
+    }
+    return view;
+  }
+}
+
+function blank(node: Node): Filled {
+  return {
+    node,
+    load: 0,
+    speed: null,
+    meanLatencyMs: null,
+    cacheUsage: null,
+    cacheShare: 0,
+    weight: 1,
+  };
+}
