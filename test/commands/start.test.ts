@@ -26,5 +26,5 @@ test.each([
 });
 
 test("what is loaded when it has to be is found", async () => {
-  expect(await packagesOf(join(dirname(MAIN), "config.ts"))).toContain("commander");
+  expect(await packagesOf(join(dirname(MAIN), "config/serve-config.ts"))).toContain("commander");
 });
