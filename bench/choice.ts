@@ -16,7 +16,7 @@ for (const strategy of Object.keys(STRATEGIES)) {
   for (const node of cluster.registry.nodes()) {
     const usage = cluster.random() / 2;
     const gauges = { cacheUsage: usage, running: 3, waiting: 0 };
-    cluster.registry.sampled(node, gauges, null, cluster.time.nowMs);
+    cluster.registry.learning.sampled(node, gauges, null, cluster.time.nowMs);
   }
   const open = Array.from({ length: nodes * 2 }, () => cluster.lease());
   const tookUs: number[] = [];

@@ -8,10 +8,9 @@ import type { Clock } from "../src/core/clock.ts";
 import type { EngineFacts } from "../src/core/engine/engine-facts.ts";
 import { ENGINE_FACTS } from "../src/core/engine/kinds.ts";
 import { signalReader } from "../src/core/engine/load-signals.ts";
-import { Registry } from "../src/core/pool/registry.ts";
 import { NOTHING_ASKED, type Strategy } from "../src/core/strategies/strategy.ts";
 import { type Source, Sources } from "../src/discovery/source.ts";
-import { Cluster } from "../src/lab/cluster.ts";
+import { Cluster, MODEL } from "../src/lab/cluster.ts";
 import { until } from "./support/until.ts";
 
 const ROOT = join(import.meta.dir, "..");
@@ -115,24 +114,16 @@ function isStrategy(value: unknown): value is Strategy {
 test("a strategy: its file, chosen from by the registry", async () => {
   const { example: strategy } = await imported("src/core/strategies/example.ts");
   if (!isStrategy(strategy)) throw new Error("no strategy");
-  const registry = new Registry({
-    now: () => 0,
-    // Among equals the first.
-    random: () => 0.9,
-    strategy: () => strategy,
-    sampleMaxAgeMs: 15_000,
-    maxInFlightPerNode: Number.POSITIVE_INFINITY,
-  });
-  for (const speed of [1, 3, 2]) {
-    const registration = { models: ["m"], role: "Hybrid", speed } as const;
-    const node = registry.register(`http://n${speed}`, registration);
-    registry.probed(node, { kind: "ok" }, false);
-  }
+  const cluster = new Cluster({ strategy });
+  for (const speed of [1, 3, 2]) cluster.join(`n${speed}`, { speed });
+  cluster.leaseOn(cluster.node("n1"));
+  cluster.leaseOn(cluster.node("n3"));
   const pick = (promptBytes: number) => {
     const asked = { ...NOTHING_ASKED, promptBytes };
-    const node = registry.pick({ model: "m", role: "Hybrid", asked, tried: new Set() });
+    const { registry } = cluster;
+    const node = registry.pick({ model: MODEL, role: "Hybrid", asked, tried: new Set() });
     return typeof node === "string" ? node : node.url;
   };
-  expect(pick(100)).toBe("http://n1");
+  expect(pick(100)).toBe("http://n2");
   expect(pick(50_000)).toBe("http://n3");
 });

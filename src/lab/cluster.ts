@@ -3,7 +3,7 @@ import { Lease, type Outcome } from "../core/pool/lease.ts";
 import type { Node, Registration } from "../core/pool/node.ts";
 import { Registry } from "../core/pool/registry.ts";
 import { STRATEGIES, type StrategyName } from "../core/strategies/index.ts";
-import { NOTHING_ASKED } from "../core/strategies/strategy.ts";
+import { NOTHING_ASKED, type Strategy } from "../core/strategies/strategy.ts";
 import { seededRandom } from "../sim/model/seeded-random.ts";
 import { VirtualTime } from "./virtual-time.ts";
 
@@ -24,7 +24,7 @@ export function answered(status: number, retryAfterMs: number | null = null): Ou
 interface ClusterOptions {
   /** How many nodes stand ready, n0, n1, …, all fully brought in. */
   readonly nodes?: number;
-  readonly strategy?: StrategyName;
+  readonly strategy?: StrategyName | Strategy;
   readonly maxInFlightPerNode?: number;
   readonly seed?: number;
 }
@@ -37,13 +37,18 @@ export class Cluster {
   /** What listeners threw; whoever lets them should look. */
   readonly listenerErrors: unknown[] = [];
 
-  constructor({ nodes = 0, strategy, maxInFlightPerNode, seed = 1 }: ClusterOptions = {}) {
+  constructor({
+    nodes = 0,
+    strategy = "min_expected_latency",
+    maxInFlightPerNode,
+    seed = 1,
+  }: ClusterOptions = {}) {
     this.random = seededRandom(seed);
     this.registry = new Registry({
       now: this.time.now,
       onListenerError: (error) => this.listenerErrors.push(error),
       random: this.random,
-      strategy: () => STRATEGIES[strategy ?? "min_expected_latency"],
+      strategy: () => (typeof strategy === "string" ? STRATEGIES[strategy] : strategy),
       sampleMaxAgeMs: 15_000,
       maxInFlightPerNode: maxInFlightPerNode ?? Number.POSITIVE_INFINITY,
     });
