@@ -86,7 +86,8 @@ export function assemble(config: Config, log: Logger, listening: Listening): Ass
   const engineHeaders: Record<string, string> =
     config.upstreamApiKey === null ? {} : { authorization: `Bearer ${config.upstreamApiKey}` };
   const { mode, distServe } = createMode(config, upstream, engineHeaders, log);
-  const questions = { registry, headers: engineHeaders, fetch, clock: CLOCK };
+  const onError = (error: unknown) => logUnexpected(log, error);
+  const questions = { registry, headers: engineHeaders, fetch, clock: CLOCK, random, onError };
   const discovery = new ModelDiscovery({ ...questions, timeoutMs: config.healthTimeoutMs });
   const slow = new SlowBodies(config.bodyTimeoutMs, CLOCK);
   const idleLimit = new IdleLimit(listening.server, CLOCK.every);
@@ -135,7 +136,7 @@ export function assemble(config: Config, log: Logger, listening: Listening): Ass
     upstreamApiKey: config.upstreamApiKey,
   };
   const workers = [
-    createProber(config, { ...questions, random }),
+    createProber(config, questions),
     createPoller(config, questions, log),
     discovery,
     upstream.deadlines,
@@ -156,12 +157,11 @@ interface Questions {
   readonly headers: Readonly<Record<string, string>>;
   readonly fetch: Fetch;
   readonly clock: Clock;
+  readonly random: () => number;
+  readonly onError: (error: unknown) => void;
 }
 
-function createProber(
-  config: Config,
-  questions: Questions & { readonly random: () => number },
-): HealthProber {
+function createProber(config: Config, questions: Questions): HealthProber {
   return new HealthProber({
     ...questions,
     intervalMs: config.healthIntervalMs,

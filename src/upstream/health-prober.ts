@@ -1,9 +1,9 @@
 import type { Clock } from "../core/clock.ts";
-import type { ProbeResult } from "../core/engine/health-answer.ts";
-import { readHealth } from "../core/engine/health-answer.ts";
+import { isAnswer, readHealth } from "../core/engine/health-answer.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { type AskOptions, ask } from "./ask.ts";
+import { Rounds } from "./rounds.ts";
 
 export interface HealthProberOptions {
   readonly registry: Registry;
@@ -17,22 +17,20 @@ export interface HealthProberOptions {
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
+  /** Given what nobody expected; probing goes on. */
+  readonly onError: (error: unknown) => void;
 }
 
-/** A probe that a failed request triggers has this long: others wait to hear what it finds. */
+/**
+ * A probe that a failed request triggers has this long, or as many times what the node's probes have
+ * taken: others wait to hear what it finds, and an SGLang takes 1.0 s for each in the best of health.
+ */
 const TRIGGERED_TIMEOUT_MS = 1_000;
+const TIMES_ITS_OWN = 3;
+/** How much of what a probe took longest counts after one more probe. */
+const RECORD_FADES = 0.9;
 /** Health answers are a line of JSON; whoever sends more is no engine. */
 const MAX_BYTES = 64 * 1024;
-/** Probes are moved by up to this fraction so that they do not march in step. */
-const JITTER = 0.1;
-
-interface Schedule {
-  /** Prevents the next probe; null while none is due. */
-  cancel: (() => void) | null;
-  probing: boolean;
-  /** Asked for while a probe was under way: that one may have begun before the reason for it. */
-  again: boolean;
-}
 
 /**
  * Asks every node how it is: at once when it joins or fails a request, then as its health wants; one
@@ -40,79 +38,72 @@ interface Schedule {
  */
 export class HealthProber {
   readonly #options: HealthProberOptions;
-  readonly #schedules = new Map<Node, Schedule>();
+  readonly #rounds: Rounds;
+  /** What the probes of each node that were answered took, the longest of late, ms. */
+  readonly #tookMs = new WeakMap<Node, number>();
   #unsubscribe: (() => void) | null = null;
 
   constructor(options: HealthProberOptions) {
     this.#options = options;
+    const { clock, random, intervalMs, onError } = options;
+    this.#rounds = new Rounds({
+      clock,
+      random,
+      onError,
+      ask: (node, atOnce) => this.#probe(node, atOnce),
+      delayMs: (node) => node.health.nextProbeMs(clock.now(), intervalMs),
+    });
   }
 
   start(): void {
     const { registry } = this.#options;
     this.#unsubscribe = registry.subscribe({
-      nodeAdded: (node) => this.#add(node),
+      nodeAdded: (node) => this.#rounds.add(node),
       nodeRemoved: (node) => {
-        if (node.inFlight === 0) this.#remove(node);
+        if (node.inFlight === 0) this.#rounds.remove(node);
       },
-      probeWanted: (node) => this.#probeNow(node),
+      probeWanted: (node) => this.#rounds.now(node),
     });
-    for (const node of registry.nodes()) this.#add(node);
+    for (const node of registry.nodes()) this.#rounds.add(node);
   }
 
   stop(): void {
     this.#unsubscribe?.();
-    for (const node of [...this.#schedules.keys()]) this.#remove(node);
+    this.#rounds.stop();
   }
 
-  #add(node: Node): void {
-    if (this.#schedules.has(node)) return;
-    this.#schedules.set(node, { cancel: null, probing: false, again: false });
-    this.#probeNow(node);
-  }
-
-  #remove(node: Node): void {
-    this.#schedules.get(node)?.cancel?.();
-    this.#schedules.delete(node);
-  }
-
-  #probeNow(node: Node): void {
-    const schedule = this.#schedules.get(node);
-    if (schedule === undefined) return;
-    if (schedule.probing) schedule.again = true;
-    else void this.#probe(node, schedule, TRIGGERED_TIMEOUT_MS);
-  }
-
-  async #probe(node: Node, schedule: Schedule, limitMs: number): Promise<void> {
-    const { registry, timeoutMs } = this.#options;
-    if (registry.get(node.url) !== node && node.inFlight === 0) {
-      this.#remove(node);
+  async #probe(node: Node, atOnce: boolean): Promise<void> {
+    const { registry, clock, path, headers, fetch } = this.#options;
+    const isMember = () => registry.get(node.url) === node;
+    if (!isMember() && node.inFlight === 0) {
+      this.#rounds.remove(node);
       return;
     }
-    schedule.cancel?.();
-    schedule.cancel = null;
-    schedule.probing = true;
-    schedule.again = false;
-    const progressBefore = node.progress;
-    const result = await this.#askHealth(node, Math.min(limitMs, timeoutMs));
-    schedule.probing = false;
-    if (this.#schedules.get(node) !== schedule) return;
-    // An engine that leaves stops listening before it has answered everything.
-    const mayFinish = registry.get(node.url) !== node && result.kind === "refused";
-    if (!mayFinish) registry.learning.probed(node, result, node.progress !== progressBefore);
-    if (schedule.again) void this.#probe(node, schedule, TRIGGERED_TIMEOUT_MS);
-    else this.#schedule(node, schedule);
-  }
-
-  #schedule(node: Node, schedule: Schedule): void {
-    const { intervalMs, timeoutMs, clock, random } = this.#options;
-    const delayMs =
-      node.health.nextProbeMs(clock.now(), intervalMs) * (1 + JITTER * (random() - 0.5));
-    schedule.cancel = clock.after(delayMs, () => void this.#probe(node, schedule, timeoutMs));
-  }
-
-  async #askHealth(node: Node, timeoutMs: number): Promise<ProbeResult> {
-    const { path, headers, fetch } = this.#options;
+    const { generation, progress } = node;
+    const timeoutMs = this.#timeoutMs(node, atOnce);
+    const askedAtMs = clock.now();
     const answer = await ask(node.url + path, { timeoutMs, maxBytes: MAX_BYTES, headers, fetch });
-    return readHealth(path, answer);
+    const result = readHealth(path, answer);
+    if (node.generation !== generation) {
+      // Another process is there now, or nobody: whoever found that out wants a probe of its own.
+      this.#rounds.now(node);
+      return;
+    }
+    if (isAnswer(result)) this.#answered(node, clock.now() - askedAtMs);
+    // An engine that leaves stops listening before it has answered everything.
+    const mayFinish = !isMember() && result.kind === "refused";
+    if (!mayFinish) registry.learning.probed(node, result, node.progress !== progress);
+  }
+
+  #answered(node: Node, tookMs: number): void {
+    this.#tookMs.set(node, Math.max(tookMs, (this.#tookMs.get(node) ?? 0) * RECORD_FADES));
+  }
+
+  #timeoutMs(node: Node, atOnce: boolean): number {
+    const { timeoutMs } = this.#options;
+    const tookMs = this.#tookMs.get(node);
+    // Nothing is known of one that has never answered.
+    if (!atOnce || tookMs === undefined) return timeoutMs;
+    return Math.min(timeoutMs, Math.max(TRIGGERED_TIMEOUT_MS, TIMES_ITS_OWN * tookMs));
   }
 }

@@ -4,6 +4,7 @@ import { readLoadSignals } from "../core/engine/load-signals.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { type AskOptions, ask } from "./ask.ts";
+import { Rounds } from "./rounds.ts";
 
 export interface MetricsPollerOptions {
   readonly registry: Registry;
@@ -12,6 +13,10 @@ export interface MetricsPollerOptions {
   readonly headers: Readonly<Record<string, string>>;
   readonly fetch: AskOptions["fetch"];
   readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** Given what nobody expected; polling goes on. */
+  readonly onError: (error: unknown) => void;
   /** Called once for a node that shows no KV-cache usage, with the reason. */
   readonly onNoUsage: (node: Node, reason: string) => void;
 }
@@ -19,38 +24,45 @@ export interface MetricsPollerOptions {
 /** An engine with many models and histograms shows some hundred KB; more than this is not read. */
 const MAX_BYTES = 8 * 1024 * 1024;
 
-/** Reads the load gauges of all nodes side by side, on a timer; a slow node holds up only itself. */
+/** Reads the load gauges of all nodes, each in its own time; a slow node holds up only itself. */
 export class MetricsPoller {
   readonly #options: MetricsPollerOptions;
-  readonly #polling = new Set<Node>();
+  readonly #rounds: Rounds;
   readonly #toldOf = new WeakSet<Node>();
-  #stopPolling: (() => void) | null = null;
   #unsubscribe: (() => void) | null = null;
 
   constructor(options: MetricsPollerOptions) {
     this.#options = options;
+    const { clock, random, intervalMs, onError } = options;
+    this.#rounds = new Rounds({
+      clock,
+      random,
+      onError,
+      ask: (node) => this.#poll(node),
+      delayMs: () => intervalMs,
+    });
   }
 
   start(): void {
-    const { registry, intervalMs, clock } = this.#options;
-    this.#stopPolling = clock.every(intervalMs, () => {
-      for (const node of registry.nodes()) void this.#poll(node);
-    });
+    const { registry } = this.#options;
     this.#unsubscribe = registry.subscribe({
+      nodeAdded: (node) => this.#rounds.add(node),
+      nodeRemoved: (node) => this.#rounds.remove(node),
+      nodeRestarted: (node) => this.#rounds.now(node),
       stateChanged: (node, _from, to) => {
-        if (to === "healthy") void this.#poll(node);
+        if (to === "healthy") this.#rounds.now(node);
       },
     });
+    for (const node of registry.nodes()) this.#rounds.add(node);
   }
 
   stop(): void {
-    this.#stopPolling?.();
     this.#unsubscribe?.();
+    this.#rounds.stop();
   }
 
   async #poll(node: Node): Promise<void> {
-    if (this.#polling.has(node) || !node.health.listens) return;
-    this.#polling.add(node);
+    if (!node.health.listens) return;
     const { registry, clock, intervalMs, headers, fetch } = this.#options;
     const askedAtMs = clock.now();
     const { generation } = node;
@@ -60,7 +72,6 @@ export class MetricsPoller {
       headers,
       fetch,
     });
-    this.#polling.delete(node);
     // What the engine before it answers says nothing of the one there now.
     if (node.generation !== generation) return;
     if ("kind" in answer) return this.#noUsage(node, answer.detail);

@@ -3,6 +3,7 @@ import { readModels } from "../core/engine/model-list.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { type AskOptions, ask } from "./ask.ts";
+import { Rounds } from "./rounds.ts";
 
 export interface ModelDiscoveryOptions {
   readonly registry: Registry;
@@ -10,6 +11,10 @@ export interface ModelDiscoveryOptions {
   readonly headers: Readonly<Record<string, string>>;
   readonly fetch: AskOptions["fetch"];
   readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** Given what nobody expected; asking goes on. */
+  readonly onError: (error: unknown) => void;
 }
 
 /** Adapters and aliases appear while engines run. */
@@ -25,18 +30,30 @@ export class ModelDiscovery {
     Node,
     { readonly generation: number; readonly answer: Promise<void> }
   >();
+  readonly #rounds: Rounds;
   #refreshedAtMs = Number.NEGATIVE_INFINITY;
   #refreshing: Promise<void> = Promise.resolve();
-  #stopAsking: (() => void) | null = null;
   #unsubscribe: (() => void) | null = null;
 
   constructor(options: ModelDiscoveryOptions) {
     this.#options = options;
+    const { clock, random, onError } = options;
+    this.#rounds = new Rounds({
+      clock,
+      random,
+      onError,
+      ask: async (node) => {
+        if (node.health.alive) await this.#ask(node);
+      },
+      delayMs: () => INTERVAL_MS,
+    });
   }
 
   start(): void {
-    this.#stopAsking = this.#options.clock.every(INTERVAL_MS, () => void this.#askAll());
-    this.#unsubscribe = this.#options.registry.subscribe({
+    const { registry } = this.#options;
+    this.#unsubscribe = registry.subscribe({
+      nodeAdded: (node) => this.#rounds.add(node),
+      nodeRemoved: (node) => this.#rounds.remove(node),
       stateChanged: (node, _from, to) => {
         if (to === "healthy") void this.#ask(node);
       },
@@ -45,11 +62,12 @@ export class ModelDiscovery {
         if (node.health.alive) void this.#ask(node);
       },
     });
+    for (const node of registry.nodes()) this.#rounds.add(node);
   }
 
   stop(): void {
-    this.#stopAsking?.();
     this.#unsubscribe?.();
+    this.#rounds.stop();
   }
 
   /** Asks all healthy nodes again, at most once a second; resolves when their answers are in. */
