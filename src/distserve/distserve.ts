@@ -63,7 +63,7 @@ export class DistServe {
       free: (node, session) => this.#free(node, session),
       onReplaced: (node) => registry.learning.engineReplaced(node),
       onLeft: (node) => this.#tidy(node),
-      isRegistered: (node) => registry.get(node.url) === node,
+      isRegistered: (url) => registry.get(url) !== undefined,
     });
     this.#pairs = new Pairs({
       now,
@@ -97,7 +97,12 @@ export class DistServe {
 
   start(): void {
     this.#unsubscribe = this.#options.upstream.registry.subscribe({
-      nodeRestarted: (node) => this.#restarted(node),
+      nodeAdded: (node) => void this.#forgetIfAbsent(node),
+      nodeRestarted: (node, by) => {
+        if (by === "gone") this.#forget(node);
+        else void this.#forgetIfAbsent(node);
+        if (node.health.alive) this.#joined(node);
+      },
       nodeRemoved: (node) => this.#tidy(node),
       stateChanged: (node, _from, to) => {
         if (to === "healthy") this.#joined(node);
@@ -166,9 +171,20 @@ export class DistServe {
   }
 
   /** The engine behind the URL has forgotten its pairs, and its session numbers begin anew. */
-  #restarted(node: Node): void {
+  #forget(node: Node): void {
     this.#sessions.forget(node);
     this.#pairs.drop(node);
+  }
+
+  /**
+   * A node registered of whose engine something is kept: an engine that started anew registers
+   * before it listens, one that an operator put back answers and still keeps their blocks.
+   */
+  async #forgetIfAbsent(node: Node): Promise<void> {
+    if (!this.#sessions.knows(node) && this.#pairs.count(node) === 0) return;
+    const reply = await this.#calls.engineInfo(node.url);
+    if (!("kind" in reply) || reply.kind !== "refused") return;
+    this.#forget(node);
     if (node.health.alive) this.#joined(node);
   }
 

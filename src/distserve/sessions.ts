@@ -10,14 +10,14 @@ export interface SessionLedgerOptions {
   readonly onReplaced: (node: Node) => void;
   /** A session of a node has ended, or is freed. */
   readonly onLeft: (node: Node) => void;
-  /** Whether the node is registered still. */
-  readonly isRegistered: (node: Node) => boolean;
+  /** Whether a node is registered under the URL. */
+  readonly isRegistered: (url: string) => boolean;
   /** Calls `act` after `ms`; the function returned prevents it. */
   readonly after: (ms: number, act: () => void) => () => void;
   readonly warn: (message: string, fields: Readonly<Record<string, unknown>>) => void;
 }
 
-interface NodeSessions {
+interface EngineSessions {
   readonly seen: SeenNumbers;
   /** Sessions that a request still wants. */
   readonly open: Set<Session>;
@@ -35,6 +35,8 @@ export class Session {
   readonly number: string;
   /** Where its blocks are being fetched. */
   decodingOn: Node | null = null;
+  /** Its engine is gone, and its blocks with it. */
+  isLost = false;
   readonly #end: (session: Session, handedOver: boolean) => void;
 
   constructor(node: Node, number: string, end: (session: Session, handedOver: boolean) => void) {
@@ -60,7 +62,8 @@ export class Session {
  */
 export class SessionLedger {
   readonly #options: SessionLedgerOptions;
-  readonly #byNode = new Map<Node, NodeSessions>();
+  /** By URL: a node that was removed and is back meets the sessions of its engine. */
+  readonly #byUrl = new Map<string, EngineSessions>();
   /** Answers under way, each with the session that lives as long. */
   readonly #followed = new Map<Lease, Session>();
   /** Prefills nobody waits for any more, but whose sessions have to be learnt. */
@@ -108,18 +111,23 @@ export class SessionLedger {
 
   /** Sessions of the node that have not ended: with a request, or waiting to be freed. */
   count(node: Node): number {
-    const sessions = this.#byNode.get(node);
+    const sessions = this.#byUrl.get(node.url);
     return sessions === undefined ? 0 : sessions.open.size + sessions.lane.size;
+  }
+
+  /** Whether anything is kept of its engine: sessions, or numbers that it has handed out. */
+  knows(node: Node): boolean {
+    return this.#byUrl.has(node.url);
   }
 
   /** Whether a request still wants blocks of the node. */
   isWanted(node: Node): boolean {
-    return (this.#byNode.get(node)?.open.size ?? 0) > 0;
+    return (this.#byUrl.get(node.url)?.open.size ?? 0) > 0;
   }
 
   /** Whether the decode node is just fetching blocks of the prefill node. */
   inUse(prefill: Node, decode: Node): boolean {
-    for (const session of this.#byNode.get(prefill)?.open ?? []) {
+    for (const session of this.#byUrl.get(prefill.url)?.open ?? []) {
       if (session.decodingOn === decode) return true;
     }
     return false;
@@ -127,21 +135,24 @@ export class SessionLedger {
 
   /** The engine is gone, or is another process. */
   forget(node: Node): void {
-    const sessions = this.#byNode.get(node);
+    const sessions = this.#byUrl.get(node.url);
     if (sessions === undefined) return;
-    this.#byNode.delete(node);
+    this.#byUrl.delete(node.url);
+    for (const session of sessions.open) session.isLost = true;
     sessions.open.clear();
     sessions.lane.forget();
   }
 
   /** Lets go of what is kept of a node that has been removed, once none of its sessions is left. */
   tidy(node: Node): void {
-    if (!this.#options.isRegistered(node) && this.count(node) === 0) this.#byNode.delete(node);
+    if (!this.#options.isRegistered(node.url) && this.count(node) === 0) {
+      this.#byUrl.delete(node.url);
+    }
   }
 
   /** Tries now to free everything that nobody wants any more. */
   async collect(): Promise<{ readonly freed: number; readonly failed: number }> {
-    const lanes = [...this.#byNode.values()].map(({ lane }) => lane.flush());
+    const lanes = [...this.#byUrl.values()].map(({ lane }) => lane.flush());
     let freed = 0;
     let failed = 0;
     for (const result of await Promise.all(lanes)) {
@@ -164,18 +175,18 @@ export class SessionLedger {
   }
 
   #end(session: Session, handedOver: boolean): void {
-    const sessions = this.#byNode.get(session.node);
+    const sessions = this.#byUrl.get(session.node.url);
     if (sessions === undefined || !sessions.open.delete(session)) return;
     session.decodingOn = null;
     if (!handedOver) sessions.lane.add(session.number);
     this.#options.onLeft(session.node);
   }
 
-  #of(node: Node): NodeSessions {
-    let sessions = this.#byNode.get(node);
+  #of(node: Node): EngineSessions {
+    let sessions = this.#byUrl.get(node.url);
     if (sessions === undefined) {
       sessions = { seen: new SeenNumbers(), open: new Set(), lane: this.#createLane(node) };
-      this.#byNode.set(node, sessions);
+      this.#byUrl.set(node.url, sessions);
     }
     return sessions;
   }
@@ -189,7 +200,7 @@ export class SessionLedger {
         const isHopeless =
           result === "failed" &&
           lane.failures >= PAUSES_AFTER_REMOVAL &&
-          !this.#options.isRegistered(node);
+          !this.#options.isRegistered(node.url);
         return isHopeless ? "given_up" : result;
       },
       onLeft: () => onLeft(node),

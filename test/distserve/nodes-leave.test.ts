@@ -50,6 +50,31 @@ describe.each(["drain", "remove"])("a node that is taken out by %s", (how) => {
   );
 });
 
+describe.each(["drain", "remove"])("a prefill engine put back after %s", (how) => {
+  test("runs on: its sessions are freed and its answers go on", async () => {
+    await using cluster = await startCluster({ engine: { timeScale: 1 } });
+    const prefill = only(cluster.prefills);
+    const gone = new AbortController();
+    const stream = { ...STREAM, max_tokens: 2_000 };
+    const [left, stayed] = await Promise.all([
+      cluster.chat(stream, { signal: gone.signal }),
+      cluster.chat(STREAM),
+    ]);
+    await administer(cluster.proxy.url, `/nodes/${how}`, { url: prefill.url });
+    await administer(cluster.proxy.url, "/nodes/add", { url: prefill.url, role: "Prefill" });
+    await until("it is back", async () => {
+      return (await cluster.proxy.status())[prefill.url]?.state === "healthy";
+    });
+    expect((await cluster.proxy.status())[prefill.url]?.open_sessions).toBe(2);
+    gone.abort();
+    await left.text().catch(() => {});
+    expect(await stayed.text()).toEndWith("data: [DONE]\n\n");
+    await cluster.quiet();
+    expect((await cluster.chat()).status).toBe(200);
+    await cluster.quiet();
+  });
+});
+
 test("a drained node that registers again is connected again", async () => {
   await using cluster = await startCluster();
   const decode = only(cluster.decodes);

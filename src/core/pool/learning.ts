@@ -48,7 +48,7 @@ export class Learning {
 
   /** Nobody listens: whatever process listens there next is another one. */
   #foundAbsent(node: Node): void {
-    if (!node.absent) this.#listeners.restarted(node);
+    if (!node.absent) this.#listeners.restarted(node, "gone");
   }
 
   /** The node refused a connection that was no request: a free, a handshake. */
@@ -59,7 +59,7 @@ export class Learning {
 
   /** Somebody found out that the engine behind the URL is another process than before. */
   engineReplaced(node: Node): void {
-    this.#listeners.restarted(node);
+    this.#listeners.restarted(node, "gone");
     this.suspect(node);
   }
 

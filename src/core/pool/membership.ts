@@ -187,10 +187,11 @@ export class Membership {
   }
 
   #renew(node: Node, registration: Registration): void {
+    const isOther = registration.role !== node.role;
     node.serve([], []);
     this.#update(node, registration);
     this.#listeners.change(node, () => node.health.registered());
-    this.#listeners.restarted(node);
+    this.#listeners.restarted(node, isOther ? "gone" : "registered");
   }
 
   #update(node: Node, { models, role, speed }: Registration): void {

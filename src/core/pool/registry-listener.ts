@@ -2,12 +2,19 @@ import type { NodeState } from "./health.ts";
 import type { Lease, Outcome } from "./lease.ts";
 import type { Node } from "./node.ts";
 
+/**
+ * How it shows that the engine behind a URL is another process than before: `gone`, nobody listened
+ * there, or its own numbers say so; `registered`, it registered once more, as an operator may also let
+ * one do that runs on.
+ */
+export type RestartSign = "gone" | "registered";
+
 /** What others may want to hear of; called synchronously, after the change. */
 export interface RegistryListener {
   nodeAdded?(node: Node): void;
   nodeRemoved?(node: Node): void;
-  /** The engine behind the URL is another process now. */
-  nodeRestarted?(node: Node): void;
+  /** The engine behind the URL is another process now, or may be one. */
+  nodeRestarted?(node: Node, by: RestartSign): void;
   stateChanged?(node: Node, from: NodeState, to: NodeState): void;
   /** A node should be probed at once. */
   probeWanted?(node: Node): void;
@@ -71,9 +78,9 @@ export class Listeners {
   }
 
   /** The engine behind the node is another process than before. */
-  restarted(node: Node): void {
+  restarted(node: Node, by: RestartSign): void {
     node.restarted();
-    this.tell((listener) => listener.nodeRestarted?.(node));
+    this.tell((listener) => listener.nodeRestarted?.(node, by));
   }
 
   probeWanted(node: Node): void {
