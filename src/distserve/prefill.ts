@@ -2,7 +2,7 @@ import { ProxyError } from "../core/errors.ts";
 import { isRetriable } from "../core/retry.ts";
 import type { Attempt, Unanswered } from "../upstream/attempt.ts";
 import { answered, discard, forward } from "../upstream/forward.ts";
-import { isShort, relay } from "../upstream/relay.ts";
+import { isShort, knowsLength, relay } from "../upstream/relay.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
 import type { Result, Upstream } from "../upstream/send.ts";
 import { readPrefillAnswer } from "./answers.ts";
@@ -47,7 +47,7 @@ export async function prefill(
   learnt: Learnt,
 ): Promise<PrefillResult> {
   const wire = new AbortController();
-  const answering = sendAndRead(attempt, request, upstream, learnt, wire.signal);
+  const answering = sendAndRead(attempt, request, upstream, learnt, wire);
   const { promise: stopped, resolve } = Promise.withResolvers<null>();
   attempt.signal.addEventListener("abort", () => resolve(null), { once: true });
   if (attempt.signal.aborted) resolve(null);
@@ -69,16 +69,23 @@ async function sendAndRead(
   request: InferenceRequest,
   upstream: Upstream,
   learnt: Learnt,
-  signal: AbortSignal,
+  wire: AbortController,
 ): Promise<PrefillResult> {
-  const answer = await forward(attempt, request, upstream.fetch, signal);
+  const answer = await forward(attempt, request, upstream.fetch, wire.signal);
   if (!(answer instanceof Response)) return answer;
+  // It names no session: nothing is lost when its connection ends with the attempt.
+  if (!answer.ok) endWith(attempt, wire);
   if (isRetriable(answer.status)) return { kind: "unread", answer };
   if (answer.ok) {
     return await readSession(attempt, answer, endpointOf(request.target), upstream, learnt);
   }
   const response = await relay(attempt, answer, request, upstream);
   return response instanceof Response ? { kind: "relayed", response } : response;
+}
+
+function endWith({ signal }: Attempt, wire: AbortController): void {
+  if (signal.aborted) wire.abort();
+  signal.addEventListener("abort", () => wire.abort(), { once: true });
 }
 
 async function readSession(
@@ -122,13 +129,14 @@ async function readWhole(
   const pieces: Uint8Array[] = [];
   let sizeBytes = 0;
   try {
+    attempt.begun = knowsLength(answer.headers);
     if (isShort(answer.headers)) {
       const body = await answer.bytes();
-      attempt.received(now);
+      attempt.received(now());
       return body;
     }
     for await (const piece of answer.body) {
-      attempt.received(now);
+      attempt.received(now());
       pieces.push(piece);
       sizeBytes += piece.length;
       if (sizeBytes > MAX_ANSWER_BYTES) {

@@ -1,6 +1,7 @@
 import { Admitted } from "../core/admission/admission.ts";
 import { noNode } from "../core/admission/refusals.ts";
 import type { RequestHead } from "../core/body/request-head.ts";
+import { CLIENT_GONE } from "../core/exchange.ts";
 import { neverSent } from "../core/failure.ts";
 import { Lease } from "../core/pool/lease.ts";
 import { isRetriable, RetryState } from "../core/retry.ts";
@@ -63,7 +64,11 @@ export class TwoSteps {
     this.#retries = new RetryState(retryRules, () => budgets.draw(request.model));
     // Lives as long as the request: it must not hold the bodies as well.
     const current = this.#current;
-    request.signal.addEventListener("abort", () => current.attempt?.stop("client_gone"));
+    const { exchange } = request;
+    request.signal.addEventListener("abort", () => {
+      current.attempt?.stop("client_gone");
+      exchange.end(CLIENT_GONE);
+    });
   }
 
   /** @throws ProxyError; what the client's signal gives when it left while waiting */
@@ -73,6 +78,7 @@ export class TwoSteps {
     const admitted = admission.admitWith(this.#route.wanted, client, signal, this.#route.take);
     const place = admitted instanceof Admitted ? admitted : await admitted;
     try {
+      this.#request.exchange.admitted();
       budgets.request(model);
       return await this.#run(place);
     } finally {
@@ -188,6 +194,7 @@ export class TwoSteps {
   #begin(lease: Lease): Attempt {
     const attempt = new Attempt(lease, this.#startedAtMs);
     this.#startedAtMs = attempt.requestStartedAtMs;
+    this.#request.exchange.attempt(lease);
     attempt.mayMove = () =>
       !lease.lastResort && this.#retries.maySendAgain && this.#route.hasAnother(lease.node.role);
     return attempt;

@@ -1,66 +1,60 @@
-import { Bag, type InBag } from "../core/bag.ts";
 import type { Clock } from "../core/clock.ts";
+import type { Exchange, Exchanges } from "../core/exchange.ts";
 import { type BunServer, KEEP_ALIVE_S } from "./bun-server.ts";
 
 /** Lifted at a request's second look, so after half of the limit at most. */
 const LOOK_EVERY_MS = (KEEP_ALIVE_S * 1_000) / 4;
 
-/** A request whose answer has not ended. */
-export interface UnendedRequest extends InBag {
-  readonly request: Request;
-  isSeen: boolean;
-  isLifted: boolean;
-}
-
 /**
  * Bun's server closes a connection that stands still for `KEEP_ALIVE_S`, also while an engine thinks.
- * That limit is lifted from requests that stay open, and put back when their answers end. Most end
- * before, and need not pay for lifting it and putting it back.
+ * That limit is lifted from exchanges that stay open, and put back when they end. Most end before,
+ * and need not pay for lifting it and putting it back.
  */
 export class IdleLimit {
   readonly #server: () => Pick<BunServer, "timeout">;
-  readonly #open = new Bag<UnendedRequest>();
-  readonly #every: Clock["every"];
-  #stopLooking: (() => void) | null = null;
+  readonly #exchanges: Exchanges;
+  readonly #clock: Pick<Clock, "now" | "every">;
+  readonly #lifted = new Set<Exchange>();
+  #lookedAtMs = Number.NEGATIVE_INFINITY;
+  #stop: (() => void) | null = null;
 
-  /** @param every See `Clock`. */
-  constructor(server: () => Pick<BunServer, "timeout">, every: Clock["every"]) {
+  constructor(
+    server: () => Pick<BunServer, "timeout">,
+    exchanges: Exchanges,
+    clock: Pick<Clock, "now" | "every">,
+  ) {
     this.#server = server;
-    this.#every = every;
+    this.#exchanges = exchanges;
+    this.#clock = clock;
   }
 
   start(): void {
-    this.#stopLooking ??= this.#every(LOOK_EVERY_MS, () => this.look());
+    const stopLooking = this.#clock.every(LOOK_EVERY_MS, () => this.look());
+    const unsubscribe = this.#exchanges.subscribe((exchange) => this.#putBack(exchange));
+    this.#stop = () => {
+      stopLooking();
+      unsubscribe();
+    };
   }
 
   stop(): void {
-    this.#stopLooking?.();
-    this.#stopLooking = null;
+    this.#stop?.();
+    this.#stop = null;
   }
 
-  /** The request is open from now on, until `end`, or until its client has left. */
-  begin(request: Request): UnendedRequest {
-    const open = { place: -1, request, isSeen: false, isLifted: false };
-    this.#open.add(open);
-    return open;
-  }
-
-  /** Its answer has ended; later calls change nothing. */
-  end(open: UnendedRequest): void {
-    if (open.place < 0) return;
-    this.#open.delete(open);
-    if (open.isLifted) this.#server().timeout(open.request, KEEP_ALIVE_S);
-  }
-
-  /** Lifts the limit from requests that were open at the last look, too. */
+  /** Lifts the limit from exchanges that were open at the last look, too. */
   look(): void {
-    for (const open of this.#open) {
-      if (open.request.signal.aborted) this.#open.delete(open);
-      else if (open.isSeen && !open.isLifted) {
-        open.isLifted = true;
-        this.#server().timeout(open.request, 0);
-      }
-      open.isSeen = true;
+    for (const exchange of this.#exchanges.open) {
+      if (exchange.beganAtMs > this.#lookedAtMs || this.#lifted.has(exchange)) continue;
+      this.#lifted.add(exchange);
+      this.#server().timeout(exchange.request, 0);
     }
+    this.#lookedAtMs = this.#clock.now();
+  }
+
+  #putBack(exchange: Exchange): void {
+    if (this.#lifted.size === 0 || !this.#lifted.delete(exchange)) return;
+    if (exchange.ended?.how === "client_gone") return;
+    this.#server().timeout(exchange.request, KEEP_ALIVE_S);
   }
 }

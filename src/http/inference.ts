@@ -9,9 +9,9 @@ import {
 } from "../core/body/request-head.ts";
 import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
+import { CLIENT_GONE } from "../core/exchange.ts";
 import { requestHeaders } from "../core/headers.ts";
 import { requestId } from "../core/request-id.ts";
-import { finalErrorEvent } from "../core/sse-tail.ts";
 import { NOTHING_ASKED } from "../core/strategies/strategy.ts";
 import { dialectOf, errorResponse, unexpectedError } from "./error-response.ts";
 import { letGo, readBody } from "./read-body.ts";
@@ -33,28 +33,32 @@ export async function infer(
 ): Promise<Response> {
   const target = targetOf(request);
   const server = services.server();
-  const open = services.idleLimit.begin(request);
   const { headers } = request;
   const id = requestId(headers, services.random);
+  const exchange = services.exchanges.begin(id, request, route.path);
   let sent: Uint8Array | null = null;
   try {
     const peerAddress = server.requestIP(request)?.address ?? null;
     const client = services.access.admit(route.who, request, peerAddress);
+    exchange.client = client;
     route.assureForwarded?.(pathOf(target));
     if (!services.lifecycle.open) throw shuttingDown();
     services.mode.assureServed(pathOf(target));
     sent = await readBody(request, services.bodyLimits);
+    exchange.bytesIn = sent.length;
     const type = headers.get("content-type");
     const { head, body, model } =
       sent.length <= ONE_SLICE_BYTES
         ? readHead(sent, type)
         : await readLargeHead(sent, type, services.bodyLimits.soon);
+    exchange.model = model;
+    exchange.stream = head?.stream === true;
     // An engine may have learned the model since it was asked last: look again before saying no.
     if (model !== null && !services.registry.serves(model)) await services.discovery.refresh();
     // Draining may have begun while the body came, and nobody would wait for what starts now.
     if (!services.lifecycle.open) throw shuttingDown();
-    return await services.mode.dispatch({
-      id,
+    const response = await services.mode.dispatch({
+      exchange,
       target,
       headers: requestHeaders(headers, {
         peerAddress,
@@ -70,14 +74,15 @@ export async function infer(
       asked: NOTHING_ASKED,
       client,
       signal: request.signal,
-      ended: () => services.idleLimit.end(open),
-      lastEvent: (error) => finalErrorEvent(error, target),
     });
+    if (request.signal.aborted) exchange.end(CLIENT_GONE);
+    return response;
   } catch (error) {
-    services.idleLimit.end(open);
     const path = pathOf(target);
     const shown =
       error instanceof ProxyError ? error : unexpectedError(error, services.log, { id, path });
+    exchange.head(shown.status);
+    exchange.end(request.signal.aborted ? CLIENT_GONE : { how: "refused", error: shown.kind });
     return errorResponse(shown, dialectOf(path), id);
   } finally {
     if (sent !== null) letGo(sent, services.bodyLimits.memory);

@@ -1,3 +1,4 @@
+import type { Exchanges } from "../core/exchange.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { NodePolicy } from "../discovery/node-policy.ts";
 import type { Logger } from "../observe/log.ts";
@@ -5,7 +6,6 @@ import type { Fetch } from "../upstream/forward.ts";
 import type { ModelDiscovery } from "../upstream/model-discovery.ts";
 import type { Access } from "./access.ts";
 import type { BunServer } from "./bun-server.ts";
-import type { IdleLimit } from "./idle-limit.ts";
 import type { Mode } from "./mode.ts";
 import type { BodyLimits } from "./read-body.ts";
 
@@ -19,7 +19,7 @@ export interface Services {
   readonly bodyLimits: BodyLimits;
   /** Of administration's own: what clients send does not keep an administrator out. */
   readonly adminBodyLimits: BodyLimits;
-  readonly idleLimit: IdleLimit;
+  readonly exchanges: Exchanges;
   readonly log: Logger;
   /** Monotonic clock, ms. */
   readonly now: () => number;

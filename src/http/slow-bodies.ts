@@ -41,6 +41,14 @@ export class SlowBodies {
     return isAwaited;
   }
 
+  /** None of those on their way in is waited for any more. */
+  refuseAll(error: ProxyError): void {
+    for (const body of this.#incoming) {
+      this.#incoming.delete(body);
+      body.refuse(error);
+    }
+  }
+
   #tickLater(): void {
     this.#ticking = true;
     this.#clock.after(this.#timeoutMs / TICKS, () => this.#tick());

@@ -3,6 +3,7 @@ import { parseAllowRule } from "../core/address/address-policy.ts";
 import { inCidrs, LOCAL_AND_PRIVATE, parseCidr } from "../core/address/cidr.ts";
 import { Admission } from "../core/admission/admission.ts";
 import type { Clock } from "../core/clock.ts";
+import { Exchanges } from "../core/exchange.ts";
 import { Registry } from "../core/pool/registry.ts";
 import { RetryBudgets } from "../core/retry.ts";
 import { STRATEGIES } from "../core/strategies/index.ts";
@@ -90,17 +91,23 @@ export function assemble(config: Config, log: Logger, listening: Listening): Ass
   const questions = { registry, headers: engineHeaders, fetch, clock: CLOCK, random, onError };
   const discovery = new ModelDiscovery({ ...questions, timeoutMs: config.healthTimeoutMs });
   const slow = new SlowBodies(config.bodyTimeoutMs, CLOCK);
-  const idleLimit = new IdleLimit(listening.server, CLOCK.every);
+  const exchanges = new Exchanges({
+    now,
+    report: (error) => logUnexpected(log, error),
+  });
+  const idleLimit = new IdleLimit(listening.server, exchanges, CLOCK);
   const lifecycle = new Lifecycle({
     clock: CLOCK,
     registry,
     admission: upstream.admission,
+    exchanges,
+    slow,
     drainTimeoutMs: config.drainTimeoutMs,
     pendingRequests: listening.pendingRequests,
     distServe,
   });
   const services = {
-    idleLimit,
+    exchanges,
     registry,
     discovery,
     log,

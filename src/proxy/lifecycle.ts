@@ -1,12 +1,17 @@
 import type { Admission } from "../core/admission/admission.ts";
+import { shuttingDown } from "../core/admission/refusals.ts";
 import type { Clock } from "../core/clock.ts";
+import type { Exchanges } from "../core/exchange.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { DistServe } from "../distserve/distserve.ts";
+import type { SlowBodies } from "../http/slow-bodies.ts";
 
 export interface LifecycleOptions {
   readonly clock: Clock;
   readonly registry: Registry;
   readonly admission: Admission;
+  readonly exchanges: Exchanges;
+  readonly slow: SlowBodies;
   /** How long running requests may finish once draining began, ms. */
   readonly drainTimeoutMs: number;
   /** Requests whose answer has not left the socket yet. */
@@ -36,8 +41,9 @@ export class Lifecycle {
   /** Resolves when nothing is in flight any more, at the latest a second after the time limit. */
   async drain(): Promise<void> {
     this.#open = false;
-    const { drainTimeoutMs, admission, registry, distServe } = this.#options;
+    const { drainTimeoutMs, admission, registry, distServe, slow } = this.#options;
     if (!(await this.#idleWithin(drainTimeoutMs))) {
+      slow.refuseAll(shuttingDown());
       admission.close();
       distServe?.cut();
       for (const node of registry.nodesInUse()) {
@@ -48,12 +54,13 @@ export class Lifecycle {
     await this.#flushed();
   }
 
-  /** Whether every request ends within `limitMs`. */
+  /** Whether every exchange ends within `limitMs`. */
   async #idleWithin(limitMs: number): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const cancel = this.#options.clock.after(limitMs, () => resolve(false));
-    // A request between two attempts, or two steps, holds no lease: its place tells that it runs.
-    const idle = this.#options.admission.idle().then(() => true);
+    const { exchanges, admission } = this.#options;
+    // A prefill goes on when its client has left: then only its place tells that it runs.
+    const idle = Promise.all([exchanges.idle(), admission.idle()]).then(() => true);
     try {
       return await Promise.race([idle, promise]);
     } finally {

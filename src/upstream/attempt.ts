@@ -29,15 +29,15 @@ export class Attempt implements Sender {
   readonly requestStartedAtMs: number;
   readonly #controller = new AbortController();
   #stopped: Stop | null = null;
-  /** Pieces of the answer's body received. */
-  pieces = 0;
+  /** Its answer has begun: a piece of it is there, or the head of one whose length is known. */
+  begun = false;
   /** Whether it has been looked at whether its connection can stand. */
   connectChecked = false;
   /** The client reads too slowly for the answer: what stands still is not the engine's fault. */
   clientHoldsUp = false;
   /** Whether it could go on elsewhere: if not, waiting for a node that is out beats giving up. */
   mayMove: (() => boolean) | null = null;
-  #piecesSeen = 0;
+  #piecesSeen = -1;
   #progressAtMs = 0;
 
   constructor(lease: Lease, requestStartedAtMs = lease.startedAtMs) {
@@ -70,16 +70,15 @@ export class Attempt implements Sender {
   }
 
   /** A piece of the answer arrived at `nowMs`. */
-  received(nowMs: () => number): void {
-    if (this.pieces === 0) this.lease.firstByte(nowMs());
-    this.pieces += 1;
-    this.lease.node.progress += 1;
+  received(nowMs: number): void {
+    this.begun = true;
+    this.lease.piece(nowMs);
   }
 
   /** For how long the engine has sent no piece, ms, to the precision with which this is asked. */
   silentMs(nowMs: number): number {
-    if (this.#piecesSeen !== this.pieces || this.clientHoldsUp) {
-      this.#piecesSeen = this.pieces;
+    if (this.#piecesSeen !== this.lease.pieces || this.clientHoldsUp) {
+      this.#piecesSeen = this.lease.pieces;
       this.#progressAtMs = nowMs;
     }
     return nowMs - this.#progressAtMs;
@@ -91,7 +90,7 @@ export class Attempt implements Sender {
       return failureOf(this.#stopped) ?? { kind: "stopped", why: this.#stopped };
     }
     const failure = classify(error);
-    const inTheMiddle = this.pieces > 0 ? { ...failure, kind: "broken" as const } : failure;
+    const inTheMiddle = this.lease.pieces > 0 ? { ...failure, kind: "broken" as const } : failure;
     this.lease.end(inTheMiddle);
     return inTheMiddle;
   }

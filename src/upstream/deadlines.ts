@@ -63,7 +63,7 @@ export class Deadlines {
     const checkMs = Math.min(LONGEST_CHECK_MS, connectMs / 2);
     if (totalMs !== null && nowMs - attempt.requestStartedAtMs >= totalMs) {
       attempt.stop("total_timeout");
-    } else if (attempt.pieces > 0) {
+    } else if (attempt.begun) {
       const silentMs = attempt.silentMs(nowMs);
       if (idleMs !== null && silentMs >= idleMs) attempt.stop("idle_timeout");
     } else if (firstByteMs !== null && elapsedMs >= firstByteMs) {
@@ -80,7 +80,7 @@ export class Deadlines {
    */
   #checkConnection(attempt: Attempt, limitMs: number): void {
     void this.#options.reachable(attempt.lease.node.url, limitMs).then((reachable) => {
-      if (!reachable && attempt.pieces === 0) attempt.stop("connect_timeout");
+      if (!reachable && !attempt.begun) attempt.stop("connect_timeout");
     });
   }
 }

@@ -1,5 +1,6 @@
 import { Admitted } from "../core/admission/admission.ts";
 import type { Role } from "../core/engine/roles.ts";
+import { CLIENT_GONE } from "../core/exchange.ts";
 import { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
 import { RetryState } from "../core/retry.ts";
@@ -19,6 +20,7 @@ export async function dispatch(
   role: Role = "Hybrid",
 ): Promise<Response> {
   const { admission, budgets, registry, retryRules } = upstream;
+  const { exchange } = request;
   const tried = new Set<Node>();
   const wanted = { model: request.model, role, asked: request.asked, tried };
   let place: Admitted;
@@ -29,6 +31,7 @@ export async function dispatch(
     if (request.signal.aborted) return clientGone();
     throw error;
   }
+  exchange.admitted();
   budgets.request(request.model);
   let retries: RetryState | null = null;
   const retriesOf = () => {
@@ -39,7 +42,11 @@ export async function dispatch(
   const mayMove = () =>
     !attempt.lease.lastResort && retriesOf().maySendAgain && registry.hasAnother(wanted);
   attempt.mayMove = mayMove;
-  const leave = () => attempt.stop("client_gone");
+  exchange.attempt(place.lease);
+  const leave = () => {
+    attempt.stop("client_gone");
+    exchange.end(CLIENT_GONE);
+  };
   request.signal.addEventListener("abort", leave);
   try {
     for (;;) {
@@ -47,11 +54,16 @@ export async function dispatch(
       const result = await send(attempt, request, upstream);
       if (result.kind === "relayed") return result.response;
       tried.add(attempt.lease.node);
-      const mayRetry = !attempt.lease.lastResort && worthRetrying(attempt, result, retriesOf());
+      const mayRetry =
+        !attempt.lease.lastResort &&
+        // Before the budget: it is for retries that are made.
+        registry.hasAnother(wanted) &&
+        worthRetrying(attempt, result, retriesOf());
       const lease = mayRetry ? registry.acquire(wanted) : null;
       if (!(lease instanceof Lease)) return await settle(attempt, result, request, upstream);
       if (result.kind === "unread") discard(attempt, result.answer, upstream);
       place.hold(lease);
+      exchange.attempt(lease);
       attempt = new Attempt(lease, attempt.requestStartedAtMs);
       attempt.mayMove = mayMove;
     }

@@ -1,8 +1,9 @@
 import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
+import { CLIENT_GONE, COMPLETE, type End, SHUTDOWN } from "../core/exchange.ts";
 import { answerHeaders } from "../core/headers.ts";
 import type { Outcome } from "../core/pool/lease.ts";
-import { SseTail } from "../core/sse-tail.ts";
+import { finalErrorEvent, SseTail } from "../core/sse-tail.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
 import { answered } from "./forward.ts";
 import type { InferenceRequest } from "./request.ts";
@@ -29,28 +30,35 @@ export async function relay(
   clock: Clock,
 ): Promise<Response | Unanswered> {
   const outcome = answered(answer, clock);
-  const head = { status: answer.status, headers: answerHeaders(answer.headers, request.id) };
+  const { lease } = attempt;
+  const { exchange } = request;
+  const { status } = answer;
+  const head = { status, headers: answerHeaders(answer.headers, exchange.id) };
+  attempt.begun = knowsLength(answer.headers);
   try {
     // Looking at `body` would make a stream of it, which costs more than all the rest.
     if (isShort(answer.headers)) {
       const body = await answer.bytes();
-      attempt.received(clock.now);
-      attempt.lease.end(outcome);
-      request.ended();
+      const nowMs = clock.now();
+      attempt.received(nowMs);
+      lease.end(outcome);
+      exchange.head(status);
+      if (body.length > 0) exchange.piece(body.length, nowMs);
+      exchange.end(COMPLETE);
       return new Response(body.length === 0 ? null : body, head);
     }
     const reader: PieceReader | undefined = answer.body?.getReader();
     const first = await reader?.read();
     if (reader === undefined || first === undefined || first.done) {
-      attempt.lease.end(outcome);
-      request.ended();
+      lease.end(outcome);
+      exchange.head(status);
+      exchange.end(COMPLETE);
       return new Response(null, head);
     }
-    attempt.received(clock.now);
-    const isEvents = answer.headers.get("content-type")?.startsWith("text/event-stream") ?? false;
-    const { ended, lastEvent } = request;
-    const tail = isEvents ? new SseTail() : null;
-    const relaying = { attempt, outcome, clock, tail, ended, lastEvent };
+    attempt.received(clock.now());
+    exchange.head(status);
+    const tail = isEventStream(answer.headers) ? new SseTail() : null;
+    const relaying = { attempt, outcome, clock, tail, request };
     return new Response(pieceByPiece(first.value, reader, relaying), head);
   } catch (error) {
     return attempt.failed(error);
@@ -63,8 +71,7 @@ interface Relaying {
   readonly clock: Clock;
   /** Null unless it is a stream of events. */
   readonly tail: SseTail | null;
-  readonly ended: InferenceRequest["ended"];
-  readonly lastEvent: InferenceRequest["lastEvent"];
+  readonly request: InferenceRequest;
 }
 
 /**
@@ -73,13 +80,16 @@ interface Relaying {
  * nothing more is read from the engine until that resolves.
  */
 function pieceByPiece(first: Uint8Array, reader: PieceReader, relaying: Relaying) {
-  const { attempt, outcome, clock, tail, ended, lastEvent } = relaying;
+  const { attempt, outcome, clock, tail, request } = relaying;
+  const { exchange } = request;
   let piece: Uint8Array | null = first;
   return new ReadableStream<Uint8Array>({
     type: "direct",
     async pull(sink) {
+      let nowMs = clock.now();
       try {
         while (piece !== null) {
+          exchange.piece(piece.length, nowMs);
           tail?.push(piece);
           const wrote = sink.write(piece);
           // The sink has a copy: a client that does not read should not hold two.
@@ -87,19 +97,26 @@ function pieceByPiece(first: Uint8Array, reader: PieceReader, relaying: Relaying
           if (typeof wrote !== "number") await roomAgain(wrote, attempt);
           const next = await reader.read();
           if (next.done) break;
-          attempt.received(clock.now);
+          nowMs = clock.now();
+          attempt.received(nowMs);
           piece = next.value;
         }
         attempt.lease.end(outcome);
-        ended();
+        exchange.end(COMPLETE);
         sink.close();
       } catch (error) {
-        ended();
-        const last = tail?.atEventEnd === true ? lastEvent : null;
-        await breakOff(sink, attempt.failed(error), last, clock);
+        const unanswered = attempt.failed(error);
+        const why = streamBroke(unanswered);
+        exchange.end(endOf(unanswered, why));
+        const lastEvent =
+          tail?.atEventEnd === true && why !== null ? finalErrorEvent(why, request.target) : null;
+        await breakOff(sink, why === null, lastEvent, clock);
       }
     },
-    cancel: () => attempt.stop("client_gone"),
+    cancel() {
+      attempt.stop("client_gone");
+      exchange.end(CLIENT_GONE);
+    },
   });
 }
 
@@ -124,6 +141,16 @@ async function roomAgain(wrote: Promise<number>, attempt: Attempt): Promise<void
   }
 }
 
+/** Whether the head says how long the answer is: then the engine has it whole. */
+export function knowsLength(headers: Headers): boolean {
+  return headers.has("content-length");
+}
+
+function isEventStream(headers: Headers): boolean {
+  const type = headers.get("content-type");
+  return type !== null && /^text\/event-stream\b/i.test(type);
+}
+
 /** Whether an answer is known to be so short that it is read whole. */
 export function isShort(headers: Headers): boolean {
   const length = headers.get("content-length");
@@ -132,18 +159,17 @@ export function isShort(headers: Headers): boolean {
 
 /**
  * Ends an answer that broke in the middle so that it cannot be taken for a whole one.
- * @param lastEvent Given when one may be written: the stream is one of events, between two.
+ * @param lastEvent Null when none may be written: the stream is not one of events, or not between two.
  */
 async function breakOff(
   sink: ReadableStreamDirectController,
-  unanswered: Unanswered,
-  lastEvent: InferenceRequest["lastEvent"] | null,
+  isClientGone: boolean,
+  lastEvent: Uint8Array | null,
   { after }: Clock,
 ): Promise<void> {
   const pause = (ms: number) => new Promise<void>((resume) => after(ms, resume));
-  const clientGone = unanswered.kind === "stopped" && unanswered.why === "client_gone";
-  if (!clientGone) {
-    const wrote = lastEvent === null ? 0 : sink.write(lastEvent(streamBroke(unanswered)));
+  if (!isClientGone) {
+    const wrote = lastEvent === null ? 0 : sink.write(lastEvent);
     if (typeof wrote !== "number") await Promise.race([wrote, pause(BREAK_DRAIN_MS)]);
     // In the same turn Bun 1.4.5 itself would lose it.
     await pause(BREAK_DELAY_MS);
@@ -151,10 +177,12 @@ async function breakOff(
   sink.close(new Error("the answer broke off"));
 }
 
-function streamBroke(unanswered: Unanswered): ProxyError {
+/** What a client is told whose stream broke off; null for one that has left. */
+function streamBroke(unanswered: Unanswered): ProxyError | null {
   if (unanswered.kind === "timeout") {
     return new ProxyError("upstream_timeout", `The answer broke off: ${unanswered.detail}.`);
   }
+  if (unanswered.kind === "stopped" && unanswered.why === "client_gone") return null;
   if (unanswered.kind === "stopped" && unanswered.why === "shutdown") {
     return new ProxyError(
       "service_unavailable",
@@ -165,4 +193,10 @@ function streamBroke(unanswered: Unanswered): ProxyError {
     "upstream_error",
     "The answer broke off: the engine's connection was lost.",
   );
+}
+
+function endOf(unanswered: Unanswered, why: ProxyError | null): End {
+  if (why === null) return CLIENT_GONE;
+  const isShutdown = unanswered.kind === "stopped" && unanswered.why === "shutdown";
+  return isShutdown ? SHUTDOWN : { how: "broken", error: why.kind };
 }

@@ -1,11 +1,11 @@
 import type { RequestHead } from "../core/body/request-head.ts";
-import type { ProxyError } from "../core/errors.ts";
+import type { Exchange } from "../core/exchange.ts";
 import type { Asked } from "../core/strategies/strategy.ts";
 
 /** A client's inference request, read and understood, not yet sent anywhere. */
 export interface InferenceRequest {
-  /** Kept from the client, or made; in logs, in the engine's and in the client's headers. */
-  readonly id: string;
+  /** The record of it, to be written on and ended by whoever answers. */
+  readonly exchange: Exchange;
   /** Path and query, as the engine gets them. */
   readonly target: string;
   /** The headers the engine gets. */
@@ -22,8 +22,4 @@ export interface InferenceRequest {
   readonly client: string;
   /** Aborts when the client leaves. */
   readonly signal: AbortSignal;
-  /** To be called when the answer has ended: the connection may be closed for idleness again. */
-  readonly ended: () => void;
-  /** The last event of an event stream that broke, in the client's dialect. */
-  readonly lastEvent: (error: ProxyError) => Uint8Array;
 }

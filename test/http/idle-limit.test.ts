@@ -1,9 +1,12 @@
 import { expect, test } from "bun:test";
+import { CLIENT_GONE, COMPLETE, Exchanges } from "../../src/core/exchange.ts";
 import { KEEP_ALIVE_S } from "../../src/http/bun-server.ts";
 import { IdleLimit } from "../../src/http/idle-limit.ts";
-import { realClock } from "../support/clock.ts";
 
 function watched() {
+  let nowMs = 0;
+  const now = () => ++nowMs;
+  const exchanges = new Exchanges({ now, report: () => {} });
   const set: [Request, number][] = [];
   const limit = new IdleLimit(
     () => ({
@@ -11,22 +14,25 @@ function watched() {
         set.push([request, seconds]);
       },
     }),
-    realClock.every,
+    exchanges,
+    { now, every: () => () => {} },
   );
-  return { limit, set };
+  limit.start();
+  const begin = () => exchanges.begin("id", new Request("http://proxy/"), "/");
+  return { limit, set, begin };
 }
 
 test("the limit is lifted from a request that stays open, once, and put back at its end", () => {
-  const { limit, set } = watched();
-  const request = new Request("http://proxy/");
-  const open = limit.begin(request);
+  const { limit, set, begin } = watched();
+  const exchange = begin();
+  const { request } = exchange;
   limit.look();
   expect(set).toEqual([]);
   limit.look();
   limit.look();
   expect(set).toEqual([[request, 0]]);
-  limit.end(open);
-  limit.end(open);
+  exchange.end(COMPLETE);
+  exchange.end(COMPLETE);
   expect(set).toEqual([
     [request, 0],
     [request, KEEP_ALIVE_S],
@@ -34,14 +40,12 @@ test("the limit is lifted from a request that stays open, once, and put back at 
 });
 
 test("a short request is left alone, and so is one whose client has left", () => {
-  const { limit, set } = watched();
-  limit.end(limit.begin(new Request("http://proxy/")));
-  const client = new AbortController();
-  const left = limit.begin(new Request("http://proxy/", { signal: client.signal }));
+  const { limit, set, begin } = watched();
+  begin().end(COMPLETE);
+  const left = begin();
   limit.look();
-  client.abort();
+  left.end(CLIENT_GONE);
   limit.look();
   limit.look();
-  limit.end(left);
   expect(set).toEqual([]);
 });

@@ -153,3 +153,13 @@ test("an engine killed under 30 streams: each ends with the event and broken, no
     return (await killed.status())[dying.url]?.unfinished === 0;
   });
 });
+
+test("a stream of events is one in whatever case its type is written", async () => {
+  const head = SSE_HEAD.replace("text/event-stream", "Text/Event-Stream; charset=utf-8");
+  const answer = await get("/v1/completions", [
+    { send: head + chunk(EVENTS) },
+    A_MOMENT,
+    { reset: true },
+  ]);
+  expect(answer.body.toString()).toBe(EVENTS + OPENAI_EVENT);
+});

@@ -128,6 +128,27 @@ test("a body that is still coming when draining begins is refused, not begun and
   await engine.stop();
 });
 
+test("an upload has its answer, also when nothing else runs", async () => {
+  for (const seconds of ["60", "0.3"]) {
+    const engine = startGateEngine();
+    await using proxy = await startProxy(["--node", engine.url, "--drain-timeout", seconds]);
+    await untilHealthy(proxy);
+    const head = "POST /generate HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 16";
+    const upload = new RawExchange(proxy.port, `${head}\r\n\r\n{"model":`, false);
+    await until("the proxy has its head", () => upload.receivedBytes > 0);
+    proxy.process.kill("SIGTERM");
+    if (seconds === "60") {
+      await untilDraining(proxy);
+      upload.send('"tiny"}');
+    }
+    const answer = await upload.ended;
+    expect(answer.body.toString()).toContain("HTTP/1.1 503 ");
+    expect(await proxy.process.exited).toBe(0);
+    expect(engine.arrived.length).toBe(0);
+    await engine.stop();
+  }
+});
+
 test("nodes that registered are there again after the restart", async () => {
   const folder = await mkdtemp(join(tmpdir(), "lmproxy-"));
   const state = ["--state", join(folder, "nodes.json")];

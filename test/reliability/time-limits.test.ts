@@ -91,6 +91,23 @@ test("--idle-timeout is about the engine: a client that does not read is not cut
   expect((await proxy.status())[engine.url]?.last_error).toBeNull();
 });
 
+test("a short answer has begun with its head: from there on --idle-timeout counts, not --first-byte-timeout", async () => {
+  const head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n";
+  let isSlow = true;
+  const engine = startRawServer({
+    script: () => (isSlow ? [{ send: head }, { waitMs: 900 }, { send: "{}" }] : [{ send: head }]),
+  });
+  const limits = ["--first-byte-timeout", "0.3", "--idle-timeout", "2"];
+  await using proxy = await startProxy(["--node", engine.url, "--no-retry", ...limits]);
+  await untilHealthy(proxy);
+  expect((await ask(proxy)).status).toBe(200);
+  isSlow = false;
+  const cut = await ask(proxy);
+  expect(cut.status).toBe(504);
+  expect(await cut.text()).toContain("stood still for longer than the idle time limit");
+  engine.stop();
+});
+
 test("--timeout is for everything together, and cuts a stalled client's answer, too", async () => {
   const engine = await start();
   await using proxy = await startProxy(["--node", engine.url, "--timeout", "0.4"]);

@@ -37,6 +37,8 @@ export class Lease implements OpenRequest {
   readonly generation: number;
   /** In the node's bag of leases. */
   place = -1;
+  /** Pieces of the answer's body received. */
+  pieces = 0;
   /** Set by whoever sends the request. */
   sender: Sender | null = null;
   /** What it holds up: dropped once, after the node has been given back. */
@@ -70,9 +72,11 @@ export class Lease implements OpenRequest {
     if (this.#outcome === null) this.#listener.answering(this, status);
   }
 
-  /** The answer's first byte arrived at `nowMs`; later calls change nothing. */
-  firstByte(nowMs: number): void {
+  /** A piece of the answer's body arrived at `nowMs`. */
+  piece(nowMs: number): void {
     this.#firstByteAtMs ??= nowMs;
+    this.pieces += 1;
+    this.node.progress += 1;
   }
 
   /** When the answer's first byte arrived, ms, or null. */

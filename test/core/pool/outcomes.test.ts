@@ -20,7 +20,7 @@ describe("latency", () => {
     const cluster = new Cluster({ nodes: 1 });
     const lease = cluster.lease();
     cluster.time.advance(200);
-    lease.firstByte(cluster.time.nowMs);
+    lease.piece(cluster.time.nowMs);
     lease.answering(200);
     cluster.time.advance(1_300);
     lease.end(OK);

@@ -100,7 +100,7 @@ class Churn {
       time.advance(step.ms);
     } else {
       const lease = this.leases[step.which % Math.max(this.leases.length, 1)];
-      if (step.kind === "byte") lease?.firstByte(time.nowMs);
+      if (step.kind === "byte") lease?.piece(time.nowMs);
       else if (lease !== undefined) this.end(lease, step.outcome);
     }
   }

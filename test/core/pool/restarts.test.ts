@@ -82,7 +82,7 @@ describe("requests without a byte on a node that is found dead", () => {
   /** Two requests on `node`, one of them with a first byte, and a list of those that were taken off it. */
   function running(cluster: Cluster, node: Node) {
     const [waiting, streaming] = [cluster.leaseOn(node), cluster.leaseOn(node)];
-    streaming.firstByte(cluster.time.nowMs);
+    streaming.piece(cluster.time.nowMs);
     const evicted: [Lease, EvictionReason][] = [];
     for (const lease of [waiting, streaming]) {
       lease.sender = {

@@ -1,0 +1,181 @@
+/**
+ * One client's request, from its first byte to its answer's last: what logs, metrics and limits need
+ * to know of it, written down as it happens and told once, at its end.
+ */
+import { Bag, type InBag } from "./bag.ts";
+import type { ErrorKind } from "./errors.ts";
+
+/**
+ * How an exchange ended:
+ *
+ * - `complete`: the client got a whole answer, whatever its status.
+ * - `broken`: the answer broke off after it had begun; `error` says by what.
+ * - `client_gone`: the client left before.
+ * - `refused`: the proxy answered instead of an engine.
+ * - `shutdown`: the proxy cut the answer, since it ends.
+ */
+export type End =
+  | { readonly how: "complete" }
+  | { readonly how: "broken"; readonly error: ErrorKind }
+  | { readonly how: "client_gone" }
+  | { readonly how: "refused"; readonly error: ErrorKind }
+  | { readonly how: "shutdown" };
+
+export const COMPLETE: End = { how: "complete" };
+export const CLIENT_GONE: End = { how: "client_gone" };
+export const SHUTDOWN: End = { how: "shutdown" };
+
+/** One request to one node on the way to an answer: a lease, as far as records need it. */
+export interface Try {
+  readonly node: { readonly url: string };
+  /** Monotonic, ms. */
+  readonly startedAtMs: number;
+  /** When the answer's first byte arrived, ms, or null. */
+  readonly firstByteAtMs: number | null;
+  /** Null while it is open. */
+  readonly outcome: { readonly kind: string } | null;
+}
+
+/** All times are monotonic, ms. Whoever finds something out writes it down; nothing else is asked. */
+export class Exchange implements InBag {
+  place = -1;
+  readonly id: string;
+  readonly request: Request;
+  /** The route it came by: its path, with `*` for what is left open. */
+  readonly route: string;
+  readonly beganAtMs: number;
+  /** Who asks: an API key's digest, or an address; null while that is not known. */
+  client: string | null = null;
+  /** Null while it is not known, or when none is named. */
+  model: string | null = null;
+  /** Whether a stream was asked for. */
+  stream = false;
+  /** Of the request's body, as it came. */
+  bytesIn = 0;
+  /** Of the answer's body, as handed on. */
+  bytesOut = 0;
+  /** What the client sees; null while there is no head. */
+  status: number | null = null;
+  /** When it had a place, or null. */
+  admittedAtMs: number | null = null;
+  /** When the answer's first piece was there to be handed on, or null. */
+  firstByteAtMs: number | null = null;
+  /** Longest time between two pieces, ms. */
+  longestGapMs = 0;
+  /** Of the answer, as handed on. */
+  pieces = 0;
+  endedAtMs: number | null = null;
+  readonly tries: Try[] = [];
+  #lastPieceAtMs = 0;
+  #end: End | null = null;
+  readonly #exchanges: Exchanges;
+
+  constructor(id: string, request: Request, route: string, exchanges: Exchanges) {
+    this.id = id;
+    this.request = request;
+    this.route = route;
+    this.#exchanges = exchanges;
+    this.beganAtMs = exchanges.now();
+  }
+
+  /** How it ended; null while it is open. */
+  get ended(): End | null {
+    return this.#end;
+  }
+
+  /** It has a place; what it waited for is over. */
+  admitted(): void {
+    this.admittedAtMs = this.#exchanges.now();
+  }
+
+  /** It is sent to a node. */
+  attempt(lease: Try): void {
+    this.tries.push(lease);
+  }
+
+  /** The client gets an answer with HTTP `status`. */
+  head(status: number): void {
+    this.status = status;
+  }
+
+  /** So many bytes of the answer's body are handed on at `nowMs`. */
+  piece(bytes: number, nowMs: number): void {
+    if (this.firstByteAtMs === null) this.firstByteAtMs = nowMs;
+    else this.longestGapMs = Math.max(this.longestGapMs, nowMs - this.#lastPieceAtMs);
+    this.#lastPieceAtMs = nowMs;
+    this.pieces += 1;
+    this.bytesOut += bytes;
+  }
+
+  /** It is over; the first call counts, others change nothing. */
+  end(end: End): void {
+    if (this.#end !== null) return;
+    this.#end = end;
+    this.endedAtMs = this.#exchanges.now();
+    this.#exchanges.over(this);
+  }
+}
+
+export interface ExchangesOptions {
+  /** Monotonic clock, ms. */
+  readonly now: () => number;
+  /** Told what a listener threw: nobody's request fails by it. */
+  readonly report: (error: unknown) => void;
+}
+
+/** Told of an exchange when it has ended. */
+export type ExchangeListener = (exchange: Exchange) => void;
+
+/** All exchanges that are open, and who wants to hear of their ends. */
+export class Exchanges {
+  readonly now: () => number;
+  readonly #report: (error: unknown) => void;
+  readonly #open = new Bag<Exchange>();
+  #listeners: readonly ExchangeListener[] = [];
+  #onIdle: (() => void)[] = [];
+
+  constructor({ now, report }: ExchangesOptions) {
+    this.now = now;
+    this.#report = report;
+  }
+
+  /** Those that have not ended, in no order. */
+  get open(): Iterable<Exchange> & { readonly size: number } {
+    return this.#open;
+  }
+
+  /** A client's request arrived by `route`; it is open until somebody ends it. */
+  begin(id: string, request: Request, route: string): Exchange {
+    const exchange = new Exchange(id, request, route, this);
+    this.#open.add(exchange);
+    return exchange;
+  }
+
+  /** Calls `listener` at every end from now on; the function returned ends that. */
+  subscribe(listener: ExchangeListener): () => void {
+    this.#listeners = [...this.#listeners, listener];
+    return () => {
+      this.#listeners = this.#listeners.filter((other) => other !== listener);
+    };
+  }
+
+  /** Resolves as soon as none is open. */
+  async idle(): Promise<void> {
+    while (this.#open.size > 0) {
+      await new Promise<void>((resume) => this.#onIdle.push(resume));
+    }
+  }
+
+  /** For an exchange that has just ended, to say so. */
+  over(exchange: Exchange): void {
+    this.#open.delete(exchange);
+    for (const listener of this.#listeners) {
+      try {
+        listener(exchange);
+      } catch (error) {
+        this.#report(error);
+      }
+    }
+    if (this.#open.size === 0) for (const resume of this.#onIdle.splice(0)) resume();
+  }
+}
