@@ -1,3 +1,4 @@
+import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 import { isRetriable } from "../core/retry.ts";
 import type { Attempt, Unanswered } from "../upstream/attempt.ts";
@@ -27,23 +28,30 @@ export interface Learnt {
   readonly names: SessionNames;
 }
 
+/** What it takes to send one. */
+type Sending = Clock & Pick<Upstream, "fetch">;
+
 /** Block ids take 7 bytes each: this is room for more tokens than any context has. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 /** An answer nobody waits for any more is waited for this long all the same: it names a session. */
 const LINGER_MS = 60_000;
+/** After its client has left, a long prompt is given longer: half a million tokens may take ten minutes. */
+const LINGER_MS_PER_BYTE = 0.3;
+const LONGEST_LINGER_MS = 600_000;
 
 /**
  * Sends a prefill request and reads its answer whole.
  *
  * The engine keeps the blocks of a prefill under a number that only its answer tells. So the request
- * is never cancelled: when its time is over, or its node is ejected, the result comes at once, but
- * the answer is still read if there is one, and its session freed.
- * @param request With the prefill's body; its `signal`, the client's, ends nothing here.
+ * is not cancelled with its client: when its time is over, or its node is ejected, the result comes at
+ * once, but the answer is still read if there is one, and its session freed. An engine that hangs must
+ * not hold what clients have left behind: some time after its client a prefill is broken off.
+ * @param request With the prefill's body.
  */
 export async function prefill(
   attempt: Attempt,
   request: InferenceRequest,
-  upstream: Upstream,
+  upstream: Sending,
   learnt: Learnt,
 ): Promise<PrefillResult> {
   const wire = new AbortController();
@@ -51,9 +59,13 @@ export async function prefill(
   const { promise: stopped, resolve } = Promise.withResolvers<null>();
   attempt.signal.addEventListener("abort", () => resolve(null), { once: true });
   if (attempt.signal.aborted) resolve(null);
+  const stopWatching = whenLeft(request, upstream, () => attempt.stop("client_gone"));
   const result = await Promise.race([answering, stopped]);
+  stopWatching();
   if (result !== null) return result;
-  const cancel = upstream.after(LINGER_MS, () => wire.abort());
+  let cancel = () => {};
+  if (attempt.stopped === "client_gone") wire.abort();
+  else cancel = upstream.after(LINGER_MS, () => wire.abort());
   learnt.sessions.expect(
     answering.then((late) => {
       cancel();
@@ -63,11 +75,26 @@ export async function prefill(
   return attempt.failed(new Error("stopped"));
 }
 
+/** Calls `giveUp` when the client has left so long ago that no answer comes any more; the function returned ends that. */
+function whenLeft({ signal, body }: InferenceRequest, { after }: Clock, giveUp: () => void) {
+  const lingerMs = Math.min(LINGER_MS + body.length * LINGER_MS_PER_BYTE, LONGEST_LINGER_MS);
+  let cancel = () => {};
+  const onLeft = () => {
+    cancel = after(lingerMs, giveUp);
+  };
+  if (signal.aborted) onLeft();
+  else signal.addEventListener("abort", onLeft, { once: true });
+  return () => {
+    signal.removeEventListener("abort", onLeft);
+    cancel();
+  };
+}
+
 /** Never rejects. */
 async function sendAndRead(
   attempt: Attempt,
   request: InferenceRequest,
-  upstream: Upstream,
+  upstream: Sending,
   learnt: Learnt,
   wire: AbortController,
 ): Promise<PrefillResult> {
@@ -92,7 +119,7 @@ async function readSession(
   attempt: Attempt,
   answer: Response,
   endpoint: Endpoint,
-  upstream: Upstream,
+  upstream: Sending,
   { sessions, names }: Learnt,
 ): Promise<PrefillResult> {
   const { node, generation } = attempt.lease;
@@ -154,7 +181,7 @@ function unusable(message: string): ProxyError {
 }
 
 /** Gives back what came too late. */
-function release(attempt: Attempt, late: PrefillResult, upstream: Upstream): void {
+function release(attempt: Attempt, late: PrefillResult, upstream: Sending): void {
   if (late.kind === "prefilled") late.session.free();
   else if (late.kind === "unread") discard(attempt, late.answer, upstream);
   else if (late.kind === "relayed") late.response.body?.cancel().catch(() => {});

@@ -195,8 +195,10 @@ export class TwoSteps {
     const attempt = new Attempt(lease, this.#startedAtMs);
     this.#startedAtMs = attempt.requestStartedAtMs;
     this.#request.exchange.attempt(lease);
+    // What its client has left has nothing to go on to: its node need not hold it.
     attempt.mayMove = () =>
-      !lease.lastResort && this.#retries.maySendAgain && this.#route.hasAnother(lease.node.role);
+      this.#request.signal.aborted ||
+      (!lease.lastResort && this.#retries.maySendAgain && this.#route.hasAnother(lease.node.role));
     return attempt;
   }
 
