@@ -91,7 +91,7 @@ async function runCommand(argv: readonly string[]): Promise<number> {
 }
 
 async function unknownCommand(typed: string): Promise<string> {
-  const { nearestName } = await import("./config/nearest-name.ts");
+  const { nearestName } = await import("./core/nearest-name.ts");
   const nearest = nearestName(typed, Object.keys(COMMANDS));
   const advice = nearest === undefined ? "see lmproxy --help" : `did you mean ${nearest}?`;
   const shown = /^[\w-]{1,40}$/.test(typed) ? ` ${typed}` : "";

@@ -31,7 +31,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   http: ["core/*", "upstream", "observe", "discovery"],
   proxy: ["core/*", "config", "upstream", "distserve", "state", "observe", "discovery", "http"],
   commands: ["core/*", "config", "proxy", "http", "state", "sim/server", "lab"],
-  main: ["commands", "config", "observe"],
+  main: ["core", "commands", "config", "observe"],
 };
 
 interface SourceFile {

@@ -1,7 +1,7 @@
 /** argv → which flags were given with which texts; commander reads, our words explain. */
 import { type Command, CommanderError, Option } from "commander";
+import { nearestName } from "../core/nearest-name.ts";
 import { type Flag, flagName, shownDefault } from "./flag.ts";
-import { nearestName } from "./nearest-name.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** Either the help that was asked for, or what was typed. */

@@ -53,6 +53,8 @@ export interface ProxyErrorOptions {
   readonly allow?: readonly string[];
   /** What RFC 9209 calls it, where the kind of the error says too little. */
   readonly proxyErrorType?: ProxyErrorType;
+  /** What Anthropic's clients read instead of the message, where theirs is another word for it. */
+  readonly anthropicMessage?: string;
   /** The connection is of no more use: answer with `Connection: close`. */
   readonly close?: boolean;
 }
@@ -94,11 +96,16 @@ const ANTHROPIC_TYPES: Readonly<Record<number, string>> = {
   503: "overloaded_error",
 };
 
-/** The error as the JSON value that clients of `dialect` expect in a body or an SSE event. */
-export function errorEnvelope(error: ProxyError, dialect: Dialect): object {
+/**
+ * The error as the JSON value that clients of `dialect` expect in a body or an SSE event.
+ * @param requestId Goes into Anthropic's, as `request_id`.
+ */
+export function errorEnvelope(error: ProxyError, dialect: Dialect, requestId?: string): object {
   if (dialect === "anthropic") {
     const type = ANTHROPIC_TYPES[error.status] ?? "api_error";
-    return { type: "error", error: { type, message: error.message } };
+    const message = error.options.anthropicMessage ?? error.message;
+    const id = requestId === undefined ? {} : { request_id: requestId };
+    return { type: "error", error: { type, message }, ...id };
   }
   return {
     error: {

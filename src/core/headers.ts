@@ -68,11 +68,43 @@ export function requestHeaders(headers: Headers, forwarded: Forwarded): Headers 
   return headers;
 }
 
-/** The headers a client gets: the engine's, without those of its connection; changed in place. */
-export function answerHeaders(engine: Headers, requestId: string): Headers {
-  deleteAll(engine, NOT_TO_CLIENTS);
-  engine.set("x-request-id", requestId);
-  return engine;
+/** What of an engine's answer decides about its headers. */
+export interface AnswerHead {
+  readonly status: number;
+  readonly headers: Headers;
+}
+
+/** Said when an engine is busy and does not say for how long, s. */
+const RETRY_AFTER_S = "1";
+
+/**
+ * The headers a client gets: the engine's, without those of its connection; changed in place.
+ * @param nodeUrl Where the engine is: a redirect to itself has to lead through the proxy again.
+ */
+export function answerHeaders(
+  { status, headers }: AnswerHead,
+  requestId: string,
+  nodeUrl: string,
+): Headers {
+  deleteAll(headers, NOT_TO_CLIENTS);
+  headers.set("x-request-id", requestId);
+  if ((status === 429 || status === 503) && !headers.has("retry-after")) {
+    headers.set("retry-after", RETRY_AFTER_S);
+  }
+  const location = headers.get("location");
+  if (location !== null) headers.set("location", withoutNode(location, nodeUrl));
+  return headers;
+}
+
+/** A URL of the node's as a path below the proxy; any other as it is. */
+function withoutNode(location: string, nodeUrl: string): string {
+  const [to, node] = [URL.parse(location), URL.parse(nodeUrl)];
+  if (to === null || node === null || to.host !== node.host) return location;
+  const prefix = node.pathname.replace(/\/$/, "");
+  const path = to.pathname.startsWith(`${prefix}/`)
+    ? to.pathname.slice(prefix.length)
+    : to.pathname;
+  return path.replace(/^\/+/, "/") + to.search + to.hash;
 }
 
 /** Deletes the headers `names`, those that begin with `prefix`, and those that `Connection` names. */

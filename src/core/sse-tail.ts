@@ -16,8 +16,15 @@ const encoder = new TextEncoder();
 export class SseTail {
   /** The last four bytes, as one number. Before the first byte: as if an event had just ended. */
   #last = 0x0a0a0a0a;
+  readonly #numbers: SequenceNumbers | null;
+
+  /** @param isNumbered Whether its events carry `sequence_number`, as those of OpenAI's Responses do. */
+  constructor(isNumbered = false) {
+    this.#numbers = isNumbered ? new SequenceNumbers() : null;
+  }
 
   push(piece: Uint8Array): void {
+    this.#numbers?.push(piece);
     for (let i = Math.max(0, piece.length - 4); i < piece.length; i++) {
       this.#last = (this.#last << 8) | (piece[i] ?? 0);
     }
@@ -31,24 +38,67 @@ export class SseTail {
     const before = (this.#last >> (isPair ? 16 : 8)) & 0xff;
     return before === LF || before === CR;
   }
+
+  /** The `sequence_number` of one more event; 0 when the stream has none. */
+  get nextNumber(): number {
+    return this.#numbers?.next ?? 0;
+  }
+}
+
+/** In a JSON text, this is no part of a string: quotes are escaped there. */
+const NUMBER_NAME = '"sequence_number":';
+/** The name, a blank and more digits than a stream has events. */
+const LONGEST_MEMBER = NUMBER_NAME.length + 20;
+
+/** Finds the last `sequence_number` of a stream, wherever its pieces were cut. */
+class SequenceNumbers {
+  /** The end of what came, in which a member may have begun. */
+  #carried: Uint8Array = new Uint8Array(0);
+  next = 0;
+
+  push(piece: Uint8Array): void {
+    const text = Buffer.concat([this.#carried, piece]);
+    const at = text.lastIndexOf(NUMBER_NAME);
+    const start = Math.max(0, text.length - LONGEST_MEMBER);
+    if (at >= 0) {
+      const digits = /^\s*(\d{1,15})/.exec(
+        text.toString("latin1", at + NUMBER_NAME.length, at + LONGEST_MEMBER),
+      );
+      if (digits !== null) this.next = Number(digits[1]) + 1;
+    }
+    this.#carried = text.subarray(start);
+  }
 }
 
 /**
  * The last event of a stream that `error` broke off, for clients of the endpoint `target` (a path,
  * with or without a query): Anthropic's `error` event, that of OpenAI's Responses API
- * (`ResponseErrorEvent`; without `sequence_number`, which nobody here has counted), or the unnamed
- * event with an `error` member that OpenAI's other clients look for.
+ * (`ResponseErrorEvent`), or the unnamed event with an `error` member that OpenAI's other clients
+ * look for.
+ * @param number The `sequence_number` where events have one.
  */
-export function finalErrorEvent(error: ProxyError, target: string): Uint8Array {
+export function finalErrorEvent(
+  error: ProxyError,
+  target: string,
+  requestId: string,
+  number: number,
+): Uint8Array {
   if (/^\/v1\/messages(?:[/?]|$)/.test(target)) {
-    return encoder.encode(`event: error\n${dataLine(errorEnvelope(error, "anthropic"))}`);
+    const envelope = errorEnvelope(error, "anthropic", requestId);
+    return encoder.encode(`event: error\n${dataLine(envelope)}`);
   }
-  if (/^\/v1\/responses(?:[/?]|$)/.test(target)) {
+  if (isNumbered(target)) {
     const { kind: code, message } = error;
-    const event = { type: "error", code, message, param: error.options.param ?? null };
+    const param = error.options.param ?? null;
+    const event = { type: "error", code, message, param, sequence_number: number };
     return encoder.encode(`event: error\n${dataLine(event)}`);
   }
   return encoder.encode(dataLine(errorEnvelope(error, "openai")));
+}
+
+/** Whether the events of a stream from `target` carry `sequence_number`. */
+export function isNumbered(target: string): boolean {
+  return /^\/v1\/responses(?:[/?]|$)/.test(target);
 }
 
 /** The event's data (JSON text never holds a line break) and the empty line that ends it. */

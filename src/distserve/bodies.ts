@@ -46,7 +46,7 @@ export function refuseSeveral(body: Uint8Array, head: RequestHead): void {
     );
   }
   const prompt = lastMember(body, head.members, "prompt");
-  if (prompt !== null && isListOfPrompts(body, prompt)) {
+  if (prompt !== null && isListOfPrompts(body, prompt) && !hasOneElement(body, prompt)) {
     throw new ProxyError(
       "invalid_request",
       "With DistServe a request has one prompt, a string or a list of token ids; " +
@@ -60,6 +60,11 @@ export function refuseSeveral(body: Uint8Array, head: RequestHead): void {
 function memberValue(body: Uint8Array, head: RequestHead, name: string): unknown {
   const member = lastMember(body, head.members, name);
   return member === null ? undefined : parseJson(valueText(body, member));
+}
+
+function hasOneElement(body: Uint8Array, member: Member): boolean {
+  const list = parseJson(valueText(body, member));
+  return Array.isArray(list) && list.length === 1;
 }
 
 /** Whether it is a list that begins with a prompt, not with a token id. */

@@ -70,15 +70,19 @@ export class Access {
   /** A client's name: its key's digest, else its address. */
   #client(request: Request, peerAddress: string | null): string {
     if (this.#apiKeys.length === 0) return peerAddress ?? "";
-    const key = digest(presentedKey(request.headers));
-    if (!isOneOf(key, this.#apiKeys)) throw unauthorized("an API key");
-    return key.toString("base64");
+    const presented = presentedKeys(request.headers);
+    for (const one of presented) {
+      const key = digest(one);
+      if (isOneOf(key, this.#apiKeys)) return key.toString("base64");
+    }
+    throw unauthorized("API key", presented);
   }
 
   #admin(request: Request, peerAddress: string | null): string {
     refuseOtherPages(request.headers);
-    if (this.#adminKeys.length > 0 && !this.#isAdminKey(presentedKey(request.headers))) {
-      throw unauthorized("an admin key");
+    const presented = presentedKeys(request.headers);
+    if (this.#adminKeys.length > 0 && !presented.some((key) => this.#isAdminKey(key))) {
+      throw unauthorized("admin key", presented);
     }
     return peerAddress ?? "";
   }
@@ -86,7 +90,7 @@ export class Access {
   /** Engines send no key when they register. */
   #registration(request: Request, peerAddress: string | null): string {
     refuseOtherPages(request.headers);
-    const hasKey = presentedKey(request.headers) !== "";
+    const hasKey = presentedKeys(request.headers).length > 0;
     if (!hasKey && peerAddress !== null && this.#trusts(peerAddress)) return peerAddress;
     return this.#admin(request, peerAddress);
   }
@@ -110,11 +114,13 @@ function isFromOtherPage(headers: Headers): boolean {
   return origin !== null && origin.replace(/^https?:\/\//, "") !== headers.get("host");
 }
 
-/** The key in `Authorization: Bearer` or, as Anthropic's clients send it, `x-api-key`; empty when none. */
-function presentedKey(headers: Headers): string {
+/** The keys in `Authorization: Bearer` and, as Anthropic's clients send it, in `x-api-key`: a right one counts in either. */
+function presentedKeys(headers: Headers): readonly string[] {
   const authorization = headers.get("authorization");
   const bearer = authorization === null ? null : /^Bearer +(\S+) *$/i.exec(authorization);
-  return bearer?.[1] ?? headers.get("x-api-key") ?? "";
+  return [bearer?.[1], headers.get("x-api-key")].filter(
+    (key): key is string => typeof key === "string" && key !== "",
+  );
 }
 
 /** Whatever stands in the headers that hold keys, however it is put there. */
@@ -134,9 +140,18 @@ function isOneOf(key: Buffer, known: readonly Buffer[]): boolean {
   return found;
 }
 
-function unauthorized(what: string): ProxyError {
+/** Tells a wrong key from none, to Anthropic's clients in the words they know. */
+function unauthorized(what: string, presented: readonly string[]): ProxyError {
+  if (presented.length === 0) {
+    return new ProxyError(
+      "invalid_api_key",
+      `This needs an ${what}: send it as \`Authorization: Bearer KEY\`.`,
+      { anthropicMessage: `x-api-key header is required: send an ${what} in it.` },
+    );
+  }
   return new ProxyError(
     "invalid_api_key",
-    `This needs ${what}: send it as \`Authorization: Bearer KEY\`.`,
+    `Incorrect ${what} provided: it is none of those that this proxy was started with.`,
+    { anthropicMessage: `invalid x-api-key: it is no ${what} of this proxy.` },
   );
 }

@@ -1,7 +1,8 @@
 import { Elysia } from "elysia";
 import { ProxyError } from "../core/errors.ts";
 import { requestId } from "../core/request-id.ts";
-import { dialectOf, errorResponse, unexpectedError } from "./error-response.ts";
+import { dialectOf } from "./dialect.ts";
+import { errorResponse, unexpectedError } from "./error-response.ts";
 import { infer } from "./inference.ts";
 import { readJson } from "./read-json.ts";
 import { pathOf, targetOf } from "./request-target.ts";
@@ -18,10 +19,11 @@ export function createApp(routes: readonly Route[], table: RouteTable, services:
   });
   app.onError(({ error, code, request }) => {
     const path = pathOf(targetOf(request));
-    const id = requestId(request.headers, services.random);
+    const { headers } = request;
+    const id = requestId(headers, services.random);
     const known = toProxyError(error) ?? toClientError(error, code, request.method, path, table);
     const shown = known ?? unexpectedError(error, services.log, { id, path });
-    return errorResponse(shown, dialectOf(path), id);
+    return errorResponse(shown, dialectOf(path, headers), id);
   });
   for (const route of routes) {
     if ("answer" in route) addAnswering(app, route, services);
@@ -53,8 +55,12 @@ function addAnswering(app: Elysia, route: AnsweringRoute, services: Services): v
   app.route(
     method,
     path,
-    ({ request, params, body, query }) =>
-      route.answer({ request, params, body, query, peerAddress: peerOf(request) }, services),
+    ({ request, params, body, query, set }) => {
+      const id = requestId(request.headers, services.random);
+      set.headers["x-request-id"] = id;
+      if (dialectOf(path, request.headers) === "anthropic") set.headers["request-id"] = id;
+      return route.answer({ request, params, body, query, peerAddress: peerOf(request) }, services);
+    },
     {
       ...schemas,
       beforeHandle: admit,
@@ -82,7 +88,7 @@ function toClientError(
   path: string,
   table: RouteTable,
 ): ProxyError | null {
-  if (code === "NOT_FOUND") return notFound(method, path, table.allow(path));
+  if (code === "NOT_FOUND") return notFound(method, path, table);
   if (code === "VALIDATION" || code === "PARSE") {
     return new ProxyError("invalid_request", invalidBody(error));
   }

@@ -1,29 +1,25 @@
 import { type Dialect, errorEnvelope, ProxyError } from "../core/errors.ts";
 import { proxyStatus } from "../core/proxy-status.ts";
 import type { Logger } from "../observe/log.ts";
-
-/** The dialect of whoever asks for `path`. */
-export function dialectOf(path: string): Dialect {
-  return /^\/(v1\/messages|anthropic)([/?]|$)/.test(path) ? "anthropic" : "openai";
-}
+import { nameRequest } from "./dialect.ts";
 
 /**
  * Draws an error as the answer that clients of `dialect` understand: the one place that does.
- * @param id The request's, for `X-Request-Id`.
+ * @param id The request's, for its headers, and for Anthropic's envelope.
  */
 export function errorResponse(error: ProxyError, dialect: Dialect, id: string): Response {
   const { retryAfterS, allow, close } = error.options;
   const headers = new Headers({
     "content-type": "application/json",
-    "x-request-id": id,
     "proxy-status": proxyStatus(error),
   });
+  nameRequest(headers, dialect, id);
   if (retryAfterS !== undefined)
     headers.set("retry-after", String(Math.max(1, Math.ceil(retryAfterS))));
   if (allow !== undefined) headers.set("allow", allow.join(", "));
   if (close === true) headers.set("connection", "close");
   if (error.status === 401) headers.set("www-authenticate", "Bearer");
-  return new Response(JSON.stringify(errorEnvelope(error, dialect)), {
+  return new Response(JSON.stringify(errorEnvelope(error, dialect, id)), {
     status: error.status,
     headers,
   });

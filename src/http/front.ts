@@ -1,6 +1,7 @@
 import { ProxyError } from "../core/errors.ts";
 import { requestId } from "../core/request-id.ts";
-import { dialectOf, errorResponse } from "./error-response.ts";
+import { dialectOf } from "./dialect.ts";
+import { errorResponse } from "./error-response.ts";
 import { pathOf, settleTarget, targetOf } from "./request-target.ts";
 import { notFound, type RouteTable } from "./routes/table.ts";
 
@@ -12,7 +13,7 @@ export interface FrontOptions {
 }
 
 /** A browser may read these of an answer beside the few it always may. */
-const EXPOSED = "X-Request-Id, Retry-After, Proxy-Status";
+const EXPOSED = "X-Request-Id, Request-Id, Retry-After, Proxy-Status";
 const PREFLIGHT_MAX_AGE_S = "600";
 
 /**
@@ -25,10 +26,15 @@ export function front({ table, answer, random }: FrontOptions) {
     try {
       settleTarget(request);
       path = pathOf(targetOf(request));
-      if (request.method === "OPTIONS") return options(request, path);
+      if (request.method === "OPTIONS") {
+        const response = options(request, path);
+        response.headers.set("x-request-id", requestId(request.headers, random));
+        return response;
+      }
     } catch (error) {
       if (!(error instanceof ProxyError)) throw error;
-      return errorResponse(error, dialectOf(path), requestId(request.headers, random));
+      const { headers } = request;
+      return errorResponse(error, dialectOf(path, headers), requestId(headers, random));
     }
     return request.headers.has("origin") ? answerPage(request, path) : answer(request);
   };
@@ -45,7 +51,7 @@ export function front({ table, answer, random }: FrontOptions) {
     const mayAsk = table.isOpenToPages(path) ?? true;
     if (headers.has("access-control-request-method") && mayAsk) return preflight(headers);
     const allow = table.allow(path);
-    if (allow === null) throw notFound("OPTIONS", path, allow);
+    if (allow === null) throw notFound("OPTIONS", path, table);
     return new Response(null, { status: 204, headers: { allow: allow.join(", ") } });
   }
 }

@@ -13,7 +13,8 @@ import { CLIENT_GONE } from "../core/exchange.ts";
 import { requestHeaders } from "../core/headers.ts";
 import { requestId } from "../core/request-id.ts";
 import { NOTHING_ASKED } from "../core/strategies/strategy.ts";
-import { dialectOf, errorResponse, unexpectedError } from "./error-response.ts";
+import { dialectOf, nameRequest } from "./dialect.ts";
+import { errorResponse, unexpectedError } from "./error-response.ts";
 import { letGo, readBody } from "./read-body.ts";
 import { pathOf, targetOf } from "./request-target.ts";
 import type { InferenceRoute } from "./routes/route.ts";
@@ -31,7 +32,7 @@ export async function infer(
   route: InferenceRoute,
   services: Services,
 ): Promise<Response> {
-  const target = targetOf(request);
+  const target = targetOf(request, route.sendsTo);
   const server = services.server();
   const { headers } = request;
   const id = requestId(headers, services.random);
@@ -75,6 +76,7 @@ export async function infer(
       client,
       signal: request.signal,
     });
+    nameRequest(response.headers, dialectOf(target, headers), id);
     if (request.signal.aborted) exchange.end(CLIENT_GONE);
     return response;
   } catch (error) {
@@ -83,7 +85,7 @@ export async function infer(
       error instanceof ProxyError ? error : unexpectedError(error, services.log, { id, path });
     exchange.head(shown.status);
     exchange.end(request.signal.aborted ? CLIENT_GONE : { how: "refused", error: shown.kind });
-    return errorResponse(shown, dialectOf(path), id);
+    return errorResponse(shown, dialectOf(path, headers), id);
   } finally {
     if (sent !== null) letGo(sent, services.bodyLimits.memory);
   }
@@ -101,7 +103,7 @@ interface Read {
 function readHead(sent: Uint8Array, type: string | null): Read {
   if (isMultipart(type)) return { head: null, body: sent, model: multipartModel(sent, type) };
   const head = scanRequestHead(sent);
-  const { model } = head;
+  const model = named(head);
   if (!head.controlPlane) return { head, body: sent, model };
   const body = stripMembers(sent, head, CONTROL_PLANE_FIELDS);
   return { head: scanRequestHead(body), body, model };
@@ -116,10 +118,15 @@ async function readLargeHead(
   if (isMultipart(type)) return readHead(sent, type);
   const pause = () => new Promise<void>(soon);
   const head = await scanRequestHeadInSlices(sent, pause);
-  const { model } = head;
+  const model = named(head);
   if (!head.controlPlane) return { head, body: sent, model };
   const body = stripMembers(sent, head, CONTROL_PLANE_FIELDS);
   return { head: await scanRequestHeadInSlices(body, pause), body, model };
+}
+
+/** Engines take an empty name for none. */
+function named({ model }: RequestHead): string | null {
+  return model === "" ? null : model;
 }
 
 function isMultipart(type: string | null): type is string {

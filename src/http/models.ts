@@ -8,13 +8,15 @@ export function openAiModels(registry: Registry, createdS: number) {
 
 /** @throws ProxyError model_not_found */
 export function oneOpenAiModel(registry: Registry, id: string, createdS: number) {
-  const known = registry.models();
-  if (!known.includes(id)) {
-    throw new ProxyError("model_not_found", `The model \`${id}\` does not exist; see /v1/models.`, {
-      param: "model",
-    });
-  }
+  assureKnown(registry, id);
   return openAiModel(id, createdS);
+}
+
+function assureKnown(registry: Registry, id: string): void {
+  if (registry.models().includes(id)) return;
+  throw new ProxyError("model_not_found", `The model \`${id}\` does not exist; see /v1/models.`, {
+    param: "model",
+  });
 }
 
 function openAiModel(id: string, createdS: number) {
@@ -31,16 +33,26 @@ function openAiModel(id: string, createdS: number) {
 
 /** `/anthropic/v1/models` as Anthropic's clients expect it. */
 export function anthropicModels(registry: Registry, createdS: number) {
-  const data = registry.models().map((id) => ({
-    id,
-    type: "model",
-    display_name: id,
-    created_at: new Date(createdS * 1_000).toISOString(),
-  }));
+  const data = registry.models().map((id) => anthropicModel(id, createdS));
   return {
     data,
     has_more: false,
     first_id: data.at(0)?.id ?? null,
     last_id: data.at(-1)?.id ?? null,
+  };
+}
+
+/** @throws ProxyError model_not_found */
+export function oneAnthropicModel(registry: Registry, id: string, createdS: number) {
+  assureKnown(registry, id);
+  return anthropicModel(id, createdS);
+}
+
+function anthropicModel(id: string, createdS: number) {
+  return {
+    id,
+    type: "model",
+    display_name: id,
+    created_at: new Date(createdS * 1_000).toISOString(),
   };
 }

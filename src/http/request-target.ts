@@ -31,10 +31,13 @@ export function settleTarget(request: Request): void {
   }
 }
 
-/** Path and query; the authority is what reached us, not what engines need. */
-export function targetOf(request: Request): string {
-  const { url } = request;
-  return url.slice(url.indexOf("/", "https://".length));
+/**
+ * Path and query; the authority is what reached us, not what engines need.
+ * @param path Stands in for the request's own.
+ */
+export function targetOf({ url }: Request, path?: string): string {
+  const target = url.slice(url.indexOf("/", "https://".length));
+  return path === undefined ? target : path + target.slice(pathOf(target).length);
 }
 
 /** The path of a target, without its query. */

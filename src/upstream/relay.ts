@@ -3,7 +3,7 @@ import { ProxyError } from "../core/errors.ts";
 import { CLIENT_GONE, COMPLETE, type End, SHUTDOWN } from "../core/exchange.ts";
 import { answerHeaders } from "../core/headers.ts";
 import type { Outcome } from "../core/pool/lease.ts";
-import { finalErrorEvent, SseTail } from "../core/sse-tail.ts";
+import { finalErrorEvent, isNumbered, SseTail } from "../core/sse-tail.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
 import { answered } from "./forward.ts";
 import type { InferenceRequest } from "./request.ts";
@@ -33,7 +33,7 @@ export async function relay(
   const { lease } = attempt;
   const { exchange } = request;
   const { status } = answer;
-  const head = { status, headers: answerHeaders(answer.headers, exchange.id) };
+  const head = { status, headers: answerHeaders(answer, exchange.id, lease.node.url) };
   attempt.begun = knowsLength(answer.headers);
   try {
     // Looking at `body` would make a stream of it, which costs more than all the rest.
@@ -57,7 +57,7 @@ export async function relay(
     }
     attempt.received(clock.now());
     exchange.head(status);
-    const tail = isEventStream(answer.headers) ? new SseTail() : null;
+    const tail = isPlainEvents(answer.headers) ? new SseTail(isNumbered(request.target)) : null;
     const relaying = { attempt, outcome, clock, tail, request };
     return new Response(pieceByPiece(first.value, reader, relaying), head);
   } catch (error) {
@@ -69,7 +69,7 @@ interface Relaying {
   readonly attempt: Attempt;
   readonly outcome: Outcome;
   readonly clock: Clock;
-  /** Null unless it is a stream of events. */
+  /** Null unless it is a stream of events to which one can be added. */
   readonly tail: SseTail | null;
   readonly request: InferenceRequest;
 }
@@ -109,7 +109,9 @@ function pieceByPiece(first: Uint8Array, reader: PieceReader, relaying: Relaying
         const why = streamBroke(unanswered);
         exchange.end(endOf(unanswered, why));
         const lastEvent =
-          tail?.atEventEnd === true && why !== null ? finalErrorEvent(why, request.target) : null;
+          tail?.atEventEnd === true && why !== null
+            ? finalErrorEvent(why, request.target, exchange.id, tail.nextNumber)
+            : null;
         await breakOff(sink, why === null, lastEvent, clock);
       }
     },
@@ -146,9 +148,10 @@ export function knowsLength(headers: Headers): boolean {
   return headers.has("content-length");
 }
 
-function isEventStream(headers: Headers): boolean {
-  const type = headers.get("content-type");
-  return type !== null && /^text\/event-stream\b/i.test(type);
+/** Whether it is a stream of events in plain text: into a compressed one no text may be written. */
+function isPlainEvents(headers: Headers): boolean {
+  const isEvents = /^text\/event-stream\b/i.test(headers.get("content-type") ?? "");
+  return isEvents && /^(?:identity)?$/i.test(headers.get("content-encoding") ?? "");
 }
 
 /** Whether an answer is known to be so short that it is read whole. */

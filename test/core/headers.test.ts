@@ -21,6 +21,10 @@ function sent(client: Record<string, string>, forwarded: Partial<Forwarded> = {}
   return requestHeaders(new Headers(client), { ...FORWARDED, ...forwarded });
 }
 
+function ofAnswer(engine: Record<string, string>, status = 200): Headers {
+  return answerHeaders({ status, headers: new Headers(engine) }, "req-1", "http://10.0.0.7:8000");
+}
+
 const HOP_BY_HOP = {
   Connection: "keep-alive",
   "Keep-Alive": "timeout=5",
@@ -38,7 +42,7 @@ describe("headers of one connection alone", () => {
     "%s passes neither to the engine nor to the client",
     (name, value) => {
       expect(sent({ [name]: value }).has(name)).toBe(false);
-      expect(answerHeaders(new Headers({ [name]: value }), "req-1").has(name)).toBe(false);
+      expect(ofAnswer({ [name]: value }).has(name)).toBe(false);
     },
   );
 
@@ -55,7 +59,7 @@ describe("headers of one connection alone", () => {
     const names = (passed: Headers) =>
       [...passed.keys()].filter((name) => left.includes(name) || named.includes(name));
     expect(names(sent(headers))).toEqual(left);
-    expect(names(answerHeaders(new Headers(headers), "req-1"))).toEqual(left);
+    expect(names(ofAnswer(headers))).toEqual(left);
   });
 
   test("Connection cannot take away what the proxy itself says", () => {
@@ -73,7 +77,7 @@ describe("headers of one connection alone", () => {
       "x-forwarded-proto": "https",
       "x-request-id": "req-1",
     });
-    const answer = answerHeaders(new Headers({ connection: "x-request-id" }), "req-1");
+    const answer = ofAnswer({ connection: "x-request-id" });
     expect(answer.get("x-request-id")).toBe("req-1");
   });
 });
@@ -162,7 +166,7 @@ describe("an engine's answer", () => {
     });
     engine.append("set-cookie", "a=1");
     engine.append("set-cookie", "b=2");
-    const headers = answerHeaders(engine, "req-1");
+    const headers = answerHeaders({ status: 200, headers: engine }, "req-1", "http://a");
     expect(headers.getSetCookie()).toEqual(["a=1", "b=2"]);
     headers.delete("set-cookie");
     expect(Object.fromEntries(headers)).toEqual({
@@ -173,6 +177,32 @@ describe("an engine's answer", () => {
       "x-request-id": "req-1",
     });
   });
+});
+
+test.each([
+  [429, {}, "1"],
+  [503, {}, "1"],
+  [503, { "retry-after": "30" }, "30"],
+  [500, {}, null],
+  [200, {}, null],
+])("an engine's %d with %j says when to try again: %p", (status, headers, expected) => {
+  expect(ofAnswer(headers, status).get("retry-after")).toBe(expected);
+});
+
+test.each([
+  ["http://10.0.0.7:8000/v1/models?x=1#y", "/v1/models?x=1#y"],
+  ["HTTP://10.0.0.7:8000//evil.test/x", "/evil.test/x"],
+  ["http://10.0.0.7:8000", "/"],
+  ["/v1/models", "/v1/models"],
+  ["http://10.0.0.7:9000/v1/models", "http://10.0.0.7:9000/v1/models"],
+  ["https://elsewhere.test/x", "https://elsewhere.test/x"],
+])("a redirect to %s leads a client to %s", (location, expected) => {
+  expect(ofAnswer({ location }, 307).get("location")).toBe(expected);
+});
+
+test("a redirect below a node's own path leads below the proxy's root", () => {
+  const answer = { status: 307, headers: new Headers({ location: "http://a/one/v1/x" }) };
+  expect(answerHeaders(answer, "req-1", "http://a/one").get("location")).toBe("/v1/x");
 });
 
 describe("Retry-After", () => {

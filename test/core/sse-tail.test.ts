@@ -45,9 +45,38 @@ describe("SseTail", () => {
   });
 });
 
+describe("the number of one more event", () => {
+  const next = (...pieces: readonly string[]) => {
+    const tail = new SseTail(true);
+    for (const piece of pieces) tail.push(bytesOf(piece));
+    return tail.nextNumber;
+  };
+
+  test("is one more than the last, in whatever spelling", () => {
+    expect(next()).toBe(0);
+    expect(next('data: {"type":"x"}\n\n')).toBe(0);
+    expect(next('data: {"sequence_number":0,"type":"x"}\n\n')).toBe(1);
+    expect(next('data: {"sequence_number": 41}\n\n', 'data: {"a":1}\n\n')).toBe(42);
+    const quoted = JSON.stringify({ delta: 'the text "sequence_number":9', sequence_number: 3 });
+    expect(next(`data: ${quoted}\n\n`)).toBe(4);
+  });
+
+  test("wherever the pieces are cut (property)", () => {
+    fc.assert(
+      fc.property(fc.nat(1_000_000), fc.array(fc.nat(60), { maxLength: 6 }), (last, cuts) => {
+        const text = `data: {"sequence_number":5}\n\ndata: {"sequence_number":${last},"x":"y"}\n\n`;
+        const places = [0, ...cuts.toSorted((a, b) => a - b), text.length];
+        const pieces = places.slice(1).map((to, i) => text.slice(places[i], to));
+        expect(next(...pieces)).toBe(last + 1);
+      }),
+      runs(500),
+    );
+  });
+});
+
 describe("finalErrorEvent", () => {
   const error = new ProxyError("upstream_error", 'The "engine"\nwas lost.', { param: "x" });
-  const event = (target: string): string => textOf(finalErrorEvent(error, target));
+  const event = (target: string): string => textOf(finalErrorEvent(error, target, "req-1", 7));
 
   test("OpenAI: an unnamed event with an error", () => {
     for (const target of [
@@ -65,7 +94,7 @@ describe("finalErrorEvent", () => {
   test("OpenAI Responses: its own error event", () => {
     for (const target of ["/v1/responses", "/v1/responses?x=1", "/v1/responses/compact"]) {
       expect(event(target)).toBe(
-        'event: error\ndata: {"type":"error","code":"upstream_error","message":"The \\"engine\\"\\nwas lost.","param":"x"}\n\n',
+        'event: error\ndata: {"type":"error","code":"upstream_error","message":"The \\"engine\\"\\nwas lost.","param":"x","sequence_number":7}\n\n',
       );
     }
   });
@@ -73,7 +102,7 @@ describe("finalErrorEvent", () => {
   test("Anthropic: an error event", () => {
     for (const target of ["/v1/messages", "/v1/messages?beta=true"]) {
       expect(event(target)).toBe(
-        'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"The \\"engine\\"\\nwas lost."}}\n\n',
+        'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"The \\"engine\\"\\nwas lost."},"request_id":"req-1"}\n\n',
       );
     }
   });

@@ -93,8 +93,8 @@ describe("what cannot be handed over is refused", () => {
     ['{"n": "2"}', "n"],
     ['{"n": 1, "n": 2.0}', "n"],
     ['{"prompt": ["a", "b"]}', "prompt"],
-    ['{"prompt": [[1, 2]]}', "prompt"],
-    [`{"prompt": [${" ".repeat(100)}"a"]}`, "prompt"],
+    ['{"prompt": [[1, 2], [3]]}', "prompt"],
+    [`{"prompt": [${" ".repeat(100)}"a", [1]]}`, "prompt"],
   ])("%s", (text, param) => {
     expect(check(text)).toThrow(
       expect.objectContaining({ kind: "invalid_request", options: { param } }),
@@ -107,6 +107,8 @@ describe("what cannot be handed over is refused", () => {
     '{"prompt": "a"}',
     '{"prompt": [1, 2]}',
     '{"prompt": []}',
+    '{"prompt": ["a"]}',
+    '{"prompt": [[1, 2]]}',
     "{}",
   ])("not %s", (text) => {
     expect(check(text)).not.toThrow();

@@ -132,4 +132,7 @@ test("models are listed", async () => {
   const models = await client.models.list();
   expect(models.data.map(({ id }) => id)).toEqual(["m"]);
   expect((await client.models.retrieve("m")).id).toBe("m");
+  const error = await client.models.retrieve("org/other").catch((thrown: unknown) => thrown);
+  if (!(error instanceof OpenAI.APIError)) throw new Error("no API error");
+  expect([error.status, error.code]).toEqual([404, "model_not_found"]);
 });

@@ -57,6 +57,15 @@ describe.each(GUARDED)("%s %s", (method, path) => {
       expect(await statusOf(method, path, [`x-api-key: ${key}`])).toBe(200);
     }
     expect(await statusOf(method, path, ["authorization: bearer   sk-first"])).toBe(200);
+    const foreign = "foreign-key";
+    for (const headers of [
+      ["Authorization: Bearer sk-first", `x-api-key: ${foreign}`],
+      [`Authorization: Bearer ${foreign}`, "x-api-key: sk-first"],
+      [`Authorization: Basic ${foreign}`, "x-api-key: sk-first"],
+      ["Authorization: Bearer sk-first", "x-api-key: sk-first"],
+    ]) {
+      expect([headers, await statusOf(method, path, headers)]).toEqual([headers, 200]);
+    }
   });
 
   test("opens to nobody else", async () => {
@@ -74,7 +83,7 @@ describe.each(GUARDED)("%s %s", (method, path) => {
       ["Authorization: Bearer sk-third", "Authorization: Bearer sk-first"],
       ["Authorization: Basic sk-first"],
       ["Authorization: sk-first"],
-      ["Authorization: Bearer sk-third", "x-api-key: sk-first"],
+      ["Authorization: Bearer sk-third", "x-api-key: sk-fourth"],
       ["x-api-key: "],
       ["Cookie: authorization=sk-first"],
       ["X-Forwarded-For: 127.0.0.1"],
@@ -102,6 +111,23 @@ test("the 401 is in the envelope, in both dialects, and says how to send a key",
     type: "error",
     error: { type: "authentication_error" },
   });
+});
+
+test("a wrong key is told from none, in each dialect's words, and is not repeated", async () => {
+  const messageOf = async (path: string, headers: readonly string[]) => {
+    const { answers } = await sendRaw(proxy.port, postText(path, "{}", headers));
+    return String(Object(JSON.parse(answers[0]?.body ?? "")).error.message);
+  };
+  const wrong = ["Authorization: Bearer sk-wrong"];
+  const openAi = await messageOf("/v1/completions", wrong);
+  expect(openAi).toStartWith("Incorrect API key provided");
+  const anthropic = [
+    await messageOf("/v1/messages", []),
+    await messageOf("/v1/messages", ["x-api-key: sk-wrong"]),
+  ];
+  expect(anthropic[0]).toStartWith("x-api-key header is required");
+  expect(anthropic[1]).toStartWith("invalid x-api-key");
+  expect([openAi, ...anthropic].join()).not.toContain("sk-wrong");
 });
 
 test("the key is judged before the body is read", async () => {

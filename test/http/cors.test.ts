@@ -83,7 +83,7 @@ describe("a page of another origin", () => {
     expect(answer.status).toBe(status);
     expect(answer.headers.get("access-control-allow-origin")).toBe("*");
     expect(answer.headers.get("access-control-expose-headers")).toBe(
-      "X-Request-Id, Retry-After, Proxy-Status",
+      "X-Request-Id, Request-Id, Retry-After, Proxy-Status",
     );
     expect(answer.headers.has("access-control-allow-credentials")).toBe(false);
     if (status >= 400 || path === CHAT) expect(answer.headers.get("x-request-id")).toBe("mine-1");

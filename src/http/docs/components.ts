@@ -19,6 +19,7 @@ const AnthropicError = Type.Object({
     type: Type.String(),
     message: Type.String({ description: "What is wrong, and what would be right" }),
   }),
+  request_id: Type.Optional(Type.String({ description: "The request's, as in `request-id`" })),
 });
 
 const Model = Type.Object({
@@ -33,15 +34,15 @@ const Model = Type.Object({
 
 const ModelList = Type.Object({ object: Type.Literal("list"), data: Type.Array(Model) });
 
+const AnthropicModel = Type.Object({
+  id: Type.String(),
+  type: Type.Literal("model"),
+  display_name: Type.String(),
+  created_at: Type.String({ format: "date-time" }),
+});
+
 const AnthropicModelList = Type.Object({
-  data: Type.Array(
-    Type.Object({
-      id: Type.String(),
-      type: Type.Literal("model"),
-      display_name: Type.String(),
-      created_at: Type.String({ format: "date-time" }),
-    }),
-  ),
+  data: Type.Array(AnthropicModel),
   has_more: Type.Boolean(),
   first_id: Type.Union([Type.String(), Type.Null()]),
   last_id: Type.Union([Type.String(), Type.Null()]),
@@ -54,6 +55,7 @@ const SCHEMAS: Readonly<Record<string, TSchema>> = {
   Status: Type.Object({ status: Type.String() }),
   Model,
   ModelList,
+  AnthropicModel,
   AnthropicModelList,
   NodeUrl: NodeUrlBody,
   NodeStatus,

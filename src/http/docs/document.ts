@@ -9,9 +9,6 @@ import { DESCRIPTION, TAGS } from "./introduction.ts";
 /** Where the plugin answers inside the application made here; beside our own paths, which it would hide. */
 const PLUGIN_PATH = "/swagger";
 
-/** Paths as the document spells them, where the router's spelling says too little. */
-const SPELLINGS: Readonly<Record<string, string>> = { "/v1/models/*": "/v1/models/:model" };
-
 const SECURITY: Readonly<Record<Who, Record<string, string[]>[]>> = {
   anybody: [],
   client: [{ apiKey: [] }],
@@ -30,7 +27,8 @@ export async function documentOf(routes: readonly Route[]): Promise<object> {
   for (const route of routes) {
     const { method, path, who, detail } = route;
     const { body, query } = "answer" in route ? route : {};
-    app.route(method, SPELLINGS[path] ?? path, () => {}, {
+    // The only `*` that is shown stands for a model.
+    app.route(method, path.replace(/\*$/, ":model"), () => {}, {
       parse: "application/json",
       // A body that `detail` describes itself is one that may be left out: the plugin cannot say so.
       ...(body === undefined || detail.requestBody !== undefined ? {} : { body }),

@@ -5,14 +5,16 @@ import { ENGINE_ENDPOINTS } from "../docs/engine-endpoints.ts";
 import { inferenceOperation } from "../docs/inference-operation.ts";
 import { isForwarded } from "../inference-paths.ts";
 import type { InferenceRoute } from "./route.ts";
-import { methodNotAllowed, shown } from "./table.ts";
+import { methodNotAllowed, nearestPath, shown } from "./table.ts";
 
 const ROW = { method: "POST", who: "client" } as const;
+const KNOWN = [...Object.keys(CHAT_ENDPOINTS), ...Object.keys(ENGINE_ENDPOINTS)];
 
 /** Everything that is forwarded to engines. The bodies are not parsed here: they pass as bytes. */
 export const inferenceRoutes: readonly InferenceRoute[] = [
   ...rows("Chat", CHAT_ENDPOINTS),
   ...rows("Other inference", ENGINE_ENDPOINTS),
+  ...["/v1/messages", "/v1/messages/count_tokens"].map(underAnthropic),
   {
     ...ROW,
     path: "/v1/*",
@@ -30,9 +32,21 @@ function rows(tag: string, endpoints: Readonly<Record<string, Endpoint>>): Infer
   }));
 }
 
+/** For clients whose base URL ends in `/anthropic`, where LMDeploy has its list of models. */
+function underAnthropic(path: string): InferenceRoute {
+  return { ...ROW, path: `/anthropic${path}`, sendsTo: path, detail: { hide: true } };
+}
+
 function assureForwarded(path: string): void {
   if (/^\/v1\/models(\/|$)/.test(path)) {
     throw methodNotAllowed(path, "POST", ["GET", "HEAD", "OPTIONS"]);
+  }
+  const nearest = nearestPath(path, KNOWN);
+  if (nearest !== null) {
+    throw new ProxyError(
+      "not_found",
+      `There is nothing at POST ${shown(path)}; did you mean ${nearest}?`,
+    );
   }
   if (isForwarded(path)) return;
   throw new ProxyError(

@@ -1,6 +1,7 @@
+import { dialectOf } from "../dialect.ts";
 import { failures } from "../docs/errors.ts";
 import { ok } from "../docs/operation.ts";
-import { anthropicModels, oneOpenAiModel, openAiModels } from "../models.ts";
+import { anthropicModels, oneAnthropicModel, oneOpenAiModel, openAiModels } from "../models.ts";
 import { route } from "./route.ts";
 
 const ROW = { method: "GET", who: "client" } as const;
@@ -16,15 +17,23 @@ const MODEL = {
   permission: [],
 };
 
+const ANTHROPIC_MODEL = {
+  id: "internlm2-chat-7b",
+  type: "model",
+  display_name: "internlm2-chat-7b",
+  created_at: "2026-11-18T13:20:00.000Z",
+};
+
+const MODEL_PARAMETER = {
+  name: "model",
+  in: "path",
+  required: true,
+  schema: { type: "string" },
+  example: "internlm2-chat-7b",
+} as const;
+
 const ANTHROPIC_MODELS = {
-  data: [
-    {
-      id: "internlm2-chat-7b",
-      type: "model",
-      display_name: "internlm2-chat-7b",
-      created_at: "2026-11-18T13:20:00.000Z",
-    },
-  ],
+  data: [ANTHROPIC_MODEL],
   has_more: false,
   first_id: "internlm2-chat-7b",
   last_id: "internlm2-chat-7b",
@@ -39,13 +48,17 @@ export const modelRoutes = [
       tags: TAGS,
       operationId: "listModels",
       summary: "List the models",
-      description: "Every model that some node serves, each once.",
+      description:
+        "Every model that some node serves, each once. With `anthropic-version` as under /anthropic.",
       responses: {
         ...ok("ModelList", { object: "list", data: [MODEL] }, "The models"),
         ...failures(["invalid_api_key", "internal_error"]),
       },
     },
-    answer: (_, { registry, startedAtS }) => openAiModels(registry, startedAtS),
+    answer: ({ request }, { registry, startedAtS }) =>
+      dialectOf("/v1/models", request.headers) === "anthropic"
+        ? anthropicModels(registry, startedAtS)
+        : openAiModels(registry, startedAtS),
   }),
   route({
     ...ROW,
@@ -54,23 +67,19 @@ export const modelRoutes = [
       tags: TAGS,
       operationId: "getModel",
       summary: "Show one model",
-      description: "Whether a model is served. Its name may hold slashes, escaped or as they are.",
-      parameters: [
-        {
-          name: "model",
-          in: "path",
-          required: true,
-          schema: { type: "string" },
-          example: "internlm2-chat-7b",
-        },
-      ],
+      description:
+        "Whether a model is served. Its name may hold slashes, escaped or as they are. With " +
+        "`anthropic-version` as under /anthropic.",
+      parameters: [MODEL_PARAMETER],
       responses: {
         ...ok("Model", MODEL, "The model"),
         ...failures(["invalid_api_key", "model_not_found", "internal_error"]),
       },
     },
-    answer: ({ params }, { registry, startedAtS }) =>
-      oneOpenAiModel(registry, params["*"] ?? "", startedAtS),
+    answer: ({ request, params }, { registry, startedAtS }) =>
+      dialectOf("/v1/models", request.headers) === "anthropic"
+        ? oneAnthropicModel(registry, nameOf(params), startedAtS)
+        : oneOpenAiModel(registry, nameOf(params), startedAtS),
   }),
   route({
     ...ROW,
@@ -87,4 +96,31 @@ export const modelRoutes = [
     },
     answer: (_, { registry, startedAtS }) => anthropicModels(registry, startedAtS),
   }),
+  route({
+    ...ROW,
+    path: "/anthropic/v1/models/*",
+    detail: {
+      tags: TAGS,
+      security: [{ apiKey: [] }, { xApiKey: [] }],
+      operationId: "getAnthropicModel",
+      summary: "Show one model, as Anthropic's clients expect it",
+      parameters: [MODEL_PARAMETER],
+      responses: {
+        ...ok("AnthropicModel", ANTHROPIC_MODEL, "The model"),
+        ...failures(["invalid_api_key", "model_not_found", "internal_error"], "anthropic"),
+      },
+    },
+    answer: ({ params }, { registry, startedAtS }) =>
+      oneAnthropicModel(registry, nameOf(params), startedAtS),
+  }),
 ];
+
+/** The name behind `*`: clients escape its slashes. */
+function nameOf(params: Readonly<Record<string, string>>): string {
+  const name = params["*"] ?? "";
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}

@@ -16,6 +16,8 @@ interface Row {
 /** A request is sent on to an engine, its body as bytes. */
 export interface InferenceRoute extends Row {
   readonly method: "POST";
+  /** Where engines have it, if that is another path. */
+  readonly sendsTo?: string;
   /** Of a path with `*`: asked once it is known that the client may. @throws ProxyError */
   readonly assureForwarded?: (path: string) => void;
 }
@@ -25,7 +27,7 @@ export interface Call<Body = unknown, Query = unknown> {
   readonly request: Request;
   /** The address of the socket's other end; null when it has gone. */
   readonly peerAddress: string | null;
-  /** What stood for `:name` and `*`, decoded. */
+  /** What stood for `:name`, decoded, and for `*`, as it came. */
   readonly params: Readonly<Record<string, string>>;
   readonly body: Body;
   readonly query: Query;

@@ -1,5 +1,6 @@
 /** Which rows a path has: for 405, OPTIONS and what pages of other origins may do. */
 import { ProxyError } from "../../core/errors.ts";
+import { editDistance } from "../../core/nearest-name.ts";
 import type { Route } from "./route.ts";
 
 /** Catches what no other route answers: its paths are not known ones. */
@@ -7,6 +8,8 @@ const CATCH_ALL = "/v1/*";
 
 export class RouteTable {
   readonly #exact = new Map<string, Route[]>();
+  /** Those that are not patterns. */
+  readonly paths: readonly string[];
   readonly #patterns: { readonly pattern: RegExp; readonly route: Route }[] = [];
 
   /** @throws Error when two rows have the same method and path, of which one would never be asked. */
@@ -21,6 +24,7 @@ export class RouteTable {
       if (/[*:]/.test(path)) this.#patterns.push({ pattern: patternOf(path), route });
       else this.#exact.set(path, [...(this.#exact.get(path) ?? []), route]);
     }
+    this.paths = [...this.#exact.keys()];
   }
 
   /** The value of `Allow` for a path, or null for an unknown one. */
@@ -70,13 +74,36 @@ export function methodNotAllowed(
 }
 
 /** What a request gets that no route answers: 405 for a known path, else 404. */
-export function notFound(
-  method: string,
-  path: string,
-  allow: readonly string[] | null,
-): ProxyError {
+export function notFound(method: string, path: string, table: RouteTable): ProxyError {
+  const allow = table.allow(path);
   if (allow !== null) return methodNotAllowed(path, method, allow);
-  return new ProxyError("not_found", `There is nothing at ${method} ${shown(path)}; see /docs.`);
+  const nearest = nearestPath(path, table.paths);
+  const advice = nearest === null ? "see /docs" : `did you mean ${nearest}? See /docs`;
+  return new ProxyError("not_found", `There is nothing at ${method} ${shown(path)}; ${advice}.`);
+}
+
+/** Longer paths are nobody's slip of the pen, and comparing costs. */
+const LONGEST_SLIP = 64;
+
+/**
+ * The known path that `path` may have been meant for: with other letter case or slashes, with
+ * something before it or `/v1` left out, or one letter away (two in a long one).
+ */
+export function nearestPath(path: string, known: readonly string[]): string | null {
+  if (path.length > LONGEST_SLIP) return null;
+  const typed = path
+    .toLowerCase()
+    .replaceAll(/\/{2,}/g, "/")
+    .replace(/(?<=.)\/$/, "");
+  const meant = known.find(
+    (one) =>
+      one === typed || one === `/v1${typed}` || (one.startsWith("/v1/") && typed.endsWith(one)),
+  );
+  const isNear = (one: string) => {
+    const edits = one.length < 12 ? 1 : 2;
+    return Math.abs(one.length - typed.length) <= edits && editDistance(typed, one) <= edits;
+  };
+  return meant ?? known.find(isNear) ?? null;
 }
 
 /** A path in a sentence, cut if it is long. */

@@ -16,7 +16,7 @@ export function nearestName(typed: string, names: readonly string[]): string | u
 }
 
 /** Optimal string alignment: Levenshtein's distance in which swapped neighbours are one edit. */
-function editDistance(a: string, b: string): number {
+export function editDistance(a: string, b: string): number {
   let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, column) => column);
   for (let i = 1; i <= a.length; i++) {
