@@ -52,6 +52,8 @@ export const STRATEGY_NAMES = [
 ] as const satisfies readonly StrategyName[];
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warning", "error", "fatal"] as const;
+export const LOG_FORMATS = ["auto", "json", "logfmt", "text"] as const;
+export const ACCESS_LOGS = ["off", "errors", "all"] as const;
 
 /** Visible ASCII: what may stand in a header without quoting. */
 const Key = Type.String({ pattern: "^[\\x21-\\x7e]+$", maxLength: 4096 });
@@ -124,6 +126,11 @@ export const ConfigSchema = Type.Object({
 
   statePath: orNull(Text, "File that keeps the registry"),
   logLevel: oneOf(LOG_LEVELS, { default: "info" }),
+  logFormat: oneOf(LOG_FORMATS, { default: "auto" }),
+  accessLog: Type.Union([oneOf(ACCESS_LOGS), Type.Integer({ minimum: 0 })], {
+    default: "all",
+    description: "Which requests get a line; a number: those that took so many ms, and errors",
+  }),
 });
 
 type DeepReadonly<T> = T extends (infer Item)[]

@@ -9,16 +9,15 @@ import { Type } from "@sinclair/typebox";
 import { type Flag, flagGroup } from "./flag.ts";
 import * as kinds from "./kinds.ts";
 import { LIMIT_FLAGS } from "./limit-flags.ts";
+import { OBSERVE_FLAGS } from "./observe-flags.ts";
 import { ROUTING_FLAGS } from "./routing-flags.ts";
-import { ConfigSchema, LOG_LEVELS } from "./schema.ts";
+import { ConfigSchema } from "./schema.ts";
 
 const { properties: fields } = ConfigSchema;
 const Off = Type.Boolean({ default: false });
 const Path = Type.String({ minLength: 1, pattern: "^[^\\x00-\\x1f\\x7f]+$" });
 
 const path = kinds.text("the path of a file");
-
-const LEVEL_ALIASES = { warn: "warning", critical: "fatal", notset: "trace" };
 
 const listening = flagGroup("Listening", [
   {
@@ -148,7 +147,7 @@ const polling = flagGroup("Health and metrics", [
   },
 ]);
 
-const state = flagGroup("State and log", [
+const state = flagGroup("State", [
   {
     key: "statePath",
     names: ["state"],
@@ -162,14 +161,6 @@ const state = flagGroup("State and log", [
     names: ["disable-cache-status"],
     value: Off,
     help: "Keep no state file.",
-  },
-  {
-    key: "logLevel",
-    names: ["log-level"],
-    argument: "level",
-    kind: kinds.choice(LOG_LEVELS, LEVEL_ALIASES),
-    value: fields.logLevel,
-    help: `Least severe message to log: ${LOG_LEVELS.join(", ")}, or Python's names.`,
   },
 ]);
 
@@ -189,5 +180,6 @@ export const SERVE_FLAGS: readonly Flag[] = [
   ...polling,
   ...LIMIT_FLAGS,
   ...state,
+  ...OBSERVE_FLAGS,
   ...information,
 ];

@@ -15,9 +15,11 @@ import { SessionLedger } from "./sessions.ts";
 import type { DistServeParts } from "./two-steps.ts";
 import { WarmUp } from "./warm-up.ts";
 
+type Fields = Readonly<Record<string, string | number>>;
+
 interface Log {
-  info(message: string, fields: Readonly<Record<string, unknown>>): void;
-  warn(message: string, fields: Readonly<Record<string, unknown>>): void;
+  info(message: string, fields: Fields): void;
+  warn(message: string, fields: Fields): void;
 }
 
 export interface DistServeOptions {

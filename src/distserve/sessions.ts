@@ -14,7 +14,7 @@ export interface SessionLedgerOptions {
   readonly isRegistered: (url: string) => boolean;
   /** Calls `act` after `ms`; the function returned prevents it. */
   readonly after: (ms: number, act: () => void) => () => void;
-  readonly warn: (message: string, fields: Readonly<Record<string, unknown>>) => void;
+  readonly warn: (message: string, fields: Readonly<Record<string, string | number>>) => void;
 }
 
 interface EngineSessions {

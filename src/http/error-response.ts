@@ -1,6 +1,6 @@
 import { type Dialect, errorEnvelope, ProxyError } from "../core/errors.ts";
 import { proxyStatus } from "../core/proxy-status.ts";
-import type { Logger } from "../observe/log.ts";
+import type { EventLog } from "../observe/log.ts";
 import { nameRequest } from "./dialect.ts";
 
 /**
@@ -28,7 +28,7 @@ export function errorResponse(error: ProxyError, dialect: Dialect, id: string): 
 /** What nobody foresaw: logged with all there is to know, and not shown to clients. */
 export function unexpectedError(
   error: unknown,
-  log: Logger,
+  log: EventLog,
   request: { readonly id: string; readonly path: string },
 ): ProxyError {
   log.error("request failed unexpectedly", {

@@ -1,7 +1,7 @@
 import type { Exchanges } from "../core/exchange.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { NodePolicy } from "../discovery/node-policy.ts";
-import type { Logger } from "../observe/log.ts";
+import type { EventLog } from "../observe/log.ts";
 import type { Fetch } from "../upstream/forward.ts";
 import type { ModelDiscovery } from "../upstream/model-discovery.ts";
 import type { Access } from "./access.ts";
@@ -20,7 +20,7 @@ export interface Services {
   /** Of administration's own: what clients send does not keep an administrator out. */
   readonly adminBodyLimits: BodyLimits;
   readonly exchanges: Exchanges;
-  readonly log: Logger;
+  readonly log: EventLog;
   /** Monotonic clock, ms. */
   readonly now: () => number;
   /** Uniform in [0, 1). */

@@ -1,33 +1,99 @@
-import {
-  configureSync,
-  getLogfmtFormatter,
-  getLogger,
-  type Logger,
-  type LogLevel,
-} from "@logtape/logtape";
+import { configureSync, getLogger, type LogLevel, type LogRecord } from "@logtape/logtape";
+import { drawLine, type Fields, type LineFormat, type LineLevel } from "./line-format.ts";
 
-export type { Logger, LogLevel };
+export type { LogLevel };
 
-/**
- * Begins logging: one line of logfmt an event on standard error, in which values are quoted, so
- * that no model name or header can forge a line.
- * @param level Events below it are not logged.
- */
-export function startLog(level: LogLevel, write: (line: string) => void): Logger {
-  const format = getLogfmtFormatter();
-  configureSync({
-    reset: true,
-    sinks: { lines: (record) => write(format(record)) },
-    loggers: [
-      { category: "lmproxy", lowestLevel: level, sinks: ["lines"] },
-      { category: ["logtape", "meta"], lowestLevel: "warning", sinks: ["lines"] },
-    ],
-  });
-  return getLogger("lmproxy");
+/** Where events are said. A message is a fixed text; what varies stands in the fields. */
+export interface EventLog {
+  debug(message: string, fields?: Fields): void;
+  info(message: string, fields?: Fields): void;
+  warning(message: string, fields?: Fields): void;
+  error(message: string, fields?: Fields): void;
+}
+
+export interface LogOptions {
+  /** Events below it are not logged. */
+  readonly level: LogLevel;
+  readonly format: LineFormat;
+  readonly write: (line: string) => void;
+}
+
+/** The log, whose level and format may change while it runs. */
+export class Log implements EventLog {
+  readonly #logger = getLogger("lmproxy");
+  /** For lines that are drawn elsewhere. */
+  readonly write: (line: string) => void;
+  #level: LogLevel;
+  format: LineFormat;
+
+  /** Begins logging, one line an event. */
+  constructor({ level, format, write }: LogOptions) {
+    this.write = write;
+    this.#level = level;
+    this.format = format;
+    this.level = level;
+  }
+
+  get level(): LogLevel {
+    return this.#level;
+  }
+
+  set level(level: LogLevel) {
+    this.#level = level;
+    configureSync({
+      reset: true,
+      sinks: { lines: (record) => this.write(this.#draw(record)) },
+      loggers: [
+        { category: "lmproxy", lowestLevel: level, sinks: ["lines"] },
+        { category: ["logtape", "meta"], lowestLevel: "warning", sinks: ["lines"] },
+      ],
+    });
+  }
+
+  debug(message: string, fields: Fields = {}): void {
+    this.#logger.debug(message, fields);
+  }
+
+  info(message: string, fields: Fields = {}): void {
+    this.#logger.info(message, fields);
+  }
+
+  warning(message: string, fields: Fields = {}): void {
+    this.#logger.warn(message, fields);
+  }
+
+  error(message: string, fields: Fields = {}): void {
+    this.#logger.error(message, fields);
+  }
+
+  #draw({ level, rawMessage, properties, timestamp }: LogRecord): string {
+    const text = typeof rawMessage === "string" ? rawMessage : rawMessage.join("");
+    return drawLine(this.format, timestamp, lineLevel(level), text, asFields(properties));
+  }
+}
+
+function lineLevel(level: LogLevel): LineLevel {
+  if (level === "trace") return "debug";
+  return level === "fatal" ? "error" : level;
+}
+
+/** What is no plain value, as only LogTape's own events have, is shown as JSON. */
+function asFields(properties: Record<string, unknown>): Fields {
+  return Object.fromEntries(
+    Object.entries(properties).map(([name, value]) => [name, asValue(value)]),
+  );
+}
+
+function asValue(value: unknown): string | number | boolean | null {
+  if (value === null || value === undefined) return null;
+  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") {
+    return value;
+  }
+  return value instanceof Error ? (value.stack ?? value.message) : (JSON.stringify(value) ?? null);
 }
 
 /** Logs an error that nobody expected, and that ends nothing. */
-export function logUnexpected(log: Logger, error: unknown): void {
+export function logUnexpected(log: EventLog, error: unknown): void {
   const trace = error instanceof Error ? (error.stack ?? error.message) : Bun.inspect(error);
   log.error("unexpected error; the proxy goes on", { error: trace });
 }

@@ -14,7 +14,9 @@ import type { BunServer } from "../http/bun-server.ts";
 import { IdleLimit } from "../http/idle-limit.ts";
 import type { Services } from "../http/services.ts";
 import { SlowBodies } from "../http/slow-bodies.ts";
-import { type Logger, logUnexpected } from "../observe/log.ts";
+import { type Log, logUnexpected } from "../observe/log.ts";
+import { NodeEvents } from "../observe/node-events.ts";
+import { RequestLog } from "../observe/request-log.ts";
 import { Connections } from "../upstream/connections.ts";
 import { Deadlines } from "../upstream/deadlines.ts";
 import type { Fetch } from "../upstream/forward.ts";
@@ -48,7 +50,7 @@ export interface Assembled {
 }
 
 /** The time that passes: the only one there is. */
-const CLOCK: Clock = {
+export const CLOCK: Clock = {
   now: () => performance.now(),
   wallMs: () => Date.now(),
   after(ms, act) {
@@ -68,7 +70,7 @@ const CLOCK: Clock = {
 const ADMIN_BODY_BYTES = 4 * 1024 * 1024;
 
 /** The parts of a proxy, put together and not yet started. Time and chance are made here. */
-export function assemble(config: Config, log: Logger, listening: Listening): Assembled {
+export function assemble(config: Config, log: Log, listening: Listening): Assembled {
   const { now } = CLOCK;
   const { random } = Math;
   const registry = createRegistry(config, now, random, log);
@@ -142,7 +144,9 @@ export function assemble(config: Config, log: Logger, listening: Listening): Ass
     startedAtS: Math.floor(CLOCK.wallMs() / 1_000),
     upstreamApiKey: config.upstreamApiKey,
   };
+  exchanges.subscribe(requestLog(config, log).ended);
   const workers = [
+    new NodeEvents(registry, log, CLOCK),
     createProber(config, questions),
     createPoller(config, questions, log),
     discovery,
@@ -151,6 +155,16 @@ export function assemble(config: Config, log: Logger, listening: Listening): Ass
     ...(distServe === null ? [] : [distServe]),
   ];
   return { services, lifecycle, workers };
+}
+
+function requestLog({ accessLog }: Config, log: Log): RequestLog {
+  return new RequestLog({
+    which: accessLog,
+    format: () => log.format,
+    write: log.write,
+    wallMs: CLOCK.wallMs,
+    nameOf: (client) => client,
+  });
 }
 
 /** Of the machine, or of the container. */
@@ -177,11 +191,11 @@ function createProber(config: Config, questions: Questions): HealthProber {
   });
 }
 
-function createPoller(config: Config, questions: Questions, log: Logger): MetricsPoller {
+function createPoller(config: Config, questions: Questions, log: Log): MetricsPoller {
   return new MetricsPoller({
     ...questions,
     intervalMs: config.metricsIntervalMs,
-    onNoUsage: (node, reason) => log.warn("KV-cache usage unknown", { node: node.url, reason }),
+    onNoUsage: (node, reason) => log.warning("KV-cache usage unknown", { node: node.url, reason }),
   });
 }
 
@@ -189,7 +203,7 @@ function createRegistry(
   config: Config,
   now: () => number,
   random: () => number,
-  log: Logger,
+  log: Log,
 ): Registry {
   const { strategy, prefillStrategy, decodeStrategy } = config;
   const names = {

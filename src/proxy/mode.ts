@@ -3,7 +3,7 @@ import type { Role } from "../core/engine/roles.ts";
 import { ProxyError } from "../core/errors.ts";
 import { DistServe } from "../distserve/distserve.ts";
 import type { Mode } from "../http/mode.ts";
-import type { Logger } from "../observe/log.ts";
+import type { EventLog } from "../observe/log.ts";
 import { dispatch } from "../upstream/dispatch.ts";
 import type { Upstream } from "../upstream/send.ts";
 
@@ -17,7 +17,7 @@ export function createMode(
   config: Config,
   upstream: Upstream,
   engineHeaders: Readonly<Record<string, string>>,
-  log: Logger,
+  log: EventLog,
 ): CreatedMode {
   if (config.servingStrategy === "Hybrid") {
     const mode: Mode = {
@@ -40,7 +40,7 @@ export function createMode(
     pairWaitMs: config.queueTimeoutMs,
     log: {
       info: (message, fields) => log.info(message, fields),
-      warn: (message, fields) => log.warn(message, fields),
+      warn: (message, fields) => log.warning(message, fields),
     },
   });
   const mode: Mode = {

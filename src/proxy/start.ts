@@ -1,5 +1,5 @@
+import { isatty } from "node:tty";
 import type { Config } from "../config/serve-config.ts";
-import type { Registry } from "../core/pool/registry.ts";
 import { requestId } from "../core/request-id.ts";
 import { createApp } from "../http/app.ts";
 import { KEEP_ALIVE_S } from "../http/bun-server.ts";
@@ -7,10 +7,11 @@ import { errorResponse, unexpectedError } from "../http/error-response.ts";
 import { front } from "../http/front.ts";
 import { ROUTES } from "../http/routes/index.ts";
 import { RouteTable } from "../http/routes/table.ts";
-import { type Logger, logUnexpected, startLog } from "../observe/log.ts";
-import { writeError } from "../observe/stderr.ts";
+import type { LineFormat } from "../observe/line-format.ts";
+import { LineSink } from "../observe/line-sink.ts";
+import { type EventLog, Log, logUnexpected } from "../observe/log.ts";
 import { openStateFile, type Warn } from "../state/file.ts";
-import { assemble } from "./assemble.ts";
+import { assemble, CLOCK } from "./assemble.ts";
 import { joinNodes } from "./join-nodes.ts";
 
 /** A proxy that serves. */
@@ -25,10 +26,22 @@ export interface RunningProxy {
   stop(): Promise<void>;
 }
 
+/** What may wait for a slow reader of the log, characters. */
+const LOG_WAITS_CHARACTERS = 1024 * 1024;
+
 /** Puts the proxy together and starts it. Throws what `Bun.serve` throws, such as EADDRINUSE. */
 export async function startProxy(config: Config): Promise<RunningProxy> {
-  const log = startLog(config.logLevel, writeError);
-  const warn: Warn = (message, details) => log.warn(message, details);
+  const sink = new LineSink({
+    output: Bun.stderr.writer(),
+    mostWaiting: LOG_WAITS_CHARACTERS,
+    soon: CLOCK.soon,
+  });
+  const log = new Log({
+    level: config.logLevel,
+    format: config.logFormat === "auto" ? usualFormat() : config.logFormat,
+    write: sink.write,
+  });
+  const warn: Warn = (message, details) => log.warning(message, details);
   const stateFile = config.statePath === null ? null : openStateFile(config.statePath, { warn });
   const { services, lifecycle, workers } = assemble(config, log, {
     port: () => server.port ?? config.port,
@@ -38,7 +51,6 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
   const { nodePolicy, random, registry, mode } = services;
   const table = new RouteTable(ROUTES);
   const app = createApp(ROUTES, table, services);
-  logStates(registry, log);
   const server: Bun.Server<undefined> = Bun.serve({
     hostname: config.host,
     port: config.port,
@@ -60,6 +72,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     for (const worker of workers) worker.stop();
     await server.stop(true);
     await stateFile?.close();
+    await sink.flush();
   }
   return {
     url: server.url.origin,
@@ -73,17 +86,13 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
   };
 }
 
-function logStates(registry: Registry, log: Logger): void {
-  registry.subscribe({
-    nodeAdded: (node) => log.info("node added", { node: node.url, role: node.role }),
-    nodeRemoved: (node) => log.info("node removed", { node: node.url }),
-    stateChanged: (node, from, to) =>
-      log.info("node changed state", { node: node.url, from, to, reason: node.lastError }),
-  });
+/** People read a terminal, programs all else. */
+function usualFormat(): LineFormat {
+  return isatty(2) ? "text" : "json";
 }
 
 /** Nothing should arrive here; what does must not end the process or show its inside. */
-function lastResort(error: Error, log: Logger, random: () => number): Response {
+function lastResort(error: Error, log: EventLog, random: () => number): Response {
   const id = requestId(new Headers(), random);
   return errorResponse(unexpectedError(error, log, { id, path: "" }), "openai", id);
 }

@@ -48,6 +48,8 @@ test("without flags and variables everything has its documented default", () => 
     drainTimeoutMs: 60_000,
     statePath: null,
     logLevel: "info",
+    logFormat: "auto",
+    accessLog: "all",
   });
 });
 
@@ -101,6 +103,8 @@ const EXAMPLES: Readonly<Record<string, { text: string; value: unknown }>> = {
   "--drain-timeout": { text: "5", value: 5000 },
   "--state": { text: "/var/lib/nodes.json", value: "/var/lib/nodes.json" },
   "--log-level": { text: "Critical", value: "fatal" },
+  "--log-format": { text: "LogFmt", value: "logfmt" },
+  "--access-log": { text: "slow=2.5s", value: 2500 },
 };
 
 /** Those that make `tls` and `statePath` together have tests of their own. */

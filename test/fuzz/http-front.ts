@@ -130,7 +130,7 @@ async function whatIsLeft(proxy: ProxyProcess): Promise<string[]> {
     const nodes = Object.values(await proxy.status("sk-admin"));
     return nodes.every(({ unfinished }) => unfinished === 0);
   }).catch(() => false);
-  const unexpected = /^.*level=error.*$/m.exec(proxy.log())?.[0];
+  const unexpected = /^.*"msg":"[^"]*unexpected.*$/m.exec(proxy.log())?.[0];
   return [
     ...(left === false ? ["requests are still counted"] : []),
     ...(unexpected === undefined ? [] : [unexpected]),

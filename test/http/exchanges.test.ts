@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import type { Exchange } from "../../src/core/exchange.ts";
 import { infer } from "../../src/http/inference.ts";
-import { startLog } from "../../src/observe/log.ts";
+import { Log } from "../../src/observe/log.ts";
 import { assemble } from "../../src/proxy/assemble.ts";
 import { RAW_ANSWERS } from "../../src/sim/faulty/raw-answers.ts";
 import { httpAnswer, type RawStep, startRawServer } from "../../src/sim/faulty/raw-server.ts";
@@ -26,7 +26,7 @@ const listening = {
 };
 const { services, workers } = assemble(
   config,
-  startLog("error", () => {}),
+  new Log({ level: "error", format: "json", write: () => {} }),
   listening,
 );
 const server: Bun.Server<undefined> = Bun.serve({

@@ -8,7 +8,7 @@ import { front } from "../../src/http/front.ts";
 import { ROUTES } from "../../src/http/routes/index.ts";
 import { type Route, route } from "../../src/http/routes/route.ts";
 import { RouteTable } from "../../src/http/routes/table.ts";
-import { startLog } from "../../src/observe/log.ts";
+import { Log } from "../../src/observe/log.ts";
 import { assemble } from "../../src/proxy/assemble.ts";
 import { placementRoutes } from "./example-route.ts";
 
@@ -35,8 +35,12 @@ beforeAll(() => {
   const flags = ["--port", "0", "--api-keys", "sk-client", "--admin-key", "sk-admin"];
   const parsed = parseServeConfig(flags, {}, () => "");
   if (parsed.help !== null) throw new Error("no configuration");
-  const log = startLog("info", (line) => {
-    errors += line;
+  const log = new Log({
+    level: "info",
+    format: "json",
+    write: (line) => {
+      errors += line;
+    },
   });
   const { services } = assemble(parsed.config, log, {
     port: () => server.port ?? 0,

@@ -22,7 +22,7 @@ test("an exception and a promise that nobody caught are logged, and the proxy go
     await until("it is logged", () => proxy.log().includes(message));
     expect(await askInTurn(proxy, 5)).toEqual(times(5, 200));
   }
-  expect(proxy.log().match(/msg="unexpected error; the proxy goes on"/g)?.length).toBe(3);
+  expect(proxy.log().match(/"msg":"unexpected error; the proxy goes on"/g)?.length).toBe(3);
   expect(await proxy.end()).toBe(0);
 });
 

@@ -47,6 +47,11 @@ export class NodeHealth {
     return this.#phase === "ejected" ? "unhealthy" : this.#phase;
   }
 
+  /** Probes in a row that failed. */
+  get probeFailures(): number {
+    return this.#probeFailures;
+  }
+
   /** Its engine is believed to answer, draining or not. */
   get alive(): boolean {
     return this.#phase === "healthy";

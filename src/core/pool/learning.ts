@@ -38,9 +38,10 @@ export class Learning {
   /** A health probe came back; `progressed`: the node sent bytes of some answer meanwhile. */
   probed(node: Node, result: ProbeResult, progressed: boolean): void {
     const wasDown = node.health.down;
-    this.#listeners.change(node, () => node.health.probed(result, this.#now(), progressed));
+    // Before the change is told, of which it is the reason.
     if ("detail" in result) node.lastError = result.detail;
-    else if (node.health.state === "healthy") node.lastError = null;
+    this.#listeners.change(node, () => node.health.probed(result, this.#now(), progressed));
+    if (!("detail" in result) && node.health.state === "healthy") node.lastError = null;
     if (result.kind === "refused") this.#foundAbsent(node);
     else if (isAnswer(result)) node.absent = false;
     if (node.health.down) this.#moveRequests(node, wasDown);

@@ -1,0 +1,43 @@
+/** What `lmproxy serve` says of what it does: the log. */
+import { type Flag, flagGroup } from "./flag.ts";
+import * as kinds from "./kinds.ts";
+import { ACCESS_LOGS, ConfigSchema, LOG_FORMATS, LOG_LEVELS } from "./schema.ts";
+
+const { properties: fields } = ConfigSchema;
+
+const LEVEL_ALIASES = { warn: "warning", critical: "fatal", notset: "trace" };
+
+export const OBSERVE_FLAGS: readonly Flag[] = flagGroup("Log", [
+  {
+    key: "logLevel",
+    names: ["log-level"],
+    argument: "level",
+    kind: kinds.choice(LOG_LEVELS, LEVEL_ALIASES),
+    value: fields.logLevel,
+    help: `Least severe message to log: ${LOG_LEVELS.join(", ")}, or Python's names.`,
+  },
+  {
+    key: "logFormat",
+    names: ["log-format"],
+    argument: "format",
+    kind: kinds.choice(LOG_FORMATS),
+    value: fields.logFormat,
+    help: `${LOG_FORMATS.join(", ")}; auto: text on a terminal, else json.`,
+  },
+  {
+    key: "accessLog",
+    names: ["access-log"],
+    argument: "which",
+    kind: {
+      expects: "off, errors, all or slow=SECONDS",
+      parse: (given) => {
+        const slow = /^slow=(\d+(?:\.\d+)?)s?$/i.exec(given)?.[1];
+        if (slow !== undefined) return Math.round(Number(slow) * 1_000);
+        return ACCESS_LOGS.find((name) => name === given.toLowerCase());
+      },
+      show: (value) => (typeof value === "number" ? `slow=${value / 1_000}` : String(value)),
+    },
+    value: fields.accessLog,
+    help: "Requests that get a line: off, errors, slow=2 (errors too), all.",
+  },
+]);

@@ -1,0 +1,129 @@
+import type { Clock } from "../core/clock.ts";
+import type { NodeState } from "../core/pool/health.ts";
+import type { Node } from "../core/pool/node.ts";
+import type { Registry } from "../core/pool/registry.ts";
+import type { EventLog } from "./log.ts";
+
+/** How often it is looked at which nodes have still not answered, ms. */
+const LOOK_MS = 1_000;
+/** A node that has not answered yet is said so often, ms. */
+const SAY_AGAIN_MS = 60_000;
+
+/** What is remembered of a node, for what there is to say of it. */
+interface Known {
+  /** Monotonic, ms: since when it has been out, or has not answered yet. */
+  sinceMs: number;
+  /** When it was last said that it has not answered yet. */
+  saidAtMs: number | null;
+  /** It answered once: it is not about to start any more. */
+  hasAnswered: boolean;
+}
+
+/** Says in the log what happens to nodes, with the cause of each change at the level it deserves. */
+export class NodeEvents {
+  readonly #registry: Registry;
+  readonly #log: EventLog;
+  readonly #clock: Pick<Clock, "now" | "every">;
+  readonly #known = new Map<Node, Known>();
+  #stop: () => void = () => {};
+
+  constructor(registry: Registry, log: EventLog, clock: Pick<Clock, "now" | "every">) {
+    this.#registry = registry;
+    this.#log = log;
+    this.#clock = clock;
+  }
+
+  start(): void {
+    const unsubscribe = this.#registry.subscribe({
+      nodeAdded: (node) => this.#added(node),
+      nodeRemoved: (node) => {
+        this.#known.delete(node);
+        this.#log.info("node removed", { node: node.url, unfinished: node.inFlight });
+      },
+      stateChanged: (node, from, to) => this.#changed(node, from, to),
+      leaseEnded: ({ node }) => {
+        if (node.inFlight === 0 && node.health.state === "draining" && this.#known.has(node)) {
+          this.#log.info("node is drained: nothing is in flight", { node: node.url });
+        }
+      },
+    });
+    const cancel = this.#clock.every(LOOK_MS, () => this.#look());
+    this.#stop = () => {
+      unsubscribe();
+      cancel();
+    };
+  }
+
+  stop(): void {
+    this.#stop();
+  }
+
+  #added(node: Node): void {
+    this.#known.set(node, { sinceMs: this.#clock.now(), saidAtMs: null, hasAnswered: false });
+    const models = node.models.length === 0 ? null : named(node.models);
+    this.#log.info("node added", { node: node.url, role: node.role, models });
+  }
+
+  #changed(node: Node, from: NodeState, to: NodeState): void {
+    const known = this.#known.get(node);
+    // One that was removed goes on changing while its last requests run.
+    if (known === undefined) return;
+    const nowMs = this.#clock.now();
+    if (to === "unhealthy") this.#out(node, from);
+    else if (to === "healthy") this.#well(node, from, known, nowMs);
+    else if (to === "draining") {
+      this.#log.info("node is draining", { node: node.url, unfinished: node.inFlight });
+    } else if (to === "sleeping") this.#log.warning("node is asleep", { node: node.url });
+    else this.#log.info("node is starting", { node: node.url, from, reason: node.lastError });
+    known.sinceMs = nowMs;
+    known.saidAtMs = null;
+  }
+
+  #well(node: Node, from: NodeState, known: Known, nowMs: number): void {
+    const afterS = Math.round((nowMs - known.sinceMs) / 100) / 10;
+    if (known.hasAnswered)
+      this.#log.info("node is back", { node: node.url, from, after_s: afterS });
+    else this.#log.info("node is ready", { node: node.url, after_s: afterS });
+    known.hasAnswered = true;
+  }
+
+  #out(node: Node, from: NodeState): void {
+    const peers = this.#registry.serving(null, node.role);
+    const left = peers.filter((peer) => peer.health.state === "healthy").length;
+    const reason = node.lastError;
+    this.#log.warning("node is out", { node: node.url, from, reason, left, of: peers.length });
+    const gone = node.models.filter((model) => !this.#isServed(model, node));
+    if (gone.length > 0) {
+      this.#log.error("no healthy node is left", { models: named(gone), node: node.url, reason });
+    }
+  }
+
+  #isServed(model: string, { role }: Node): boolean {
+    return this.#registry.serving(model, role).some((node) => node.health.state === "healthy");
+  }
+
+  /** A node that was named and never answered would else be silent for ever. */
+  #look(): void {
+    const nowMs = this.#clock.now();
+    for (const [node, known] of this.#known) {
+      const reason = node.lastError;
+      if (node.health.state !== "starting" || reason === null) continue;
+      if (known.saidAtMs !== null && nowMs - known.saidAtMs < SAY_AGAIN_MS) continue;
+      known.saidAtMs = nowMs;
+      const forS = Math.round((nowMs - known.sinceMs) / 1_000);
+      const probes = node.health.probeFailures;
+      this.#log.warning("node does not answer yet", {
+        node: node.url,
+        reason,
+        for_s: forS,
+        probes,
+      });
+    }
+  }
+}
+
+/** Names in a field: not all, if they are many. */
+function named(models: readonly string[]): string {
+  const more = models.length - 5;
+  return models.slice(0, 5).join(" ") + (more > 0 ? ` and ${more} more` : "");
+}

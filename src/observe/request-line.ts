@@ -1,0 +1,68 @@
+import type { Exchange, Try } from "../core/exchange.ts";
+import type { Fields, LineLevel } from "./line-format.ts";
+
+/** Status of a request whose client left before it had one. Source: nginx. */
+const CLIENT_LEFT = 499;
+
+/**
+ * How a request went, in one word: what its last lease says (answered, refused, unreachable,
+ * forbidden, lost, broken, timeout, cancelled), or `rejected` when the proxy sent it nowhere.
+ */
+export function outcomeOf({ ended, tries }: Exchange): string {
+  if (ended?.how === "client_gone") return "cancelled";
+  if (ended?.how === "broken" || ended?.how === "shutdown") return "broken";
+  return tries.at(-1)?.outcome?.kind ?? "rejected";
+}
+
+/** The HTTP status the client got, or would have got. */
+export function statusOf({ status, ended }: Exchange): number {
+  return status ?? (ended?.how === "client_gone" ? CLIENT_LEFT : 0);
+}
+
+/** The kind of error the proxy answered with, or broke the answer off with; null for none. */
+export function errorOf({ ended }: Exchange): string | null {
+  if (ended?.how === "shutdown") return "shutdown";
+  return ended !== null && "error" in ended ? ended.error : null;
+}
+
+/** A level that finds what went wrong: 5xx and answers that broke off are warnings. */
+export function levelOf(exchange: Exchange): LineLevel {
+  const isBad = statusOf(exchange) >= 500 || outcomeOf(exchange) === "broken";
+  return isBad ? "warning" : "info";
+}
+
+/** Whole ms from the request's arrival. */
+function sinceArrival({ beganAtMs }: Exchange, atMs: number | null): number | null {
+  return atMs === null ? null : Math.round(atMs - beganAtMs);
+}
+
+/** An ended exchange as the fields of its line. @param client Who asked, as it may be shown. */
+export function requestFields(exchange: Exchange, client: string | null): Fields {
+  const { id, route, model, stream, tries, admittedAtMs, firstByteAtMs, endedAtMs } = exchange;
+  const last = tries.at(-1);
+  return {
+    id,
+    client,
+    method: exchange.request.method,
+    path: route,
+    model,
+    stream,
+    status: statusOf(exchange),
+    outcome: outcomeOf(exchange),
+    error: errorOf(exchange),
+    node: last?.node.url,
+    attempts: tries.length,
+    tried: tries.length > 1 ? tries.slice(0, -1).map(drawTry).join(" ") : null,
+    queue_ms: sinceArrival(exchange, admittedAtMs),
+    first_byte_ms: sinceArrival(exchange, firstByteAtMs),
+    total_ms: sinceArrival(exchange, endedAtMs),
+    longest_gap_ms: exchange.pieces > 1 ? Math.round(exchange.longestGapMs) : null,
+    bytes_in: exchange.bytesIn,
+    bytes_out: exchange.bytesOut,
+    pieces: exchange.pieces,
+  };
+}
+
+function drawTry({ node, outcome }: Try): string {
+  return `${node.url}:${outcome?.kind ?? "open"}`;
+}

@@ -1,0 +1,111 @@
+import { describe, expect, test } from "bun:test";
+import { Cluster } from "../../src/lab/cluster.ts";
+import type { Fields } from "../../src/observe/line-format.ts";
+import { NodeEvents } from "../../src/observe/node-events.ts";
+
+/** A cluster whose events are kept, each as `level message` with its fields. */
+function observed() {
+  const cluster = new Cluster();
+  const said: { readonly what: string; readonly fields: Fields }[] = [];
+  const say =
+    (level: string) =>
+    (message: string, fields: Fields = {}) => {
+      said.push({ what: `${level} ${message}`, fields });
+    };
+  const log = {
+    debug: say("debug"),
+    info: say("info"),
+    warning: say("warning"),
+    error: say("error"),
+  };
+  const { time } = cluster;
+  const every = (ms: number, act: () => void) => {
+    let cancel = () => {};
+    const again = () => {
+      act();
+      cancel = time.after(ms, again);
+    };
+    cancel = time.after(ms, again);
+    return () => cancel();
+  };
+  const events = new NodeEvents(cluster.registry, log, { now: time.now, every });
+  events.start();
+  return { cluster, events, said, take: () => said.splice(0) };
+}
+
+describe("the log says of a node", () => {
+  test("that it is out: why, and how many are left", () => {
+    const { cluster, take } = observed();
+    const [one] = [cluster.join("n0"), cluster.join("n1")];
+    take();
+    cluster.refuse(one);
+    expect(take()).toEqual([
+      {
+        what: "warning node is out",
+        fields: { node: one.url, from: "healthy", reason: "no connection", left: 1, of: 2 },
+      },
+    ]);
+  });
+
+  test("that it is back, and after how long, without the old error", () => {
+    const { cluster, take } = observed();
+    const node = cluster.join("n0");
+    cluster.refuse(node);
+    cluster.time.advance(4_200);
+    take();
+    cluster.pass(node);
+    expect(take()).toEqual([
+      { what: "info node is back", fields: { node: node.url, from: "unhealthy", after_s: 4.2 } },
+    ]);
+  });
+
+  test("that it was a model's last", () => {
+    const { cluster, take } = observed();
+    const node = cluster.join("n0", { models: ["a"] });
+    cluster.join("n1", { models: ["b"] });
+    take();
+    cluster.refuse(node);
+    expect(take().map(({ what, fields }) => [what, fields["models"]])).toContainEqual([
+      "error no healthy node is left",
+      "a",
+    ]);
+  });
+
+  test("that it has not answered yet: once at first, then each minute with a count", () => {
+    const { cluster, take } = observed();
+    const node = cluster.register("n0");
+    take();
+    cluster.refuse(node);
+    cluster.time.advance(1_000);
+    expect(take()).toMatchObject([
+      { what: "warning node does not answer yet", fields: { reason: "no connection", probes: 1 } },
+    ]);
+    cluster.refuse(node);
+    cluster.time.advance(58_000);
+    expect(take()).toEqual([]);
+    cluster.time.advance(3_000);
+    expect(take()).toMatchObject([{ fields: { for_s: 61, probes: 2 } }]);
+  });
+
+  test("that it drains, and that it is drained", () => {
+    const { cluster, take } = observed();
+    const node = cluster.join("n0");
+    cluster.warmUp();
+    const lease = cluster.leaseOn(node);
+    take();
+    cluster.play(node, "drain");
+    expect(take()).toEqual([
+      { what: "info node is draining", fields: { node: node.url, unfinished: 1 } },
+    ]);
+    lease.end({ kind: "cancelled" });
+    expect(take().map(({ what }) => what)).toEqual(["info node is drained: nothing is in flight"]);
+  });
+
+  test("nothing any more once it is stopped", () => {
+    const { cluster, events, take } = observed();
+    events.stop();
+    cluster.join("n0");
+    cluster.time.advance(120_000);
+    expect(take()).toEqual([]);
+  });
+});
