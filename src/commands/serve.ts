@@ -31,7 +31,9 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
     process.on("uncaughtException", proxy.report);
     process.on("unhandledRejection", proxy.report);
     await print(`lmproxy listens on ${proxy.url}\n`);
-    await untilSignal();
+    // A service outlives the terminal it was started from, and whoever sends it to have files read anew.
+    process.on("SIGHUP", () => {});
+    await untilSignal(["SIGINT", "SIGTERM"]);
     await proxy.drain();
     return 0;
   } catch (error) {

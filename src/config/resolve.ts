@@ -47,13 +47,21 @@ function fromFlag(flag: Flag, texts: readonly string[], readFile: ReadFile): Res
   return { value, source: { kind: "flag", name } };
 }
 
+/**
+ * What Kubernetes puts into LMPROXY_PORT when a Service is called lmproxy. Source:
+ * https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables
+ */
+const SERVICE_LINK = /^(?:tcp|udp|sctp):\/\//;
+
 function fromEnvironment(
   flag: Flag,
   env: Environment,
   prefix: string,
   readFile: ReadFile,
 ): Resolved {
-  const name = [variableName(flag, prefix), ...flag.variables].find((variable) => env[variable]);
+  const name = [variableName(flag, prefix), ...flag.variables].find(
+    (variable) => env[variable] && !SERVICE_LINK.test(env[variable]),
+  );
   const text = name === undefined ? undefined : env[name];
   if (name === undefined || text === undefined) {
     const fallback: unknown = flag.value.default ?? null;

@@ -124,6 +124,19 @@ export const ConfigSchema = Type.Object({
   queueTimeoutMs: waitMs(30_000, "Longest wait in the queue"),
   drainTimeoutMs: waitMs(60_000, "How long streams may finish after SIGTERM"),
 
+  trustedProxies: list(Text, "CIDRs of proxies in front whose word on the client counts"),
+  adminHosts: list(
+    Type.String({ pattern: "^[A-Za-z0-9_.-]+$", maxLength: 253 }),
+    "Names under which browsers may administer without a key",
+  ),
+  keepAliveMs: Type.Number({
+    minimum: 1_000,
+    maximum: 255_000,
+    default: 75_000,
+    description: "How long a client's connection may stand idle",
+  }),
+  shutdownDelayMs: waitMs(0, "How long to go on serving after SIGTERM"),
+
   statePath: orNull(Text, "File that keeps the registry"),
   logLevel: oneOf(LOG_LEVELS, { default: "info" }),
   logFormat: oneOf(LOG_FORMATS, { default: "auto" }),

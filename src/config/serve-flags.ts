@@ -10,6 +10,7 @@ import { type Flag, flagGroup } from "./flag.ts";
 import * as kinds from "./kinds.ts";
 import { LIMIT_FLAGS } from "./limit-flags.ts";
 import { OBSERVE_FLAGS } from "./observe-flags.ts";
+import { PLATFORM_FLAGS } from "./platform-flags.ts";
 import { ROUTING_FLAGS } from "./routing-flags.ts";
 import { ConfigSchema } from "./schema.ts";
 
@@ -179,6 +180,7 @@ export const SERVE_FLAGS: readonly Flag[] = [
   ...access,
   ...polling,
   ...LIMIT_FLAGS,
+  ...PLATFORM_FLAGS,
   ...state,
   ...OBSERVE_FLAGS,
   ...information,

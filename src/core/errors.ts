@@ -23,6 +23,7 @@ const KINDS = {
   upstream_error: { status: 502, type: "server_error" },
   service_unavailable: { status: 503, type: "server_error" },
   upstream_timeout: { status: 504, type: "server_error" },
+  loop_detected: { status: 508, type: "server_error" },
 } as const;
 
 export type ErrorKind = keyof typeof KINDS;
@@ -41,6 +42,7 @@ export type ProxyErrorType =
   | "http_response_timeout"
   | "http_protocol_error"
   | "proxy_internal_response"
+  | "proxy_loop_detected"
   | "proxy_internal_error"
   | "proxy_configuration_error";
 
@@ -71,7 +73,7 @@ export class ProxyError extends Error {
     this.options = options;
   }
 
-  /** HTTP status, 400 to 504. */
+  /** HTTP status, 400 to 508. */
   get status(): number {
     return KINDS[this.kind].status;
   }

@@ -16,7 +16,10 @@ const HOP_BY_HOP = [
 
 /** Set anew by whoever sends the request: by fetch, or from what the proxy knows of the client. */
 const REBUILT = ["host", "content-length", "expect", "forwarded", "x-real-ip"];
-/** All that start so are rebuilt too: an engine has no way to tell a client's word from a proxy's. */
+/**
+ * All that start so are rebuilt too, unless a trusted proxy set them: an engine has no way to tell a
+ * client's word from a proxy's.
+ */
 const REBUILT_PREFIX = "x-forwarded-";
 
 /** What a browser may do with an answer is the proxy's to say, not the engine's. */
@@ -34,8 +37,12 @@ const NOT_TO_CLIENTS: ReadonlySet<string> = new Set([...HOP_BY_HOP, ...CORS]);
 
 /** What the proxy knows of a request beside its headers. */
 export interface Forwarded {
-  /** Address of the client's socket. */
+  /** Address of the socket's other end. */
   readonly peerAddress: string | null;
+  /** Whether that is a trusted proxy, whose `X-Forwarded-*` are continued. */
+  readonly continues: boolean;
+  /** Our name in `Via`. */
+  readonly viaName: string;
   readonly proto: "http" | "https";
   /** The `Host` the client asked for. */
   readonly host: string | null;
@@ -51,7 +58,9 @@ export interface Forwarded {
  * us; changed in place.
  */
 export function requestHeaders(headers: Headers, forwarded: Forwarded): Headers {
-  deleteAll(headers, NOT_TO_ENGINES, REBUILT_PREFIX);
+  const { continues, peerAddress } = forwarded;
+  const chain = continues ? headers.get("x-forwarded-for") : null;
+  deleteAll(headers, NOT_TO_ENGINES, continues ? null : REBUILT_PREFIX);
   if (forwarded.stripCredentials || forwarded.upstreamApiKey !== null) {
     headers.delete("authorization");
     headers.delete("x-api-key");
@@ -59,9 +68,16 @@ export function requestHeaders(headers: Headers, forwarded: Forwarded): Headers 
   if (forwarded.upstreamApiKey !== null) {
     headers.set("authorization", `Bearer ${forwarded.upstreamApiKey}`);
   }
-  if (forwarded.peerAddress !== null) headers.set("x-forwarded-for", forwarded.peerAddress);
-  if (forwarded.host !== null) headers.set("x-forwarded-host", forwarded.host);
-  headers.set("x-forwarded-proto", forwarded.proto);
+  if (peerAddress !== null) {
+    headers.set("x-forwarded-for", chain === null ? peerAddress : `${chain}, ${peerAddress}`);
+  }
+  if (forwarded.host !== null && !(continues && headers.has("x-forwarded-host"))) {
+    headers.set("x-forwarded-host", forwarded.host);
+  }
+  if (!continues || !headers.has("x-forwarded-proto")) {
+    headers.set("x-forwarded-proto", forwarded.proto);
+  }
+  headers.append("via", `1.1 ${forwarded.viaName}`);
   headers.set("x-request-id", forwarded.requestId);
   // Without it fetch would ask for compression that this client may not understand.
   if (!headers.has("accept-encoding")) headers.set("accept-encoding", "identity");
@@ -91,9 +107,18 @@ export function answerHeaders(
   if ((status === 429 || status === 503) && !headers.has("retry-after")) {
     headers.set("retry-after", RETRY_AFTER_S);
   }
+  // nginx in front would gather a stream in its buffers otherwise.
+  if (isEventStream(headers) && !headers.has("x-accel-buffering")) {
+    headers.set("x-accel-buffering", "no");
+  }
   const location = headers.get("location");
   if (location !== null) headers.set("location", withoutNode(location, nodeUrl));
   return headers;
+}
+
+/** Whether an answer is a stream of events, in whatever case that is written. */
+export function isEventStream(headers: Headers): boolean {
+  return /^text\/event-stream\b/i.test(headers.get("content-type") ?? "");
 }
 
 /** A URL of the node's as a path below the proxy; any other as it is. */

@@ -22,6 +22,7 @@ const TYPES: Readonly<Record<ErrorKind, ProxyErrorType>> = {
   upstream_error: "http_protocol_error",
   service_unavailable: "destination_unavailable",
   upstream_timeout: "http_response_timeout",
+  loop_detected: "proxy_loop_detected",
 };
 
 const FAILURES: Readonly<Record<FailureKind, ProxyErrorType>> = {

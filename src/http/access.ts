@@ -1,5 +1,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
+import { parseAddress } from "../core/address/cidr.ts";
 import { ProxyError } from "../core/errors.ts";
+import { type Peer, saysRelayed } from "./peers.ts";
 
 /**
  * Who may call a route. `anybody`: whoever reaches the port. `client`: holders of an API key, or
@@ -15,6 +17,8 @@ export interface AccessOptions {
   readonly adminKey: string | null;
   /** Whether a peer's address may register nodes without a key. */
   readonly trusts: (peerAddress: string) => boolean;
+  /** Names under which browsers may administer without a key, beside addresses and localhost. */
+  readonly adminHosts: readonly string[];
 }
 
 /** Headers with more words than this hold no key of anybody's, and looking each up costs. */
@@ -25,11 +29,13 @@ export class Access {
   readonly #apiKeys: readonly Buffer[];
   readonly #adminKeys: readonly Buffer[];
   readonly #trusts: (peerAddress: string) => boolean;
+  readonly #adminHosts: ReadonlySet<string>;
 
   constructor(options: AccessOptions) {
     this.#apiKeys = options.apiKeys.map(digest);
     this.#adminKeys = options.adminKey === null ? this.#apiKeys : [digest(options.adminKey)];
     this.#trusts = options.trusts;
+    this.#adminHosts = new Set(options.adminHosts.map((name) => name.toLowerCase()));
   }
 
   /**
@@ -51,16 +57,16 @@ export class Access {
    * Lets those pass who may call a route, and names the caller, for limits.
    * @throws ProxyError invalid_api_key, or forbidden for a page of another site in a browser.
    */
-  admit(who: Who, request: Request, peerAddress: string | null): string {
+  admit(who: Who, request: Request, peer: Peer): string {
     switch (who) {
       case "anybody":
-        return peerAddress ?? "";
+        return peer.address ?? "";
       case "client":
-        return this.#client(request, peerAddress);
+        return this.#client(request, peer);
       case "engine":
-        return this.#registration(request, peerAddress);
+        return this.#registration(request, peer);
       case "administrator":
-        return this.#admin(request, peerAddress);
+        return this.#admin(request, peer);
       default:
         who satisfies never;
         throw new ProxyError("forbidden", "Nobody may call this.");
@@ -68,8 +74,8 @@ export class Access {
   }
 
   /** A client's name: its key's digest, else its address. */
-  #client(request: Request, peerAddress: string | null): string {
-    if (this.#apiKeys.length === 0) return peerAddress ?? "";
+  #client(request: Request, peer: Peer): string {
+    if (this.#apiKeys.length === 0) return peer.address ?? "";
     const presented = presentedKeys(request.headers);
     for (const one of presented) {
       const key = digest(one);
@@ -78,22 +84,64 @@ export class Access {
     throw unauthorized("API key", presented);
   }
 
-  #admin(request: Request, peerAddress: string | null): string {
+  #admin(request: Request, peer: Peer): string {
     refuseOtherPages(request.headers);
-    const presented = presentedKeys(request.headers);
-    if (this.#adminKeys.length > 0 && !presented.some((key) => this.#isAdminKey(key))) {
-      throw unauthorized("admin key", presented);
+    if (this.#adminKeys.length === 0) this.#refuseRebound(request.headers);
+    else {
+      const presented = presentedKeys(request.headers);
+      if (!presented.some((key) => this.#isAdminKey(key))) {
+        throw unauthorized("admin key", presented);
+      }
     }
-    return peerAddress ?? "";
+    return peer.address ?? "";
   }
 
-  /** Engines send no key when they register. */
-  #registration(request: Request, peerAddress: string | null): string {
-    refuseOtherPages(request.headers);
-    const hasKey = presentedKeys(request.headers).length > 0;
-    if (!hasKey && peerAddress !== null && this.#trusts(peerAddress)) return peerAddress;
-    return this.#admin(request, peerAddress);
+  /** Engines send no key when they register, and come straight or by way of proxies we know. */
+  #registration(request: Request, peer: Peer): string {
+    const { headers } = request;
+    refuseOtherPages(headers);
+    const { address } = peer;
+    const isKnown = peer.isTrustedProxy || !saysRelayed(headers);
+    const hasKey = presentedKeys(headers).length > 0;
+    if (!hasKey && isKnown && address !== null && this.#trusts(address)) {
+      this.#refuseRebound(headers);
+      return address;
+    }
+    if (!isKnown && this.#adminKeys.length === 0) {
+      throw new ProxyError("forbidden", RELAYED_REGISTRATION);
+    }
+    return this.#admin(request, peer);
   }
+
+  /**
+   * A page whose name was made to lead to this address is of the same origin for its browser (DNS
+   * rebinding). Where no key protects, a browser has to have come by an address or a name we know.
+   */
+  #refuseRebound(headers: Headers): void {
+    if (!isBrowsers(headers)) return;
+    const name = (headers.get("host") ?? "").replace(/:\d*$/, "").toLowerCase();
+    if (parseAddress(name) !== null || /^(?:.*\.)?localhost\.?$/.test(name)) return;
+    if (this.#adminHosts.has(name)) return;
+    throw new ProxyError(
+      "forbidden",
+      "Without an admin key, a browser may administer this proxy under its address or localhost " +
+        "only; start it with --admin-key, or name this host with --admin-hosts.",
+    );
+  }
+}
+
+const RELAYED_REGISTRATION =
+  "This came through a proxy that is not trusted, and registers nothing without a key: name the proxy " +
+  "with --trusted-proxies, or start this one with --admin-key.";
+
+/** Over plain http to names other than localhost, browsers send neither `Origin` with a GET nor `Sec-Fetch-*`. */
+function isBrowsers(headers: Headers): boolean {
+  return (
+    headers.has("origin") ||
+    headers.has("sec-fetch-site") ||
+    headers.has("sec-fetch-mode") ||
+    /^Mozilla\//.test(headers.get("user-agent") ?? "")
+  );
 }
 
 /**

@@ -39,10 +39,9 @@ export function createApp(routes: readonly Route[], table: RouteTable, services:
 /** Whoever may not call a route gets no further than `admit`, which comes before anything is read. */
 function addAnswering(app: Elysia, route: AnsweringRoute, services: Services): void {
   const { method, path, who, body, query, response, refusesHead } = route;
-  const { access, adminBodyLimits } = services;
-  const peerOf = (request: Request) => services.server().requestIP(request)?.address ?? null;
+  const { access, adminBodyLimits, peers } = services;
   const admit = ({ request }: { readonly request: Request }) => {
-    access.admit(who, request, peerOf(request));
+    access.admit(who, request, peers.of(request));
     if (refusesHead === true && request.method === "HEAD") {
       throw methodNotAllowed(path, "HEAD", [method, "OPTIONS"]);
     }
@@ -59,7 +58,8 @@ function addAnswering(app: Elysia, route: AnsweringRoute, services: Services): v
       const id = requestId(request.headers, services.random);
       set.headers["x-request-id"] = id;
       if (dialectOf(path, request.headers) === "anthropic") set.headers["request-id"] = id;
-      return route.answer({ request, params, body, query, peerAddress: peerOf(request) }, services);
+      const peerAddress = peers.of(request).address;
+      return route.answer({ request, params, body, query, peerAddress }, services);
     },
     {
       ...schemas,

@@ -5,6 +5,3 @@ export interface BunServer {
   /** Closes it when it stands still for so long, s; never, for 0. */
   timeout(request: Request, seconds: number): void;
 }
-
-/** A connection that is kept alive without a request is closed after this, s, as nginx does. */
-export const KEEP_ALIVE_S = 75;

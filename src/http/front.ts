@@ -21,10 +21,11 @@ const PREFLIGHT_MAX_AGE_S = "600";
  * browsers need for pages of other origins.
  */
 export function front({ table, answer, random }: FrontOptions) {
+  const needsNoHost = (path: string) => table.needsNoHost(path);
   return (request: Request): Response | Promise<Response> => {
     let path = "/";
     try {
-      settleTarget(request);
+      settleTarget(request, needsNoHost);
       path = pathOf(targetOf(request));
       if (request.method === "OPTIONS") {
         const response = options(request, path);

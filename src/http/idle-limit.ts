@@ -1,12 +1,9 @@
 import type { Clock } from "../core/clock.ts";
 import type { Exchange, Exchanges } from "../core/exchange.ts";
-import { type BunServer, KEEP_ALIVE_S } from "./bun-server.ts";
-
-/** Lifted at a request's second look, so after half of the limit at most. */
-const LOOK_EVERY_MS = (KEEP_ALIVE_S * 1_000) / 4;
+import type { BunServer } from "./bun-server.ts";
 
 /**
- * Bun's server closes a connection that stands still for `KEEP_ALIVE_S`, also while an engine thinks.
+ * Bun's server closes a connection that stands still for `--keep-alive`, also while an engine thinks.
  * That limit is lifted from exchanges that stay open, and put back when they end. Most end before,
  * and need not pay for lifting it and putting it back.
  */
@@ -14,6 +11,7 @@ export class IdleLimit {
   readonly #server: () => Pick<BunServer, "timeout">;
   readonly #exchanges: Exchanges;
   readonly #clock: Pick<Clock, "now" | "every">;
+  readonly #keepAliveS: number;
   readonly #lifted = new Set<Exchange>();
   #lookedAtMs = Number.NEGATIVE_INFINITY;
   #stop: (() => void) | null = null;
@@ -22,14 +20,18 @@ export class IdleLimit {
     server: () => Pick<BunServer, "timeout">,
     exchanges: Exchanges,
     clock: Pick<Clock, "now" | "every">,
+    keepAliveS: number,
   ) {
     this.#server = server;
     this.#exchanges = exchanges;
     this.#clock = clock;
+    this.#keepAliveS = keepAliveS;
   }
 
   start(): void {
-    const stopLooking = this.#clock.every(LOOK_EVERY_MS, () => this.look());
+    // Lifted at a request's second look, so after half of the limit at most.
+    const everyMs = (this.#keepAliveS * 1_000) / 4;
+    const stopLooking = this.#clock.every(everyMs, () => this.look());
     const unsubscribe = this.#exchanges.subscribe((exchange) => this.#putBack(exchange));
     this.#stop = () => {
       stopLooking();
@@ -55,6 +57,6 @@ export class IdleLimit {
   #putBack(exchange: Exchange): void {
     if (this.#lifted.size === 0 || !this.#lifted.delete(exchange)) return;
     if (exchange.ended?.how === "client_gone") return;
-    this.#server().timeout(exchange.request, KEEP_ALIVE_S);
+    this.#server().timeout(exchange.request, this.#keepAliveS);
   }
 }

@@ -33,16 +33,16 @@ export async function infer(
   services: Services,
 ): Promise<Response> {
   const target = targetOf(request, route.sendsTo);
-  const server = services.server();
   const { headers } = request;
   const id = requestId(headers, services.random);
   const exchange = services.exchanges.begin(id, request, route.path);
   let sent: Uint8Array | null = null;
   try {
-    const peerAddress = server.requestIP(request)?.address ?? null;
-    const client = services.access.admit(route.who, request, peerAddress);
+    const peer = services.peers.of(request);
+    const client = services.access.admit(route.who, request, peer);
     exchange.client = client;
     route.assureForwarded?.(pathOf(target));
+    refuseLoop(headers, services.viaName);
     if (!services.lifecycle.open) throw shuttingDown();
     services.mode.assureServed(pathOf(target));
     sent = await readBody(request, services.bodyLimits);
@@ -62,7 +62,9 @@ export async function infer(
       exchange,
       target,
       headers: requestHeaders(headers, {
-        peerAddress,
+        peerAddress: peer.socketAddress,
+        continues: peer.isTrustedProxy,
+        viaName: services.viaName,
         proto: services.proto,
         host: headers.get("host"),
         requestId: id,
@@ -89,6 +91,16 @@ export async function infer(
   } finally {
     if (sent !== null) letGo(sent, services.bodyLimits.memory);
   }
+}
+
+/** @throws ProxyError loop_detected when this proxy has sent the request itself. */
+function refuseLoop(headers: Headers, viaName: string): void {
+  if (headers.get("via")?.includes(viaName) !== true) return;
+  throw new ProxyError(
+    "loop_detected",
+    "This request has been here before: a node of this proxy, or one behind it, leads back to it. " +
+      "See /nodes/status, and take that node out.",
+  );
 }
 
 /** What has been understood of a body. */

@@ -11,11 +11,16 @@ const ABSOLUTE_URL = /^https?:\/\/[^/]+\/[^#]*$/;
  * URL of the `Host` header: two of them are joined by a comma, one that it cannot read leaves the
  * bare path, and whoever looks for the path behind the authority then finds another one.
  *
+ * @param needsNoHost Whether a path is answered without a `Host`, which HTTP/1.0 may leave out.
  * @throws ProxyError invalid_request for a `Host` that is missing, no host or more than one, and for
  * a target that is no path.
  */
-export function settleTarget(request: Request): void {
+export function settleTarget(request: Request, needsNoHost: (path: string) => boolean): void {
   const host = request.headers.get("host");
+  if (host === null && request.url.startsWith("/") && needsNoHost(pathOf(request.url))) {
+    Object.defineProperty(request, "url", { value: `http://localhost${request.url}` });
+    return;
+  }
   if (host === null || !HOST.test(host)) {
     throw new ProxyError("invalid_request", "Send one Host header that names one host.", {
       close: true,

@@ -7,6 +7,7 @@ import type { ModelDiscovery } from "../upstream/model-discovery.ts";
 import type { Access } from "./access.ts";
 import type { BunServer } from "./bun-server.ts";
 import type { Mode } from "./mode.ts";
+import type { Peers } from "./peers.ts";
 import type { BodyLimits } from "./read-body.ts";
 
 /** What the HTTP routes need; put together once, in `proxy/assemble.ts`. */
@@ -14,6 +15,9 @@ export interface Services {
   readonly registry: Registry;
   readonly discovery: ModelDiscovery;
   readonly access: Access;
+  readonly peers: Peers;
+  /** What this process calls itself in `Via`, so that it knows a request that it sent itself. */
+  readonly viaName: string;
   /** What the server knows of a request's connection. */
   readonly server: () => BunServer;
   readonly bodyLimits: BodyLimits;
@@ -36,7 +40,9 @@ export interface Services {
   readonly mode: Mode;
   readonly nodePolicy: NodePolicy;
   readonly lifecycle: {
-    /** False once draining began: new inference is refused, `/ready` says so. */
+    /** False once draining began: new inference is refused. */
     readonly open: boolean;
+    /** True from the moment that it is about to end: `/ready` says so. */
+    readonly leaving: boolean;
   };
 }

@@ -12,6 +12,7 @@ import { Access } from "../http/access.ts";
 import { BodyMemory } from "../http/body-memory.ts";
 import type { BunServer } from "../http/bun-server.ts";
 import { IdleLimit } from "../http/idle-limit.ts";
+import { Peers } from "../http/peers.ts";
 import type { Services } from "../http/services.ts";
 import { SlowBodies } from "../http/slow-bodies.ts";
 import { type Log, logUnexpected } from "../observe/log.ts";
@@ -97,13 +98,14 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
     now,
     report: (error) => logUnexpected(log, error),
   });
-  const idleLimit = new IdleLimit(listening.server, exchanges, CLOCK);
+  const idleLimit = new IdleLimit(listening.server, exchanges, CLOCK, keepAliveS(config));
   const lifecycle = new Lifecycle({
     clock: CLOCK,
     registry,
     admission: upstream.admission,
     exchanges,
     slow,
+    shutdownDelayMs: config.shutdownDelayMs,
     drainTimeoutMs: config.drainTimeoutMs,
     pendingRequests: listening.pendingRequests,
     distServe,
@@ -124,7 +126,10 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
       apiKeys: config.apiKeys,
       adminKey: config.adminKey,
       trusts: trustsOf(config),
+      adminHosts: config.adminHosts,
     }),
+    peers: new Peers(listening.server, config.trustedProxies.map(parseCidr)),
+    viaName: `lmproxy-${Math.floor(random() * 2 ** 48).toString(36)}`,
     lifecycle,
     bodyLimits: {
       maxBytes: config.maxBodyBytes,
@@ -165,6 +170,11 @@ function requestLog({ accessLog }: Config, log: Log): RequestLog {
     wallMs: CLOCK.wallMs,
     nameOf: (client) => client,
   });
+}
+
+/** In the whole seconds that Bun counts, 1 to 255. */
+export function keepAliveS({ keepAliveMs }: Config): number {
+  return Math.ceil(keepAliveMs / 1_000);
 }
 
 /** Of the machine, or of the container. */

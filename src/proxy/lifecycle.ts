@@ -12,6 +12,8 @@ export interface LifecycleOptions {
   readonly admission: Admission;
   readonly exchanges: Exchanges;
   readonly slow: SlowBodies;
+  /** How long new requests are taken once it is known that it ends, ms. */
+  readonly shutdownDelayMs: number;
   /** How long running requests may finish once draining began, ms. */
   readonly drainTimeoutMs: number;
   /** Requests whose answer has not left the socket yet. */
@@ -28,18 +30,32 @@ const FLUSH_LIMIT_MS = 1_000;
 export class Lifecycle {
   readonly #options: LifecycleOptions;
   #open = true;
+  #leaving = false;
 
   constructor(options: LifecycleOptions) {
     this.#options = options;
   }
 
-  /** False once draining began: new inference is refused, `/ready` says so. */
+  /** False once draining began: new inference is refused. */
   get open(): boolean {
     return this.#open;
   }
 
-  /** Resolves when nothing is in flight any more, at the latest a second after the time limit. */
+  /** True from the moment that it is about to end: `/ready` says so. */
+  get leaving(): boolean {
+    return this.#leaving;
+  }
+
+  /**
+   * Resolves when nothing is in flight any more, at the latest a second after the time limit. Before
+   * that it goes on serving for the delay: balancers learn late that an endpoint is going.
+   */
   async drain(): Promise<void> {
+    this.#leaving = true;
+    const { clock, shutdownDelayMs } = this.#options;
+    if (shutdownDelayMs > 0) {
+      await new Promise<void>((resume) => clock.after(shutdownDelayMs, resume));
+    }
     this.#open = false;
     const { drainTimeoutMs, admission, registry, distServe, slow } = this.#options;
     if (!(await this.#idleWithin(drainTimeoutMs))) {

@@ -2,7 +2,6 @@ import { isatty } from "node:tty";
 import type { Config } from "../config/serve-config.ts";
 import { requestId } from "../core/request-id.ts";
 import { createApp } from "../http/app.ts";
-import { KEEP_ALIVE_S } from "../http/bun-server.ts";
 import { errorResponse, unexpectedError } from "../http/error-response.ts";
 import { front } from "../http/front.ts";
 import { ROUTES } from "../http/routes/index.ts";
@@ -11,7 +10,7 @@ import type { LineFormat } from "../observe/line-format.ts";
 import { LineSink } from "../observe/line-sink.ts";
 import { type EventLog, Log, logUnexpected } from "../observe/log.ts";
 import { openStateFile, type Warn } from "../state/file.ts";
-import { assemble, CLOCK } from "./assemble.ts";
+import { assemble, CLOCK, keepAliveS } from "./assemble.ts";
 import { joinNodes } from "./join-nodes.ts";
 
 /** A proxy that serves. */
@@ -55,7 +54,9 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     hostname: config.host,
     port: config.port,
     development: false,
-    idleTimeout: KEEP_ALIVE_S,
+    // Bun 1.4.5 would share the port with another process.
+    reusePort: false,
+    idleTimeout: keepAliveS(config),
     // Bun would refuse without an envelope; `readBody` keeps to the limits.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     ...(config.tls === null

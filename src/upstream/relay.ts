@@ -1,7 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 import { CLIENT_GONE, COMPLETE, type End, SHUTDOWN } from "../core/exchange.ts";
-import { answerHeaders } from "../core/headers.ts";
+import { answerHeaders, isEventStream } from "../core/headers.ts";
 import type { Outcome } from "../core/pool/lease.ts";
 import { finalErrorEvent, isNumbered, SseTail } from "../core/sse-tail.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
@@ -150,8 +150,7 @@ export function knowsLength(headers: Headers): boolean {
 
 /** Whether it is a stream of events in plain text: into a compressed one no text may be written. */
 function isPlainEvents(headers: Headers): boolean {
-  const isEvents = /^text\/event-stream\b/i.test(headers.get("content-type") ?? "");
-  return isEvents && /^(?:identity)?$/i.test(headers.get("content-encoding") ?? "");
+  return isEventStream(headers) && /^(?:identity)?$/i.test(headers.get("content-encoding") ?? "");
 }
 
 /** Whether an answer is known to be so short that it is read whole. */

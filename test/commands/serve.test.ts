@@ -45,6 +45,25 @@ test("engines are reached directly, whatever HTTP proxy the environment names", 
   expect(answer.status).toBe(200);
 });
 
+test("two proxies do not share a port", async () => {
+  await using first = await startProxy();
+  const port = new URL(first.url).port;
+  const { err, code } = await run(["--host", "127.0.0.1", "--port", port]);
+  expect([err, code]).toEqual([
+    `lmproxy: port ${port} (proxy) is in use; choose another with --port\n`,
+    1,
+  ]);
+});
+
+test("SIGHUP does not end it", async () => {
+  await using proxy = await startProxy();
+  proxy.program.kill("SIGHUP");
+  proxy.program.kill("SIGHUP");
+  expect((await fetch(`${proxy.url}/health`)).status).toBe(200);
+  proxy.program.kill("SIGTERM");
+  expect((await proxy.program.finished()).code).toBe(0);
+});
+
 test("a port in use is one line and exit code 1", async () => {
   const taken = createServer();
   await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));

@@ -46,6 +46,10 @@ test("without flags and variables everything has its documented default", () => 
     queueSize: 1000,
     queueTimeoutMs: 30_000,
     drainTimeoutMs: 60_000,
+    trustedProxies: [],
+    adminHosts: [],
+    keepAliveMs: 75_000,
+    shutdownDelayMs: 0,
     statePath: null,
     logLevel: "info",
     logFormat: "auto",
@@ -101,6 +105,10 @@ const EXAMPLES: Readonly<Record<string, { text: string; value: unknown }>> = {
   "--queue-size": { text: "0", value: 0 },
   "--queue-timeout": { text: "0", value: 0 },
   "--drain-timeout": { text: "5", value: 5000 },
+  "--trusted-proxies": { text: "10.0.0.0/8", value: ["10.0.0.0/8"] },
+  "--admin-hosts": { text: "llm.internal", value: ["llm.internal"] },
+  "--keep-alive": { text: "120", value: 120_000 },
+  "--shutdown-delay": { text: "5", value: 5_000 },
   "--state": { text: "/var/lib/nodes.json", value: "/var/lib/nodes.json" },
   "--log-level": { text: "Critical", value: "fatal" },
   "--log-format": { text: "LogFmt", value: "logfmt" },
@@ -176,4 +184,14 @@ describe("LMDeploy's variables", () => {
     };
     expect(parse("", { env }).config.healthIntervalMs).toBe(2000);
   });
+});
+
+test("what Kubernetes sets for a Service called lmproxy is not taken for a flag", () => {
+  const env = {
+    LMPROXY_PORT: "tcp://10.96.0.12:8000",
+    LMPROXY_SERVICE_HOST: "10.96.0.12",
+    LMPROXY_SERVICE_PORT: "8000",
+    LMPROXY_PORT_8000_TCP: "tcp://10.96.0.12:8000",
+  };
+  expect(parse("", { env }).config.port).toBe(8000);
 });

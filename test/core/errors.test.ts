@@ -17,6 +17,7 @@ const KINDS: [kind: ErrorKind, status: number, openai: string, anthropic: string
   ["upstream_error", 502, "server_error", "api_error"],
   ["service_unavailable", 503, "server_error", "overloaded_error"],
   ["upstream_timeout", 504, "server_error", "api_error"],
+  ["loop_detected", 508, "server_error", "api_error"],
 ];
 
 describe.each(KINDS)("%s", (kind, status, openai, anthropic) => {

@@ -10,6 +10,8 @@ import { runs } from "./fuzz.ts";
 
 const FORWARDED: Forwarded = {
   peerAddress: "192.0.2.7",
+  continues: false,
+  viaName: "lmproxy-1",
   proto: "https",
   host: "llm.example:8443",
   requestId: "req-1",
@@ -72,6 +74,7 @@ describe("headers of one connection alone", () => {
     expect(Object.fromEntries(headers)).toEqual({
       "accept-encoding": "identity",
       authorization: "Bearer ours",
+      via: "1.1 lmproxy-1",
       "x-forwarded-for": "192.0.2.7",
       "x-forwarded-host": "llm.example:8443",
       "x-forwarded-proto": "https",
@@ -99,6 +102,7 @@ describe("what an engine is told of the client", () => {
       "X-Request-Id": "theirs",
     });
     expect(Object.fromEntries(headers)).toEqual({
+      via: "1.1 lmproxy-1",
       "accept-encoding": "identity",
       "x-forwarded-for": "192.0.2.7",
       "x-forwarded-host": "llm.example:8443",
@@ -174,6 +178,7 @@ describe("an engine's answer", () => {
       "content-length": "12",
       "content-type": "text/event-stream",
       "retry-after": "7",
+      "x-accel-buffering": "no",
       "x-request-id": "req-1",
     });
   });

@@ -150,15 +150,47 @@ describe("a registration", () => {
     [["--trust-nodes", "127.0.0.0/8"], 200],
     [["--trust-nodes", "10.0.0.0/8", "127.0.0.1"], 200],
     [["--trust-nodes", "192.0.2.0/24", "::/0"], 401],
-  ])("is judged by the socket's address, by no header, with %j", async (trust, expected) => {
+  ])("is judged by the socket's address, with %j", async (trust, expected) => {
     await using other = await startProxy(["--api-keys", "sk-first", ...trust]);
-    for (const address of ["127.0.0.1", "192.0.2.7", "8.8.8.8", "10.1.1.1"]) {
-      const headers = ["X-Forwarded-For", "X-Real-IP", "Forwarded", "Client-IP"].map(
-        (name) => `${name}: ${name === "Forwarded" ? "for=" : ""}${address}`,
-      );
+    const status = async (headers: readonly string[]) => {
       const { answers } = await sendRaw(other.port, postText("/nodes/add", body, headers));
-      expect(answers.map(({ status }) => status)).toEqual([expected]);
+      return answers[0]?.status;
+    };
+    expect(await status([])).toBe(expected);
+    for (const address of ["127.0.0.1", "192.0.2.7", "8.8.8.8", "10.1.1.1"]) {
+      expect(await status([`Client-IP: ${address}`])).toBe(expected);
     }
+  });
+
+  test.each([
+    "X-Forwarded-For: 127.0.0.1",
+    "X-Forwarded-Proto: http",
+    "X-Real-IP: 127.0.0.1",
+    "Forwarded: for=127.0.0.1",
+    "Via: 1.1 nginx",
+  ])("that came through another proxy needs a key: %s", async (header) => {
+    const ask = async (port: number, headers: readonly string[]) => {
+      const text = postText("/nodes/add", body, [header, ...headers]);
+      return (await sendRaw(port, text)).answers[0]?.status;
+    };
+    expect(await ask(proxy.port, [])).toBe(401);
+    expect(await ask(proxy.port, ["Authorization: Bearer sk-first"])).toBe(200);
+    await using open = await startProxy();
+    expect(await ask(open.port, [])).toBe(403);
+  });
+
+  test("by way of a trusted proxy is judged by the address that it names", async () => {
+    const flags = ["--trusted-proxies", "127.0.0.0/8", "--trust-nodes", "10.0.0.0/8"];
+    await using other = await startProxy(["--api-keys", "sk-first", ...flags]);
+    const status = async (chain: string) => {
+      const text = postText("/nodes/add", body, [`X-Forwarded-For: ${chain}`]);
+      return (await sendRaw(other.port, text)).answers[0]?.status;
+    };
+    expect(await status("10.1.1.1")).toBe(200);
+    expect(await status("8.8.8.8, 10.1.1.1")).toBe(200);
+    expect(await status("10.1.1.1, 8.8.8.8")).toBe(401);
+    expect(await status("10.1.1.1, 8.8.8.8, 127.0.0.9")).toBe(401);
+    expect(await status("10.1.1.1, nonsense")).toBe(401);
   });
 
   test("from a trusted address with a wrong key is refused", async () => {

@@ -96,22 +96,62 @@ describe("what a browser says of the page that asks", () => {
     [["Sec-Fetch-Site: none"], true],
     [["Sec-Fetch-Site: cross-site"], false],
     [["Sec-Fetch-Site: same-site"], false],
-    [["Origin: http://proxy"], true],
-    [["Origin: https://proxy"], true],
+    [["Origin: http://localhost:1"], true],
+    [["Origin: https://localhost:1"], true],
     [["Origin: http://evil.test"], false],
     [["Origin: null"], false],
-    [["Origin: http://proxy.evil.test"], false],
+    [["Origin: http://localhost:1.evil.test"], false],
     [["Origin: http://evil.test", "Sec-Fetch-Site: same-origin"], true],
   ])(
     "%j: may administer: %p, also with no key wanted and from a trusted address",
     async (headers, may) => {
       const proxy = await proxyWith(open);
       for (const [method, target] of CALLS) {
-        const { status } = await ask(proxy, { method, target, headers });
+        const { status } = await ask(proxy, { method, target, host: "localhost:1", headers });
         expect({ target, refused: status === 403 }).toEqual({ target, refused: !may });
       }
     },
   );
+});
+
+describe("a name that was made to lead here (DNS rebinding)", () => {
+  const BROWSER = ["Origin: http://rebound.test"];
+  const signs = [
+    BROWSER,
+    ["Sec-Fetch-Site: same-origin"],
+    ["Sec-Fetch-Mode: cors"],
+    ["User-Agent: Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"],
+  ];
+
+  test.each(signs)("administers nothing without a key: %s", async (sign) => {
+    const proxy = await proxyWith([]);
+    for (const [method, target] of CALLS) {
+      const asked = { method, target, host: "rebound.test", headers: [sign] };
+      expect([target, (await ask(proxy, asked)).status]).toEqual([target, 403]);
+    }
+  });
+
+  test("is one we know by --admin-hosts, by its address, or needs a key", async () => {
+    const status = async (flags: readonly string[], host: string, key: string | null = null) => {
+      const headers = [`Origin: http://${host}`, ...bearer(key)];
+      const asked = { method: "GET", target: "/nodes/status", host, headers };
+      return (await ask(await proxyWith(flags), asked)).status;
+    };
+    const named = ["--admin-hosts", "LLM.internal"];
+    expect(await status(named, "llm.internal:8000")).toBe(200);
+    expect(await status(named, "llm.internal.evil.test")).toBe(403);
+    const none: readonly string[] = [];
+    for (const host of ["127.0.0.1:8000", "[::1]:8000", "localhost", "my.localhost:8000"]) {
+      expect([host, await status(none, host)]).toEqual([host, 200]);
+    }
+    expect(await status(ADMIN, "rebound.test", KEYS.admin)).toBe(200);
+    expect(await status(ADMIN, "rebound.test")).toBe(401);
+  });
+
+  test("is nothing to programs, whatever name they use", async () => {
+    const asked = { method: "GET", target: "/nodes/status", host: "any.name" };
+    expect((await ask(await proxyWith([]), asked)).status).toBe(200);
+  });
 });
 
 const SAFE_FOR_NOBODY = [...CLIENT, ...ADMIN, ...OUTSIDE];

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { CLIENT_GONE, COMPLETE, Exchanges } from "../../src/core/exchange.ts";
-import { KEEP_ALIVE_S } from "../../src/http/bun-server.ts";
 import { IdleLimit } from "../../src/http/idle-limit.ts";
+
+const KEEP_ALIVE_S = 75;
 
 function watched() {
   let nowMs = 0;
@@ -16,6 +17,7 @@ function watched() {
     }),
     exchanges,
     { now, every: () => () => {} },
+    KEEP_ALIVE_S,
   );
   limit.start();
   const begin = () => exchanges.begin("id", new Request("http://proxy/"), "/");

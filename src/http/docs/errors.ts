@@ -102,6 +102,12 @@ const ERRORS: readonly ErrorText[] = [
     when: "The engine took longer than the time limits allow.",
     message: "The engine took too long: no first byte within 60 s.",
   },
+  {
+    kind: "loop_detected",
+    when: "The request has come through this proxy before: a node leads back to it.",
+    message:
+      "This request has been here before: a node of this proxy, or one behind it, leads back to it.",
+  },
 ];
 
 const PROXY_STATUS = {

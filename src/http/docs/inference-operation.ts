@@ -70,6 +70,7 @@ export function inferenceOperation(tag: string, endpoint: Endpoint): DocumentDec
           "upstream_error",
           "service_unavailable",
           "upstream_timeout",
+          "loop_detected",
         ],
         dialect,
       ),

@@ -48,6 +48,7 @@ export function documentationRoutes(routes: () => readonly Route[]): readonly Ro
     route({
       ...ROW,
       path: "/",
+      needsNoHost: true,
       detail: {
         tags: TAGS,
         operationId: "getRoot",

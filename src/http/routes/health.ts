@@ -1,11 +1,9 @@
 import { ProxyError } from "../../core/errors.ts";
-import { failures } from "../docs/errors.ts";
+import { failures, type Responses } from "../docs/errors.ts";
 import { ok } from "../docs/operation.ts";
 import type { Services } from "../services.ts";
-import { route } from "./route.ts";
+import { type AnsweringRoute, route } from "./route.ts";
 
-const ROW = { method: "GET", who: "anybody" } as const;
-const TAGS = ["Health"];
 const LIVE = "Whether the proxy is up";
 const LIVE_RESPONSES = ok("Status", { status: "healthy" }, "The proxy is up");
 const ROUTABLE = "Whether a request has somewhere to go";
@@ -14,48 +12,39 @@ const ROUTABLE_RESPONSES = {
   ...failures(["service_unavailable"]),
 };
 
-/** Whether the proxy is up, and whether it has somewhere to send requests. */
+/** Whether the proxy is up, and whether it has somewhere to send requests, by the names orchestrators know. */
 export const healthRoutes = [
-  route({
-    ...ROW,
-    path: "/health",
-    detail: { tags: TAGS, operationId: "getHealth", summary: LIVE, responses: LIVE_RESPONSES },
-    answer: healthy,
-  }),
-  route({
-    ...ROW,
-    path: "/liveness",
-    detail: {
-      tags: TAGS,
-      operationId: "getLiveness",
-      summary: `${LIVE}: another name of /health`,
-      responses: LIVE_RESPONSES,
-    },
-    answer: healthy,
-  }),
-  route({
-    ...ROW,
-    path: "/ready",
-    detail: {
-      tags: TAGS,
-      operationId: "getReady",
-      summary: ROUTABLE,
-      responses: ROUTABLE_RESPONSES,
-    },
-    answer: (_, services) => ready(services),
-  }),
-  route({
-    ...ROW,
-    path: "/readiness",
-    detail: {
-      tags: TAGS,
-      operationId: "getReadiness",
-      summary: `${ROUTABLE}: another name of /ready`,
-      responses: ROUTABLE_RESPONSES,
-    },
-    answer: (_, services) => ready(services),
-  }),
+  row("/health", "getHealth", LIVE, LIVE_RESPONSES, healthy),
+  row("/healthz", "getHealthz", `${LIVE}: another name of /health`, LIVE_RESPONSES, healthy),
+  row("/livez", "getLivez", `${LIVE}: another name of /health`, LIVE_RESPONSES, healthy),
+  row("/liveness", "getLiveness", `${LIVE}: another name of /health`, LIVE_RESPONSES, healthy),
+  row("/ready", "getReady", ROUTABLE, ROUTABLE_RESPONSES, ready),
+  row("/readyz", "getReadyz", `${ROUTABLE}: another name of /ready`, ROUTABLE_RESPONSES, ready),
+  row(
+    "/readiness",
+    "getReadiness",
+    `${ROUTABLE}: another name of /ready`,
+    ROUTABLE_RESPONSES,
+    ready,
+  ),
 ];
+
+function row(
+  path: string,
+  operationId: string,
+  summary: string,
+  responses: Responses,
+  answer: (services: Services) => { readonly status: string },
+): AnsweringRoute {
+  return route({
+    method: "GET",
+    path,
+    who: "anybody",
+    needsNoHost: true,
+    detail: { tags: ["Health"], operationId, summary, responses },
+    answer: (_, services) => answer(services),
+  });
+}
 
 function healthy() {
   return { status: "healthy" };
@@ -63,8 +52,8 @@ function healthy() {
 
 /** @throws ProxyError service_unavailable */
 function ready({ registry, lifecycle, mode }: Services) {
-  if (!lifecycle.open) {
-    throw new ProxyError("service_unavailable", "The proxy is draining.", { retryAfterS: 1 });
+  if (lifecycle.leaving) {
+    throw new ProxyError("service_unavailable", "The proxy is shutting down.", { retryAfterS: 1 });
   }
   const missing = mode.needed.find(
     (role) => !registry.serving(null, role).some((node) => node.health.state === "healthy"),

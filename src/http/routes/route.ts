@@ -9,6 +9,8 @@ interface Row {
   /** As Elysia's router reads it: `:name` is one part of a path, `*` all that is left of it. */
   readonly path: string;
   readonly who: Who;
+  /** HTTP/1.0 needs no `Host`, and checks of balancers send none: whether it is answered all the same. */
+  readonly needsNoHost?: boolean;
   /** What the document at /docs says of it; what `who` says needs no saying. */
   readonly detail: DocumentDecoration;
 }
@@ -25,7 +27,7 @@ export interface InferenceRoute extends Row {
 /** What a request asks of a route. */
 export interface Call<Body = unknown, Query = unknown> {
   readonly request: Request;
-  /** The address of the socket's other end; null when it has gone. */
+  /** The client's address; null when its socket has gone. */
   readonly peerAddress: string | null;
   /** What stood for `:name`, decoded, and for `*`, as it came. */
   readonly params: Readonly<Record<string, string>>;

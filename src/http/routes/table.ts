@@ -43,6 +43,11 @@ export class RouteTable {
     return rows.every(({ who }) => who === "anybody" || who === "client");
   }
 
+  /** Whether a path is answered without a `Host`. */
+  needsNoHost(path: string): boolean {
+    return this.#rows(path).some((row) => row.needsNoHost === true);
+  }
+
   #rows(path: string): readonly Route[] {
     const bare = path.replace(/(?<=.)\/$/, "");
     const matching = this.#patterns.filter(({ pattern }) => pattern.test(bare));
