@@ -17,13 +17,15 @@
  * part), and a cancelled sequence leaves at once instead of at the end of the step, which is over
  * when nobody is left in it.
  */
-import { DEFAULT_ENGINE_PARAMS, type EngineParams, stepTimeMs } from "./engine-params.ts";
+import { DEFAULT_ENGINE_PARAMS, type EngineParams, type EngineSpeed } from "./engine-params.ts";
 import { KvCache } from "./kv-cache.ts";
 import type { ModelEvent, ModelRequest, ModelStats } from "./model-types.ts";
-import { isAlive, newSequence, type Sequence, type Step, without } from "./sequence.ts";
+import { newSequence, type Sequence, without } from "./sequence.ts";
+import { isAlive, nextStep, type Step, stepsDone, stepsEndMs, stepsInRow } from "./step.ts";
 
 export class EngineModel {
-  readonly params: EngineParams;
+  #params: EngineParams;
+  readonly #everyToken: boolean;
   readonly #cache: KvCache;
   readonly #sequences = new Map<string, Sequence>();
   #nowMs = 0;
@@ -37,10 +39,28 @@ export class EngineModel {
   #cachedPromptTokens = 0;
   #generatedTokens = 0;
   #preemptions = 0;
+  /** When the first of those that wait found no room, as the cache counts its changes; else -1. */
+  #noRoomAt = -1;
 
-  constructor(params: Partial<EngineParams> = {}) {
-    this.params = { ...DEFAULT_ENGINE_PARAMS, ...params };
-    this.#cache = new KvCache(this.params.totalBlocks, this.params.prefixCache);
+  /**
+   * @param everyToken False: of a request's tokens only the first is told. Steps between two events
+   * are then taken together, with the same times, which makes a simulation many times faster.
+   */
+  constructor(params: Partial<EngineParams> = {}, everyToken = true) {
+    this.#params = { ...DEFAULT_ENGINE_PARAMS, ...params };
+    this.#everyToken = everyToken;
+    this.#cache = new KvCache(this.#params.totalBlocks, this.#params.prefixCache);
+  }
+
+  get params(): EngineParams {
+    return this.#params;
+  }
+
+  /** The engine works at other speeds from its next step on. The number and size of blocks stay. */
+  changeSpeed(speed: EngineSpeed, nowMs: number): void {
+    this.#run(nowMs);
+    this.#params = { ...this.#params, ...speed };
+    this.#cutSteps();
   }
 
   get nowMs(): number {
@@ -62,6 +82,7 @@ export class EngineModel {
     const sequence = newSequence(request);
     this.#sequences.set(request.id, sequence);
     this.#waiting.push(sequence);
+    this.#cutSteps();
     this.#startStep();
     return true;
   }
@@ -71,10 +92,12 @@ export class EngineModel {
     this.#run(nowMs);
     const sequence = this.#sequences.get(id);
     if (sequence === undefined) return false;
+    this.#noRoomAt = -1;
     if (sequence.state === "waiting") this.#waiting = without(this.#waiting, sequence);
     this.#leave(sequence);
     this.#cache.release(sequence.blocks);
     if (this.#step !== null && !isAlive(this.#step)) this.#step = null;
+    this.#cutSteps();
     this.#startStep();
     return true;
   }
@@ -91,6 +114,7 @@ export class EngineModel {
     if (blocks === undefined) return false;
     this.#preserved.delete(id);
     this.#cache.release(blocks);
+    this.#cutSteps();
     this.#startStep();
     return true;
   }
@@ -105,7 +129,7 @@ export class EngineModel {
 
   /** When something happens next if nobody submits or cancels, ms; `null`: never. */
   nextEventMs(): number | null {
-    if (this.#step !== null) return this.#step.endMs;
+    if (this.#step !== null) return stepsEndMs(this.#step);
     const ready = this.#running.map((sequence) => sequence.readyAtMs);
     return ready.length === 0 ? null : Math.max(this.#nowMs, Math.min(...ready));
   }
@@ -138,34 +162,37 @@ export class EngineModel {
       this.#startStep();
     }
     this.#nowMs = toMs;
+    if (this.#step !== null && this.#step.count > 1) {
+      this.#takeSteps(this.#step, stepsDone(this.#step, toMs));
+    }
+  }
+
+  /** Of a row of steps, the first ones are over. */
+  #takeSteps(step: Step, done: number): void {
+    if (done === 0) return;
+    for (const sequence of step.decoding) this.#decode(sequence, done);
+    step.startMs = stepsEndMs(step, done);
+    step.firstMs += done * step.growthMs;
+    step.count -= done;
+  }
+
+  /** Something changes with the next step: the row ends with the one that is under way. */
+  #cutSteps(): void {
+    if (this.#step !== null) this.#step.count = 1;
   }
 
   #startStep(): void {
     if (this.#step !== null) return;
     this.#admit();
-    const ready = this.#running.filter((sequence) => sequence.readyAtMs <= this.#nowMs);
-    const decoding = ready.filter((sequence) => sequence.computed >= sequence.target);
-    const chunks = new Map<Sequence, number>();
-    let budget = Math.max(1, this.params.maxStepTokens - decoding.length);
-    let chunkTokens = 0;
-    for (const sequence of ready) {
-      const chunk = Math.min(sequence.target - sequence.computed, budget);
-      if (chunk <= 0) continue;
-      chunks.set(sequence, chunk);
-      chunkTokens += chunk;
-      budget -= chunk;
-    }
-    if (decoding.length === 0 && chunks.size === 0) return;
-    let contextTokens = 0;
-    for (const sequence of decoding) contextTokens += sequence.computed;
-    const load = { sequences: decoding.length, contextTokens, chunkTokens };
-    this.#step = { endMs: this.#nowMs + stepTimeMs(this.params, load), decoding, chunks };
+    this.#step = nextStep(this.#params, this.#running, this.#nowMs);
+    if (this.#step !== null && !this.#everyToken) this.#step.count = this.#row(this.#step);
   }
 
   #admit(): void {
     while (this.#running.length < this.params.maxBatchSize) {
       const [sequence] = this.#waiting;
-      if (sequence === undefined || !this.#giveBlocks(sequence)) return;
+      if (sequence === undefined || this.#noRoomAt === this.#cache.changes) return;
+      if (!this.#giveBlocks(sequence)) return;
       this.#waiting.shift();
       sequence.state = "running";
       this.#running.push(sequence);
@@ -178,6 +205,7 @@ export class EngineModel {
     const needed = this.#blocksFor(sequence.target + 1);
     const cached = found.slice(0, needed);
     const blocks = this.#cache.take(cached, needed - cached.length);
+    this.#noRoomAt = blocks === null ? this.#cache.changes : -1;
     if (blocks === null) return false;
     sequence.blocks = blocks;
     // The last token of a prompt is always computed: its output is the first token of the answer.
@@ -191,34 +219,38 @@ export class EngineModel {
 
   #endStep(step: Step): void {
     this.#step = null;
+    this.#takeSteps(step, step.count - 1);
     for (const [sequence, chunk] of step.chunks) {
       if (sequence.state !== "running") continue;
       sequence.computed += chunk;
       this.#computedPromptTokens += chunk;
       if (sequence.computed < sequence.target) continue;
-      this.#publishPrompt(sequence);
-      this.#emitToken(sequence);
+      this.#cache.publish(sequence.blocks, sequence.request.blockHashes ?? []);
+      this.#emitTokens(sequence, 1);
     }
     for (const sequence of step.decoding) {
-      if (sequence.state !== "running" || !this.#grow(sequence)) continue;
-      sequence.computed += 1;
-      this.#emitToken(sequence);
+      if (sequence.state === "running") this.#decode(sequence, 1);
     }
   }
 
-  #publishPrompt(sequence: Sequence): void {
-    const { blockHashes = [] } = sequence.request;
-    blockHashes.forEach((hash, i) => {
-      const block = sequence.blocks[i];
-      if (block !== undefined) this.#cache.publish(block, hash);
-    });
+  #row(step: Step): number {
+    const { blockSizeTokens } = this.#params;
+    return stepsInRow(step, this.#running.length, blockSizeTokens, this.#cache.availableBlocks);
   }
 
-  #emitToken(sequence: Sequence): void {
+  #decode(sequence: Sequence, tokens: number): void {
+    if (!this.#grow(sequence, tokens)) return;
+    sequence.computed += tokens;
+    this.#emitTokens(sequence, tokens);
+  }
+
+  #emitTokens(sequence: Sequence, tokens: number): void {
     const { id, answerTokens, preserve } = sequence.request;
-    sequence.generated += 1;
-    this.#generatedTokens += 1;
-    this.#events.push({ kind: "token", id, atMs: this.#nowMs, index: sequence.generated });
+    sequence.generated += tokens;
+    this.#generatedTokens += tokens;
+    if (this.#everyToken || sequence.generated === 1) {
+      this.#events.push({ kind: "token", id, atMs: this.#nowMs, index: sequence.generated });
+    }
     if (sequence.generated < answerTokens) return;
     this.#leave(sequence);
     if (preserve) this.#preserved.set(id, sequence.blocks);
@@ -226,9 +258,9 @@ export class EngineModel {
     this.#events.push({ kind: "finished", id, atMs: this.#nowMs });
   }
 
-  /** Makes room for one more token; `false` when that took the sequence itself out of the batch. */
-  #grow(sequence: Sequence): boolean {
-    while (sequence.blocks.length < this.#blocksFor(sequence.computed + 1)) {
+  /** Makes room for more tokens; `false` when that took the sequence itself out of the batch. */
+  #grow(sequence: Sequence, tokens: number): boolean {
+    while (sequence.blocks.length < this.#blocksFor(sequence.computed + tokens)) {
       const block = this.#cache.take([], 1);
       if (block !== null) {
         sequence.blocks.push(...block);
@@ -251,6 +283,7 @@ export class EngineModel {
     sequence.computed = 0;
     sequence.target = sequence.request.promptTokens + sequence.generated;
     this.#waiting.unshift(sequence);
+    this.#noRoomAt = -1;
     this.#preemptions += 1;
   }
 

@@ -37,6 +37,12 @@ export interface EngineParams {
   readonly transferPerBlockMs: number;
 }
 
+/** What can change while an engine runs. */
+export type EngineSpeed = Pick<
+  EngineParams,
+  "prefillTokensPerS" | "stepBaseMs" | "stepPerSequenceMs" | "stepPer1kContextMs"
+>;
+
 export const DEFAULT_ENGINE_PARAMS: EngineParams = {
   prefillTokensPerS: 25_000,
   stepBaseMs: 7.5,

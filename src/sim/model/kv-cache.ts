@@ -15,26 +15,42 @@ export class KvCache {
   readonly #prefixCache: boolean;
   readonly #free: number[] = [];
   readonly #references: Int32Array;
-  readonly #hashOfBlock = new Map<number, BlockHash>();
+  readonly #hashOfBlock: (BlockHash | null)[];
   readonly #blockOfHash = new Map<BlockHash, number>();
-  /** Blocks without a reference that the prefix cache holds, least recently used first. */
-  readonly #evictable = new Set<number>();
+  /**
+   * Blocks without a reference that the prefix cache holds, least recently used first: a ring of
+   * neighbours, in which the number after the last block is both ends. -1: not in it.
+   */
+  readonly #before: Int32Array;
+  readonly #after: Int32Array;
+  #evictable = 0;
+  #changes = 0;
 
   constructor(totalBlocks: number, prefixCache: boolean) {
     this.totalBlocks = totalBlocks;
     this.#prefixCache = prefixCache;
     this.#references = new Int32Array(totalBlocks);
+    this.#hashOfBlock = new Array<BlockHash | null>(totalBlocks).fill(null);
+    this.#before = new Int32Array(totalBlocks + 1).fill(-1);
+    this.#after = new Int32Array(totalBlocks + 1).fill(-1);
+    this.#before[totalBlocks] = totalBlocks;
+    this.#after[totalBlocks] = totalBlocks;
     for (let block = totalBlocks - 1; block >= 0; block -= 1) this.#free.push(block);
+  }
+
+  /** Counts what may let a request in that had no room before: blocks given back or made findable. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** Blocks that can be had: empty ones and those only the prefix cache holds. */
   get availableBlocks(): number {
-    return this.#free.length + this.#evictable.size;
+    return this.#free.length + this.#evictable;
   }
 
   /** Blocks without a reference that the prefix cache still holds. */
   get cachedBlocks(): number {
-    return this.#evictable.size;
+    return this.#evictable;
   }
 
   /** Blocks with at least one reference. */
@@ -58,7 +74,8 @@ export class KvCache {
    * The result lists the cached blocks first.
    */
   take(cached: readonly number[], fresh: number): number[] | null {
-    const evictableTaken = cached.filter((block) => this.#evictable.has(block)).length;
+    let evictableTaken = 0;
+    for (const block of cached) if (this.#after[block] !== -1) evictableTaken += 1;
     if (this.availableBlocks - evictableTaken < fresh) return null;
     for (const block of cached) this.#refer(block);
     const blocks = [...cached];
@@ -66,15 +83,23 @@ export class KvCache {
     return blocks;
   }
 
-  /** Makes a computed block findable by its hash, unless an equal one already is. */
-  publish(block: number, hash: BlockHash): void {
-    if (!this.#prefixCache || this.#blockOfHash.has(hash) || this.#hashOfBlock.has(block)) return;
+  /** Makes computed blocks findable by their hashes, each unless an equal one already is. */
+  publish(blocks: readonly number[], hashes: readonly BlockHash[]): void {
+    if (!this.#prefixCache) return;
+    const count = Math.min(blocks.length, hashes.length);
+    for (let i = 0; i < count; i += 1) this.#publishOne(blocks[i] ?? 0, hashes[i] ?? 0);
+  }
+
+  #publishOne(block: number, hash: BlockHash): void {
+    if (this.#hashOfBlock[block] !== null || this.#blockOfHash.has(hash)) return;
     this.#blockOfHash.set(hash, block);
-    this.#hashOfBlock.set(block, hash);
+    this.#hashOfBlock[block] = hash;
+    this.#changes += 1;
   }
 
   /** Gives back one reference to each block. The last block goes first, so that it is evicted first. */
   release(blocks: readonly number[]): void {
+    this.#changes += 1;
     for (let i = blocks.length - 1; i >= 0; i -= 1) {
       const block = blocks[i];
       if (block === undefined) continue;
@@ -82,13 +107,13 @@ export class KvCache {
       if (references < 0) throw new Error(`KV block ${block} was released once too often`);
       this.#references[block] = references;
       if (references > 0) continue;
-      if (this.#hashOfBlock.has(block)) this.#evictable.add(block);
-      else this.#free.push(block);
+      if (this.#hashOfBlock[block] === null) this.#free.push(block);
+      else this.#append(block);
     }
   }
 
   #refer(block: number): void {
-    this.#evictable.delete(block);
+    if (this.#after[block] !== -1) this.#unlink(block);
     this.#references[block] = (this.#references[block] ?? 0) + 1;
   }
 
@@ -99,12 +124,30 @@ export class KvCache {
   }
 
   #evictOldest(): number {
-    const [oldest] = this.#evictable;
-    if (oldest === undefined) throw new Error("no KV block is free: take() has to check first");
-    this.#evictable.delete(oldest);
-    const hash = this.#hashOfBlock.get(oldest);
-    if (hash !== undefined) this.#blockOfHash.delete(hash);
-    this.#hashOfBlock.delete(oldest);
+    const oldest = this.#after[this.totalBlocks] ?? this.totalBlocks;
+    if (this.#evictable === 0) throw new Error("no KV block is free: take() has to check first");
+    this.#unlink(oldest);
+    const hash = this.#hashOfBlock[oldest] ?? null;
+    if (hash !== null) this.#blockOfHash.delete(hash);
+    this.#hashOfBlock[oldest] = null;
     return oldest;
+  }
+
+  /** Puts a block at the end of those that may be evicted. */
+  #append(block: number): void {
+    const newest = this.#before[this.totalBlocks] ?? 0;
+    this.#before[block] = newest;
+    this.#after[block] = this.totalBlocks;
+    this.#after[newest] = block;
+    this.#before[this.totalBlocks] = block;
+    this.#evictable += 1;
+  }
+
+  #unlink(block: number): void {
+    const [before, after] = [this.#before[block] ?? 0, this.#after[block] ?? 0];
+    this.#after[before] = after;
+    this.#before[after] = before;
+    this.#after[block] = -1;
+    this.#evictable -= 1;
   }
 }

@@ -1,4 +1,4 @@
-/** The bookkeeping of `EngineModel`: what it knows of a request, and of a step. */
+/** What `EngineModel` knows of a request. */
 import type { ModelRequest } from "./model-types.ts";
 
 /** A request inside the engine. */
@@ -17,13 +17,6 @@ export interface Sequence {
   readyAtMs: number;
 }
 
-/** What the engine is working on, and until when. */
-export interface Step {
-  readonly endMs: number;
-  readonly decoding: readonly Sequence[];
-  readonly chunks: ReadonlyMap<Sequence, number>;
-}
-
 export function newSequence(request: ModelRequest): Sequence {
   return {
     request,
@@ -35,12 +28,6 @@ export function newSequence(request: ModelRequest): Sequence {
     generated: 0,
     readyAtMs: 0,
   };
-}
-
-/** Whether anybody in the batch of this step is still there. */
-export function isAlive({ decoding, chunks }: Step): boolean {
-  const isRunning = (sequence: Sequence) => sequence.state === "running";
-  return decoding.some(isRunning) || [...chunks.keys()].some(isRunning);
 }
 
 export function without(sequences: readonly Sequence[], one: Sequence): Sequence[] {
