@@ -38,7 +38,11 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
     return 0;
   } catch (error) {
     if (isMistake(error)) throw new UsageError(error.message);
-    const { host, port } = config;
+    const { host, port, metricsHost, metricsPort } = config;
+    if (error instanceof Error && error.name === "MetricsListenError") {
+      const at = { host: metricsHost, port: metricsPort ?? 0 };
+      throw listenError(error.cause, { what: "metrics", flag: "--metrics-port", ...at });
+    }
     throw listenError(error, { what: "proxy", flag: "--port", host, port });
   }
 };

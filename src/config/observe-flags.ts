@@ -1,4 +1,4 @@
-/** What `lmproxy serve` says of what it does: the log. */
+/** What `lmproxy serve` says of what it does: the log, the metrics. */
 import { type Flag, flagGroup } from "./flag.ts";
 import * as kinds from "./kinds.ts";
 import { ACCESS_LOGS, ConfigSchema, LOG_FORMATS, LOG_LEVELS } from "./schema.ts";
@@ -7,7 +7,7 @@ const { properties: fields } = ConfigSchema;
 
 const LEVEL_ALIASES = { warn: "warning", critical: "fatal", notset: "trace" };
 
-export const OBSERVE_FLAGS: readonly Flag[] = flagGroup("Log", [
+export const OBSERVE_FLAGS: readonly Flag[] = flagGroup("Log and metrics", [
   {
     key: "logLevel",
     names: ["log-level"],
@@ -39,5 +39,21 @@ export const OBSERVE_FLAGS: readonly Flag[] = flagGroup("Log", [
     },
     value: fields.accessLog,
     help: "Requests that get a line: off, errors, slow=2 (errors too), all.",
+  },
+  {
+    key: "metricsPort",
+    names: ["metrics-port"],
+    argument: "number",
+    kind: kinds.wholeNumber("a whole number from 0 to 65535"),
+    value: fields.metricsPort,
+    help: "Port that serves /metrics to anybody. Default: only the main port, to administrators.",
+  },
+  {
+    key: "metricsHost",
+    names: ["metrics-host"],
+    argument: "address",
+    kind: kinds.bindAddress,
+    value: fields.metricsHost,
+    help: "Address of that port.",
   },
 ]);

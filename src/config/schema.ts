@@ -140,6 +140,11 @@ export const ConfigSchema = Type.Object({
   statePath: orNull(Text, "File that keeps the registry"),
   logLevel: oneOf(LOG_LEVELS, { default: "info" }),
   logFormat: oneOf(LOG_FORMATS, { default: "auto" }),
+  metricsPort: Type.Union([Type.Integer({ minimum: 0, maximum: 65_535 }), Type.Null()], {
+    default: null,
+    description: "Port that serves /metrics to anybody",
+  }),
+  metricsHost: Type.String({ pattern: "^[^\\s/\\[\\]]+$", default: "127.0.0.1" }),
   accessLog: Type.Union([oneOf(ACCESS_LOGS), Type.Integer({ minimum: 0 })], {
     default: "all",
     description: "Which requests get a line; a number: those that took so many ms, and errors",

@@ -46,6 +46,15 @@ export type ProxyErrorType =
   | "proxy_internal_error"
   | "proxy_configuration_error";
 
+/** What kept a request from being sent, where the kind of the error says too little; for metrics. */
+export type Rejection =
+  | "queue_full"
+  | "queue_timeout"
+  | "client_limit"
+  | "no_node"
+  | "memory"
+  | "draining";
+
 export interface ProxyErrorOptions {
   /** The field of the request that is at fault, as OpenAI's `param`. */
   readonly param?: string;
@@ -53,6 +62,7 @@ export interface ProxyErrorOptions {
   readonly retryAfterS?: number;
   /** Methods that the path does answer; sent as `Allow`. */
   readonly allow?: readonly string[];
+  readonly rejection?: Rejection;
   /** What RFC 9209 calls it, where the kind of the error says too little. */
   readonly proxyErrorType?: ProxyErrorType;
   /** What Anthropic's clients read instead of the message, where theirs is another word for it. */

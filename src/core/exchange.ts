@@ -3,7 +3,7 @@
  * to know of it, written down as it happens and told once, at its end.
  */
 import { Bag, type InBag } from "./bag.ts";
-import type { ErrorKind } from "./errors.ts";
+import type { ErrorKind, Rejection } from "./errors.ts";
 
 /**
  * How an exchange ended:
@@ -18,7 +18,7 @@ export type End =
   | { readonly how: "complete" }
   | { readonly how: "broken"; readonly error: ErrorKind }
   | { readonly how: "client_gone" }
-  | { readonly how: "refused"; readonly error: ErrorKind }
+  | { readonly how: "refused"; readonly error: ErrorKind; readonly reason?: Rejection | undefined }
   | { readonly how: "shutdown" };
 
 export const COMPLETE: End = { how: "complete" };
@@ -52,6 +52,8 @@ export class Exchange implements InBag {
   stream = false;
   /** Of the request's body, as it came. */
   bytesIn = 0;
+  /** When its body was there, or null. */
+  readAtMs: number | null = null;
   /** Of the answer's body, as handed on. */
   bytesOut = 0;
   /** What the client sees; null while there is no head. */
@@ -81,6 +83,18 @@ export class Exchange implements InBag {
   /** How it ended; null while it is open. */
   get ended(): End | null {
     return this.#end;
+  }
+
+  /** Its body is there, so many bytes. */
+  read(bytes: number): void {
+    this.bytesIn = bytes;
+    this.readAtMs = this.#exchanges.now();
+  }
+
+  /** How long it waited for a place, ms; 0 when it got none. */
+  get queuedMs(): number {
+    if (this.readAtMs === null || this.admittedAtMs === null) return 0;
+    return this.admittedAtMs - this.readAtMs;
   }
 
   /** It has a place; what it waited for is over. */

@@ -12,6 +12,10 @@ export class BodyMemory {
     this.#flag = flag;
   }
 
+  get state(): { readonly takenBytes: number; readonly limitBytes: number } {
+    return { takenBytes: this.#takenBytes, limitBytes: this.#mostBytes };
+  }
+
   /**
    * Counts `bytes` more, until they are given back.
    * @throws ProxyError service_unavailable when there is no room for them, and counts none.
@@ -22,7 +26,12 @@ export class BodyMemory {
       throw new ProxyError(
         "service_unavailable",
         `The bodies of other requests fill the ${this.#mostBytes} bytes there are for them; ${advice}.`,
-        { retryAfterS: 1, close: true, proxyErrorType: "proxy_internal_response" },
+        {
+          retryAfterS: 1,
+          close: true,
+          rejection: "memory",
+          proxyErrorType: "proxy_internal_response",
+        },
       );
     }
     this.#takenBytes += bytes;

@@ -46,7 +46,7 @@ export async function infer(
     if (!services.lifecycle.open) throw shuttingDown();
     services.mode.assureServed(pathOf(target));
     sent = await readBody(request, services.bodyLimits);
-    exchange.bytesIn = sent.length;
+    exchange.read(sent.length);
     const type = headers.get("content-type");
     const { head, body, model } =
       sent.length <= ONE_SLICE_BYTES
@@ -86,7 +86,11 @@ export async function infer(
     const shown =
       error instanceof ProxyError ? error : unexpectedError(error, services.log, { id, path });
     exchange.head(shown.status);
-    exchange.end(request.signal.aborted ? CLIENT_GONE : { how: "refused", error: shown.kind });
+    exchange.end(
+      request.signal.aborted
+        ? CLIENT_GONE
+        : { how: "refused", error: shown.kind, reason: shown.options.rejection },
+    );
     return errorResponse(shown, dialectOf(path, headers), id);
   } finally {
     if (sent !== null) letGo(sent, services.bodyLimits.memory);

@@ -24,6 +24,8 @@ export interface Services {
   /** Of administration's own: what clients send does not keep an administrator out. */
   readonly adminBodyLimits: BodyLimits;
   readonly exchanges: Exchanges;
+  /** The page at `/metrics`, in OpenMetrics' dialect or not. */
+  readonly metricsPage: (openMetrics: boolean) => string;
   readonly log: EventLog;
   /** Monotonic clock, ms. */
   readonly now: () => number;

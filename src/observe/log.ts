@@ -11,27 +11,41 @@ export interface EventLog {
   error(message: string, fields?: Fields): void;
 }
 
+/** Where lines go. */
+export interface Sink {
+  readonly write: (line: string) => void;
+  /** Lines that nobody will read. */
+  readonly lost: number;
+}
+
 export interface LogOptions {
   /** Events below it are not logged. */
   readonly level: LogLevel;
   readonly format: LineFormat;
-  readonly write: (line: string) => void;
+  readonly sink: Sink;
 }
 
 /** The log, whose level and format may change while it runs. */
 export class Log implements EventLog {
   readonly #logger = getLogger("lmproxy");
-  /** For lines that are drawn elsewhere. */
-  readonly write: (line: string) => void;
+  readonly #sink: Sink;
   #level: LogLevel;
   format: LineFormat;
 
   /** Begins logging, one line an event. */
-  constructor({ level, format, write }: LogOptions) {
-    this.write = write;
+  constructor({ level, format, sink }: LogOptions) {
+    this.#sink = sink;
     this.#level = level;
     this.format = format;
     this.level = level;
+  }
+
+  /** For lines that are drawn elsewhere. */
+  readonly write = (line: string): void => this.#sink.write(line);
+
+  /** Lines that nobody will read. */
+  get linesLost(): number {
+    return this.#sink.lost;
   }
 
   get level(): LogLevel {

@@ -25,6 +25,14 @@ export function errorOf({ ended }: Exchange): string | null {
   return ended !== null && "error" in ended ? ended.error : null;
 }
 
+/** Why the proxy did not let it go to its end; null when it did. */
+export function rejectionOf({ ended }: Exchange): string | null {
+  if (ended?.how !== "refused") return null;
+  if (ended.reason !== undefined) return ended.reason;
+  if (ended.error === "invalid_api_key" || ended.error === "forbidden") return "auth";
+  return ended.error === "request_too_large" ? "too_large" : ended.error;
+}
+
 /** A level that finds what went wrong: 5xx and answers that broke off are warnings. */
 export function levelOf(exchange: Exchange): LineLevel {
   const isBad = statusOf(exchange) >= 500 || outcomeOf(exchange) === "broken";
@@ -53,7 +61,7 @@ export function requestFields(exchange: Exchange, client: string | null): Fields
     node: last?.node.url,
     attempts: tries.length,
     tried: tries.length > 1 ? tries.slice(0, -1).map(drawTry).join(" ") : null,
-    queue_ms: sinceArrival(exchange, admittedAtMs),
+    queue_ms: admittedAtMs === null ? null : Math.round(exchange.queuedMs),
     first_byte_ms: sinceArrival(exchange, firstByteAtMs),
     total_ms: sinceArrival(exchange, endedAtMs),
     longest_gap_ms: exchange.pieces > 1 ? Math.round(exchange.longestGapMs) : null,

@@ -16,8 +16,6 @@ import { Peers } from "../http/peers.ts";
 import type { Services } from "../http/services.ts";
 import { SlowBodies } from "../http/slow-bodies.ts";
 import { type Log, logUnexpected } from "../observe/log.ts";
-import { NodeEvents } from "../observe/node-events.ts";
-import { RequestLog } from "../observe/request-log.ts";
 import { Connections } from "../upstream/connections.ts";
 import { Deadlines } from "../upstream/deadlines.ts";
 import type { Fetch } from "../upstream/forward.ts";
@@ -29,6 +27,7 @@ import type { Upstream } from "../upstream/send.ts";
 import { TcpCheck } from "../upstream/tcp-check.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { createMode } from "./mode.ts";
+import { observe } from "./observe.ts";
 
 /** What can be asked of the server only once it listens. */
 export interface Listening {
@@ -110,8 +109,14 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
     pendingRequests: listening.pendingRequests,
     distServe,
   });
+  const bodyMemory = new BodyMemory(bodyMemoryBytes(config), "--max-body-memory");
+  const startedAtS = Math.floor(CLOCK.wallMs() / 1_000);
+  const { admission } = upstream;
+  const observed = { registry, exchanges, admission, bodyMemory, log, clock: CLOCK, startedAtS };
+  const observing = observe(config, observed);
   const services = {
     exchanges,
+    metricsPage: observing.metricsPage,
     registry,
     discovery,
     log,
@@ -135,7 +140,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
       maxBytes: config.maxBodyBytes,
       slow,
       soon: CLOCK.soon,
-      memory: new BodyMemory(bodyMemoryBytes(config), "--max-body-memory"),
+      memory: bodyMemory,
       flag: "--max-body",
     },
     adminBodyLimits: {
@@ -146,12 +151,11 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
       flag: null,
     },
     proto: config.tls === null ? ("http" as const) : ("https" as const),
-    startedAtS: Math.floor(CLOCK.wallMs() / 1_000),
+    startedAtS,
     upstreamApiKey: config.upstreamApiKey,
   };
-  exchanges.subscribe(requestLog(config, log).ended);
   const workers = [
-    new NodeEvents(registry, log, CLOCK),
+    ...observing.workers,
     createProber(config, questions),
     createPoller(config, questions, log),
     discovery,
@@ -160,16 +164,6 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
     ...(distServe === null ? [] : [distServe]),
   ];
   return { services, lifecycle, workers };
-}
-
-function requestLog({ accessLog }: Config, log: Log): RequestLog {
-  return new RequestLog({
-    which: accessLog,
-    format: () => log.format,
-    write: log.write,
-    wallMs: CLOCK.wallMs,
-    nameOf: (client) => client,
-  });
 }
 
 /** In the whole seconds that Bun counts, 1 to 255. */

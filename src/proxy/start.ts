@@ -12,6 +12,7 @@ import { type EventLog, Log, logUnexpected } from "../observe/log.ts";
 import { openStateFile, type Warn } from "../state/file.ts";
 import { assemble, CLOCK, keepAliveS } from "./assemble.ts";
 import { joinNodes } from "./join-nodes.ts";
+import { startMetricsServer } from "./metrics-server.ts";
 
 /** A proxy that serves. */
 export interface RunningProxy {
@@ -38,7 +39,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
   const log = new Log({
     level: config.logLevel,
     format: config.logFormat === "auto" ? usualFormat() : config.logFormat,
-    write: sink.write,
+    sink,
   });
   const warn: Warn = (message, details) => log.warning(message, details);
   const stateFile = config.statePath === null ? null : openStateFile(config.statePath, { warn });
@@ -66,12 +67,18 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     error: (error) => lastResort(error, log, random),
   });
   app.server = server;
+  const metricsServer =
+    config.metricsPort === null
+      ? null
+      : startMetricsServer(config.metricsHost, config.metricsPort, services.metricsPage);
+  if (metricsServer !== null) log.info("metrics are open to anybody", { url: metricsServer.url });
   for (const worker of workers) worker.start();
   const sources = joinNodes(config, registry, nodePolicy, mode, stateFile, warn);
   async function stop(): Promise<void> {
     sources.stop();
     for (const worker of workers) worker.stop();
     await server.stop(true);
+    await metricsServer?.stop();
     await stateFile?.close();
     await sink.flush();
   }

@@ -54,6 +54,8 @@ test("without flags and variables everything has its documented default", () => 
     logLevel: "info",
     logFormat: "auto",
     accessLog: "all",
+    metricsPort: null,
+    metricsHost: "127.0.0.1",
   });
 });
 
@@ -112,6 +114,8 @@ const EXAMPLES: Readonly<Record<string, { text: string; value: unknown }>> = {
   "--state": { text: "/var/lib/nodes.json", value: "/var/lib/nodes.json" },
   "--log-level": { text: "Critical", value: "fatal" },
   "--log-format": { text: "LogFmt", value: "logfmt" },
+  "--metrics-port": { text: "9090", value: 9090 },
+  "--metrics-host": { text: "::", value: "::" },
   "--access-log": { text: "slow=2.5s", value: 2500 },
 };
 

@@ -26,7 +26,7 @@ const listening = {
 };
 const { services, workers } = assemble(
   config,
-  new Log({ level: "error", format: "json", write: () => {} }),
+  new Log({ level: "error", format: "json", sink: { write: () => {}, lost: 0 } }),
   listening,
 );
 const server: Bun.Server<undefined> = Bun.serve({
@@ -124,7 +124,7 @@ test("of one beyond its client's limit", async () => {
   for (const exchange of running) exchange.leave();
   await until("all have ended", () => services.exchanges.open.size === 0);
   expect(ended.map((exchange) => exchange.ended)).toEqual([
-    { how: "refused", error: "rate_limit_exceeded" },
+    { how: "refused", error: "rate_limit_exceeded", reason: "client_limit" },
     ...[1, 2, 3].map(() => ({ how: "client_gone" as const })),
   ]);
 });

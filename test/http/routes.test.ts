@@ -38,8 +38,11 @@ beforeAll(() => {
   const log = new Log({
     level: "info",
     format: "json",
-    write: (line) => {
-      errors += line;
+    sink: {
+      write: (line) => {
+        errors += line;
+      },
+      lost: 0,
     },
   });
   const { services } = assemble(parsed.config, log, {

@@ -65,7 +65,7 @@ describe("the log says of a node", () => {
     cluster.join("n1", { models: ["b"] });
     take();
     cluster.refuse(node);
-    expect(take().map(({ what, fields }) => [what, fields["models"]])).toContainEqual([
+    expect(take().map(({ what, fields }) => [what, fields.models])).toContainEqual([
       "error no healthy node is left",
       "a",
     ]);

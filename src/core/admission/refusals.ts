@@ -22,7 +22,7 @@ export function unknownModel(model: string | null, known: readonly string[]): Pr
       ? "No engine is registered; register one with POST /nodes/add."
       : `The model \`${model}\` does not exist; ${exists}.`;
   return model === null
-    ? new ProxyError("service_unavailable", message, { retryAfterS: 1 })
+    ? new ProxyError("service_unavailable", message, { retryAfterS: 1, rejection: "no_node" })
     : new ProxyError("model_not_found", message, { param: "model" });
 }
 
@@ -32,7 +32,7 @@ export function noNode(model: string | null): ProxyError {
   return new ProxyError(
     "service_unavailable",
     `No engine that serves ${what} can take requests now; see /nodes/status, and try again.`,
-    { retryAfterS: 1 },
+    { retryAfterS: 1, rejection: "no_node" },
   );
 }
 
@@ -41,6 +41,7 @@ export function shuttingDown(): ProxyError {
   return new ProxyError("service_unavailable", "The proxy is shutting down; try again.", {
     retryAfterS: 1,
     close: true,
+    rejection: "draining",
     proxyErrorType: "proxy_internal_response",
   });
 }
@@ -51,14 +52,14 @@ export function queueFull(blockedBy: Blocked, model: string | null): ProxyError 
     return new ProxyError(
       "rate_limit_exceeded",
       "You have as many requests running and waiting as the proxy allows; wait for some to end.",
-      { retryAfterS: 1 },
+      { retryAfterS: 1, rejection: "client_limit" },
     );
   }
   if (blockedBy === "starting") return noNode(model);
   return new ProxyError(
     "service_unavailable",
     "All engines are busy and the queue is full; try again.",
-    { retryAfterS: 1, proxyErrorType: "connection_limit_reached" },
+    { retryAfterS: 1, rejection: "queue_full", proxyErrorType: "connection_limit_reached" },
   );
 }
 
@@ -68,6 +69,6 @@ export function waitedTooLong(blockedBy: Blocked, { model }: Wanted): ProxyError
   return new ProxyError(
     "service_unavailable",
     "The request waited too long for a free engine; try again.",
-    { retryAfterS: 1, proxyErrorType: "connection_limit_reached" },
+    { retryAfterS: 1, rejection: "queue_timeout", proxyErrorType: "connection_limit_reached" },
   );
 }

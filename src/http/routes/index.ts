@@ -2,6 +2,7 @@ import { distServeRoutes } from "./distserve.ts";
 import { documentationRoutes } from "./documentation.ts";
 import { healthRoutes } from "./health.ts";
 import { inferenceRoutes } from "./inference.ts";
+import { metricsRoutes } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
 import { nodeRoutes } from "./nodes.ts";
 import type { Route } from "./route.ts";
@@ -17,5 +18,6 @@ export const ROUTES: readonly Route[] = [
   ...nodeRoutes,
   ...distServeRoutes,
   ...healthRoutes,
+  ...metricsRoutes,
   ...documentationRoutes(() => ROUTES),
 ];

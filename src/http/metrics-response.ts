@@ -1,0 +1,21 @@
+/** Smaller pages are not worth packing, bytes. */
+const LEAST_PACKED_BYTES = 4 * 1024;
+
+/** The page as whoever reads it asks for it: dialect by `Accept`, packed by `Accept-Encoding`. */
+export function metricsResponse(
+  request: Request,
+  page: (openMetrics: boolean) => string,
+): Response {
+  const openMetrics = /application\/openmetrics-text/i.test(request.headers.get("accept") ?? "");
+  const text = page(openMetrics);
+  const headers = new Headers({
+    "content-type": openMetrics
+      ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+      : "text/plain; version=0.0.4; charset=utf-8",
+    vary: "Accept, Accept-Encoding",
+  });
+  const mayPack = /\bgzip\b/i.test(request.headers.get("accept-encoding") ?? "");
+  if (!mayPack || text.length < LEAST_PACKED_BYTES) return new Response(text, { headers });
+  headers.set("content-encoding", "gzip");
+  return new Response(Bun.gzipSync(text, { level: 1 }), { headers });
+}

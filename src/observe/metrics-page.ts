@@ -1,0 +1,261 @@
+/** The page at `/metrics`: what was counted, and what its owners say now. */
+import type { NodeState } from "../core/pool/health.ts";
+import type { Node } from "../core/pool/node.ts";
+import type { Registry } from "../core/pool/registry.ts";
+import { Exposition } from "./exposition.ts";
+import type { Histogram } from "./histogram.ts";
+import type { Metrics } from "./metrics.ts";
+import type { ProcessStats } from "./process-stats.ts";
+import type { Counter, SeriesOf } from "./series.ts";
+
+export interface MetricsPageOptions {
+  readonly metrics: Metrics;
+  readonly registry: Registry;
+  /** Monotonic clock, ms. */
+  readonly now: () => number;
+  readonly build: { readonly version: string; readonly bun: string };
+  readonly strategy: string;
+  readonly metricsIntervalMs: number;
+  /** Wall clock when the proxy started, s since 1970. */
+  readonly startedAtS: number;
+  readonly lag: Histogram;
+  readonly process: () => ProcessStats;
+  /** Requests that wait for a place or a node, and how many may. */
+  readonly queue: () => { readonly length: number; readonly limit: number };
+  readonly bodyMemory: () => { readonly takenBytes: number; readonly limitBytes: number };
+  /** Lines of the log that nobody will read. */
+  readonly linesLost: () => number;
+  /** When the certificate expires, s since 1970; null without one. */
+  readonly tlsNotAfterS: number | null;
+}
+
+const STATES = [
+  "starting",
+  "healthy",
+  "sleeping",
+  "unhealthy",
+  "draining",
+] as const satisfies readonly NodeState[];
+
+/** Beyond so many models the nodes of each are no longer told apart. */
+const MOST_MODELS = 200;
+
+/** @param openMetrics Whether it is asked for in OpenMetrics' dialect. */
+export function metricsPage(options: MetricsPageOptions, openMetrics: boolean): string {
+  const page = new Exposition(openMetrics);
+  const { build, strategy, metricsIntervalMs } = options;
+  page.family("lmproxy_build_info", "gauge", "Which build this is.").sample(1, build);
+  page.family("lmproxy_strategy_info", "gauge", "The strategy in force.").sample(1, { strategy });
+  page
+    .family("lmproxy_metrics_interval_seconds", "gauge", "How often engines' metrics are read.")
+    .sample(metricsIntervalMs / 1_000);
+  drawRequests(page, options.metrics);
+  drawQueue(page, options);
+  drawModels(page, options.registry);
+  drawNodes(page, options);
+  drawProcess(page, options);
+  return page.text();
+}
+
+function drawRequests(page: Exposition, metrics: Metrics): void {
+  drawCounters(
+    page,
+    "lmproxy_requests_total",
+    "Clients' requests, at their end.",
+    metrics.requests,
+  );
+  drawHistograms(
+    page,
+    "lmproxy_first_byte_seconds",
+    "From a request's arrival to the first byte of its answer.",
+    metrics.firstByte,
+  );
+  drawHistograms(
+    page,
+    "lmproxy_request_seconds",
+    "From a request's arrival to the last byte of its answer.",
+    metrics.request,
+  );
+  drawHistograms(page, "lmproxy_queue_seconds", "How long requests waited.", metrics.queue);
+  drawCounters(page, "lmproxy_rejected_total", "Requests the proxy refused.", metrics.rejected);
+  drawCounters(
+    page,
+    "lmproxy_retries_total",
+    "Attempts after a failed one, by how that failed.",
+    metrics.retries,
+  );
+}
+
+function drawCounters(
+  page: Exposition,
+  name: string,
+  help: string,
+  counters: SeriesOf<Counter>,
+): void {
+  page.family(name, "counter", help);
+  for (const { labels, value } of counters) page.sample(value.value, labels);
+}
+
+function drawHistograms(
+  page: Exposition,
+  name: string,
+  help: string,
+  histograms: SeriesOf<Histogram>,
+): void {
+  page.family(name, "histogram", help);
+  for (const { labels, value } of histograms) page.histogram(value, labels);
+}
+
+function drawQueue(page: Exposition, { queue, bodyMemory }: MetricsPageOptions): void {
+  const { length, limit } = queue();
+  const { takenBytes, limitBytes } = bodyMemory();
+  page.family("lmproxy_queue_length", "gauge", "Requests that wait.").sample(length);
+  page.family("lmproxy_queue_limit", "gauge", "Requests that may wait.").sample(limit);
+  page
+    .family("lmproxy_body_memory_bytes", "gauge", "What requests' bodies take.")
+    .sample(takenBytes);
+  page
+    .family("lmproxy_body_memory_limit_bytes", "gauge", "What requests' bodies may take.")
+    .sample(limitBytes);
+}
+
+function drawModels(page: Exposition, registry: Registry): void {
+  const counts = new Map<string, Map<NodeState, number>>();
+  for (const node of registry.nodes()) {
+    for (const model of node.models) {
+      const known = counts.get(model);
+      if (known === undefined && counts.size >= MOST_MODELS) continue;
+      const states = known ?? new Map<NodeState, number>();
+      states.set(node.health.state, (states.get(node.health.state) ?? 0) + 1);
+      counts.set(model, states);
+    }
+  }
+  page.family("lmproxy_model_nodes", "gauge", "Nodes that serve a model, by their state.");
+  for (const [model, states] of counts) {
+    for (const state of STATES) page.sample(states.get(state) ?? 0, { model, state });
+  }
+}
+
+/** A figure of one node; null where there is none. */
+interface NodeGauge {
+  readonly name: string;
+  readonly help: string;
+  readonly value: (node: Node, nowMs: number) => number | null;
+}
+
+const NODE_GAUGES: readonly NodeGauge[] = [
+  {
+    name: "lmproxy_node_in_flight",
+    help: "Open requests on a node.",
+    value: (node) => node.inFlight,
+  },
+  {
+    name: "lmproxy_node_oldest_request_seconds",
+    help: "Age of a node's oldest open request; 0 without any.",
+    value: (node, nowMs) => {
+      let oldestMs = nowMs;
+      for (const { startedAtMs } of node.leases) oldestMs = Math.min(oldestMs, startedAtMs);
+      return (nowMs - oldestMs) / 1_000;
+    },
+  },
+  {
+    name: "lmproxy_node_cache_usage_ratio",
+    help: "Share of a node's KV cache in use, as it says.",
+    value: ({ cache }) => cache.sample?.cacheUsage ?? null,
+  },
+  {
+    name: "lmproxy_node_running",
+    help: "Requests a node runs, as it says.",
+    value: ({ cache }) => cache.sample?.running ?? null,
+  },
+  {
+    name: "lmproxy_node_waiting",
+    help: "Requests a node holds back, as it says.",
+    value: ({ cache }) => cache.sample?.waiting ?? null,
+  },
+  {
+    name: "lmproxy_node_sample_age_seconds",
+    help: "How long ago a node's load was read.",
+    value: ({ cache }, nowMs) => {
+      const ageMs = cache.ageMs(nowMs);
+      return ageMs === null ? null : ageMs / 1_000;
+    },
+  },
+];
+
+function drawNodes(page: Exposition, { metrics, registry, now }: MetricsPageOptions): void {
+  const nodes = registry.nodes();
+  const nowMs = now();
+  page.family("lmproxy_node_info", "gauge", "What a node is.");
+  for (const node of nodes) {
+    const models = node.models.length > MOST_MODELS ? "many" : node.models.toSorted().join(",");
+    page.sample(1, { node: node.url, role: node.role, engine: node.engine ?? "", models });
+  }
+  page.family("lmproxy_node_state", "gauge", "1 for the state that a node is in.");
+  for (const node of nodes) {
+    for (const state of STATES) {
+      page.sample(node.health.state === state ? 1 : 0, { node: node.url, state });
+    }
+  }
+  for (const { name, help, value } of NODE_GAUGES) {
+    page.family(name, "gauge", help);
+    for (const node of nodes) {
+      const figure = value(node, nowMs);
+      if (figure !== null) page.sample(figure, { node: node.url });
+    }
+  }
+  page.family("lmproxy_node_pieces_total", "counter", "Pieces of answers that a node has sent.");
+  for (const node of nodes) page.sample(node.progress, { node: node.url });
+  page.family("lmproxy_node_requests_total", "counter", "Attempts on a node, by their outcome.");
+  for (const node of nodes) {
+    for (const [outcome, count] of metrics.of(node).outcomes) {
+      page.sample(count.value, { node: node.url, outcome });
+    }
+  }
+  page.family("lmproxy_node_state_changes_total", "counter", "Changes of a node's state.");
+  for (const node of nodes) {
+    for (const [to, count] of metrics.of(node).stateChanges) {
+      page.sample(count.value, { node: node.url, to });
+    }
+  }
+  page.family(
+    "lmproxy_node_first_byte_seconds",
+    "histogram",
+    "From an attempt's start to the first byte of a node's answer.",
+  );
+  for (const node of nodes) page.histogram(metrics.of(node).firstByte, { node: node.url });
+  page.family(
+    "lmproxy_node_piece_seconds",
+    "histogram",
+    "Between two pieces of a node's answer: one mean for each answer.",
+  );
+  for (const node of nodes) page.histogram(metrics.of(node).piece, { node: node.url });
+}
+
+function drawProcess(page: Exposition, options: MetricsPageOptions): void {
+  const { cpuS, residentBytes, openFiles, mostFiles } = options.process();
+  page
+    .family("lmproxy_event_loop_lag_seconds", "histogram", "How late the event loop is.")
+    .histogram(options.lag);
+  page
+    .family("lmproxy_log_lines_lost_total", "counter", "Lines of the log that nobody will read.")
+    .sample(options.linesLost());
+  if (options.tlsNotAfterS !== null) {
+    page
+      .family("lmproxy_tls_not_after_timestamp_seconds", "gauge", "When the certificate expires.")
+      .sample(options.tlsNotAfterS);
+  }
+  page
+    .family("process_start_time_seconds", "gauge", "When the process started, since 1970.")
+    .sample(options.startedAtS);
+  page
+    .family("process_cpu_seconds_total", "counter", "Time the process has spent on CPUs.")
+    .sample(cpuS);
+  page.family("process_resident_memory_bytes", "gauge", "Resident memory.").sample(residentBytes);
+  if (openFiles !== null) {
+    page.family("process_open_fds", "gauge", "Open file descriptors.").sample(openFiles);
+  }
+  if (mostFiles !== null) {
+    page.family("process_max_fds", "gauge", "Most file descriptors allowed.").sample(mostFiles);
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * What is counted for `/metrics`: of requests as they end, of nodes as their leases end and their
+ * states change. Everything else on that page is asked of its owner when somebody reads it.
+ */
+import type { Exchange } from "../core/exchange.ts";
+import type { NodeState } from "../core/pool/health.ts";
+import type { Lease, Outcome } from "../core/pool/lease.ts";
+import type { Node } from "../core/pool/node.ts";
+import type { Registry } from "../core/pool/registry.ts";
+import { Histogram } from "./histogram.ts";
+import { outcomeOf, rejectionOf, statusOf } from "./request-line.ts";
+import { Counter, counters, histograms } from "./series.ts";
+
+/** Upper bounds, s. The first two are subsets of vLLM's, so that both lie in one panel. */
+export const FIRST_BYTE_S = [
+  0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160,
+] as const;
+const REQUEST_S = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1280] as const;
+const PIECE_S = [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56] as const;
+const QUEUE_S = [0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30] as const;
+
+/** What is counted of one node; its series go when it is removed. */
+export class NodeMetrics {
+  readonly outcomes = new Map<string, Counter>();
+  readonly stateChanges = new Map<NodeState, Counter>();
+  readonly firstByte = new Histogram(FIRST_BYTE_S);
+  readonly piece = new Histogram(PIECE_S);
+}
+
+export class Metrics {
+  readonly requests = counters("endpoint", "model", "code", "outcome");
+  readonly firstByte = histograms(FIRST_BYTE_S, "endpoint", "model", "stream");
+  readonly request = histograms(REQUEST_S, "endpoint", "model", "stream");
+  readonly queue = histograms(QUEUE_S, "model");
+  readonly rejected = counters("reason");
+  readonly retries = counters("reason");
+  readonly #nodes = new Map<Node, NodeMetrics>();
+  readonly #registry: Registry;
+  readonly #now: () => number;
+
+  /** @param now Monotonic clock, ms. */
+  constructor(registry: Registry, now: () => number) {
+    this.#registry = registry;
+    this.#now = now;
+    registry.subscribe({
+      nodeRemoved: (node) => this.#nodes.delete(node),
+      stateChanged: (node, _from, to) => add(this.of(node).stateChanges, to),
+      leaseEnded: (lease, outcome) => this.#leaseEnded(lease, outcome),
+    });
+  }
+
+  /** What is counted of a node. */
+  of(node: Node): NodeMetrics {
+    let metrics = this.#nodes.get(node);
+    if (metrics === undefined) {
+      metrics = new NodeMetrics();
+      // One that was removed has series no more, whatever its last requests do.
+      if (this.#registry.get(node.url) === node) this.#nodes.set(node, metrics);
+    }
+    return metrics;
+  }
+
+  /** A request has ended. */
+  readonly ended = (exchange: Exchange): void => {
+    const { beganAtMs, firstByteAtMs, endedAtMs, tries, route } = exchange;
+    const model = this.#modelOf(exchange);
+    const stream = String(exchange.stream);
+    this.requests.of(route, model, String(statusOf(exchange)), outcomeOf(exchange)).add();
+    const rejection = rejectionOf(exchange);
+    if (rejection !== null) this.rejected.of(rejection).add();
+    for (const { outcome } of tries.slice(0, -1)) this.retries.of(outcome?.kind ?? "open").add();
+    if (firstByteAtMs === null || endedAtMs === null) return;
+    this.firstByte.of(route, model, stream).observe((firstByteAtMs - beganAtMs) / 1_000);
+    this.request.of(route, model, stream).observe((endedAtMs - beganAtMs) / 1_000);
+    const { queuedMs } = exchange;
+    // Less is no waiting.
+    if (queuedMs >= 1) this.queue.of(model).observe(queuedMs / 1_000);
+  };
+
+  /** Only names that engines have said: what clients write would make series without an end. */
+  #modelOf({ model }: Exchange): string {
+    if (model === null) return "";
+    return this.#registry.serves(model) ? model : "unknown";
+  }
+
+  #leaseEnded(lease: Lease, outcome: Outcome): void {
+    const node = this.of(lease.node);
+    add(node.outcomes, outcome.kind);
+    const { firstByteAtMs, startedAtMs, pieces } = lease;
+    if (firstByteAtMs === null) return;
+    node.firstByte.observe((firstByteAtMs - startedAtMs) / 1_000);
+    if (pieces < 2) return;
+    node.piece.observe((this.#now() - firstByteAtMs) / 1_000 / (pieces - 1));
+  }
+}
+
+function add<K>(counts: Map<K, Counter>, key: K): void {
+  let counter = counts.get(key);
+  if (counter === undefined) {
+    counter = new Counter();
+    counts.set(key, counter);
+  }
+  counter.add();
+}

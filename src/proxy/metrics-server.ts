@@ -1,0 +1,36 @@
+import { metricsResponse } from "../http/metrics-response.ts";
+
+/** The port of the metrics could not be had; `cause` says why. */
+export class MetricsListenError extends Error {
+  override readonly name = "MetricsListenError";
+}
+
+/**
+ * Serves `/metrics` to anybody on a port of its own; whoever may reach that port is the operator's affair.
+ * @throws MetricsListenError
+ */
+export function startMetricsServer(
+  hostname: string,
+  port: number,
+  page: (openMetrics: boolean) => string,
+): { readonly url: string; stop(): Promise<void> } {
+  const server = listen(() =>
+    Bun.serve({
+      hostname,
+      port,
+      reusePort: false,
+      development: false,
+      routes: { "/metrics": { GET: (request) => metricsResponse(request, page) } },
+      fetch: () => new Response("Metrics are at /metrics.\n", { status: 404 }),
+    }),
+  );
+  return { url: `${server.url.origin}/metrics`, stop: () => server.stop(true) };
+}
+
+function listen<T>(serve: () => T): T {
+  try {
+    return serve();
+  } catch (error) {
+    throw new MetricsListenError("the port of the metrics cannot be had", { cause: error });
+  }
+}

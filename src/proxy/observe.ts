@@ -1,0 +1,72 @@
+import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { version } from "../../package.json";
+import type { Config } from "../config/serve-config.ts";
+import type { Admission } from "../core/admission/admission.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Exchanges } from "../core/exchange.ts";
+import type { Registry } from "../core/pool/registry.ts";
+import type { BodyMemory } from "../http/body-memory.ts";
+import type { Log } from "../observe/log.ts";
+import { LoopLag } from "../observe/loop-lag.ts";
+import { Metrics } from "../observe/metrics.ts";
+import { metricsPage } from "../observe/metrics-page.ts";
+import { NodeEvents } from "../observe/node-events.ts";
+import { processStats } from "../observe/process-stats.ts";
+import { RequestLog } from "../observe/request-log.ts";
+
+/** What is observed. */
+export interface Observed {
+  readonly registry: Registry;
+  readonly exchanges: Exchanges;
+  readonly admission: Admission;
+  readonly bodyMemory: BodyMemory;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Wall clock when the proxy started, s since 1970. */
+  readonly startedAtS: number;
+}
+
+/** Everything that watches and changes nothing: events, the line of each request, metrics. */
+export function observe(config: Config, observed: Observed) {
+  const { registry, exchanges, admission, bodyMemory, log, clock, startedAtS } = observed;
+  const requests = new RequestLog({
+    which: config.accessLog,
+    format: () => log.format,
+    write: log.write,
+    wallMs: clock.wallMs,
+    nameOf: (client) => client,
+  });
+  const metrics = new Metrics(registry, clock.now);
+  exchanges.subscribe(requests.ended);
+  exchanges.subscribe(metrics.ended);
+  const lag = new LoopLag(clock);
+  const page = {
+    metrics,
+    registry,
+    now: clock.now,
+    build: { version, bun: Bun.version },
+    strategy: config.strategy,
+    metricsIntervalMs: config.metricsIntervalMs,
+    startedAtS,
+    lag: lag.histogram,
+    process: processStats,
+    queue: () => ({ length: admission.waiting, limit: config.queueSize }),
+    bodyMemory: () => bodyMemory.state,
+    linesLost: () => log.linesLost,
+    tlsNotAfterS: config.tls === null ? null : notAfterS(config.tls.certPath),
+  };
+  return {
+    workers: [new NodeEvents(registry, log, clock), lag],
+    metricsPage: (openMetrics: boolean) => metricsPage(page, openMetrics),
+  };
+}
+
+/** Null for what cannot be read as a certificate: serving has its own say about that. */
+function notAfterS(path: string): number | null {
+  try {
+    return Date.parse(new X509Certificate(readFileSync(path)).validTo) / 1_000;
+  } catch {
+    return null;
+  }
+}

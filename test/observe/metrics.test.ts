@@ -1,0 +1,102 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { startEngine } from "../../src/sim/server/api-server.ts";
+import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+let engine: RunningEngine;
+let dead: RunningEngine;
+let proxy: ProxyProcess;
+
+const KEYS = ["--api-keys", "sk-client", "--admin-key", "sk-admin"];
+
+beforeAll(async () => {
+  engine = await startEngine({ port: 0, models: ["m"] });
+  dead = await startEngine({ port: 0, models: ["m"] });
+  const nodes = ["--node", engine.url, "--node", dead.url];
+  proxy = await startProxy([...nodes, ...KEYS, "--metrics-port", "0", "--health-interval", "0.1"]);
+  await untilHealthy(proxy, 2, "sk-admin");
+});
+
+afterAll(async () => {
+  await proxy[Symbol.asyncDispose]();
+  await engine.stop();
+});
+
+function post(body: object, key = "sk-client"): Promise<Response> {
+  return fetch(`${proxy.url}/v1/chat/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: `Bearer ${key}` },
+    body: JSON.stringify({ messages: [{ role: "user", content: "hi" }], max_tokens: 3, ...body }),
+  });
+}
+
+/** The page, as an administrator reads it on the main port. */
+async function page(headers: Record<string, string> = {}): Promise<string> {
+  const answer = await fetch(`${proxy.url}/metrics`, {
+    headers: { authorization: "Bearer sk-admin", ...headers },
+  });
+  expect(answer.status).toBe(200);
+  return await answer.text();
+}
+
+function figure(text: string, series: string): number {
+  const line = text.split("\n").find((one) => one.startsWith(`${series} `));
+  return line === undefined ? 0 : Number(line.slice(series.length + 1));
+}
+
+test("every request is counted once, by what its client got", async () => {
+  await (await post({ model: "m" })).text();
+  await (await post({ model: "m", stream: true })).text();
+  await (await post({ model: "nobody-serves-this" })).text();
+  await (await post({ model: "m" }, "wrong")).text();
+  const text = await page();
+  const of = (rest: string) =>
+    figure(text, `lmproxy_requests_total{endpoint="/v1/chat/completions",${rest}}`);
+  expect(of('model="m",code="200",outcome="answered"')).toBe(2);
+  expect(of('model="unknown",code="404",outcome="rejected"')).toBe(1);
+  expect(of('model="",code="401",outcome="rejected"')).toBe(1);
+  expect(figure(text, 'lmproxy_rejected_total{reason="auth"}')).toBe(1);
+  expect(text).not.toContain("nobody-serves-this");
+});
+
+test("what the proxy counts of its nodes is what the engines count", async () => {
+  await Promise.all(Array.from({ length: 20 }, async () => (await post({ model: "m" })).text()));
+  const text = await page();
+  const answered = [engine, dead].map(({ url }) =>
+    figure(text, `lmproxy_node_requests_total{node="${url}",outcome="answered"}`),
+  );
+  const completed = [engine, dead].map((one) => one.state().completedRequests);
+  expect(answered).toEqual(completed);
+});
+
+test("a node that dies shows its state, and one that is removed has no series any more", async () => {
+  await dead.stop();
+  const unhealthy = `lmproxy_node_state{node="${dead.url}",state="unhealthy"}`;
+  await until("it is out", async () => figure(await page(), unhealthy) === 1);
+  expect(figure(await page(), 'lmproxy_model_nodes{model="m",state="healthy"}')).toBe(1);
+  await fetch(`${proxy.url}/nodes/remove`, {
+    method: "POST",
+    headers: { authorization: "Bearer sk-admin" },
+    body: JSON.stringify({ url: dead.url }),
+  });
+  expect(await page()).not.toContain(dead.url);
+});
+
+test("the main port shows it to administrators only, the other one to anybody", async () => {
+  expect((await fetch(`${proxy.url}/metrics`)).status).toBe(401);
+  const client = { authorization: "Bearer sk-client" };
+  expect((await fetch(`${proxy.url}/metrics`, { headers: client })).status).toBe(401);
+  const open = /"url":"(http:[^"]+\/metrics)"/.exec(proxy.log())?.[1] ?? "";
+  const answer = await fetch(open);
+  expect(answer.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
+  expect(await answer.text()).toContain("lmproxy_build_info{");
+  expect((await fetch(open.replace("/metrics", "/nodes/status"))).status).toBe(404);
+});
+
+test("OpenMetrics is spoken to whoever asks for it", async () => {
+  expect(await page({ accept: "application/openmetrics-text; version=1.0.0" })).toEndWith(
+    "# EOF\n",
+  );
+});
