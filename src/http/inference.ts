@@ -54,8 +54,8 @@ export async function infer(
         : await readLargeHead(sent, type, services.bodyLimits.soon);
     exchange.model = model;
     exchange.stream = head?.stream === true;
-    // An engine may have learned the model since it was asked last: look again before saying no.
-    if (model !== null && !services.registry.serves(model)) await services.discovery.refresh();
+    // An engine may have learned the model since it was asked last, or is about to say what it serves.
+    if (model !== null && !serves(model, services)) await services.discovery.find(model);
     // Draining may have begun while the body came, and nobody would wait for what starts now.
     if (!services.lifecycle.open) throw shuttingDown();
     const response = await services.mode.dispatch({
@@ -72,7 +72,7 @@ export async function infer(
         stripCredentials: services.access.areOurs(headers),
       }),
       body,
-      model: model ?? onlyModel(services),
+      model: model === null ? anyModel(services) : servedName(model, services),
       head,
       asked: NOTHING_ASKED,
       client,
@@ -149,13 +149,28 @@ function isMultipart(type: string | null): type is string {
   return type !== null && /^multipart\/form-data\b/i.test(type);
 }
 
-/** A body that names no model may go anywhere only while there is one model. */
-function onlyModel({ registry }: Services): string | null {
-  const models = registry.models();
-  if (models.length <= 1) return null;
+/** A body that names no model may go anywhere while all nodes serve the same, adapters aside. */
+function anyModel({ registry }: Services): null {
+  const [first, ...others] = registry.nodes().filter(({ models }) => models.length > 0);
+  if (first === undefined || others.every(({ bases }) => bases === first.bases)) return null;
   throw new ProxyError(
     "invalid_request",
-    `Name one of the models in \`model\`: ${listed(models)}.`,
+    `Name one of the models in \`model\`: ${listed(registry.models())}.`,
     { param: "model" },
   );
+}
+
+function serves(model: string, services: Services): boolean {
+  return services.registry.serves(servedName(model, services));
+}
+
+/** SGLang's clients ask for an adapter as `served:adapter`; any node that serves the first may have it. */
+function servedName(model: string, { registry }: Services): string {
+  const colon = model.lastIndexOf(":");
+  if (colon <= 0 || registry.serves(model)) return model;
+  const base = model.slice(0, colon);
+  const isSglang = registry
+    .nodes()
+    .some(({ engine, models }) => engine === "sglang" && models.includes(base));
+  return isSglang ? base : model;
 }

@@ -1,39 +1,33 @@
-import { ProxyError } from "../core/errors.ts";
+import { unknownModel } from "../core/admission/refusals.ts";
+import type { ModelCard } from "../core/engine/model-list.ts";
 import type { Registry } from "../core/pool/registry.ts";
 
 /** `/v1/models` as OpenAI's clients and LMDeploy's expect it. */
 export function openAiModels(registry: Registry, createdS: number) {
-  return { object: "list", data: registry.models().map((id) => openAiModel(id, createdS)) };
+  return { object: "list", data: allCards(registry).map((card) => openAiModel(card, createdS)) };
 }
 
-/** @throws ProxyError model_not_found */
+/** @throws ProxyError model_not_found, or service_unavailable as long as that is not known. */
 export function oneOpenAiModel(registry: Registry, id: string, createdS: number) {
-  assureKnown(registry, id);
-  return openAiModel(id, createdS);
+  return openAiModel(oneCard(registry, id), createdS);
 }
 
-function assureKnown(registry: Registry, id: string): void {
-  if (registry.models().includes(id)) return;
-  throw new ProxyError("model_not_found", `The model \`${id}\` does not exist; see /v1/models.`, {
-    param: "model",
-  });
-}
-
-function openAiModel(id: string, createdS: number) {
+/** What the engines say of it, over what they leave out. */
+function openAiModel(card: ModelCard, createdS: number) {
   return {
-    id,
     object: "model",
     created: createdS,
     owned_by: "lmproxy",
-    root: id,
+    root: card.id,
     parent: null,
     permission: [],
+    ...card,
   };
 }
 
 /** `/anthropic/v1/models` as Anthropic's clients expect it. */
 export function anthropicModels(registry: Registry, createdS: number) {
-  const data = registry.models().map((id) => anthropicModel(id, createdS));
+  const data = allCards(registry).map((card) => anthropicModel(card, createdS));
   return {
     data,
     has_more: false,
@@ -42,17 +36,47 @@ export function anthropicModels(registry: Registry, createdS: number) {
   };
 }
 
-/** @throws ProxyError model_not_found */
+/** @throws ProxyError as `oneOpenAiModel` */
 export function oneAnthropicModel(registry: Registry, id: string, createdS: number) {
-  assureKnown(registry, id);
-  return anthropicModel(id, createdS);
+  return anthropicModel(oneCard(registry, id), createdS);
 }
 
-function anthropicModel(id: string, createdS: number) {
-  return {
-    id,
-    type: "model",
-    display_name: id,
-    created_at: new Date(createdS * 1_000).toISOString(),
-  };
+/** The last second of the year 9999, as far as dates are written with four digits, s since 1970. */
+const LAST_DATE_S = 253_402_300_799;
+
+function anthropicModel(card: ModelCard, createdS: number) {
+  const { id, created } = card;
+  const isDate = typeof created === "number" && created >= 0 && created <= LAST_DATE_S;
+  const created_at = new Date((isDate ? created : createdS) * 1_000).toISOString();
+  return { id, type: "model", display_name: id, created_at };
+}
+
+function oneCard(registry: Registry, id: string): ModelCard {
+  const card = cards(registry).get(id);
+  if (card === undefined) throw unknownModel(id, registry);
+  return card;
+}
+
+function allCards(registry: Registry): ModelCard[] {
+  return [...cards(registry).values()];
+}
+
+/** Every model, each with the card of the first node that has one and the shortest context of all. */
+function cards(registry: Registry): ReadonlyMap<string, ModelCard> {
+  const merged = new Map<string, ModelCard>();
+  for (const node of registry.nodes()) {
+    for (const id of node.models) {
+      merged.set(id, merge(merged.get(id), node.cards.get(id) ?? { id }));
+    }
+  }
+  return merged;
+}
+
+function merge(known: ModelCard | undefined, card: ModelCard): ModelCard {
+  if (known === undefined) return card;
+  if (Object.keys(known).length === 1) return card;
+  const { max_model_len: length } = card;
+  if (typeof length !== "number") return known;
+  const isShorter = typeof known.max_model_len !== "number" || length < known.max_model_len;
+  return isShorter ? { ...known, max_model_len: length } : known;
 }

@@ -23,7 +23,7 @@ export function nodeStatus(node: Node, disaggregated: Disaggregated | null, nowM
     waiting: sample?.waiting ?? null,
     last_metrics_age_s: ageMs === null ? null : ageMs / 1_000,
     engine: node.engine,
-    last_error: node.lastError ?? node.noUsage,
+    last_error: node.lastError ?? node.noList ?? node.noUsage,
     pairs: figures?.pairs ?? 0,
     open_sessions: figures?.openSessions ?? 0,
   };

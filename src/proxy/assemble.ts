@@ -85,13 +85,20 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
     now,
   });
   const { fetch } = pinned;
-  const upstream = createUpstream(config, registry, pinned);
+  const upstream = createUpstream(config, registry, pinned, (node, model) =>
+    discovery.stillServes(node, model),
+  );
   const engineHeaders: Record<string, string> =
     config.upstreamApiKey === null ? {} : { authorization: `Bearer ${config.upstreamApiKey}` };
   const { mode, distServe } = createMode(config, upstream, engineHeaders, log);
   const onError = (error: unknown) => logUnexpected(log, error);
   const questions = { registry, headers: engineHeaders, fetch, clock: CLOCK, random, onError };
-  const discovery = new ModelDiscovery({ ...questions, timeoutMs: config.healthTimeoutMs });
+  const discovery = new ModelDiscovery({
+    ...questions,
+    timeoutMs: config.healthTimeoutMs,
+    onNoList: (node, reason) =>
+      log.warning("models of the node not known", { node: node.url, reason }),
+  });
   const slow = new SlowBodies(config.bodyTimeoutMs, CLOCK);
   const exchanges = new Exchanges({
     now,
@@ -225,7 +232,12 @@ function createRegistry(
   });
 }
 
-function createUpstream(config: Config, registry: Registry, pinned: PinnedFetch): Upstream {
+function createUpstream(
+  config: Config,
+  registry: Registry,
+  pinned: PinnedFetch,
+  stillServes: Upstream["stillServes"],
+): Upstream {
   const tcp = new TcpCheck(CLOCK.after);
   const deadlines = new Deadlines({
     clock: CLOCK,
@@ -243,6 +255,7 @@ function createUpstream(config: Config, registry: Registry, pinned: PinnedFetch)
     ...CLOCK,
     registry,
     fetch: pinned.fetch,
+    stillServes,
     admission: new Admission(registry, {
       maxConcurrency: config.maxConcurrency ?? Number.POSITIVE_INFINITY,
       maxPerClient: config.maxConcurrencyPerClient ?? Number.POSITIVE_INFINITY,

@@ -43,8 +43,7 @@ function restore({ registry, file, refusal, warn }: PersistOptions): StateEntry[
       leftOut.push(entry);
       continue;
     }
-    const node = registry.membership.register(url, { role, models, speed });
-    registry.membership.discovered(node, entry.discoveredModels);
+    registry.membership.restore(url, { role, models, speed }, entry.discoveredModels);
     if (entry.draining) registry.membership.drain(url);
   }
   return leftOut;

@@ -3,11 +3,11 @@ import type { Role } from "../core/engine/roles.ts";
 import { CLIENT_GONE } from "../core/exchange.ts";
 import { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
-import { RetryState } from "../core/retry.ts";
+import { isRetriable, RetryState } from "../core/retry.ts";
 import { Attempt } from "./attempt.ts";
 import { discard } from "./forward.ts";
 import type { InferenceRequest } from "./request.ts";
-import { clientGone, send, settle, type Upstream, worthRetrying } from "./send.ts";
+import { clientGone, type Result, send, settle, type Upstream, worthRetrying } from "./send.ts";
 
 /**
  * Answers a request by one node of `role`: choose and reserve one, send, hand the answer on; when it
@@ -51,14 +51,16 @@ export async function dispatch(
   try {
     for (;;) {
       if (request.signal.aborted) attempt.stop("client_gone");
-      const result = await send(attempt, request, upstream);
+      const isUnread = request.model === null ? isRetriable : isRetriableOr404;
+      const result = await send(attempt, request, upstream, isUnread);
       if (result.kind === "relayed") return result.response;
       tried.add(attempt.lease.node);
       const mayRetry =
         !attempt.lease.lastResort &&
         // Before the budget: it is for retries that are made.
         registry.hasAnother(wanted) &&
-        worthRetrying(attempt, result, retriesOf());
+        ((await hasUnloaded(attempt, result, request, upstream)) ||
+          worthRetrying(attempt, result, retriesOf()));
       const lease = mayRetry ? registry.acquire(wanted) : null;
       if (!(lease instanceof Lease)) return await settle(attempt, result, request, upstream);
       if (result.kind === "unread") discard(attempt, result.answer, upstream);
@@ -70,4 +72,19 @@ export async function dispatch(
   } finally {
     place.drop();
   }
+}
+
+function isRetriableOr404(status: number): boolean {
+  return status === 404 || isRetriable(status);
+}
+
+/** Whether the node answered 404 since it has unloaded the model, an adapter maybe, that others still serve. */
+async function hasUnloaded(
+  { lease }: Attempt,
+  result: Result,
+  { model }: InferenceRequest,
+  { retryRules, stillServes }: Upstream,
+): Promise<boolean> {
+  if (result.kind !== "unread" || result.answer.status !== 404 || model === null) return false;
+  return !(await stillServes(lease.node, model)) && retryRules.retry;
 }

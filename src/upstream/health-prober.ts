@@ -31,6 +31,8 @@ const TIMES_ITS_OWN = 3;
 const RECORD_FADES = 0.9;
 /** Health answers are a line of JSON; whoever sends more is no engine. */
 const MAX_BYTES = 64 * 1024;
+/** Another path than `/health` may be a list of models. */
+const MAX_PAGE_BYTES = 4 * 1024 * 1024;
 
 /**
  * Asks every node how it is: at once when it joins or fails a request, then as its health wants; one
@@ -82,7 +84,8 @@ export class HealthProber {
     const { generation, progress } = node;
     const timeoutMs = this.#timeoutMs(node, atOnce);
     const askedAtMs = clock.now();
-    const answer = await ask(node.url + path, { timeoutMs, maxBytes: MAX_BYTES, headers, fetch });
+    const maxBytes = path === "/health" ? MAX_BYTES : MAX_PAGE_BYTES;
+    const answer = await ask(node.url + path, { timeoutMs, maxBytes, headers, fetch });
     const result = readHealth(path, answer);
     if (node.generation !== generation) {
       // Another process is there now, or nobody: whoever found that out wants a probe of its own.

@@ -66,12 +66,12 @@ export class MetricsPoller {
     const { registry, clock, intervalMs, headers, fetch } = this.#options;
     const askedAtMs = clock.now();
     const { generation } = node;
-    const answer = await ask(`${node.url}/metrics`, {
-      timeoutMs: intervalMs,
-      maxBytes: MAX_BYTES,
-      headers,
-      fetch,
-    });
+    const page = (path: string) =>
+      ask(node.url + path, { timeoutMs: intervalMs, maxBytes: MAX_BYTES, headers, fetch });
+    const first = await page("/metrics");
+    // Mounted applications have it behind a slash. Nothing else is followed: it could lead anywhere.
+    const isElsewhere = !("kind" in first) && first.status >= 300 && first.status < 400;
+    const answer = isElsewhere ? await page("/metrics/") : first;
     // What the engine before it answers says nothing of the one there now.
     if (node.generation !== generation) return;
     if ("kind" in answer) return this.#noUsage(node, answer.detail);

@@ -1,5 +1,7 @@
 import type { Clock } from "../core/clock.ts";
+import type { Answer } from "../core/engine/answer.ts";
 import { readModels } from "../core/engine/model-list.ts";
+import type { Failure } from "../core/failure.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { type AskOptions, ask } from "./ask.ts";
@@ -15,12 +17,22 @@ export interface ModelDiscoveryOptions {
   readonly random: () => number;
   /** Given what nobody expected; asking goes on. */
   readonly onError: (error: unknown) => void;
+  /** Called when a node's list cannot be read, with what to do about it; once for each reason. */
+  readonly onNoList: (node: Node, reason: string) => void;
 }
 
 /** Adapters and aliases appear while engines run. */
 const INTERVAL_MS = 60_000;
+/** An engine that could not show its list is asked again so soon. */
+const RETRY_MS = 5_000;
+/** A request for a model that nobody is known to serve waits this long for nodes that start, ms, ... */
+const STARTING_WAIT_MS = 2_000;
+/** ... and this long for news of nodes whose lists are known: a list that hangs holds up no 404. */
+const NEWS_WAIT_MS = 1_000;
 /** An unknown model makes the proxy look again, but not more often than this. */
 const REFRESH_MS = 1_000;
+/** An answer that the model is not there makes it look again at that node, once for all within this time. */
+const REREAD_DELAY_MS = 20;
 const MAX_BYTES = 4 * 1024 * 1024;
 
 /** Learns from each node's `/v1/models` what it serves. */
@@ -31,6 +43,9 @@ export class ModelDiscovery {
     { readonly generation: number; readonly answer: Promise<void> }
   >();
   readonly #rounds: Rounds;
+  readonly #rereading = new Map<Node, Promise<void>>();
+  /** Requests that wait for a model to be known. */
+  readonly #waiting = new Set<() => void>();
   #refreshedAtMs = Number.NEGATIVE_INFINITY;
   #refreshing: Promise<void> = Promise.resolve();
   #unsubscribe: (() => void) | null = null;
@@ -45,7 +60,7 @@ export class ModelDiscovery {
       ask: async (node) => {
         if (node.health.alive) await this.#ask(node);
       },
-      delayMs: () => INTERVAL_MS,
+      delayMs: (node) => (node.listed ? INTERVAL_MS : RETRY_MS),
     });
   }
 
@@ -61,6 +76,7 @@ export class ModelDiscovery {
       nodeRestarted: (node) => {
         if (node.health.alive) void this.#ask(node);
       },
+      membershipChanged: () => this.#tell(),
     });
     for (const node of registry.nodes()) this.#rounds.add(node);
   }
@@ -70,8 +86,74 @@ export class ModelDiscovery {
     this.#rounds.stop();
   }
 
+  /**
+   * Resolves as soon as some node is known to serve `model`, or as nobody is likely to say so any more:
+   * at the latest after two seconds.
+   */
+  async find(model: string): Promise<void> {
+    const { registry, clock } = this.#options;
+    if (registry.serves(model) || registry.nodes().length === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let isAsked = false;
+    const look = () => {
+      if (registry.serves(model) || (isAsked && !this.#mayLearnSoon())) resolve();
+    };
+    this.#waiting.add(look);
+    const cancel = [
+      clock.after(NEWS_WAIT_MS, () => {
+        isAsked = true;
+        look();
+      }),
+      clock.after(STARTING_WAIT_MS, resolve),
+    ];
+    void this.#refresh().then(() => {
+      isAsked = true;
+      look();
+    });
+    await promise;
+    this.#waiting.delete(look);
+    for (const one of cancel) one();
+  }
+
+  /** Whether a node serves `model`, which it has just answered as if it did not: its list is read anew. */
+  async stillServes(node: Node, model: string): Promise<boolean> {
+    const { clock } = this.#options;
+    const limit = Promise.withResolvers<void>();
+    const cancel = clock.after(NEWS_WAIT_MS, limit.resolve);
+    await Promise.race([this.#reread(node), limit.promise]);
+    cancel();
+    return node.models.includes(model);
+  }
+
+  /** Reads a node's list again, for all who want that at about the same time. */
+  #reread(node: Node): Promise<void> {
+    const { clock } = this.#options;
+    const running = this.#rereading.get(node);
+    if (running !== undefined) return running;
+    const reread = new Promise<void>((resume) => clock.after(REREAD_DELAY_MS, resume)).then(() => {
+      this.#rereading.delete(node);
+      return node.health.alive ? this.#ask(node) : undefined;
+    });
+    this.#rereading.set(node, reread);
+    return reread;
+  }
+
+  /** Whether a node that starts, or that has just come up, is about to say what it serves. */
+  #mayLearnSoon(): boolean {
+    return this.#options.registry
+      .nodes()
+      .some(
+        ({ saysModels, noList, health }) =>
+          !saysModels && noList === null && (health.state === "starting" || health.alive),
+      );
+  }
+
+  #tell(): void {
+    for (const look of this.#waiting) look();
+  }
+
   /** Asks all healthy nodes again, at most once a second; resolves when their answers are in. */
-  refresh(): Promise<void> {
+  #refresh(): Promise<void> {
     const nowMs = this.#options.clock.now();
     if (nowMs - this.#refreshedAtMs >= REFRESH_MS) {
       this.#refreshedAtMs = nowMs;
@@ -106,8 +188,31 @@ export class ModelDiscovery {
       headers,
       fetch,
     });
-    if ("kind" in answer || answer.status !== 200 || node.generation !== generation) return;
-    const models = readModels(answer.body);
-    if (models !== null) registry.membership.discovered(node, models);
+    if (node.generation !== generation) return;
+    const models = "kind" in answer || answer.status !== 200 ? null : readModels(answer.body);
+    if (models === null) this.#noList(node, whyNoList(answer));
+    else registry.membership.listed(node, models);
+    this.#tell();
   }
+
+  #noList(node: Node, reason: string): void {
+    if (node.noList === reason) return;
+    node.noList = reason;
+    this.#options.onNoList(node, reason);
+  }
+}
+
+/** Why an answer is no list of models, and what to do. */
+function whyNoList(answer: Answer | Failure): string {
+  const what = "GET /v1/models";
+  if ("kind" in answer) return `${what}: ${answer.detail}`;
+  const { status } = answer;
+  if (status === 401 || status === 403) {
+    return `${what} answered ${status}: the engine wants a key; start the proxy with --upstream-api-key`;
+  }
+  if (status === 200) return `${what} answered something else than a list of models`;
+  if (status >= 300 && status < 400) {
+    return `${what} answered ${status}, a redirect; name the node by the URL that it leads to`;
+  }
+  return `${what} answered ${status}; register the node with its models, by POST /nodes/add`;
 }

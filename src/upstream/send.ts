@@ -2,6 +2,7 @@ import type { Admission } from "../core/admission/admission.ts";
 import { shuttingDown } from "../core/admission/refusals.ts";
 import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
+import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { failureType } from "../core/proxy-status.ts";
 import type { RetryBudgets } from "../core/retry.ts";
@@ -20,6 +21,8 @@ export interface Upstream extends Clock {
   readonly budgets: RetryBudgets;
   readonly retryRules: RetryRules;
   readonly fetch: Fetch;
+  /** Whether a node serves a model that it has just answered with 404; soon known. */
+  readonly stillServes: (node: Node, model: string) => Promise<boolean>;
 }
 
 /** What a client that has left gets; nobody reads it. */

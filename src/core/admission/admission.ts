@@ -147,7 +147,7 @@ export class Admission {
     const got = ahead ?? this.#try(client, take);
     if (typeof got !== "string") return got;
     const attempt = () => this.#try(client, take);
-    if (!this.#isKnown(wanted)) throw unknownModel(wanted.model, this.#registry.models());
+    if (!this.#isKnown(wanted)) throw unknownModel(wanted.model, this.#registry);
     if (got === "unavailable") throw noNode(wanted.model);
     return this.#waitInLine({ wanted, client, signal, blockedBy: got, attempt });
   }

@@ -14,16 +14,34 @@ export function listed(models: readonly string[]): string {
   return more > 0 ? `${named} and ${more} more, see /v1/models` : named;
 }
 
-/** 404 that names what exists. */
-export function unknownModel(model: string | null, known: readonly string[]): ProxyError {
-  const exists = known.length === 0 ? "no model is served yet" : `served are: ${listed(known)}`;
-  const message =
-    model === null
-      ? "No engine is registered; register one with POST /nodes/add."
-      : `The model \`${model}\` does not exist; ${exists}.`;
-  return model === null
-    ? new ProxyError("service_unavailable", message, { retryAfterS: 1, rejection: "no_node" })
-    : new ProxyError("model_not_found", message, { param: "model" });
+/** What a refusal of a model that nobody is known to serve depends on. */
+export interface KnownModels {
+  /** All nodes. */
+  readonly nodes: () => readonly { readonly saysModels: boolean }[];
+  readonly models: () => readonly string[];
+}
+
+/** 404 that names what exists; 503 as long as some engine has not said what it serves. */
+export function unknownModel(model: string | null, known: KnownModels): ProxyError {
+  const nodes = known.nodes();
+  if (nodes.length === 0 || model === null) {
+    const message = "No engine is registered; register one with POST /nodes/add.";
+    return new ProxyError("service_unavailable", message, { retryAfterS: 1, rejection: "no_node" });
+  }
+  const silent = nodes.filter(({ saysModels }) => !saysModels).length;
+  if (silent > 0) {
+    return new ProxyError(
+      "service_unavailable",
+      `Nobody is known to serve the model \`${model}\`, but of ${nodes.length} engines ${silent} have not ` +
+        "said what they serve; see /nodes/status, and try again.",
+      { retryAfterS: 1, rejection: "no_node" },
+    );
+  }
+  const models = known.models();
+  const exists = models.length === 0 ? "no model is served" : `served are: ${listed(models)}`;
+  return new ProxyError("model_not_found", `The model \`${model}\` does not exist; ${exists}.`, {
+    param: "model",
+  });
 }
 
 /** 503: the model is known, but none of its nodes can take a request now. */

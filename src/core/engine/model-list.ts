@@ -5,10 +5,17 @@ import { Value } from "@sinclair/typebox/value";
 const MAX_MODELS = 10_000;
 const MAX_NAME_LENGTH = 512;
 
-const ModelList = Type.Object({ data: Type.Array(Type.Object({ id: Type.String() })) });
+/** What an engine says of one of its models, as it gave it. */
+export interface ModelCard {
+  readonly id: string;
+  readonly [field: string]: unknown;
+}
 
-/** The model names in an OpenAI model list, or null when it is none. */
-export function readModels(body: string): string[] | null {
+const Card = Type.Unsafe<ModelCard>(Type.Object({ id: Type.String() }));
+const ModelList = Type.Object({ data: Type.Array(Card) });
+
+/** The models in an OpenAI model list, by name, or null when it is none. */
+export function readModels(body: string): ReadonlyMap<string, ModelCard> | null {
   let value: unknown;
   try {
     value = JSON.parse(body);
@@ -16,8 +23,6 @@ export function readModels(body: string): string[] | null {
     return null;
   }
   if (!Value.Check(ModelList, value)) return null;
-  const names = value.data
-    .map(({ id }) => id)
-    .filter((id) => id !== "" && id.length <= MAX_NAME_LENGTH);
-  return [...new Set(names)].slice(0, MAX_MODELS);
+  const cards = value.data.filter(({ id }) => id !== "" && id.length <= MAX_NAME_LENGTH);
+  return new Map(cards.slice(0, MAX_MODELS).map((card) => [card.id, card]));
 }

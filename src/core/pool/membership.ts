@@ -1,3 +1,4 @@
+import type { ModelCard } from "../engine/model-list.ts";
 import { ModelIndex } from "./model-index.ts";
 import { Node, type Registration } from "./node.ts";
 import type { Listeners } from "./registry-listener.ts";
@@ -93,8 +94,17 @@ export class Membership {
     const known = this.#nodes.get(url);
     if (known !== undefined) this.#renew(known, registration);
     const node = known ?? this.#join(url, registration);
+    node.registeredIn = node.generation;
     this.#changed();
     this.#listeners.probeWanted(node);
+    return node;
+  }
+
+  /** A node as it was when the proxy ran last: another engine may be there now. */
+  restore(url: string, registration: Registration, discovered: readonly string[]): Node {
+    const node = this.register(url, registration);
+    node.registeredIn = null;
+    this.discovered(node, discovered);
     return node;
   }
 
@@ -121,11 +131,29 @@ export class Membership {
     return node;
   }
 
+  /** The engine there now has shown its list of models. */
+  listed(node: Node, cards: ReadonlyMap<string, ModelCard>): void {
+    node.listed = true;
+    node.noList = null;
+    node.cards = cards;
+    if (!isVouchedFor(node, cards)) this.#forgetRegistered(node);
+    this.discovered(node, [...cards.keys()]);
+  }
+
+  /** The address was taken over by an engine of another model: what was registered is another's. */
+  #forgetRegistered(node: Node): void {
+    const said = this.#registered.get(node.url);
+    if (said === undefined) return;
+    this.#registered.set(node.url, { ...said, models: [] });
+    node.serve([], node.discoveredModels);
+    this.index.set(node);
+  }
+
   /** The engine's own list of models replaces what was discovered before. */
   discovered(node: Node, models: readonly string[]): void {
-    if (models.join("\n") === node.discoveredModels.join("\n")) return;
+    const isSaid = models.join("\n") === node.discoveredModels.join("\n");
     node.serve(node.registeredModels, models);
-    if (this.#nodes.get(node.url) !== node) return;
+    if (isSaid || this.#nodes.get(node.url) !== node) return;
     this.index.set(node);
     this.#changed();
   }
@@ -229,4 +257,11 @@ function isSame(node: Node, { models, role, speed }: Registration): boolean {
     node.speed === speed &&
     node.registeredModels.join("\n") === models.join("\n")
   );
+}
+
+/** Whether the names that were registered are those of the engine that has shown this list. */
+function isVouchedFor(node: Node, cards: ReadonlyMap<string, ModelCard>): boolean {
+  const { registeredIn, generation, registeredModels } = node;
+  if (registeredIn === generation || cards.size === 0) return true;
+  return registeredModels.some((model) => cards.has(model));
 }

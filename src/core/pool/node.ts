@@ -1,5 +1,6 @@
 import { Bag, type InBag } from "../bag.ts";
 import type { EngineKind } from "../engine/kinds.ts";
+import type { ModelCard } from "../engine/model-list.ts";
 import type { Role } from "../engine/roles.ts";
 import { CacheUsage } from "./cache-usage.ts";
 import { NodeHealth } from "./health.ts";
@@ -56,6 +57,16 @@ export class Node {
   discoveredModels: readonly string[] = [];
   /** Everything it serves, each name once, registered ones first. */
   models: readonly string[] = [];
+  /** What its `/v1/models` said of each model last. */
+  cards: ReadonlyMap<string, ModelCard> = new Map();
+  /** The models it serves but for adapters, each by what lies behind its names; equal where equal. */
+  bases = "";
+  /** Whether the engine there now has shown its `/v1/models`. */
+  listed = false;
+  /** Why that could not be read, for `/nodes/status`. */
+  noList: string | null = null;
+  /** The generation whose engine registered `registeredModels`; null when it was before the proxy started. */
+  registeredIn: number | null = null;
   engine: EngineKind | null = null;
   /** Why it last failed, for `/nodes/status`. */
   lastError: string | null = null;
@@ -90,6 +101,14 @@ export class Node {
     this.registeredModels = registered;
     this.discoveredModels = discovered;
     this.models = [...new Set([...registered, ...discovered])];
+    const roots = this.models.flatMap((model) => rootOf(model, this.cards.get(model)));
+    this.bases = [...new Set(roots)].sort().join("\n");
+  }
+
+  /** Whether the engine there now has said what it serves, in its list or by registering. */
+  get saysModels(): boolean {
+    const registered = this.registeredIn === this.generation && this.registeredModels.length > 0;
+    return this.listed || registered;
   }
 
   /** Mean of the last latencies, ms, or null when there are none or they are old. */
@@ -124,7 +143,15 @@ export class Node {
   restarted(): void {
     this.generation += 1;
     this.absent = true;
+    this.listed = false;
     this.cache.forget();
     this.health.replaced();
   }
+}
+
+/** What lies behind the name of a model: aliases have one root; none for an adapter, which has a parent. */
+function rootOf(model: string, card: ModelCard | undefined): string[] {
+  if (typeof card?.["parent"] === "string") return [];
+  const root = card?.["root"];
+  return [typeof root === "string" ? root : model];
 }

@@ -28,8 +28,13 @@ const Model = Type.Object({
   created: Type.Integer({ description: "s since 1970" }),
   owned_by: Type.String(),
   root: Type.String(),
-  parent: Type.Null(),
+  parent: Type.Union([Type.String(), Type.Null()], { description: "Of an adapter: its base" }),
   permission: Type.Array(Type.Object({})),
+  max_model_len: Type.Optional(
+    Type.Union([Type.Integer(), Type.Null()], {
+      description: "Context, tokens: the shortest of all nodes",
+    }),
+  ),
 });
 
 const ModelList = Type.Object({ object: Type.Literal("list"), data: Type.Array(Model) });

@@ -49,7 +49,7 @@ export const modelRoutes = [
       operationId: "listModels",
       summary: "List the models",
       description:
-        "Every model that some node serves, each once. With `anthropic-version` as under /anthropic.",
+        "Every model that some node serves, each once, with what its engine says of it. With `anthropic-version` as under /anthropic.",
       responses: {
         ...ok("ModelList", { object: "list", data: [MODEL] }, "The models"),
         ...failures(["invalid_api_key", "internal_error"]),
@@ -73,7 +73,12 @@ export const modelRoutes = [
       parameters: [MODEL_PARAMETER],
       responses: {
         ...ok("Model", MODEL, "The model"),
-        ...failures(["invalid_api_key", "model_not_found", "internal_error"]),
+        ...failures([
+          "invalid_api_key",
+          "model_not_found",
+          "internal_error",
+          "service_unavailable",
+        ]),
       },
     },
     answer: ({ request, params }, { registry, startedAtS }) =>
@@ -107,7 +112,10 @@ export const modelRoutes = [
       parameters: [MODEL_PARAMETER],
       responses: {
         ...ok("AnthropicModel", ANTHROPIC_MODEL, "The model"),
-        ...failures(["invalid_api_key", "model_not_found", "internal_error"], "anthropic"),
+        ...failures(
+          ["invalid_api_key", "model_not_found", "internal_error", "service_unavailable"],
+          "anthropic",
+        ),
       },
     },
     answer: ({ params }, { registry, startedAtS }) =>
