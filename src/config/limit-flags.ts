@@ -61,7 +61,7 @@ const forwarding = flagGroup("Requests", [
     argument: "seconds",
     kind: kinds.delaySeconds,
     value: fields.bodyTimeoutMs,
-    help: "Time between two pieces of a client's body.",
+    help: "Time between two pieces of a client's body; on the whole, at least 64 KiB have to come within it.",
   },
   {
     key: "retry",

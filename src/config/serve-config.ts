@@ -85,13 +85,21 @@ function refuseOtherMode(fields: Fields): void {
   }
 }
 
+/** A client's body, and what it becomes for each of two engines. */
+const DISTSERVE_BODIES = 3;
+
 /** A body that is not too large would be told to try again, for ever. */
 function refuseTooLittleMemory(fields: Fields): void {
   const memory = fields.get("maxBodyMemoryBytes");
   const body = fields.get("maxBodyBytes")?.value;
-  if (typeof memory?.value !== "number" || typeof body !== "number" || memory.value >= body) return;
+  if (typeof memory?.value !== "number" || typeof body !== "number") return;
+  const isDistServe = fields.get("servingStrategy")?.value === "DistServe";
+  if (memory.value >= body * (isDistServe ? DISTSERVE_BODIES : 1)) return;
+  const times = isDistServe
+    ? ` ${DISTSERVE_BODIES} times, since DistServe makes one for each engine`
+    : "";
   throw new UsageError(
-    `--max-body-memory must hold a body of --max-body (${byteSize.show(body)}); raise it, or lower --max-body`,
+    `--max-body-memory must hold a body of --max-body (${byteSize.show(body)})${times}; raise it, or lower --max-body`,
   );
 }
 

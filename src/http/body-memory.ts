@@ -16,6 +16,11 @@ export class BodyMemory {
     return { takenBytes: this.#takenBytes, limitBytes: this.#mostBytes };
   }
 
+  /** Whether little is taken, also with `bytes` more: then they need not be counted as they come. */
+  hasPlenty(bytes: number): boolean {
+    return this.#takenBytes + bytes <= this.#mostBytes / 4;
+  }
+
   /**
    * Counts `bytes` more, until they are given back.
    * @throws ProxyError service_unavailable when there is no room for them, and counts none.

@@ -37,6 +37,8 @@ export async function infer(
   const id = requestId(headers, services.random);
   const exchange = services.exchanges.begin(id, request, route.path);
   let sent: Uint8Array | null = null;
+  let copiedBytes = 0;
+  const { memory } = services.bodyLimits;
   try {
     const peer = services.peers.of(request);
     const client = services.access.admit(route.who, request, peer);
@@ -58,6 +60,14 @@ export async function infer(
     if (model !== null && !serves(model, services)) await services.discovery.find(model);
     // Draining may have begun while the body came, and nobody would wait for what starts now.
     if (!services.lifecycle.open) throw shuttingDown();
+    // What came is of no more use then, and what goes out is smaller.
+    if (body !== sent) {
+      letGo(sent, memory);
+      memory.take(body.length);
+      sent = body;
+    }
+    memory.take(services.mode.bodyCopies * body.length);
+    copiedBytes = services.mode.bodyCopies * body.length;
     const response = await services.mode.dispatch({
       exchange,
       target,
@@ -93,7 +103,8 @@ export async function infer(
     );
     return errorResponse(shown, dialectOf(path, headers), id);
   } finally {
-    if (sent !== null) letGo(sent, services.bodyLimits.memory);
+    memory.give(copiedBytes);
+    if (sent !== null) letGo(sent, memory);
   }
 }
 

@@ -10,6 +10,8 @@ export interface Mode {
   readonly needed: readonly Role[];
   /** Null, or why a node of this role is of no use here, and what to change. */
   refusal(role: Role): string | null;
+  /** Copies of a request's body that serving it takes; they count as bodies do. */
+  readonly bodyCopies: number;
   /** @throws ProxyError not_implemented when requests to `path` cannot be served. */
   assureServed(path: string): void;
   /** Answers an inference request. @throws ProxyError */

@@ -4,8 +4,8 @@ import type { BodyMemory } from "./body-memory.ts";
 import type { IncomingBody, SlowBodies } from "./slow-bodies.ts";
 
 const SMALL_PIECE_BYTES = 1_024;
-/** Room made at first for a body that says it is so long, or longer: up to here none is copied twice. */
-const FIRST_ROOM_BYTES = 1024 * 1024;
+/** Room made at first for a body in pieces: memory is taken as it fills, not as it was announced. */
+const FIRST_ROOM_BYTES = 4 * 1024;
 
 export interface BodyLimits {
   readonly maxBytes: number;
@@ -19,8 +19,14 @@ export interface BodyLimits {
 /** Giving back less costs more than it saves. */
 const LEAST_GIVEN_BYTES = 4 * 1024;
 
-/** Bodies of known length up to this are read in one go, within the time limit as a whole. */
+/**
+ * Bodies of known length up to this are read in one go, which costs half of reading them piece by
+ * piece. How they come is not seen then: their room is taken at once, and their time is that of the
+ * least rate.
+ */
 const ONE_GO_BYTES = 64 * 1024;
+/** The same while there is plenty of memory: what says it is so long and never comes harms nobody. */
+const ONE_GO_IN_PLENTY_BYTES = 4 * 1024 * 1024;
 
 /**
  * Reads a client's body whole; whoever called lets go of it (`letGo`).
@@ -38,13 +44,15 @@ export function readBody(request: Request, limits: BodyLimits): Promise<Uint8Arr
   }
   const declared = Number(request.headers.get("content-length") ?? Number.NaN);
   if (declared > limits.maxBytes) throw tooLarge(limits);
-  const isShort = declared <= ONE_GO_BYTES;
+  const isShort =
+    declared <= ONE_GO_BYTES ||
+    (declared <= ONE_GO_IN_PLENTY_BYTES && limits.memory.hasPlenty(declared));
   // Looking at `body` makes a stream of it, which costs a short one more than all the rest.
   const stream = isShort ? null : request.body;
   if (stream === null && !isShort) return Promise.resolve(new Uint8Array(0));
   if (isShort) limits.memory.take(declared);
   return new Promise((resolve, reject) => {
-    const incoming = limits.slow.begin(reject);
+    const incoming = limits.slow.begin(reject, isShort ? declared : 0);
     const reading =
       stream === null ? request.bytes() : readPieces(stream, declared, limits, incoming);
     reading.then(
@@ -77,9 +85,8 @@ async function readPieces(
   limits: BodyLimits,
   incoming: IncomingBody,
 ): Promise<Uint8Array> {
-  const gathered = Number.isNaN(declaredBytes)
-    ? new Gathered(limits.memory, limits.maxBytes, ONE_GO_BYTES)
-    : new Gathered(limits.memory, declaredBytes, FIRST_ROOM_BYTES);
+  const mostBytes = Number.isNaN(declaredBytes) ? limits.maxBytes : declaredBytes;
+  const gathered = new Gathered(limits.memory, mostBytes);
   const reader = stream.getReader();
   try {
     for (;;) {
@@ -87,7 +94,7 @@ async function readPieces(
       if (done) return gathered.whole();
       if (gathered.length + value.length > limits.maxBytes) throw tooLarge(limits);
       gathered.add(value);
-      incoming.silentTicks = 0;
+      limits.slow.came(incoming, value.length);
       // What arrives meanwhile is read as one piece: a megabyte in chunks of one byte would keep
       // everybody else waiting for a second.
       if (value.length < SMALL_PIECE_BYTES) await new Promise<void>(limits.soon);
@@ -120,26 +127,23 @@ function giveBack(bytes: Uint8Array): void {
 class Gathered {
   readonly #memory: BodyMemory;
   readonly #mostBytes: number;
-  readonly #firstRoomBytes: number;
   #buffer: Uint8Array = new Uint8Array(0);
   length = 0;
 
   /**
    * @param memory What its room is taken from.
    * @param mostBytes There will not be more.
-   * @param firstRoomBytes So many are made room for at first, if there may be so many.
    */
-  constructor(memory: BodyMemory, mostBytes: number, firstRoomBytes: number) {
+  constructor(memory: BodyMemory, mostBytes: number) {
     this.#memory = memory;
     this.#mostBytes = mostBytes;
-    this.#firstRoomBytes = firstRoomBytes;
   }
 
   /** @throws ProxyError service_unavailable when there is no room for it. */
   add(piece: Uint8Array): void {
     const length = this.length + piece.length;
     if (length > this.#buffer.length) {
-      const roomBytes = Math.max(length, this.#firstRoomBytes, this.#buffer.length * 2);
+      const roomBytes = Math.max(length, FIRST_ROOM_BYTES, this.#buffer.length * 2);
       this.resize(Math.max(length, Math.min(roomBytes, this.#mostBytes)));
     }
     this.#buffer.set(piece, this.length);

@@ -4,18 +4,27 @@ import { ProxyError } from "../core/errors.ts";
 
 /** The limit is kept to this fraction of itself: one timer for all bodies instead of one for each. */
 const TICKS = 10;
+/** On the whole, at least so much of a body has to come within the time that it may stand still. */
+const LEAST_BYTES = 64 * 1024;
+/** It is not asked for its rate before, ms: a client may think, or lose a packet. */
+const RATE_AFTER_MS = 30_000;
 
 /** A body on its way in. */
 export interface IncomingBody extends InBag {
   /** Gives it up. */
   readonly refuse: (error: ProxyError) => void;
-  /** Ticks since something of it came; whoever reads it sets it back. */
+  /** Ticks since something of it came; less than 0 where more are granted. */
   silentTicks: number;
+  /** Ticks since it was awaited. */
+  ticks: number;
+  /** What has come of it. */
+  bytes: number;
 }
 
-/** Refuses bodies of which nothing comes for too long. */
+/** Refuses bodies of which nothing comes for too long, or too little all the time. */
 export class SlowBodies {
   readonly #timeoutMs: number;
+  readonly #rateAfterTicks: number;
   readonly #clock: Clock;
   readonly #incoming = new Bag<IncomingBody>();
   #ticking = false;
@@ -24,14 +33,26 @@ export class SlowBodies {
   constructor(timeoutMs: number, clock: Clock) {
     this.#clock = clock;
     this.#timeoutMs = timeoutMs;
+    this.#rateAfterTicks = (RATE_AFTER_MS / timeoutMs) * TICKS;
   }
 
-  /** A body is awaited from now on, until `end`: it is refused if it stands still. */
-  begin(refuse: (error: ProxyError) => void): IncomingBody {
-    const body = { place: -1, refuse, silentTicks: 0 };
+  /**
+   * A body is awaited from now on, until `end`: it is refused if it stands still.
+   * @param unseenBytes So many are read in one go: nobody sees how they come, so they have the time
+   * that the least rate gives them.
+   */
+  begin(refuse: (error: ProxyError) => void, unseenBytes: number): IncomingBody {
+    const granted = Math.ceil(ticksFor(unseenBytes));
+    const body = { place: -1, refuse, silentTicks: -granted, ticks: 0, bytes: unseenBytes };
     this.#incoming.add(body);
     if (!this.#ticking) this.#tickLater();
     return body;
+  }
+
+  /** So many bytes of it came. */
+  came(body: IncomingBody, bytes: number): void {
+    body.silentTicks = 0;
+    body.bytes += bytes;
   }
 
   /** It is no longer awaited. Returns false when it has been refused before. */
@@ -58,7 +79,9 @@ export class SlowBodies {
     this.#ticking = false;
     for (const body of this.#incoming) {
       body.silentTicks += 1;
-      if (body.silentTicks <= TICKS) continue;
+      body.ticks += 1;
+      const isLate = body.ticks > this.#rateAfterTicks + ticksFor(body.bytes);
+      if (body.silentTicks <= TICKS && !isLate) continue;
       this.#incoming.delete(body);
       body.refuse(tooSlow(this.#timeoutMs));
     }
@@ -66,7 +89,14 @@ export class SlowBodies {
   }
 }
 
+/** How long so many bytes may take. */
+function ticksFor(bytes: number): number {
+  return (bytes / LEAST_BYTES) * TICKS;
+}
+
 function tooSlow(timeoutMs: number): ProxyError {
-  const message = `No more of the body came for ${timeoutMs / 1_000} s; send it faster.`;
+  const message =
+    `The body came too slowly (nothing for ${timeoutMs / 1_000} s, or on the whole fewer than ` +
+    `${LEAST_BYTES} bytes in that time); send it faster.`;
   return new ProxyError("request_timeout", message, { close: true });
 }

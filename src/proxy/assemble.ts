@@ -12,6 +12,7 @@ import { Access } from "../http/access.ts";
 import { BodyMemory } from "../http/body-memory.ts";
 import type { BunServer } from "../http/bun-server.ts";
 import { IdleLimit } from "../http/idle-limit.ts";
+import type { Mode } from "../http/mode.ts";
 import { Peers } from "../http/peers.ts";
 import type { Services } from "../http/services.ts";
 import { SlowBodies } from "../http/slow-bodies.ts";
@@ -116,7 +117,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
     pendingRequests: listening.pendingRequests,
     distServe,
   });
-  const bodyMemory = new BodyMemory(bodyMemoryBytes(config), "--max-body-memory");
+  const bodyMemory = new BodyMemory(bodyMemoryBytes(config, mode), "--max-body-memory");
   const startedAtS = Math.floor(CLOCK.wallMs() / 1_000);
   const { admission } = upstream;
   const observed = { registry, exchanges, admission, bodyMemory, log, clock: CLOCK, startedAtS };
@@ -179,8 +180,9 @@ export function keepAliveS({ keepAliveMs }: Config): number {
 }
 
 /** Of the machine, or of the container. */
-function bodyMemoryBytes({ maxBodyMemoryBytes, maxBodyBytes }: Config): number {
-  return maxBodyMemoryBytes ?? Math.max(maxBodyBytes, process.constrainedMemory() / 4);
+function bodyMemoryBytes({ maxBodyMemoryBytes, maxBodyBytes }: Config, mode: Mode): number {
+  const oneBytes = maxBodyBytes * (1 + mode.bodyCopies);
+  return maxBodyMemoryBytes ?? Math.max(oneBytes, process.constrainedMemory() / 4);
 }
 
 /** What everybody who asks engines something on the proxy's own account needs. */

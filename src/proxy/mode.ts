@@ -23,6 +23,7 @@ export function createMode(
     const mode: Mode = {
       needed: ["Hybrid"],
       refusal: (role) => (role === "Hybrid" ? null : refusedByHybrid(role)),
+      bodyCopies: 0,
       assureServed: () => {},
       dispatch: (request) => dispatch(request, upstream),
       disaggregated: null,
@@ -46,6 +47,8 @@ export function createMode(
   const mode: Mode = {
     needed: dummyPrefill ? ["Decode"] : ["Prefill", "Decode"],
     refusal: (role) => (role === "Hybrid" ? REFUSED_BY_DISTSERVE : null),
+    // One for each engine.
+    bodyCopies: dummyPrefill ? 1 : 2,
     assureServed: assureMigration,
     dispatch: (request) => distServe.dispatch(request),
     disaggregated: distServe,

@@ -114,6 +114,30 @@ describe("while other bodies fill it", () => {
   });
 });
 
+test("what is announced and does not come keeps no room from what does", async () => {
+  const head = postText(PATH, bodyOf(MIB)).replace("\r\n", "\r\nExpect: 100-continue\r\n");
+  let known = 0;
+  const sockets = await Promise.all(
+    Array.from({ length: 64 }, () =>
+      Bun.connect({
+        hostname: "127.0.0.1",
+        port: proxy.port,
+        socket: {
+          open: (socket) => void socket.write(head.slice(0, 200)),
+          data() {
+            known += 1;
+          },
+        },
+      }),
+    ),
+  );
+  await until("all of them have begun", () => known === sockets.length);
+  // They have a quarter at most, and little more.
+  expect(await statusOf(2 * MIB)).toBe(200);
+  for (const socket of sockets) socket.terminate();
+  await untilAllIsThere();
+});
+
 describe("all is given back by requests", () => {
   const sizes = [["a short", 1_000] as const, ["a long", ROOM_BYTES] as const];
 

@@ -55,7 +55,8 @@ const ERRORS: readonly ErrorText[] = [
   {
     kind: "request_timeout",
     when: "The body came too slowly (`--body-timeout` between two pieces of it).",
-    message: "No more of the body came for 30 s; send it faster.",
+    message:
+      "The body came too slowly (nothing for 30 s, or on the whole fewer than 65536 bytes in that time); send it faster.",
   },
   {
     kind: "request_too_large",
