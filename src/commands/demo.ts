@@ -119,6 +119,8 @@ class Demo {
       await print(`${name}  http://${connectable(host)}:${enginePort}  ${role}\n`);
       this.#start(name, [
         ...["engine", "--model", MODEL, "--role", role, "--host", host],
+        // The last release with which DistServe works on both endpoints.
+        ...(this.#settings.distserve ? ["--release", "0.11"] : []),
         ...["--port", String(enginePort), "--proxy-url", url],
       ]);
     }

@@ -7,7 +7,9 @@ import { oneOf } from "../config/schema.ts";
 import { UsageError } from "../config/usage-error.ts";
 import { ENGINE_KINDS } from "../core/engine/kinds.ts";
 import { ROLES } from "../core/engine/roles.ts";
+import { VOICES } from "../sim/server/answer-text.ts";
 import type { EngineOptions } from "../sim/server/engine-options.ts";
+import { RELEASES } from "../sim/server/release.ts";
 import { type Run, readArguments } from "./command.ts";
 import { listenError } from "./listen-error.ts";
 import { untilSignal } from "./signals.ts";
@@ -23,9 +25,12 @@ const Settings = Type.Object({
   proxyUrls: Type.Array(Word, { default: [] }),
   role: oneOf(ROLES, { default: "Hybrid" }),
   kind: oneOf(ENGINE_KINDS, { default: "lmdeploy" }),
+  release: oneOf(RELEASES, { default: "0.18" }),
+  abortHandling: Type.Boolean({ default: false }),
   speed: Type.Union([Type.Number({ exclusiveMinimum: 0 }), Type.Null()], { default: null }),
   seed: Type.Integer({ minimum: 0, default: 1 }),
   timeScale: Type.Number({ minimum: 0, default: 1 }),
+  voice: oneOf(VOICES, { default: "sentences" }),
   metrics: Type.Boolean({ default: true }),
   ranks: Type.Integer({ minimum: 1, maximum: 64, default: 1 }),
   tpSize: Type.Integer({ minimum: 1, maximum: 1024, default: 1 }),
@@ -95,6 +100,14 @@ const FLAGS: readonly Flag[] = [
       help: `Whose metrics and errors it shows: ${ENGINE_KINDS.join(", ")}.`,
     },
     {
+      key: "release",
+      names: ["release"],
+      argument: "number",
+      kind: kinds.choice(RELEASES),
+      value: fields.release,
+      help: `Which LMDeploy it is: ${RELEASES.join(", ")}.`,
+    },
+    {
       key: "apiKey",
       names: ["api-key"],
       argument: "key",
@@ -108,6 +121,12 @@ const FLAGS: readonly Flag[] = [
       names: ["allow-terminate-by-client"],
       value: fields.allowTerminate,
       help: "GET /terminate ends it.",
+    },
+    {
+      key: "abortHandling",
+      names: ["enable-abort-handling"],
+      value: fields.abortHandling,
+      help: "POST /abort_request works.",
     },
   ]),
   ...flagGroup("Simulation", [
@@ -134,6 +153,14 @@ const FLAGS: readonly Flag[] = [
       kind: kinds.wholeNumber("a whole number"),
       value: fields.seed,
       help: "Seed of answer lengths and of whatever else is drawn.",
+    },
+    {
+      key: "voice",
+      names: ["text"],
+      argument: "name",
+      kind: kinds.choice(VOICES),
+      value: fields.voice,
+      help: "What answers consist of: sentences, or tricky: words of several bytes.",
     },
     {
       key: "metrics",

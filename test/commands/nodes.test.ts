@@ -54,10 +54,11 @@ test("drain --wait waits for what runs, and gives up after its time limit", asyn
   const request = new AbortController();
   const answer = await fetch(`${proxy.url}/v1/chat/completions`, {
     method: "POST",
+    headers: { "content-type": "application/json" },
     signal: request.signal,
     body: JSON.stringify({
       model: "m",
-      messages: "hi",
+      messages: [{ role: "user", content: "hi" }],
       stream: true,
       max_tokens: 4000,
       ignore_eos: true,

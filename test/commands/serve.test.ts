@@ -40,7 +40,8 @@ test("engines are reached directly, whatever HTTP proxy the environment names", 
   await using _engine = await startEngine(proxy.url);
   const answer = await fetch(`${proxy.url}/v1/chat/completions`, {
     method: "POST",
-    body: JSON.stringify({ model: "m", messages: "hi" }),
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ model: "m", messages: [{ role: "user", content: "hi" }] }),
   });
   expect(answer.status).toBe(200);
 });

@@ -21,10 +21,14 @@ const KINDS: readonly (readonly [path: string, body: object])[] = [
   ["/v1/chat/completions", { messages: "Say something.", max_tokens: 12 }],
   ["/v1/chat/completions", { messages: "Say something.", max_tokens: 24, stream: true }],
   ["/v1/completions", { prompt: "Once", max_tokens: 12 }],
-  ["/v1/completions", { prompt: [1, 2, 3], max_tokens: 24, stream: true }],
+  ["/v1/completions", { prompt: "Once upon", max_tokens: 24, stream: true }],
 ];
 
-const ENGINE: Partial<EngineOptions> = { timeScale: 0.1, params: { prefixCache: false } };
+const ENGINE: Partial<EngineOptions> = {
+  timeScale: 0.1,
+  release: "0.11",
+  params: { prefixCache: false },
+};
 
 const random = seededRandom(SEED);
 

@@ -62,7 +62,8 @@ export function startRole(
 ): Promise<RunningEngine> {
   const proxyUrls = proxy === null ? [] : [proxy.url];
   const params = { prefixCache: false, ...options.params };
-  return startEngine({ models: [MODEL], role, proxyUrls, ...options, params });
+  // The last release that names sessions on both endpoints.
+  return startEngine({ models: [MODEL], role, proxyUrls, release: "0.11", ...options, params });
 }
 
 export function chat(url: string, body: object = {}, init: RequestInit = {}): Promise<Response> {

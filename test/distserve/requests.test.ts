@@ -48,7 +48,7 @@ test("the OpenAI client gets whole answers and streams, from chat and completion
     max_tokens: 3,
   });
   expect(completion.choices[0]?.finish_reason).toBe("length");
-  const pieces = await client.completions.create({ model: MODEL, prompt: [1, 2], stream: true });
+  const pieces = await client.completions.create({ model: MODEL, prompt: "Twice", stream: true });
   let last: string | null | undefined;
   for await (const piece of pieces) last = piece.choices[0]?.finish_reason;
   expect(last).toBeOneOf(["stop", "length"]);

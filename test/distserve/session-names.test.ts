@@ -1,6 +1,6 @@
 /** Prefill engines that name the sessions whose blocks they keep, and those that do not. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import type { PrefillIdStyle } from "../../src/sim/server/engine-options.ts";
+import type { PrefillIdStyle } from "../../src/sim/server/release.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { chat, count, MODEL, messageOf, only, startCluster, startRole } from "./cluster.ts";
@@ -85,7 +85,7 @@ describe("cache_session_id", () => {
 describe("a prefill engine that names no session", () => {
   test.each([
     ["chat", "chatcmpl", CHAT, "LMDeploy 0.15.0 to 0.18.0"],
-    ["completions", "minus-one", COMPLETIONS, "LMDeploy 0.12.0 to 0.18.0"],
+    ["completions", "chatcmpl", COMPLETIONS, "LMDeploy 0.12.0 to 0.18.0"],
   ] as const)(
     "on %s is asked once; then requests are refused before it, with the releases",
     async (_, prefillIds, path, releases) => {

@@ -17,9 +17,9 @@ const KINDS: readonly (readonly [string, object])[] = [
   ["/v1/completions", { prompt: "Once", max_tokens: 24, stream: true }],
   ["/v1/responses", { input: "hello", max_output_tokens: 8, stream: true }],
   ["/v1/messages", { messages: MESSAGES, max_tokens: 8, stream: true }],
-  ["/v1/embeddings", { input: ["a", "b"] }],
+  ["/v1/encode", { input: ["a", "b"] }],
   ["/generate", { prompt: "Once", max_tokens: 8 }],
-  ["/v1/rerank", { query: "a", documents: ["b", "c"] }],
+  ["/get_ppl", { input: "a" }],
 ];
 
 test("10,000 requests of every kind, a third of them cancelled, leave nothing in flight", async () => {
@@ -40,7 +40,7 @@ test("10,000 requests of every kind, a third of them cancelled, leave nothing in
     try {
       const answer = await fetch(proxy.url + path, {
         method: "POST",
-        headers: { "anthropic-version": "2023-06-01" },
+        headers: { "anthropic-version": "2023-06-01", "content-type": "application/json" },
         body: JSON.stringify({ model: "m", ...body }),
         signal: controller.signal,
       });

@@ -4,6 +4,7 @@ import { startEngine } from "../../src/sim/server/api-server.ts";
 import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
 
 let engine: RunningEngine;
 let proxy: ProxyProcess;
@@ -101,10 +102,17 @@ test("responses, whole and streamed with named events", async () => {
   expect(types.at(-1)).toBe("response.completed");
 });
 
-test("embeddings", async () => {
-  const { data } = await client.embeddings.create({ model: "m", input: ["one", "two"] });
+test("embeddings, where an engine has them", async () => {
+  const vllm = await startEngine({ models: ["e"], kind: "vllm" });
+  await using other = await startProxy(["--node", vllm.url]);
+  await untilHealthy(other);
+  const embedder = new OpenAI({ baseURL: `${other.url}/v1`, apiKey: "any", maxRetries: 0 });
+  const { data } = await embedder.embeddings.create({ model: "e", input: ["one", "two"] });
   expect(data.map(({ index }) => index)).toEqual([0, 1]);
   expect(data[0]?.embedding.length).toBeGreaterThan(0);
+  const refused = await client.embeddings.create({ model: "m", input: "x" }).catch((e) => e);
+  expect(refused.status).toBe(400);
+  await vllm.stop(true);
 });
 
 test("a client that stops reading a stream frees the engine", async () => {

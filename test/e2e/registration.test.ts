@@ -42,6 +42,7 @@ test("the same URL again is the same node: counters kept, models replaced", asyn
   const controller = new AbortController();
   const stream = await fetch(`${proxy.url}/v1/completions`, {
     method: "POST",
+    headers: { "content-type": "application/json" },
     body: JSON.stringify({ model: "m", prompt: "x", max_tokens: 5_000, stream: true }),
     signal: controller.signal,
   });
@@ -84,6 +85,7 @@ test("adapters that appear while an engine runs are found before a 404", async (
   engine.setModels(["m", "m-lora"]);
   const answer = await fetch(`${proxy.url}/v1/completions`, {
     method: "POST",
+    headers: { "content-type": "application/json" },
     body: JSON.stringify({ model: "m-lora", prompt: "x", max_tokens: 2 }),
   });
   expect(answer.status).toBe(200);
@@ -108,6 +110,7 @@ test("a request for a node that is still starting waits for it", async () => {
   await register(proxy.url, { url: `http://127.0.0.1:${port}`, models: ["m"] });
   const asked = fetch(`${proxy.url}/v1/completions`, {
     method: "POST",
+    headers: { "content-type": "application/json" },
     body: JSON.stringify({ model: "m", prompt: "x", max_tokens: 2 }),
   });
   const engine = await startEngine({ models: ["m"], port });

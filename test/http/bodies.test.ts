@@ -69,6 +69,7 @@ function bodyText(
   const lines = [
     `POST ${path} HTTP/1.1`,
     "Host: proxy",
+    "Content-Type: application/json",
     `Content-Length: ${bytes.length}`,
     ...headers,
   ];
@@ -78,7 +79,8 @@ function bodyText(
 function chunkText(path: string, body: string): string {
   const chunks = body.match(/[ -~]{1,50000}/g) ?? [];
   const framed = chunks.map((chunk) => `${chunk.length.toString(16)}\r\n${chunk}\r\n`).join("");
-  return `POST ${path} HTTP/1.1\r\nHost: proxy\r\nTransfer-Encoding: chunked\r\n\r\n${framed}0\r\n\r\n`;
+  const head = "Host: proxy\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked";
+  return `POST ${path} HTTP/1.1\r\n${head}\r\n\r\n${framed}0\r\n\r\n`;
 }
 
 const invalid = (message: RegExp, param?: string): Refusal => ({
@@ -215,9 +217,10 @@ describe.each([CHAT, "/v1/messages", "/v1/unheard-of"])("POST %s", (path) => {
 });
 
 test("a body of just the largest size passes, however it comes", async () => {
-  const start = '{"model":"tiny","max_tokens":1,"messages":"';
+  const start = '{"model":"tiny","max_tokens":1,"prompt":"';
   const body = `${start}${"x".repeat(MAX_BYTES - start.length - 2)}"}`;
-  for (const text of [bodyText(CHAT, body), chunkText(CHAT, body)]) {
+  const path = "/v1/completions";
+  for (const text of [bodyText(path, body), chunkText(path, body)]) {
     const { answers } = await sendRaw(proxy.port, text);
     expect(answers[0]?.status).toBe(200);
     expect(Buffer.from(engine.state().lastBodyBase64, "base64").toString()).toBe(body);

@@ -18,7 +18,8 @@ let proxy: ProxyProcess;
 let closed: ProxyProcess;
 
 beforeAll(async () => {
-  engine = await startEngine({ models: [MODEL], timeScale: 0 });
+  // It serves more of the document's paths than LMDeploy.
+  engine = await startEngine({ models: [MODEL], kind: "vllm", timeScale: 0 });
   [proxy, closed] = await Promise.all([
     startProxy(["--node", engine.url, "--max-body", "1MiB"]),
     startProxy(["--api-keys", KEY]),

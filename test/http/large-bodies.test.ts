@@ -9,7 +9,9 @@ import { untilHealthy } from "../support/until-healthy.ts";
 import { writeAll } from "../support/write-all.ts";
 
 const MIB = 1024 * 1024;
-const CHUNKED = "POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+const CHUNKED =
+  "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" +
+  "Transfer-Encoding: chunked\r\n\r\n";
 
 let engine: RunningEngine;
 let proxy: ProxyProcess;

@@ -10,6 +10,7 @@ export function ask(
     method: "POST",
     body: JSON.stringify({ model: "tiny", prompt: "x", max_tokens: 2, ...body }),
     ...init,
+    headers: { "content-type": "application/json", ...init.headers },
   });
 }
 

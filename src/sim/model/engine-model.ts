@@ -20,7 +20,7 @@
 import { DEFAULT_ENGINE_PARAMS, type EngineParams, type EngineSpeed } from "./engine-params.ts";
 import { KvCache } from "./kv-cache.ts";
 import type { ModelEvent, ModelRequest, ModelStats } from "./model-types.ts";
-import { newSequence, type Sequence, without } from "./sequence.ts";
+import { newSequence, type Sequence, tokenEvent, without } from "./sequence.ts";
 import { isAlive, nextStep, type Step, stepsDone, stepsEndMs, stepsInRow } from "./step.ts";
 
 export class EngineModel {
@@ -102,6 +102,11 @@ export class EngineModel {
     return true;
   }
 
+  /** Whether a request has not been admitted yet, or has been preempted. */
+  isWaiting(id: string): boolean {
+    return this.#sequences.get(id)?.state === "waiting";
+  }
+
   /** Blocks of a finished request that was submitted with `preserve`, in the order of its tokens. */
   preservedBlocks(id: string): readonly number[] | null {
     return this.#preserved.get(id) ?? null;
@@ -135,18 +140,13 @@ export class EngineModel {
   }
 
   stats(): ModelStats {
-    const { totalBlocks, usedBlocks, cachedBlocks } = this.#cache;
     const preserved = new Set([...this.#preserved.values()].flat());
     return {
       running: this.#running.length,
       waiting: this.#waiting.length,
-      totalBlocks,
-      usedBlocks,
-      cachedBlocks,
+      ...this.#cache.figures,
       preservedRequests: this.#preserved.size,
       preservedBlocks: preserved.size,
-      usage: (usedBlocks + cachedBlocks) / totalBlocks,
-      usageWithoutCached: usedBlocks / totalBlocks,
       computedPromptTokens: this.#computedPromptTokens,
       cachedPromptTokens: this.#cachedPromptTokens,
       generatedTokens: this.#generatedTokens,
@@ -213,6 +213,7 @@ export class EngineModel {
     sequence.computed = sequence.fetched ? sequence.target : cachedTokens;
     const transferMs = sequence.fetched ? blocks.length * this.params.transferPerBlockMs : 0;
     sequence.readyAtMs = this.#nowMs + transferMs;
+    sequence.cached = cachedTokens;
     this.#cachedPromptTokens += cachedTokens;
     return true;
   }
@@ -249,7 +250,7 @@ export class EngineModel {
     sequence.generated += tokens;
     this.#generatedTokens += tokens;
     if (this.#everyToken || sequence.generated === 1) {
-      this.#events.push({ kind: "token", id, atMs: this.#nowMs, index: sequence.generated });
+      this.#events.push(tokenEvent(sequence, this.#nowMs));
     }
     if (sequence.generated < answerTokens) return;
     this.#leave(sequence);

@@ -58,6 +58,14 @@ export class KvCache {
     return this.totalBlocks - this.availableBlocks;
   }
 
+  /** As `ModelStats` has them. */
+  get figures() {
+    const { totalBlocks, usedBlocks, cachedBlocks } = this;
+    const usage = (usedBlocks + cachedBlocks) / totalBlocks;
+    const usageWithoutCached = usedBlocks / totalBlocks;
+    return { totalBlocks, usedBlocks, cachedBlocks, usage, usageWithoutCached };
+  }
+
   /** Blocks at the head of `hashes` that are cached, without taking them. */
   matchingBlocks(hashes: readonly BlockHash[]): readonly number[] {
     const matched: number[] = [];

@@ -17,8 +17,15 @@ export interface ModelRequest {
 }
 
 export type ModelEvent =
-  /** `index` counts from 1; the first marks the end of the prefill. */
-  | { readonly kind: "token"; readonly id: string; readonly atMs: number; readonly index: number }
+  | {
+      readonly kind: "token";
+      readonly id: string;
+      readonly atMs: number;
+      /** Counts from 1; the first marks the end of the prefill. */
+      readonly index: number;
+      /** With the first, when there are any: prompt tokens that the prefix cache had. */
+      readonly cachedTokens?: number;
+    }
   | { readonly kind: "finished"; readonly id: string; readonly atMs: number };
 
 export interface ModelStats {
@@ -31,9 +38,9 @@ export interface ModelStats {
   readonly cachedBlocks: number;
   readonly preservedRequests: number;
   readonly preservedBlocks: number;
-  /** (used + cached) / total, 0 to 1, as LMDeploy's gauge counts. */
+  /** (used + cached) / total, 0 to 1, as LMDeploy's gauge counted until 0.18. */
   readonly usage: number;
-  /** used / total, 0 to 1, as SGLang's gauge counts. */
+  /** used / total, 0 to 1, as the gauges of all engines count today. */
   readonly usageWithoutCached: number;
   /** Since the start: prompt tokens computed, found in the prefix cache, tokens generated. */
   readonly computedPromptTokens: number;

@@ -1,4 +1,5 @@
 /** What a route of the simulated engine answers, before it becomes an HTTP response. */
+import { pythonJson } from "./python-json.ts";
 
 export interface Answer {
   readonly status: number;
@@ -29,28 +30,50 @@ export function eventStream(events: AsyncGenerator<string, void>): Answer {
   };
 }
 
-/** One SSE event; `name` for the APIs with named events. */
-export function sseEvent(data: unknown, name?: string): string {
-  const head = name === undefined ? "" : `event: ${name}\n`;
-  return `${head}data: ${JSON.stringify(data)}\n\n`;
+/** One event as pydantic writes it: no spaces, UTF-8. */
+export function sseEvent(data: unknown): string {
+  return `data: ${JSON.stringify(data)}\n\n`;
+}
+
+/** One event as Python's `json.dumps` writes it: spaces, and ASCII alone. */
+export function asciiEvent(data: unknown): string {
+  return `data: ${pythonJson(data, "ascii")}\n\n`;
+}
+
+/** One event of the APIs that name them: spaces, UTF-8. */
+export function namedEvent(name: string, data: unknown): string {
+  return `event: ${name}\ndata: ${pythonJson(data, "utf-8")}\n\n`;
 }
 
 export const SSE_DONE = "data: [DONE]\n\n";
 
-/** A refusal by the engine, drawn in the shape of its kind by `errorAnswer`. */
+/** A refusal by the engine, or its failure, drawn in the shape of its path and kind by `errors.ts`. */
 export class EngineRefusal extends Error {
   override readonly name = "EngineRefusal";
   readonly status: number;
-  readonly type: string;
+  /** The field it is about, where the API says so. */
+  readonly param: string | null;
 
-  constructor(status: number, message: string, type = "invalid_request_error") {
+  constructor(status: number, message: string, param: string | null = null) {
     super(message);
     this.status = status;
-    this.type = type;
+    this.param = param;
   }
 }
 
-/** FastAPI's answer to a body that does not fit its model. */
-export function validationAnswer(location: readonly string[], message: string): Answer {
-  return jsonAnswer({ detail: [{ type: "value_error", loc: location, msg: message }] }, 422);
+/** A body that does not fit its model, as pydantic says it; `location` is empty for the body itself. */
+export class UnfitBody extends EngineRefusal {
+  readonly location: readonly (string | number)[];
+  readonly detail: string;
+
+  constructor(location: readonly (string | number)[], detail: string) {
+    super(400, location.length === 0 ? detail : `${location.join(".")}: ${detail}`);
+    this.location = location;
+    this.detail = detail;
+  }
+}
+
+/** An exception that nobody handles: 500 in plain text, and an end that nobody announces. */
+export class Unhandled extends Error {
+  override readonly name = "Unhandled";
 }

@@ -4,17 +4,23 @@
  * `sim/engine-model.ts` is what computes; here requests arrive, are counted, may meet a fault
  * (`sim/faults.ts`) and go to their route.
  */
-import { type Answer, EngineRefusal, jsonAnswer } from "./answer.ts";
-import { type Call, Engine, type RequestEnd } from "./engine.ts";
+import { type Answer, EngineRefusal, Unhandled } from "./answer.ts";
+import type { Call } from "./call.ts";
+import { Engine } from "./engine.ts";
 import type { EngineOptions, RunningEngine } from "./engine-options.ts";
+import { errorAnswer, unauthorized } from "./errors.ts";
 import type { HttpRequest } from "./http-reader.ts";
 import { type Reply, startHttpServer } from "./http-server.ts";
 import { register } from "./registration.ts";
+import type { RequestEnd } from "./request-log.ts";
 import { departure, pause, respond } from "./respond.ts";
 import { isInference, route } from "./routes/table.ts";
 
-/** What is reached without a key: health, and what stands beside the engine for tests. */
-const OPEN_PATHS = /^\/(health|debug|sim)(\/|$)/;
+/** What is reached without a key, by LMDeploy's prefixes; and what stands beside the engine for tests. */
+const OPEN_PATHS = /^\/(health|docs|redoc|nodes|debug\/|sim\/)/;
+
+/** vLLM asks under /v1 alone. */
+const KEYED_PATHS = /^\/v1\//;
 
 /**
  * Registers with the proxies, then listens. Rejects when the port is taken. With port 0 a free one
@@ -33,7 +39,7 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
   const server = startHttpServer({
     hostname: host,
     port,
-    onConnection: () => engine.countConnection(),
+    onConnection: () => engine.log.countConnection(),
     answer: (request, signal) => serve(engine, request, signal),
   });
   log(`${role} engine with ${engine.models.join(", ")} listens on ${url}`);
@@ -59,6 +65,8 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
     setModels: (models) => {
       engine.models = models;
     },
+    setPace: (factor) => engine.setPace(factor),
+    die: () => engine.die(),
     stop,
   };
 }
@@ -79,8 +87,8 @@ async function serve(
   const { pathname, searchParams } = new URL(target, "http://engine");
   const fault = engine.faults.pick(method, pathname);
   const call = { method, path: pathname, fault, query: searchParams, headers, bytes: body, signal };
-  engine.see(call, target);
-  const onEnd = isInference(method, pathname) ? engine.open() : () => {};
+  engine.log.see(call, target);
+  const onEnd = isInference(method, pathname) ? engine.log.open() : () => {};
   try {
     return await handle(engine, call, onEnd);
   } catch (error) {
@@ -118,26 +126,22 @@ async function handle(
 }
 
 async function answerOf(engine: Engine, call: Call): Promise<Answer> {
-  if (!isAuthorized(engine, call)) return jsonAnswer({ error: "Unauthorized" }, 401);
+  const { settings } = engine;
   try {
+    if (call.fault?.kind === "exception") throw new Unhandled("as it was told");
+    if (!isAuthorized(engine, call)) return unauthorized(settings, call.path);
     return await route(engine, call);
   } catch (error) {
+    if (error instanceof Unhandled) settings.log(`unhandled: ${error.message}`);
     if (!(error instanceof EngineRefusal)) throw error;
-    return errorAnswer(engine, error);
+    return errorAnswer(settings, call.path, error);
   }
 }
 
-/** As LMDeploy: everything but `/health` needs the key, if there is one. */
-function isAuthorized(engine: Engine, call: Call): boolean {
-  const { apiKey } = engine.settings;
-  if (apiKey === null || OPEN_PATHS.test(call.path)) return true;
-  return call.headers.get("authorization") === `Bearer ${apiKey}`;
-}
-
-/** LMDeploy's flat error, or the envelope that vLLM and SGLang share with OpenAI. */
-function errorAnswer(engine: Engine, refusal: EngineRefusal): Answer {
-  const { message, type, status } = refusal;
-  const error = { message, type, code: status, param: null };
-  const isFlat = engine.settings.kind === "lmdeploy";
-  return jsonAnswer(isFlat ? { ...error, object: "error" } : { error }, status);
+/** LMDeploy asks for its key nearly everywhere, vLLM and SGLang where the API is. */
+function isAuthorized({ settings }: Engine, { path, headers }: Call): boolean {
+  const { apiKey, kind } = settings;
+  const isOpen = kind === "lmdeploy" ? OPEN_PATHS.test(path) : !KEYED_PATHS.test(path);
+  if (apiKey === null || isOpen) return true;
+  return headers.get("authorization") === `Bearer ${apiKey}`;
 }

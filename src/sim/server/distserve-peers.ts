@@ -95,9 +95,9 @@ export class DistServePeers {
     return { ok: true, value: null };
   }
 
-  /** Forgets a peer; unknown ones are no error. */
-  drop(remoteId: string): void {
-    this.#peers.delete(remoteId);
+  /** Forgets a peer; `false` if there was none such. */
+  drop(remoteId: string): boolean {
+    return this.#peers.delete(remoteId);
   }
 }
 

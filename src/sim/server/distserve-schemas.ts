@@ -4,17 +4,16 @@ import { type Static, Type } from "@sinclair/typebox";
 /** TCP 1, RDMA 2, NVLINK 3. */
 const Protocol = Type.Union([Type.Literal(1), Type.Literal(2), Type.Literal(3)]);
 
-const OptionalCount = Type.Optional(Type.Union([Type.Integer(), Type.Null()]));
-
+/** All of them are needed; none is looked at but `tp_size`. */
 const EngineConfig = Type.Object({
   tp_size: Type.Integer({ minimum: 1 }),
-  ep_size: OptionalCount,
-  dp_size: OptionalCount,
-  pp_size: OptionalCount,
-  dp_rank: OptionalCount,
-  block_size: OptionalCount,
-  num_cpu_blocks: OptionalCount,
-  num_gpu_blocks: OptionalCount,
+  ep_size: Type.Integer(),
+  dp_size: Type.Integer(),
+  pp_size: Type.Union([Type.Integer(), Type.Null()]),
+  dp_rank: Type.Integer(),
+  block_size: Type.Integer(),
+  num_cpu_blocks: Type.Integer(),
+  num_gpu_blocks: Type.Integer(),
 });
 
 const RdmaConfig = Type.Object({

@@ -8,11 +8,16 @@ import type { ModelRequest } from "../model/model-types.ts";
 export class Generation {
   readonly id: string;
   #tokens = 0;
-  #state: "running" | "finished" | "cancelled" = "running";
+  /** Prompt tokens that the prefix cache had, known with the first token. */
+  cachedPromptTokens = 0;
+  readonly #onEnd: () => void;
+  #state: "running" | "finished" | "cancelled" | "failed" = "running";
   #wake: (() => void) | null = null;
 
-  constructor(id: string) {
+  /** `onEnd` is called once, whatever the end. */
+  constructor(id: string, onEnd: () => void) {
     this.id = id;
+    this.#onEnd = onEnd;
   }
 
   /** Tokens generated so far. */
@@ -24,6 +29,11 @@ export class Generation {
     return this.#state === "cancelled";
   }
 
+  /** The engine broke down under it. */
+  get hasFailed(): boolean {
+    return this.#state === "failed";
+  }
+
   /** Resolves when there are more than `seen` tokens, or no more will come: then it is `false`. */
   async hasMoreThan(seen: number): Promise<boolean> {
     while (this.#tokens <= seen && this.#state === "running") {
@@ -31,13 +41,7 @@ export class Generation {
         this.#wake = resolve;
       });
     }
-    return this.#tokens > seen && this.#state !== "cancelled";
-  }
-
-  /** Resolves with `true` when all tokens are there, `false` when it was cancelled. */
-  async isComplete(): Promise<boolean> {
-    while (await this.hasMoreThan(this.#tokens)) {}
-    return this.#state === "finished";
+    return this.#tokens > seen && (this.#state === "running" || this.#state === "finished");
   }
 
   addToken(): void {
@@ -45,8 +49,11 @@ export class Generation {
     this.#wakeUp();
   }
 
-  end(state: "finished" | "cancelled"): void {
-    if (this.#state === "running") this.#state = state;
+  end(state: "finished" | "cancelled" | "failed"): void {
+    if (this.#state === "running") {
+      this.#state = state;
+      this.#onEnd();
+    }
     this.#wakeUp();
   }
 
@@ -61,7 +68,8 @@ export class EngineDriver {
   readonly #model: EngineModel;
   readonly #now: () => number;
   readonly #timeScale: number;
-  readonly #startedAtMs: number;
+  /** Virtual time was `virtualMs` at `realMs`, and has run `pace` times as fast as it should since. */
+  #pace = { factor: 1, realMs: 0, virtualMs: 0 };
   readonly #generations = new Map<string, Generation>();
   #timer: ReturnType<typeof setTimeout> | null = null;
   #immediate: ReturnType<typeof setImmediate> | null = null;
@@ -71,13 +79,19 @@ export class EngineDriver {
     this.#model = model;
     this.#now = now;
     this.#timeScale = timeScale;
-    this.#startedAtMs = now();
+    this.#pace.realMs = now();
   }
 
-  /** `null` when the engine could never hold the request. */
-  submit(request: ModelRequest): Generation | null {
+  /** How much faster it runs than it should: 0 stands still, 0.1 is ten times slower. */
+  setPace(factor: number): void {
+    this.#pace = { factor, realMs: this.#now(), virtualMs: this.#virtualNowMs() };
+    this.#settle();
+  }
+
+  /** `null` when the engine could never hold the request; `onEnd` is called when it has ended. */
+  submit(request: ModelRequest, onEnd: () => void): Generation | null {
     if (!this.#model.submit(request, this.#virtualNowMs())) return null;
-    const generation = new Generation(request.id);
+    const generation = new Generation(request.id, onEnd);
     this.#generations.set(request.id, generation);
     this.#settle();
     return generation;
@@ -102,6 +116,18 @@ export class EngineDriver {
     for (const generation of [...this.#generations.values()]) this.cancel(generation);
   }
 
+  /** Ends everything as when the engine's process is gone. */
+  failAll(): void {
+    for (const generation of this.#generations.values()) generation.end("failed");
+    this.cancelAll();
+  }
+
+  /** Whether it waits for one of the engine's places, of which there are as many as the batch holds. */
+  waitsForHandle(generation: Generation): boolean {
+    const { running } = this.#model.stats();
+    return running >= this.#model.params.maxBatchSize && this.#model.isWaiting(generation.id);
+  }
+
   /** Frees the blocks that a prefill kept; `false` if there are none. */
   releasePreserved(id: string): boolean {
     const isFreed = this.#model.releasePreserved(id, this.#virtualNowMs());
@@ -117,15 +143,19 @@ export class EngineDriver {
 
   #virtualNowMs(): number {
     if (this.#timeScale === 0) return this.#model.nowMs;
-    return Math.max(this.#model.nowMs, (this.#now() - this.#startedAtMs) / this.#timeScale);
+    const { factor, realMs, virtualMs } = this.#pace;
+    const passedMs = ((this.#now() - realMs) / this.#timeScale) * factor;
+    return Math.max(this.#model.nowMs, virtualMs + passedMs);
   }
 
   /** Delivers what has happened and arms the timer for what comes next. */
   #settle(toMs: number = this.#virtualNowMs()): void {
     for (const event of this.#model.advance(toMs)) {
       const generation = this.#generations.get(event.id);
-      if (event.kind === "token") generation?.addToken();
-      else {
+      if (event.kind === "token") {
+        if (generation && event.cachedTokens) generation.cachedPromptTokens = event.cachedTokens;
+        generation?.addToken();
+      } else {
         this.#generations.delete(event.id);
         generation?.end("finished");
       }
@@ -135,6 +165,10 @@ export class EngineDriver {
 
   #arm(): void {
     const nextMs = this.#model.nextEventMs();
+    if (this.#pace.factor === 0) {
+      this.#disarm();
+      return;
+    }
     if (this.#timeScale === 0) {
       // One step a turn of the event loop: requests that arrive together share a batch.
       if (nextMs !== null) this.#immediate ??= setImmediate(() => this.#jump());
@@ -142,7 +176,7 @@ export class EngineDriver {
     }
     this.#disarm();
     if (nextMs === null) return;
-    const delayMs = (nextMs - this.#virtualNowMs()) * this.#timeScale;
+    const delayMs = ((nextMs - this.#virtualNowMs()) * this.#timeScale) / this.#pace.factor;
     this.#timer = setTimeout(() => this.#settle(), Math.max(0, delayMs));
   }
 

@@ -1,27 +1,18 @@
-import type { EngineKind } from "../../core/engine/kinds.ts";
-import type { Role } from "../../core/engine/roles.ts";
 /**
  * The simulated engine's interface: how it is started, looked into and made to misbehave.
  *
- * `startEngine` in `sim/api-server.ts` takes these options. Everything but `models` has a default;
- * the defaults make a small, quick and deterministic engine.
+ * `startEngine` in `sim/server/api-server.ts` takes these options. Everything but `models` has a
+ * default; the defaults make a small, quick and deterministic LMDeploy 0.18.0.
  */
+import type { EngineKind } from "../../core/engine/kinds.ts";
+import type { Role } from "../../core/engine/roles.ts";
 import type { EngineParams } from "../model/engine-params.ts";
+import type { Voice } from "./answer-text.ts";
 import type { FaultRule } from "./faults.ts";
-
-/** LMDeploy's three roles; `ROLE_NUMBERS` are what it sends when it registers. */
+import type { PrefillIdStyle, Release } from "./release.ts";
 
 /** What `/health` says. `empty` is the older engines' 200 with no body, which means healthy. */
 export type EngineHealth = "healthy" | "sleeping" | "initializing" | "unhealthy" | "empty";
-
-/** Whose metric names, `/v1/models` owner and error shape the engine shows. */
-
-/**
- * How the engine names the session of a prefill in its answer's `id`: `session` is the decimal
- * number that a proxy can use, `chatcmpl` what newer engines answer for chat (LMDeploy #4707), and
- * `minus-one` what `/v1/completions` has echoed.
- */
-export type PrefillIdStyle = "session" | "chatcmpl" | "minus-one";
 
 export interface EngineOptions {
   /** Served model names, at least one; the first is the engine's own name in `/metrics`. */
@@ -64,9 +55,22 @@ export interface EngineOptions {
   readonly ranks?: number;
   /**
    * How old the gauges in `/metrics` may get before they are taken anew, ms of real time, however
-   * often they are read. LMDeploy's own figure is 10,000; the default, 0, is always fresh.
+   * often they are read. Default: LMDeploy's own 10,000 times `timeScale`; 0, always fresh, for others.
    */
   readonly metricsRefreshMs?: number;
+  /**
+   * How often `/health` looks at what `/sleep` and `/wakeup` have done, ms of real time. Default:
+   * LMDeploy's own 12,000 times `timeScale`; 0, at once, for others.
+   */
+  readonly healthIntervalMs?: number;
+  /** How long `/health` takes, ms of real time. Default: SGLang's own 1,000 times `timeScale`; else 0. */
+  readonly healthDelayMs?: number;
+  /** Which of LMDeploy's releases it behaves like. Default `0.18`; other kinds take no notice. */
+  readonly release?: Release;
+  /** What its made-up answers consist of. Default `sentences`. */
+  readonly voice?: Voice;
+  /** Whether POST `/abort_request` works (else 501), as with `--enable-abort-handling`. Default `false`. */
+  readonly abortHandling?: boolean;
   /** Default `healthy`. */
   readonly health?: EngineHealth;
   /** `Authorization: Bearer` key that everything but `/health` and `/debug` asks for. Default none. */
@@ -83,11 +87,11 @@ export interface EngineOptions {
   readonly rememberedRequests?: number;
   /** Tensor-parallel size in `/distserve/engine_info`. Default 1. */
   readonly tpSize?: number;
-  /** Default `session`. */
+  /** Default: the release's own. */
   readonly prefillIds?: PrefillIdStyle;
   /**
    * Refuse DistServe's body fields with 400 unless `x-lmdeploy-distserve-proxy: 1` comes with them,
-   * as the newest engines do. Default `false`.
+   * as engines to come do. Default: as the release does.
    */
   readonly needsProxyHeader?: boolean;
 }
@@ -118,7 +122,7 @@ export interface EngineDebugState {
   readonly usedBlocks: number;
   /** Blocks that only the prefix cache still holds. */
   readonly cachedBlocks: number;
-  /** (used + cached) / total, 0 to 1: what `/metrics` says. */
+  /** (used + cached) / total, 0 to 1: what `/metrics` says of LMDeploy to 0.17. */
   readonly usage: number;
   /** Prefills whose blocks are kept for a decode engine. */
   readonly preservedSessions: number;
@@ -151,6 +155,13 @@ export interface RunningEngine {
   setFaults(rules: readonly FaultRule[]): void;
   /** Changes what `/health` says; `sleeping` also refuses inference with 503. */
   setHealth(health: EngineHealth): void;
+  /**
+   * Makes it that much faster than it should be: 0.1 is ten times slower; with 0 it hangs behind a
+   * healthy `/health`, taking requests and giving no word, its gauges as they last were.
+   */
+  setPace(factor: number): void;
+  /** Ends the process that computes, and not the one that answers: `/health` says 503, requests fail. */
+  die(): void;
   /** Changes the served models, as loading or unloading an adapter does. */
   setModels(models: readonly string[]): void;
   /**

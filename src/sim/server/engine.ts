@@ -1,22 +1,16 @@
-/** The state that all routes of one simulated engine share, and what counts its requests. */
-
+/** The state that all routes of one simulated engine share. */
 import { EngineModel } from "../model/engine-model.ts";
 import { DEFAULT_ENGINE_PARAMS, type EngineParams } from "../model/engine-params.ts";
 import type { ModelStats } from "../model/model-types.ts";
-import { seededRandom } from "../model/seeded-random.ts";
 import { DistServePeers, portOf } from "./distserve-peers.ts";
 import { EngineDriver } from "./engine-driver.ts";
-import type {
-  EngineDebugState,
-  EngineHealth,
-  EngineOptions,
-  SeenRequest,
-} from "./engine-options.ts";
-import { type Fault, FaultSwitches } from "./faults.ts";
+import type { EngineDebugState, EngineHealth, EngineOptions } from "./engine-options.ts";
+import { FaultSwitches } from "./faults.ts";
+import { HealthMonitor } from "./health-monitor.ts";
 import { type MetricsSource, metricsText } from "./metrics-text.ts";
-
-/** How a request ended, as the engine sees it. */
-export type RequestEnd = "completed" | "cancelled" | "failed";
+import { RequestLog } from "./request-log.ts";
+import { Sessions } from "./sessions.ts";
+import { resolveOptions, type Settings } from "./settings.ts";
 
 /** One data-parallel rank: a model of its own, to which requests go in turn. */
 export interface Rank {
@@ -24,47 +18,8 @@ export interface Rank {
   readonly driver: EngineDriver;
 }
 
-/** The request a route answers. */
-export interface Call {
-  readonly method: string;
-  readonly path: string;
-  readonly query: URLSearchParams;
-  readonly headers: Headers;
-  readonly bytes: Uint8Array;
-  /** Aborted when the client leaves. */
-  readonly signal: AbortSignal;
-  /** What is to go wrong with it. */
-  readonly fault: Fault | null;
-}
-
-/** Paths counted singly; a fuzzer invents more than one wants to keep. */
-const MAX_COUNTED_PATHS = 200;
-
 /** What `/sleep` puts to sleep and `/wakeup` wakes. */
 const SLEEPING_TAGS = ["weights", "kv_cache"] as const;
-
-function resolveOptions(options: EngineOptions) {
-  const random = options.random ?? seededRandom(options.seed ?? 1);
-  return {
-    role: options.role ?? "Hybrid",
-    kind: options.kind ?? "lmdeploy",
-    hasMetrics: options.metrics ?? true,
-    metricsRefreshMs: options.metricsRefreshMs ?? 0,
-    apiKey: options.apiKey ?? null,
-    allowTerminate: options.allowTerminate ?? false,
-    answerTokens: options.answerTokens ?? { min: 16, max: 64 },
-    timeScale: options.timeScale ?? 0,
-    now: options.now ?? (() => performance.now()),
-    random,
-    log: options.log ?? (() => {}),
-    rememberedRequests: options.rememberedRequests ?? 50,
-    tpSize: options.tpSize ?? 1,
-    prefillIds: options.prefillIds ?? "session",
-    needsProxyHeader: options.needsProxyHeader ?? false,
-  } as const;
-}
-
-export type Settings = ReturnType<typeof resolveOptions>;
 
 export class Engine {
   readonly settings: Settings;
@@ -73,20 +28,19 @@ export class Engine {
   readonly peers: DistServePeers;
   readonly ranks: readonly Rank[];
   readonly faults: FaultSwitches;
+  readonly sessions = new Sessions();
+  readonly log: RequestLog;
   models: readonly string[];
-  health: EngineHealth;
   /** Ends the engine; set by whoever can. */
   terminate: () => void = () => {};
-  #metrics = { text: "", takenAtMs: Number.NEGATIVE_INFINITY };
+  readonly #monitor: HealthMonitor;
   readonly #asleep = new Set<string>();
-  #nextSession = 0;
-  #openRequests = 0;
-  #totalRequests = 0;
-  readonly #ends: Record<RequestEnd, number> = { completed: 0, cancelled: 0, failed: 0 };
-  readonly #requestsByPath = new Map<string, number>();
-  #connections = 0;
-  #lastRequests: SeenRequest[] = [];
-  #lastBody: Uint8Array = new Uint8Array(0);
+  #whenAwake = Promise.withResolvers<void>();
+  #pace = 1;
+  #isDead = false;
+  /** Clients that left while they waited for a place, which LMDeploy goes on counting. */
+  #lostWaiting = 0;
+  #metrics = { text: "", takenAtMs: Number.NEGATIVE_INFINITY };
 
   constructor(options: EngineOptions, url: string) {
     this.settings = resolveOptions(options);
@@ -94,19 +48,15 @@ export class Engine {
     this.url = url;
     this.peers = new DistServePeers(portOf(url), this.settings.tpSize);
     this.models = options.models;
+    this.log = new RequestLog(this.settings.rememberedRequests);
+    const { now, timeScale, random, healthIntervalMs } = this.settings;
+    this.#monitor = new HealthMonitor(now, healthIntervalMs, "healthy");
     this.health = options.health ?? "healthy";
-    const { now, timeScale, random } = this.settings;
     this.faults = new FaultSwitches(random, options.faults ?? []);
     this.ranks = Array.from({ length: options.ranks ?? 1 }, () => {
       const model = new EngineModel(this.params);
       return { model, driver: new EngineDriver(model, now, timeScale) };
     });
-  }
-
-  /** The number of the next session; sessions are counted from 0 since the start. */
-  takeSession(): number {
-    this.#nextSession += 1;
-    return this.#nextSession - 1;
   }
 
   /** The rank that takes this session. */
@@ -116,56 +66,79 @@ export class Engine {
     return rank;
   }
 
-  /** Ends one session's request; `false` if there is none. */
-  abort(session: number): boolean {
-    return this.rankOf(Math.abs(session)).driver.cancelById(String(session));
+  /** Ends the request that its client gave this number; `false` if there is none. */
+  abort(chosenSession: number): boolean {
+    const session = this.sessions.find(chosenSession);
+    return session !== null && this.rankOf(session).driver.cancelById(String(session));
   }
 
   abortAll(): void {
     for (const { driver } of this.ranks) driver.cancelAll();
   }
 
-  /** Gives up what runs and refuses inference until weights and KV cache have been woken. */
+  /** What `/health` says. Set, it says so from now on, and `sleeping` is asleep. */
+  get health(): EngineHealth {
+    return this.#monitor.shown;
+  }
+
+  set health(health: EngineHealth) {
+    this.#monitor.show(health);
+    if (health === "sleeping") for (const tag of SLEEPING_TAGS) this.#asleep.add(tag);
+    else this.#rouse(SLEEPING_TAGS);
+  }
+
+  get isSleeping(): boolean {
+    return this.#asleep.size > 0;
+  }
+
+  /** Gives up what runs; `/health` hears of it in its own time. */
   sleep(): void {
     this.abortAll();
-    this.health = "sleeping";
     for (const tag of SLEEPING_TAGS) this.#asleep.add(tag);
+    this.#monitor.notice("sleeping");
   }
 
   /** Wakes what `tags` name, all without them. */
   wake(tags: readonly string[]): void {
-    for (const tag of tags.length === 0 ? SLEEPING_TAGS : tags) this.#asleep.delete(tag);
-    if (this.#asleep.size === 0 && this.health === "sleeping") this.health = "healthy";
+    this.#rouse(tags.length === 0 ? SLEEPING_TAGS : tags);
+    if (!this.isSleeping) this.#monitor.notice("healthy");
   }
 
-  countConnection(): void {
-    this.#connections += 1;
+  #rouse(tags: readonly string[]): void {
+    for (const tag of tags) this.#asleep.delete(tag);
+    if (this.isSleeping) return;
+    this.#whenAwake.resolve();
+    this.#whenAwake = Promise.withResolvers();
   }
 
-  /** Notes a request of any kind. */
-  see(call: Call, target: string): void {
-    const isNew = !this.#requestsByPath.has(call.path);
-    const path = isNew && this.#requestsByPath.size >= MAX_COUNTED_PATHS ? "other" : call.path;
-    this.#requestsByPath.set(path, (this.#requestsByPath.get(path) ?? 0) + 1);
-    if (call.method !== "POST" || call.path.startsWith("/debug")) return;
-    this.#lastBody = call.bytes;
-    const headers = Object.fromEntries(call.headers);
-    const kept = this.settings.rememberedRequests;
-    this.#lastRequests.push({ method: call.method, target, headers });
-    if (this.#lastRequests.length > 2 * kept) this.#lastRequests = this.#lastRequests.slice(-kept);
+  /** Resolves when it is awake. */
+  async whenAwake(): Promise<void> {
+    if (this.isSleeping) await this.#whenAwake.promise;
   }
 
-  /** Counts an inference request as open until the function it returns is called (the first call counts). */
-  open(): (end: RequestEnd) => void {
-    this.#openRequests += 1;
-    this.#totalRequests += 1;
-    let isOpen = true;
-    return (end) => {
-      if (!isOpen) return;
-      isOpen = false;
-      this.#openRequests -= 1;
-      this.#ends[end] += 1;
-    };
+  /** As `RunningEngine.setPace`. */
+  setPace(factor: number): void {
+    // The gauges as they are now are the last ones for an engine that stands still.
+    if (factor === 0) this.metricsText();
+    this.#pace = factor;
+    for (const { driver } of this.ranks) driver.setPace(factor);
+  }
+
+  get isDead(): boolean {
+    return this.#isDead;
+  }
+
+  /** The process that computes is gone; the one that answers HTTP is not. */
+  die(): void {
+    this.metricsText();
+    this.#isDead = true;
+    this.health = "unhealthy";
+    for (const { driver } of this.ranks) driver.failAll();
+  }
+
+  /** A client has left while it waited for a place. */
+  loseWaiting(): void {
+    this.#lostWaiting += 1;
   }
 
   /** Figures of all ranks, one entry each. */
@@ -174,13 +147,23 @@ export class Engine {
   }
 
   metricsSource(): MetricsSource {
-    return { kind: this.settings.kind, model: this.models[0] ?? "", stats: this.stats() };
+    return {
+      settings: this.settings,
+      model: this.models[0] ?? "",
+      places: this.params.maxBatchSize,
+      lostWaiting: this.#lostWaiting,
+      isSleeping: this.isSleeping,
+      succeeded: this.log.ends.completed,
+      failed: this.log.ends.failed + this.log.ends.cancelled,
+      stats: this.stats(),
+    };
   }
 
   /** `/metrics` as it was when last taken: the figures age until the refresh interval is over. */
   metricsText(): string {
     const { now, metricsRefreshMs } = this.settings;
-    if (now() - this.#metrics.takenAtMs >= metricsRefreshMs) {
+    const isFrozen = this.#pace === 0 || this.#isDead;
+    if (!isFrozen && now() - this.#metrics.takenAtMs >= metricsRefreshMs) {
       this.#metrics = { text: metricsText(this.metricsSource()), takenAtMs: now() };
     }
     return this.#metrics.text;
@@ -198,7 +181,6 @@ export class Engine {
       role: this.settings.role,
       models: this.models,
       health: this.health,
-      openRequests: this.#openRequests,
       running: sum((one) => one.running),
       waiting: sum((one) => one.waiting),
       totalBlocks,
@@ -208,14 +190,7 @@ export class Engine {
       preservedSessions: sum((one) => one.preservedRequests),
       preservedBlocks: sum((one) => one.preservedBlocks),
       connectedPeers: this.peers.connectedIds,
-      totalRequests: this.#totalRequests,
-      completedRequests: this.#ends.completed,
-      cancelledRequests: this.#ends.cancelled,
-      failedRequests: this.#ends.failed,
-      requestsByPath: Object.fromEntries(this.#requestsByPath),
-      connections: this.#connections,
-      lastRequests: this.#lastRequests.slice(-this.settings.rememberedRequests),
-      lastBodyBase64: Buffer.from(this.#lastBody).toString("base64"),
+      ...this.log.state(),
     };
   }
 }

@@ -29,6 +29,17 @@ const Fault = Type.Union([
     firstByteMs: Type.Optional(Type.Number({ minimum: 0 })),
     perChunkMs: Type.Optional(Type.Number({ minimum: 0 })),
   }),
+  /**
+   * The engine fails when it has generated so many tokens (default 0): with this status (default
+   * 500), or, as the head of a stream has gone out long before, in an event of a 200.
+   */
+  Type.Object({
+    kind: Type.Literal("engine-error"),
+    afterTokens: Type.Optional(Type.Integer({ minimum: 0 })),
+    status: Type.Optional(Type.Integer({ minimum: 400, maximum: 599 })),
+  }),
+  /** An exception in the server itself: 500 in plain text, then an end that nobody announced. */
+  Type.Object({ kind: Type.Literal("exception") }),
   /** This answer instead of the engine's: a wrong status, a redirect, nonsense. */
   Type.Object({
     kind: Type.Literal("answer"),

@@ -1,93 +1,140 @@
-/** The Prometheus text of an engine: the figures by which a proxy judges load, in the words of three. */
+/** The Prometheus text of an engine: the figures by which a proxy judges load, in the words of four. */
 import type { EngineKind } from "../../core/engine/kinds.ts";
 import type { ModelStats } from "../model/model-types.ts";
+import type { Settings } from "./settings.ts";
 
-interface Figure {
+export interface MetricsSource {
+  readonly settings: Settings;
+  readonly model: string;
+  /** Requests that an engine takes at a time; others wait outside. */
+  readonly places: number;
+  /** Requests that went away while they waited outside and are counted for ever. */
+  readonly lostWaiting: number;
+  readonly isSleeping: boolean;
+  /** Requests that ended well, and otherwise. */
+  readonly succeeded: number;
+  readonly failed: number;
+  /** One entry a rank. */
+  readonly stats: readonly ModelStats[];
+}
+
+interface Metric {
+  readonly name: string;
   readonly type: "gauge" | "counter";
   readonly help: string;
-  readonly pick: (stats: ModelStats) => number;
+  readonly pick: (stats: ModelStats, source: MetricsSource) => number;
+  /** Further labels, as `reason="capacity"`. */
+  readonly labels?: string;
 }
 
-interface Metric extends Figure {
-  readonly name: string;
+function gauge(name: string, help: string, pick: Metric["pick"], labels?: string): Metric {
+  return { name, type: "gauge", help, pick, ...(labels !== undefined && { labels }) };
 }
 
-const RUNNING: Figure = {
-  type: "gauge",
-  help: "Requests in the batch.",
-  pick: (s) => s.running,
-};
-const WAITING: Figure = {
-  type: "gauge",
-  help: "Requests that wait.",
-  pick: (s) => s.waiting,
-};
-const USAGE: Figure = {
-  type: "gauge",
-  help: "KV-cache usage; 1 is full.",
-  pick: (s) => s.usage,
-};
-const PROMPT: Figure = {
-  type: "counter",
-  help: "Prompt tokens processed.",
-  pick: (s) => s.computedPromptTokens,
-};
-const GENERATED: Figure = {
-  type: "counter",
-  help: "Tokens generated.",
-  pick: (s) => s.generatedTokens,
-};
+function counter(name: string, help: string, pick: Metric["pick"], labels?: string): Metric {
+  return { ...gauge(name, help, pick, labels), type: "counter" };
+}
 
-/** vLLM's usage leaves evictable blocks out, and so does SGLang's; LMDeploy's counts them. */
-const USAGE_WITHOUT_CACHED: Figure = { ...USAGE, pick: (s) => s.usageWithoutCached };
+/** What waits for one of the places, and not for the scheduler. */
+function outside({ running, waiting }: ModelStats, { places }: MetricsSource): number {
+  return Math.min(waiting, Math.max(0, running + waiting - places));
+}
+
+const SLEEP_STATES = ["awake", "weights_offloaded", "discard_all"] as const;
 
 const METRICS: Readonly<Record<EngineKind, readonly Metric[]>> = {
   lmdeploy: [
-    { name: "lmdeploy:num_requests_running", ...RUNNING },
-    { name: "lmdeploy:num_requests_waiting", ...WAITING },
-    // What waits outside the scheduler: nothing does here.
-    { name: "lmdeploy:num_api_requests_waiting", ...WAITING, pick: () => 0 },
-    { name: "lmdeploy:gpu_cache_usage_perc", ...USAGE },
-    { name: "lmdeploy:prompt_tokens_total", ...PROMPT },
-    { name: "lmdeploy:generation_tokens_total", ...GENERATED },
-  ],
+    gauge("num_requests_succeeded", "Number of current succeeded requests.", (_, s) => s.succeeded),
+    gauge("num_requests_failed", "Number of current failed requests.", (_, s) => s.failed),
+    gauge(
+      "num_api_requests_routed",
+      "Number of requests routed to request handles.",
+      (s, source) => s.running + s.waiting - outside(s, source),
+    ),
+    gauge(
+      "num_api_requests_waiting",
+      "Number of requests waiting for free request handles.",
+      (s, source) => outside(s, source) + source.lostWaiting,
+    ),
+    gauge(
+      "num_requests_running",
+      "Number of requests in model execution batches.",
+      (s) => s.running,
+    ),
+    gauge(
+      "num_requests_waiting",
+      "Number of requests waiting to be processed.",
+      (s, source) => s.waiting - outside(s, source),
+    ),
+    gauge("gpu_cache_usage_perc", "GPU KV-cache usage. 1 means 100 percent usage.", (s, source) =>
+      source.settings.traits.countsCachedBlocks ? s.usage : s.usageWithoutCached,
+    ),
+    counter(
+      "prompt_tokens_total",
+      "Number of prefill tokens processed.",
+      (s) => s.computedPromptTokens,
+    ),
+    counter(
+      "generation_tokens_total",
+      "Number of generation tokens processed.",
+      (s) => s.generatedTokens,
+    ),
+    counter(
+      "cached_tokens_total",
+      "Total prefix-cached input tokens served.",
+      (s) => s.cachedPromptTokens,
+    ),
+    counter(
+      "request_success_total",
+      "Count of successfully processed requests.",
+      (_, s) => s.succeeded,
+      'finished_reason="ResponseType.FINISH"',
+    ),
+  ].map((metric) => ({ ...metric, name: `lmdeploy:${metric.name}` })),
   vllm: [
-    { name: "vllm:num_requests_running", ...RUNNING },
-    { name: "vllm:num_requests_waiting", ...WAITING },
-    { name: "vllm:num_requests_waiting_by_reason", ...WAITING, pick: () => 77 },
-    { name: "vllm:kv_cache_usage_perc", ...USAGE_WITHOUT_CACHED },
-    { name: "vllm:prompt_tokens_total", ...PROMPT },
-    { name: "vllm:generation_tokens_total", ...GENERATED },
-  ],
+    gauge("num_requests_running", "Requests in the batch.", (s) => s.running),
+    gauge("num_requests_waiting", "Requests that wait.", (s) => s.waiting),
+    gauge("num_requests_waiting_by_reason", "By reason.", (s) => s.waiting, 'reason="capacity"'),
+    gauge("num_requests_waiting_by_reason", "By reason.", () => 0, 'reason="deferred"'),
+    ...SLEEP_STATES.map((state) =>
+      gauge(
+        "engine_sleep_state",
+        "Engine sleep state.",
+        (_, { isSleeping }) =>
+          Number(isSleeping ? state === "weights_offloaded" : state === "awake"),
+        `sleep_state="${state}"`,
+      ),
+    ),
+    gauge("kv_cache_usage_perc", "KV-cache usage; 1 is full.", (s) => s.usageWithoutCached),
+    counter(
+      "prefix_cache_queries_total",
+      "Prompt tokens looked up.",
+      (s) => s.computedPromptTokens + s.cachedPromptTokens,
+    ),
+    counter("prefix_cache_hits_total", "Prompt tokens found.", (s) => s.cachedPromptTokens),
+    counter("num_preemptions_total", "Preemptions.", (s) => s.preemptions),
+    counter("prompt_tokens_total", "Prompt tokens processed.", (s) => s.computedPromptTokens),
+    counter("generation_tokens_total", "Tokens generated.", (s) => s.generatedTokens),
+  ].map((metric) => ({ ...metric, name: `vllm:${metric.name}` })),
   sglang: [
-    { name: "sglang:num_running_reqs", ...RUNNING },
-    { name: "sglang:num_queue_reqs", ...WAITING },
-    { name: "sglang:token_usage", ...USAGE_WITHOUT_CACHED },
-    { name: "sglang:prompt_tokens_total", ...PROMPT },
-    { name: "sglang:generation_tokens_total", ...GENERATED },
-  ],
+    gauge("num_running_reqs", "Requests in the batch.", (s) => s.running),
+    gauge("num_queue_reqs", "Requests that wait.", (s) => s.waiting),
+    gauge("token_usage", "KV-cache usage; 1 is full.", (s) => s.usageWithoutCached),
+    counter("prompt_tokens_total", "Prompt tokens processed.", (s) => s.computedPromptTokens),
+    counter("generation_tokens_total", "Tokens generated.", (s) => s.generatedTokens),
+  ].map((metric) => ({ ...metric, name: `sglang:${metric.name}` })),
   llamacpp: [
-    { name: "llamacpp:requests_processing", ...RUNNING },
-    { name: "llamacpp:requests_deferred", ...WAITING },
-    { name: "llamacpp:prompt_tokens_total", ...PROMPT },
-    { name: "llamacpp:tokens_predicted_total", ...GENERATED },
-  ],
+    counter("prompt_tokens_total", "Prompt tokens processed.", (s) => s.computedPromptTokens),
+    counter("tokens_predicted_total", "Tokens generated.", (s) => s.generatedTokens),
+    gauge("requests_processing", "Requests in the batch.", (s) => s.running),
+    gauge("requests_deferred", "Requests that wait.", (s) => s.waiting),
+  ].map((metric) => ({ ...metric, name: `llamacpp:${metric.name}` })),
 };
 
 /** Ours alone, under a prefix of its own: a leak of DistServe is a number. */
 const SIMULATED: readonly Metric[] = [
-  {
-    name: "sim:preserved_sessions",
-    type: "gauge",
-    help: "Prefills whose blocks are kept.",
-    pick: (s) => s.preservedRequests,
-  },
-  {
-    name: "sim:preserved_blocks",
-    type: "gauge",
-    help: "Blocks of those prefills.",
-    pick: (s) => s.preservedBlocks,
-  },
+  gauge("sim:preserved_sessions", "Prefills whose blocks are kept.", (s) => s.preservedRequests),
+  gauge("sim:preserved_blocks", "Blocks of those prefills.", (s) => s.preservedBlocks),
 ];
 
 /** What every Python engine's exposition begins with. */
@@ -103,29 +150,33 @@ function escapeLabel(value: string): string {
   return value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 }
 
-export interface MetricsSource {
-  readonly kind: EngineKind;
-  readonly model: string;
-  /** One entry a rank. */
-  readonly stats: readonly ModelStats[];
+function labelSets({ settings, model }: MetricsSource, rank: number): readonly string[] {
+  const name = `model_name="${escapeLabel(model)}"`;
+  if (settings.kind !== "sglang") return [`engine="${rank}",${name}`];
+  // SGLang shows a total under the empty priority beside the single priorities.
+  const ranks = `engine_type="unified",${name},dp_rank="${rank}",pp_rank="0",tp_rank="0"`;
+  return [`${ranks},priority=""`, `${ranks},priority="0"`];
 }
 
-function labelSets({ kind, model }: MetricsSource, rank: number): readonly string[] {
-  const name = `model_name="${escapeLabel(model)}"`;
-  if (kind !== "sglang") return [`${name},engine="${rank}"`];
-  // SGLang shows a total under the empty priority beside the single priorities.
-  const ranks = `${name},engine_type="unified",tp_rank="0",pp_rank="0",dp_rank="${rank}"`;
-  return [`${ranks},priority=""`, `${ranks},priority="0"`];
+/** As Python writes a float. */
+function float(value: number): string {
+  return Number.isInteger(value) ? `${value}.0` : String(value);
 }
 
 /** The text for these figures. `usage` stands in for every KV-cache usage if it is given. */
 export function metricsText(source: MetricsSource, usage?: string): string {
   const lines: string[] = [];
-  for (const { name, type, help, pick } of [...METRICS[source.kind], ...SIMULATED]) {
-    lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
+  let last = "";
+  for (const metric of [...METRICS[source.settings.kind], ...SIMULATED]) {
+    const { name, type, help, pick, labels } = metric;
+    if (name !== last) lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
+    last = name;
     source.stats.forEach((stats, rank) => {
-      const value = usage !== undefined && name.includes("usage") ? usage : pick(stats).toString();
-      for (const labels of labelSets(source, rank)) lines.push(`${name}{${labels}} ${value}`);
+      const isLie = usage !== undefined && name.includes("usage");
+      const value = isLie ? usage : float(pick(stats, source));
+      for (const set of labelSets(source, rank)) {
+        lines.push(`${name}{${labels === undefined ? set : `${set},${labels}`}} ${value}`);
+      }
     });
   }
   return `${PREAMBLE}${lines.join("\n")}\n`;

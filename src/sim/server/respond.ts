@@ -1,8 +1,8 @@
 /** Turns a route's answer into the server's reply, with a fault worked in if there is one. */
 import type { Answer } from "./answer.ts";
-import type { RequestEnd } from "./engine.ts";
 import type { Fault } from "./faults.ts";
 import type { Reply } from "./http-server.ts";
+import type { RequestEnd } from "./request-log.ts";
 
 const encoder = new TextEncoder();
 

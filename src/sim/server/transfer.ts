@@ -4,10 +4,11 @@
  */
 import { Value } from "@sinclair/typebox/value";
 import { EngineRefusal } from "./answer.ts";
-import { booleanField, isObject, type JsonObject, numberField } from "./body.ts";
+import { booleanField, isObject, type JsonObject } from "./body.ts";
+import type { Call } from "./call.ts";
 import type { Completion } from "./completion.ts";
 import { MigrationRequest, type SessionBody } from "./distserve-schemas.ts";
-import type { Call, Engine } from "./engine.ts";
+import type { Engine } from "./engine.ts";
 
 export interface Transfer {
   /** Set when the blocks are fetched instead of computed. */
@@ -30,20 +31,26 @@ const PEER_TIMEOUT_MS = 5_000;
 const PROXY_HEADER = "x-lmdeploy-distserve-proxy";
 
 /** Reads DistServe's fields of a body. Throws `EngineRefusal` for what this engine cannot do. */
-export async function transferOf(engine: Engine, call: Call, body: JsonObject): Promise<Transfer> {
+export async function transferOf(
+  engine: Engine,
+  call: Call,
+  body: JsonObject,
+  choices: number,
+): Promise<Transfer> {
   const withCache = booleanField(body, "with_cache");
   const preserveCache = booleanField(body, "preserve_cache");
   const migration = body.migration_request ?? null;
   if (migration === null && !withCache && !preserveCache) return NO_TRANSFER;
   refuseUnlessTrusted(engine, call);
-  if ((numberField(body, "n") ?? 1) !== 1) throw new EngineRefusal(400, "n must be 1 here.");
+  if (choices !== 1) throw new EngineRefusal(400, "n > 1 is not supported with cache migration.");
   if (migration === null) return prefillTransfer(engine, body, withCache, preserveCache);
   return await decodeTransfer(engine, call, migration);
 }
 
 function refuseUnlessTrusted(engine: Engine, call: Call): void {
-  const { role, needsProxyHeader } = engine.settings;
-  if (role !== "Hybrid" && (!needsProxyHeader || call.headers.get(PROXY_HEADER) === "1")) return;
+  const { role, traits } = engine.settings;
+  if (role !== "Hybrid" && (!traits.needsProxyHeader || call.headers.get(PROXY_HEADER) === "1"))
+    return;
   const fields = "migration_request, with_cache, preserve_cache";
   throw new EngineRefusal(400, `DistServe-only fields (${fields}) are not accepted here.`);
 }
@@ -67,7 +74,12 @@ function prefillTransfer(
     if (!preserveCache) rank.driver.releasePreserved(String(session));
     if (!withCache) return {};
     const token = prefillToken(session);
-    return { cache_block_ids: blocks, remote_token_ids: [token - 1, token] };
+    const isNamed = engine.settings.traits.prefillIds === "cache-session-id";
+    return {
+      cache_block_ids: blocks,
+      remote_token_ids: [token - 1, token],
+      ...(isNamed && { cache_session_id: session }),
+    };
   };
   return { migrated: false, preserve: true, finish };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import OpenAI from "openai";
 import type { RunningEngine } from "../../../src/sim/server/engine-options.ts";
-import { engineStarter, post, until } from "./running.ts";
+import { engineStarter, HI, post, until } from "./running.ts";
 
 const start = engineStarter();
 
@@ -91,8 +91,12 @@ describe("the openai client is content with", () => {
     expect(one.choices).toHaveLength(1);
     expect(one.usage?.completion_tokens).toBe(5);
     const prompt = ["once", "upon", "a time"];
+    // LMDeploy takes no notice of n here.
     const list = await client.completions.create({ model: "tiny", prompt, n: 2 });
-    expect(list.choices.map((choice) => choice.index)).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(list.choices.map((choice) => choice.index)).toEqual([0, 1, 2]);
+    const vllm = clientOf(await start({ kind: "vllm" }));
+    const all = await vllm.completions.create({ model: "tiny", prompt, n: 2 });
+    expect(all.choices.map((choice) => choice.index)).toEqual([0, 1, 2, 3, 4, 5]);
     let text = "";
     const body = { model: "tiny", prompt: "once", max_tokens: 5, stream: true } as const;
     for await (const chunk of await client.completions.create(body)) text += chunk.choices[0]?.text;
@@ -115,8 +119,9 @@ describe("the openai client is content with", () => {
     expect(after.output_text).not.toBe("");
   });
 
-  test("embeddings as numbers and as base64, and models", async () => {
-    const client = clientOf(await start({ models: ["tiny", "tiny-adapter"] }));
+  test("vLLM's embeddings as numbers and as base64, and models", async () => {
+    const served = ["tiny", "tiny-adapter"];
+    const client = clientOf(await start({ kind: "vllm", models: served }));
     const input = ["a", "b"];
     const numbers = await client.embeddings.create({
       model: "tiny",
@@ -196,16 +201,15 @@ describe("a client that leaves", () => {
   });
 });
 
-test("fields it does not know and messages that are a plain string are accepted", async () => {
+test("fields it does not know are accepted", async () => {
   const engine = await start();
-  const body = { messages: "hello", top_k: 3, chat_template_kwargs: { a: 1 }, x: [null] };
-  const answer = await post(`${engine.url}/v1/chat/completions`, body);
-  expect(answer.status).toBe(200);
+  const body = { messages: HI, top_k: 3, chat_template_kwargs: { a: 1 }, x: [null] };
+  expect((await post(`${engine.url}/v1/chat/completions`, body)).status).toBe(200);
 });
 
 test("the last body and the headers are kept as they came", async () => {
   const engine = await start();
-  const body = ' {"messages":"héllo\\u00e9" ,"model":"tiny", "a" :1.0}\n';
+  const body = ' {"messages":["héllo\\u00e9"] ,"model":"tiny", "a" :1.0}\n';
   await fetch(`${engine.url}/v1/chat/completions`, {
     method: "POST",
     body,

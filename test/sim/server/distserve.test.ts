@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import type { Release } from "../../../src/sim/server/release.ts";
 import { connectPair, objectOf, type Pair, startPair } from "./pair.ts";
-import { engineStarter, post, until } from "./running.ts";
+import { engineStarter, HI, post, until } from "./running.ts";
 
 const start = engineStarter();
 const CHAT = "/v1/chat/completions";
@@ -64,11 +65,8 @@ describe("a connected pair", () => {
     const gone = new AbortController();
     const slow = { fault: { kind: "hang", at: "before-headers" } } as const;
     pair.prefill.setFaults([{ ...slow, path: "/sim/*" }]);
-    const answer = fetch(pair.decode.url + CHAT, {
-      method: "POST",
-      body: JSON.stringify({ messages: PROMPT, migration_request: migration }),
-      signal: gone.signal,
-    });
+    const body = { messages: PROMPT, migration_request: migration };
+    const answer = post(pair.decode.url + CHAT, body, { signal: gone.signal });
     await until(() => pair.prefill.state().requestsByPath["/sim/session"] === 1);
     gone.abort();
     await expect(answer).rejects.toThrow();
@@ -90,7 +88,7 @@ describe("a connected pair", () => {
 });
 
 test("a prefill whose client leaves runs on and keeps its blocks", async () => {
-  const prefill = await start({ role: "Prefill", timeScale: 1 });
+  const prefill = await start({ role: "Prefill", timeScale: 1, release: "0.11" });
   const gone = new AbortController();
   const body = { messages: PROMPT, ...PREFILL_FIELDS };
   const answer = post(prefill.url + CHAT, body, { signal: gone.signal });
@@ -125,7 +123,7 @@ test("a leak is a number in /metrics", async () => {
   await prefillOnce(pair);
   await prefillOnce(pair);
   const text = await (await fetch(`${pair.prefill.url}/metrics`)).text();
-  expect(text).toContain('sim:preserved_sessions{model_name="tiny",engine="0"} 2');
+  expect(text).toContain('sim:preserved_sessions{engine="0",model_name="tiny"} 2.0');
 });
 
 describe("a migration is refused", () => {
@@ -159,7 +157,7 @@ describe("a migration is refused", () => {
   });
 
   test("by engines of another role, and by newer ones without the proxy's header", async () => {
-    const hybrid = await start();
+    const hybrid = await start({ release: "0.11" });
     for (const fields of [
       { migration_request: {} },
       { with_cache: true },
@@ -188,13 +186,21 @@ test("a dummy prefill needs no connection", async () => {
   expect((await migrate(pair, dummy)).status).toBe(200);
 });
 
-test("engines of other generations do not tell the session", async () => {
-  const newer = await start({ role: "Prefill", prefillIds: "chatcmpl" });
-  const chat = await post(newer.url + CHAT, { messages: "x", ...PREFILL_FIELDS });
-  expect((await objectOf(chat)).id).toStartWith("chatcmpl-");
-  const older = await start({ role: "Prefill", prefillIds: "minus-one" });
-  const body = { prompt: "x", ...PREFILL_FIELDS };
-  const url = `${older.url}/v1/completions`;
-  expect((await objectOf(await post(url, body))).id).toBe("-1");
-  expect((await objectOf(await post(url, { ...body, session_id: 5 }))).id).toBe("5");
+test("how the session is named is the release's own affair", async () => {
+  const ids = async (release: Release, path: string, more: object = {}) => {
+    const engine = await start({ role: "Prefill", release });
+    const body = { messages: HI, prompt: "x", ...PREFILL_FIELDS, ...more };
+    const headers = { "x-lmdeploy-distserve-proxy": "1" };
+    const answer = await objectOf(await post(engine.url + path, body, { headers }));
+    return [String(answer.id).replace(/-.{22}$/, "-…"), answer.cache_session_id];
+  };
+  const completions = "/v1/completions";
+  expect(await ids("0.11", CHAT)).toEqual(["0", undefined]);
+  expect(await ids("0.11", completions)).toEqual(["0", undefined]);
+  expect(await ids("0.14", CHAT)).toEqual(["0", undefined]);
+  expect(await ids("0.14", completions)).toEqual(["-1", undefined]);
+  expect(await ids("0.18", CHAT)).toEqual(["chatcmpl-…", undefined]);
+  expect(await ids("0.18", completions, { session_id: 5 })).toEqual(["5", undefined]);
+  expect(await ids("next", CHAT)).toEqual(["chatcmpl-…", 0]);
+  expect(await ids("next", completions)).toEqual(["-1", 0]);
 });

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { type Fault, FaultSwitches } from "../../../src/sim/server/faults.ts";
-import { engineStarter, post, until } from "./running.ts";
+import { engineStarter, HI, post, until } from "./running.ts";
 
 const start = engineStarter();
 
 const CHAT = "/v1/chat/completions";
-const BODY = { messages: "hello", max_tokens: 20, ignore_eos: true };
+const BODY = { messages: HI, max_tokens: 20, ignore_eos: true };
 const RESET: Fault = { kind: "reset" };
 
 describe("rules", () => {
@@ -164,7 +164,8 @@ test("a request that it cannot read to the end is no open request for ever", asy
   const content = `${"[".repeat(200_000)}${"]".repeat(200_000)}`;
   const answer = await fetch(engine.url + CHAT, {
     method: "POST",
-    body: `{"messages":[{"role":"user","content":${content}}]}`,
+    headers: { "content-type": "application/json" },
+    body: `{"model":"tiny","messages":[{"role":"user","content":${content}}]}`,
   });
   expect(answer.status).toBe(500);
   await answer.text();

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { connectTo, initialize, objectOf, startPair } from "./pair.ts";
-import { engineStarter } from "./running.ts";
+import { engineStarter, post } from "./running.ts";
 
 const start = engineStarter();
 
 describe("a handshake fails", () => {
   test("when the sizes differ, at the initialization", async () => {
-    const prefill = await start({ role: "Prefill", tpSize: 2 });
-    const decode = await start({ role: "Decode", tpSize: 4 });
+    const prefill = await start({ role: "Prefill", tpSize: 2, release: "0.11" });
+    const decode = await start({ role: "Decode", tpSize: 4, release: "0.11" });
     expect((await objectOf(await initialize(prefill, decode))).status).toBe(2);
   });
 
@@ -40,6 +40,16 @@ describe("a handshake fails", () => {
     expect(prefill.state().connectedPeers).toEqual([]);
     expect((await objectOf(await connectTo(prefill, decode, ofDecode))).status).toBe(1);
     expect(prefill.state().connectedPeers).toEqual([decode.url]);
+  });
+
+  test("with an exception since 0.17, and so does dropping what is not there", async () => {
+    const { prefill, decode } = await startPair(start, { release: "0.18" });
+    const changes = { local_engine_id: "http://127.0.0.1:9" };
+    expect((await initialize(prefill, decode, changes)).status).toBe(500);
+    expect((await initialize(prefill, decode, { protocol: "2" })).status).toBe(400);
+    const drop = { engine_id: prefill.url, remote_engine_id: decode.url };
+    const dropped = await post(`${prefill.url}/distserve/p2p_drop_connect`, drop);
+    expect(dropped.status).toBe(500);
   });
 
   test("when a fault says so", async () => {

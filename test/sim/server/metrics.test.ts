@@ -25,7 +25,8 @@ async function values(engine: RunningEngine, name: string): Promise<Record<strin
 async function occupy(engine: RunningEngine, count = 1): Promise<AbortController> {
   const gone = new AbortController();
   for (let i = 0; i < count; i += 1) {
-    const body = { prompt: `${i} ${"x".repeat(4_000)}`, max_tokens: 1_000, ignore_eos: true };
+    const prompt = `${i} ${"x".repeat(4_000)}`;
+    const body = { model: engine.state().models[0], prompt, max_tokens: 1_000, ignore_eos: true };
     post(`${engine.url}/v1/completions`, body, { signal: gone.signal }).catch(() => {});
   }
   await until(() => engine.state().running === count);
@@ -40,7 +41,7 @@ describe("the names and labels of", () => {
   ];
 
   test.each(kinds)("%s", async (kind, usage, runningName, rankLabel) => {
-    const engine = await start({ kind, timeScale: 1_000 });
+    const engine = await start({ kind, timeScale: 1_000, metricsRefreshMs: 0 });
     const gone = await occupy(engine);
     for (const name of [usage, runningName]) {
       const [[labels, value] = ["", 0]] = Object.entries(await values(engine, name));
@@ -55,23 +56,53 @@ describe("the names and labels of", () => {
   });
 });
 
-test("usage rises with requests and keeps counting what the prefix cache holds", async () => {
-  const engine = await start({ params: { totalBlocks: 100 } });
+test("usage counts what requests hold; to 0.17 also what only the prefix cache does", async () => {
   const name = "lmdeploy:gpu_cache_usage_perc";
-  expect(Object.values(await values(engine, name))).toEqual([0]);
-  await post(`${engine.url}/v1/completions`, { prompt: "y".repeat(64 * 4 * 10) });
-  expect(engine.state()).toMatchObject({ usedBlocks: 0, cachedBlocks: 10 });
-  expect(Object.values(await values(engine, name))).toEqual([0.1]);
+  for (const [release, usage] of [
+    ["0.18", 0],
+    ["0.17", 0.1],
+  ] as const) {
+    const engine = await start({ release, params: { totalBlocks: 100 } });
+    expect(Object.values(await values(engine, name))).toEqual([0]);
+    await post(`${engine.url}/v1/completions`, { prompt: "y".repeat(64 * 4 * 10) });
+    expect(engine.state()).toMatchObject({ usedBlocks: 0, cachedBlocks: 10 });
+    expect(Object.values(await values(engine, name))).toEqual([usage]);
+  }
+});
+
+test("a client that leaves a stream while it waits for a place is counted for ever", async () => {
+  const engine = await start({
+    timeScale: 1_000,
+    metricsRefreshMs: 0,
+    params: { maxBatchSize: 1 },
+  });
+  const gone = await occupy(engine);
+  const waiting = async () =>
+    Object.values(await values(engine, "lmdeploy:num_api_requests_waiting"));
+  for (const stream of [true, false]) {
+    const left = new AbortController();
+    const body = { prompt: "late", stream };
+    const { signal } = left;
+    post(`${engine.url}/v1/completions`, body, { signal })
+      .then((answer) => answer.text())
+      .catch(() => {});
+    await until(() => engine.state().waiting === 1);
+    expect(await waiting()).toEqual([stream ? 1 : 2]);
+    left.abort();
+    await until(() => engine.state().waiting === 0);
+    expect(await waiting()).toEqual([1]);
+  }
+  gone.abort();
 });
 
 test("every rank has a series of its own, and requests go to them in turn", async () => {
-  const engine = await start({ ranks: 3, timeScale: 1 });
+  const engine = await start({ ranks: 3, timeScale: 1, metricsRefreshMs: 0 });
   const gone = await occupy(engine, 4);
   const running = await values(engine, "lmdeploy:num_requests_running");
   expect(running).toEqual({
-    '{model_name="tiny",engine="0"}': 2,
-    '{model_name="tiny",engine="1"}': 1,
-    '{model_name="tiny",engine="2"}': 1,
+    '{engine="0",model_name="tiny"}': 2,
+    '{engine="1",model_name="tiny"}': 1,
+    '{engine="2",model_name="tiny"}': 1,
   });
   gone.abort();
 });
@@ -80,13 +111,15 @@ test("waiting requests are shown, and a model's name is escaped", async () => {
   const engine = await start({
     models: ['a"b\\c'],
     timeScale: 1_000,
+    metricsRefreshMs: 0,
     params: { maxBatchSize: 1 },
   });
   const gone = await occupy(engine);
-  post(`${engine.url}/v1/completions`, { prompt: "late" }, { signal: gone.signal }).catch(() => {});
+  const late = { model: engine.state().models[0], prompt: "late" };
+  post(`${engine.url}/v1/completions`, late, { signal: gone.signal }).catch(() => {});
   await until(() => engine.state().waiting === 1);
-  expect(await values(engine, "lmdeploy:num_requests_waiting")).toEqual({
-    '{model_name="a\\"b\\\\c",engine="0"}': 1,
+  expect(await values(engine, "lmdeploy:num_api_requests_waiting")).toEqual({
+    '{engine="0",model_name="a\\"b\\\\c"}': 1,
   });
   gone.abort();
 });

@@ -11,13 +11,15 @@ export interface Pair {
   readonly decode: RunningEngine;
 }
 
+/** Two engines of the last release with which DistServe works on both endpoints. */
 export async function startPair(
   start: (options?: Partial<EngineOptions>) => Promise<RunningEngine>,
   options: Partial<EngineOptions> = {},
 ): Promise<Pair> {
   const params = { prefixCache: false };
-  const prefill = await start({ role: "Prefill", params, ...options });
-  return { prefill, decode: await start({ role: "Decode", params, ...options }) };
+  const both = { params, release: "0.11", ...options } as const;
+  const prefill = await start({ role: "Prefill", ...both });
+  return { prefill, decode: await start({ role: "Decode", ...both }) };
 }
 
 export async function objectOf(response: Response): Promise<JsonObject> {

@@ -16,10 +16,15 @@ export function engineStarter(): (options?: Partial<EngineOptions>) => Promise<R
   };
 }
 
+/** A message of one word, as a chat has it. */
+export const HI = [{ role: "user" as const, content: "hi" }];
+
+/** Posts a body as JSON; an object is for the model "tiny" unless it names one. */
 export function post(url: string, body: unknown, init: RequestInit = {}): Promise<Response> {
+  const isObject = typeof body === "object" && !Array.isArray(body);
   return fetch(url, {
     method: "POST",
-    body: JSON.stringify(body),
+    body: JSON.stringify(isObject ? { model: "tiny", ...body } : body),
     ...init,
     headers: { "content-type": "application/json", ...init.headers },
   });

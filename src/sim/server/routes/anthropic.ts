@@ -1,63 +1,102 @@
 /** Anthropic's API: POST /v1/messages and /v1/messages/count_tokens, GET /anthropic/v1/models. */
-import { type Answer, EngineRefusal, eventStream, jsonAnswer, sseEvent } from "../answer.ts";
-import { booleanField, type JsonObject, listField } from "../body.ts";
+import { type Answer, EngineRefusal, eventStream, jsonAnswer, namedEvent } from "../answer.ts";
+import { booleanField, checkFields, type JsonObject, listField, numberField } from "../body.ts";
+import type { Call } from "../call.ts";
 import {
   type Completion,
   completionPieces,
-  completionText,
+  createdAt,
+  finishOf,
   requestedModel,
+  saidTokens,
+  shortId,
   startCompletion,
+  wholePieces,
 } from "../completion.ts";
-import type { Call, Engine } from "../engine.ts";
-import { countTokens } from "../tokens.ts";
+import type { Engine } from "../engine.ts";
+import { checkSampling } from "../sampling.ts";
+import { withNamedFailure } from "../stream-errors.ts";
+import { countTokens, tokenId } from "../tokens.ts";
 import { type ToolCall, toolCallFor } from "../tool-call.ts";
 import { chatPrompt } from "./chat.ts";
+import { COUNT_TOKENS, MESSAGES, ofKind } from "./fields.ts";
 
 interface MessageUnderWay {
   readonly completion: Completion;
   readonly toolCall: ToolCall | null;
   readonly head: object;
+  readonly model: string;
 }
 
 /** As LMDeploy does: a call without the version header is refused. */
-function promptOfCall(call: Call, body: JsonObject): string {
-  if (!call.headers.get("anthropic-version")) {
+function refuseWithoutVersion({ settings }: Engine, call: Call): void {
+  if (settings.kind === "lmdeploy" && !call.headers.get("anthropic-version")) {
     throw new EngineRefusal(400, "Missing required header: anthropic-version");
   }
-  const messages = listField(body, "messages");
-  if (messages.length === 0) throw new EngineRefusal(400, "The field 'messages' is missing.");
-  return chatPrompt([...listField(body, "system"), ...messages]);
+}
+
+function promptOf(body: JsonObject): string {
+  return chatPrompt([...listField(body, "system"), ...listField(body, "messages")]);
 }
 
 export function countMessageTokens(engine: Engine, call: Call, body: JsonObject): Answer {
+  checkFields(body, ofKind(engine.settings.kind, COUNT_TOKENS));
+  refuseWithoutVersion(engine, call);
   requestedModel(engine, body);
-  return jsonAnswer({ input_tokens: countTokens(promptOfCall(call, body)) });
+  return jsonAnswer({ input_tokens: countTokens(promptOf(body)) });
 }
 
 export async function messages(engine: Engine, call: Call, body: JsonObject): Promise<Answer> {
+  const { settings } = engine;
+  checkFields(body, ofKind(settings.kind, MESSAGES));
+  refuseWithoutVersion(engine, call);
   const model = requestedModel(engine, body);
-  const text = promptOfCall(call, body);
-  const toolCall = toolCallFor(body, listField(body, "messages"));
-  const options = toolCall ? { pieces: toolCall.pieces } : {};
-  const completion = startCompletion(engine, call, body, text, options);
-  const head = { id: `msg_${completion.session}`, type: "message", role: "assistant", model };
-  const underWay = { completion, toolCall, head };
-  if (booleanField(body, "stream")) return eventStream(messageEvents(underWay));
-  const answer = await completionText(completion);
+  const limit = numberField(body, "max_tokens") ?? 1;
+  if (limit < 1) throw new EngineRefusal(400, "max_tokens: Input should be greater than 0");
+  checkSampling(body);
+  const sent = listField(body, "messages");
+  const ids = listField(body, "input_ids");
+  if (sent.length === 0 && ids.length === 0) {
+    throw new EngineRefusal(400, "messages must not be empty unless input_ids is set.");
+  }
+  const toolCall = toolCallFor(body, sent);
+  const text = sent.length === 0 ? ids.join(" ") : promptOf(body);
+  const pieces = toolCall?.pieces ?? null;
+  const completion = startCompletion(engine, call, body, text, { model, pieces });
+  const head = { id: `msg_${shortId()}`, type: "message", role: "assistant" };
+  const underWay = { completion, toolCall, head, model };
+  if (booleanField(body, "stream")) {
+    const isEarly = settings.kind !== "lmdeploy";
+    return eventStream(withNamedFailure(settings, messageEvents(underWay, isEarly)));
+  }
+  const said = await wholePieces(completion);
   const content = toolCall
-    ? { ...toolBlock(underWay, toolCall), input: JSON.parse(answer) }
-    : { type: "text", text: answer };
+    ? { ...toolBlock(underWay, toolCall), input: parsed(said) }
+    : { type: "text", text: said.join("") };
   return jsonAnswer({
     ...head,
     content: [content],
+    model,
     stop_reason: stopReason(underWay),
     stop_sequence: null,
-    usage: { input_tokens: completion.prompt.tokens, output_tokens: completion.answerTokens },
+    usage: { input_tokens: completion.prompt.tokens, output_tokens: saidTokens(completion) },
+    output_ids: booleanField(body, "return_token_ids") ? said.map(tokenId) : null,
+    output_token_logprobs: null,
+    routed_experts: null,
   });
 }
 
+/** The arguments of a call; none when they were cut off. */
+function parsed(pieces: readonly string[]): unknown {
+  try {
+    return JSON.parse(pieces.join(""));
+  } catch {
+    return {};
+  }
+}
+
 export function anthropicModels(engine: Engine): Answer {
-  const created_at = new Date().toISOString();
+  const created_at = engine.settings.kind === "lmdeploy" ? createdAt() : new Date().toISOString();
   const data = engine.models.map((id) => ({ id, type: "model", display_name: id, created_at }));
   return jsonAnswer({
     data,
@@ -72,31 +111,43 @@ function toolBlock({ completion }: MessageUnderWay, toolCall: ToolCall): object 
 }
 
 function stopReason({ completion, toolCall }: MessageUnderWay): string {
-  if (completion.finishReason === "length") return "max_tokens";
+  if (finishOf(completion) === "length") return "max_tokens";
   return toolCall ? "tool_use" : "end_turn";
 }
 
-async function* messageEvents(underWay: MessageUnderWay): AsyncGenerator<string, void> {
-  const { completion, toolCall, head } = underWay;
-  const event = (type: string, fields: object) => sseEvent({ type, ...fields }, type);
-  const usage = { input_tokens: 0, output_tokens: 0 };
-  const message = { ...head, content: [], stop_reason: null, stop_sequence: null, usage };
-  yield event("message_start", { message });
+/** `isEarly`: the opening comes before the prefill, as from engines that count no tokens in it. */
+async function* messageEvents(
+  underWay: MessageUnderWay,
+  isEarly: boolean,
+): AsyncGenerator<string, void> {
+  const { completion, toolCall, head, model } = underWay;
+  const event = (type: string, fields: object) => namedEvent(type, { type, ...fields });
+  const opening = (output_tokens: number) => {
+    const usage = { input_tokens: isEarly ? 0 : completion.prompt.tokens, output_tokens };
+    const rest = { content: [], model, stop_reason: null, stop_sequence: null, usage };
+    return event("message_start", { message: { ...head, ...rest } });
+  };
   const content_block = toolCall
     ? { ...toolBlock(underWay, toolCall), input: {} }
     : { type: "text", text: "" };
-  yield event("content_block_start", { index: 0, content_block });
+  const blockStart = event("content_block_start", { index: 0, content_block });
+  if (isEarly) yield opening(0) + event("ping", {});
+  let isFirst = true;
   for await (const piece of completionPieces(completion)) {
+    if (isFirst && !isEarly) yield opening(1);
+    if (isFirst) yield blockStart;
+    isFirst = false;
     const delta = toolCall
       ? { type: "input_json_delta", partial_json: piece }
       : { type: "text_delta", text: piece };
     yield event("content_block_delta", { index: 0, delta });
   }
-  if (completion.generation.isCancelled) return;
+  if (isFirst && !isEarly) yield opening(0);
+  if (isFirst) yield blockStart;
   yield event("content_block_stop", { index: 0 });
   yield event("message_delta", {
     delta: { stop_reason: stopReason(underWay), stop_sequence: null },
-    usage: { input_tokens: completion.prompt.tokens, output_tokens: completion.answerTokens },
+    usage: { output_tokens: saidTokens(completion) },
   });
   yield event("message_stop", {});
 }

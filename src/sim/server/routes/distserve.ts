@@ -1,8 +1,9 @@
 /** `/distserve/*`, and the side channel between the two engines of a pair. */
 import type { Static, TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
-import { type Answer, jsonAnswer, validationAnswer } from "../answer.ts";
+import { type Answer, jsonAnswer, UnfitBody, Unhandled } from "../answer.ts";
 import type { JsonObject } from "../body.ts";
+import type { Call } from "../call.ts";
 import {
   ConnectBody,
   DropBody,
@@ -10,7 +11,7 @@ import {
   InitializeBody,
   SessionBody,
 } from "../distserve-schemas.ts";
-import type { Call, Engine } from "../engine.ts";
+import type { Engine } from "../engine.ts";
 import { sessionObjection } from "../transfer.ts";
 
 const SUCCESS = 1;
@@ -18,7 +19,7 @@ const FAIL = 2;
 
 type BodyRoute = (engine: Engine, call: Call, body: JsonObject) => Answer;
 
-/** A route that answers 422, as FastAPI does, unless the body fits the schema. */
+/** A route that refuses a body which does not fit the schema. */
 function checked<S extends TSchema>(
   schema: S,
   answer: (engine: Engine, body: Static<S>) => unknown,
@@ -26,9 +27,16 @@ function checked<S extends TSchema>(
   return (engine, _call, body) => {
     if (Value.Check(schema, body)) return jsonAnswer(answer(engine, body));
     const [first] = [...Value.Errors(schema, body)];
-    const location = ["body", ...(first?.path ?? "").split("/").slice(1)];
-    return validationAnswer(location, first?.message ?? "does not fit");
+    const location = (first?.path ?? "").split("/").slice(1);
+    throw new UnfitBody(location, first?.message ?? "does not fit");
   };
+}
+
+/** What goes wrong in a handshake is an exception that nobody handles; FAIL is what older releases say. */
+function failed(engine: Engine, call: string, reason: string): { readonly status: number } {
+  engine.settings.log(`${call}: ${reason}`);
+  if (engine.settings.traits.failsHandshakes) throw new Unhandled(reason);
+  return { status: FAIL };
 }
 
 /** The information as LMDeploy sends it: a JSON string that holds JSON. */
@@ -51,20 +59,21 @@ export const DISTSERVE_ROUTES: Readonly<Record<string, BodyRoute>> = {
   "/distserve/p2p_initialize": checked(InitializeBody, (engine, body) => {
     const result = engine.peers.initialize(body);
     if (result.ok) return { status: SUCCESS, ...result.value };
-    engine.settings.log(`p2p_initialize: ${result.reason}`);
     return {
-      status: FAIL,
+      ...failed(engine, "p2p_initialize", result.reason),
       engine_endpoint_info: { zmq_address: "" },
       kvtransfer_endpoint_info: [],
     };
   }),
   "/distserve/p2p_connect": checked(ConnectBody, (engine, body) => {
     const result = engine.peers.connect(body);
-    if (!result.ok) engine.settings.log(`p2p_connect: ${result.reason}`);
-    return { status: result.ok ? SUCCESS : FAIL };
+    return result.ok ? { status: SUCCESS } : failed(engine, "p2p_connect", result.reason);
   }),
   "/distserve/p2p_drop_connect": checked(DropBody, (engine, body) => {
-    engine.peers.drop(body.remote_engine_id);
+    const { remote_engine_id: remoteId } = body;
+    if (!engine.peers.drop(remoteId) && engine.settings.traits.failsHandshakes) {
+      throw new Unhandled(`there is no connection to ${remoteId}`);
+    }
     return { success: true };
   }),
   "/distserve/free_cache": checked(FreeBody, (engine, { remote_session_id: session }) => {
@@ -83,7 +92,7 @@ export const PEER_ROUTES: Readonly<Record<string, BodyRoute>> = {
 
 function sessionRoute(then: (engine: Engine, body: SessionBody) => void): BodyRoute {
   return (engine, _call, body) => {
-    if (!Value.Check(SessionBody, body)) return validationAnswer(["body"], "is no session");
+    if (!Value.Check(SessionBody, body)) throw new UnfitBody([], "is no session");
     const objection = sessionObjection(engine, body);
     if (objection !== null) return jsonAnswer({ message: objection }, 409);
     then(engine, body);

@@ -1,13 +1,15 @@
 /** GET /metrics, and the lies it tells when a fault asks for them. */
-import { type Answer, EngineRefusal, textAnswer } from "../answer.ts";
-import type { Call, Engine } from "../engine.ts";
+import { type Answer, textAnswer } from "../answer.ts";
+import type { Call } from "../call.ts";
+import type { Engine } from "../engine.ts";
+import { notServed } from "../errors.ts";
 import type { Fault } from "../faults.ts";
 import { metricsText } from "../metrics-text.ts";
 
 const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 export function metrics(engine: Engine, call: Call): Answer {
-  if (!engine.settings.hasMetrics) throw new EngineRefusal(404, "Not Found");
+  if (!engine.settings.hasMetrics) return notServed(404);
   if (call.fault?.kind === "metrics") return lying(engine, call.fault);
   return textAnswer(engine.metricsText(), CONTENT_TYPE);
 }

@@ -1,4 +1,4 @@
-/** Endpoints beside the chat APIs: LMDeploy's own, embeddings, and what vLLM and SGLang add. */
+/** Endpoints beside the chat APIs: LMDeploy's own, and what vLLM and SGLang have instead. */
 import {
   type Answer,
   EngineRefusal,
@@ -6,53 +6,114 @@ import {
   jsonAnswer,
   SSE_DONE,
   sseEvent,
+  Unhandled,
 } from "../answer.ts";
-import { booleanField, contentText, type JsonObject, listField, stringField } from "../body.ts";
+import {
+  booleanField,
+  checkFields,
+  contentText,
+  isObject,
+  type JsonObject,
+  listField,
+  numberField,
+  stringField,
+} from "../body.ts";
+import type { Call } from "../call.ts";
 import {
   type Completion,
   completionPieces,
   completionText,
+  finishOf,
   requestedModel,
+  saidTokens,
+  shortId,
   startCompletion,
+  wholePieces,
 } from "../completion.ts";
-import type { Call, Engine } from "../engine.ts";
-import { countTokens, decode, encode } from "../tokens.ts";
+import type { Engine } from "../engine.ts";
+import { logprobOf, topOf } from "../logprobs.ts";
+import { checkSampling } from "../sampling.ts";
+import { withFailure } from "../stream-errors.ts";
+import { structuredPieces } from "../structured.ts";
+import { countTokens, decode, encode, tokenId } from "../tokens.ts";
+import { refuseOccupied } from "./chat.ts";
+import { EMBEDDINGS, ENCODE, GENERATE, PERPLEXITY, POOLING } from "./fields.ts";
 
 const EMBEDDING_SIZE = 16;
 
-/** POST /generate, which names no model. */
+/** Of `/generate`, in LMDeploy. */
+const DEFAULT_MAX_TOKENS = 128;
+
+/** POST /generate, which names no model. SGLang's has `text` and keeps sampling parameters apart. */
 export async function generate(engine: Engine, call: Call, body: JsonObject): Promise<Answer> {
-  const prompt = stringField(body, "prompt");
-  const inputIds = listField(body, "input_ids");
-  if ((prompt === undefined) === (inputIds.length === 0)) {
-    throw new EngineRefusal(400, "You must specify exactly one of prompt or input_ids");
+  const sampling = isObject(body.sampling_params) ? body.sampling_params : {};
+  const merged = { max_tokens: DEFAULT_MAX_TOKENS, ...sampling, ...body };
+  checkFields(merged, GENERATE);
+  const chosenSession = numberField(merged, "session_id");
+  refuseOccupied(engine, chosenSession);
+  checkSampling(merged);
+  const text = generatePrompt(engine, body);
+  const model = engine.models[0] ?? "";
+  const pieces = structuredPieces(merged);
+  const completion = startCompletion(engine, call, merged, text, { model, pieces, chosenSession });
+  if (booleanField(body, "stream")) {
+    return eventStream(withFailure(engine.settings, generateEvents(body, completion)));
   }
-  const completion = startCompletion(engine, call, body, prompt ?? inputIds.join(" "));
-  if (booleanField(body, "stream")) return eventStream(generateEvents(completion));
-  const text = await completionText(completion);
-  const reason = completion.finishReason;
-  return jsonAnswer(generated(completion, text, completion.answerTokens, reason));
+  const said = await wholePieces(completion);
+  return jsonAnswer(generated(body, completion, said, saidTokens(completion), true));
+}
+
+function generatePrompt({ settings }: Engine, body: JsonObject): string {
+  const name = settings.kind === "sglang" ? "text" : "prompt";
+  const prompt = stringField(body, name);
+  const ids = body.input_ids ?? undefined;
+  if ((prompt === undefined) === (ids === undefined)) {
+    throw new EngineRefusal(400, `You must specify exactly one of ${name} or input_ids`);
+  }
+  if (prompt === "") throw new EngineRefusal(400, "The prompt must not be an empty string");
+  if (prompt !== undefined) return prompt;
+  const list = listField(body, "input_ids");
+  if (list.length === 0) throw new EngineRefusal(400, "The input_ids must not be an empty list");
+  return list.join(" ");
 }
 
 function generated(
-  { prompt }: Completion,
-  text: string,
+  body: JsonObject,
+  completion: Completion,
+  pieces: readonly string[],
   completion_tokens: number,
-  reason: string | null,
+  isLast: boolean,
 ): object {
-  const finish_reason = reason && { type: reason };
-  const meta_info = { finish_reason, prompt_tokens: prompt.tokens, completion_tokens };
-  return { text, output_ids: encode(text), meta_info };
+  const top = numberField(body, "top_logprobs_num") ?? 0;
+  const wants = booleanField(body, "return_logprob") && pieces.length > 0;
+  const pairs = (piece: string) => topOf(piece, top).map(([token, p]) => [p, tokenId(token)]);
+  return {
+    text: pieces.join(""),
+    output_ids: pieces.map(tokenId),
+    meta_info: {
+      prompt_tokens: completion.prompt.tokens,
+      completion_tokens,
+      finish_reason: isLast ? { type: finishOf(completion) } : null,
+      output_token_logprobs: wants ? pieces.map((one) => [logprobOf(one), tokenId(one)]) : null,
+      input_token_logprobs: null,
+      output_top_logprobs: wants && top > 0 ? pieces.map(pairs) : null,
+      input_top_logprobs: null,
+      routed_experts: null,
+    },
+  };
 }
 
-async function* generateEvents(completion: Completion): AsyncGenerator<string, void> {
+async function* generateEvents(
+  body: JsonObject,
+  completion: Completion,
+): AsyncGenerator<string, void> {
   let tokens = 0;
   for await (const piece of completionPieces(completion)) {
     tokens += 1;
-    const isLast = tokens === completion.answerTokens;
-    yield sseEvent(generated(completion, piece, tokens, isLast ? completion.finishReason : null));
+    yield sseEvent(generated(body, completion, [piece], tokens, false));
   }
-  if (!completion.generation.isCancelled) yield SSE_DONE;
+  yield sseEvent(generated(body, completion, [], tokens, true));
+  yield SSE_DONE;
 }
 
 /** The texts of an `input`-like field: a string, strings, token ids or lists of them. */
@@ -70,8 +131,9 @@ async function forwardPasses(
   body: JsonObject,
   texts: readonly string[],
 ): Promise<readonly Completion[]> {
+  const model = stringField(body, "model") ?? engine.models[0] ?? "";
   const passes = texts.map((text) =>
-    startCompletion(engine, call, { model: body.model, max_tokens: 1 }, text),
+    startCompletion(engine, call, { max_tokens: 1 }, text, { model }),
   );
   await Promise.all(passes.map((pass) => completionText(pass)));
   return passes;
@@ -91,7 +153,12 @@ function score({ prompt }: Completion): number {
   return (prompt.fingerprint % 1_000) / 1_000;
 }
 
+/** POST /v1/embeddings: LMDeploy has the path and nothing behind it, whatever the backend. */
 export async function embeddings(engine: Engine, call: Call, body: JsonObject): Promise<Answer> {
+  if (engine.settings.kind === "lmdeploy") {
+    checkFields(body, EMBEDDINGS);
+    throw new EngineRefusal(400, "Unsupported by turbomind.");
+  }
   const model = requestedModel(engine, body);
   const passes = await forwardPasses(engine, call, body, textsOf(body, "input"));
   const data = passes.map(({ prompt }, index) => {
@@ -103,7 +170,13 @@ export async function embeddings(engine: Engine, call: Call, body: JsonObject): 
   return jsonAnswer({ object: "list", data, model, usage: inputUsage(passes) });
 }
 
+/** POST /pooling: LMDeploy falls over a model that gives no reward, as all of these are. */
 export async function pooling(engine: Engine, call: Call, body: JsonObject): Promise<Answer> {
+  if (engine.settings.kind === "lmdeploy") {
+    checkFields(body, POOLING);
+    if (listField(body, "input").length > 0) throw new Unhandled("model is not a reward model");
+    throw new EngineRefusal(400, "Input list cannot be empty.");
+  }
   const model = requestedModel(engine, body);
   const passes = await forwardPasses(engine, call, body, textsOf(body, "input"));
   const data = passes.map((pass, index) => ({ index, object: "pooling", data: [score(pass)] }));
@@ -111,7 +184,10 @@ export async function pooling(engine: Engine, call: Call, body: JsonObject): Pro
 }
 
 export async function perplexity(engine: Engine, call: Call, body: JsonObject): Promise<Answer> {
-  const passes = await forwardPasses(engine, call, body, textsOf(body, "input").slice(0, 1));
+  checkFields(body, PERPLEXITY);
+  const input = listField(body, "input").join(" ");
+  if (input === "") throw new EngineRefusal(400, "Input must not be empty.");
+  const passes = await forwardPasses(engine, call, body, [input]);
   return jsonAnswer({ ppl: passes.map((pass) => 1 + score(pass))[0] });
 }
 
@@ -128,7 +204,7 @@ export async function rerank(engine: Engine, call: Call, body: JsonObject): Prom
       relevance_score: score(pass),
     }))
     .sort((a, b) => b.relevance_score - a.relevance_score);
-  return jsonAnswer({ id: "rerank-0", model, results, usage: inputUsage(passes) });
+  return jsonAnswer({ id: `rerank-${shortId()}`, model, results, usage: inputUsage(passes) });
 }
 
 export async function scoreTexts(engine: Engine, call: Call, body: JsonObject): Promise<Answer> {
@@ -137,11 +213,18 @@ export async function scoreTexts(engine: Engine, call: Call, body: JsonObject): 
   const texts = textsOf(body, "text_2").map((text) => `${first}\n${text}`);
   const passes = await forwardPasses(engine, call, body, texts);
   const data = passes.map((pass, index) => ({ index, object: "score", score: score(pass) }));
-  return jsonAnswer({ id: "score-0", object: "list", model, data, usage: inputUsage(passes) });
+  return jsonAnswer({
+    id: `score-${shortId()}`,
+    object: "list",
+    model,
+    data,
+    usage: inputUsage(passes),
+  });
 }
 
 /** POST /v1/encode: needs the tokenizer only. */
 export function encodeTexts(_engine: Engine, _call: Call, body: JsonObject): Answer {
+  checkFields(body, ENCODE);
   const ids = textsOf(body, "input").map(encode);
   const isList = Array.isArray(body.input);
   const length = ids.map((one) => one.length);
