@@ -32,7 +32,8 @@ const FINAL_RETRY_MS = 1_000;
 const FIRST_REMAKE_MS = 1_000;
 const LONGEST_REMAKE_MS = 60_000;
 
-const DROPPED: HandshakeFailure = {
+/** Whoever waited chooses anew: the pair can be connected at once if both are still there. */
+export const DROPPED: HandshakeFailure = {
   reason: "one of them was restarted or removed meanwhile",
   final: false,
   gone: [],

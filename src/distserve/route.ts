@@ -1,16 +1,18 @@
 import type { Admission } from "../core/admission/admission.ts";
 import { noNode } from "../core/admission/refusals.ts";
 import type { Role } from "../core/engine/roles.ts";
-import { ProxyError } from "../core/errors.ts";
+import type { ProxyError } from "../core/errors.ts";
 import type { NoNode, Wanted } from "../core/pool/choose.ts";
 import { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
 import type { DecodeRoom } from "./decode-room.ts";
-import type { HandshakeFailure } from "./handshake.ts";
+import { DROPPED } from "./pair.ts";
 import type { Pairs } from "./pairs.ts";
-import { type Endpoint, endpointOf, muteReleases, type SessionNames } from "./session-names.ts";
+import { cannotConnect, cannotHandOver, type FailedPair, type PlannedPair } from "./refusals.ts";
+import { type Endpoint, endpointOf, type SessionNames } from "./session-names.ts";
+import type { Session } from "./sessions.ts";
 
 export interface RouteOptions {
   readonly registry: Registry;
@@ -28,17 +30,10 @@ export interface RouteOptions {
   readonly closing: AbortSignal;
 }
 
-interface PlannedPair {
-  readonly prefill: Node;
-  readonly decode: Node;
+/** Whether a node is there, or about to be, of which a place may be had. */
+export function isWorthWaiting(none: unknown): none is "full" | "starting" {
+  return none === "full" || none === "starting";
 }
-
-interface FailedPair extends PlannedPair {
-  readonly failure: HandshakeFailure;
-}
-
-/** Pairs that an error names; what is wrong with one is mostly wrong with all. */
-const MOST_NAMED = 3;
 
 /**
  * One request's way: which nodes it may still use, and which pair it takes next. Nodes are chosen by
@@ -93,7 +88,7 @@ export class Route {
   async prefill(taken: Lease | null | NoNode): Promise<Lease> {
     let next = taken;
     while (!(next instanceof Lease)) {
-      if (next === "full") {
+      if (isWorthWaiting(next)) {
         next = await this.#waitForPrefill();
       } else if (next !== null) {
         next = await this.#untilConnected();
@@ -113,33 +108,43 @@ export class Route {
   }
 
   /**
-   * Reserves a decode node for the blocks that wait on `prefill`: among those connected with it, else
-   * after connecting another. A string when there is none.
+   * Reserves a decode node for a session's blocks: among those connected with its node, else after
+   * connecting another. A string when there is none, or when the blocks are lost meanwhile.
    */
-  async decode(prefill: Node): Promise<Lease | NoNode> {
-    const { registry, pairs, room } = this.#options;
+  async decode(session: Session): Promise<Lease | NoNode> {
+    const prefill = session.node;
+    for (;;) {
+      if (session.isLost) return "unavailable";
+      let next = this.#takeDecode(prefill);
+      if (isWorthWaiting(next)) next = await this.#waitForDecode(prefill);
+      if (typeof next === "string") return next;
+      if (next instanceof Lease) {
+        this.#options.room.arrived(this);
+        return next;
+      }
+      await this.#connect({ prefill, decode: next });
+    }
+  }
+
+  /** A lease of a decode node connected with `prefill`, else the one to connect it with. */
+  #takeDecode(prefill: Node): Lease | Node | NoNode {
+    const { registry, pairs } = this.#options;
     const { model, asked } = this.wanted;
     const wanted = { model, role: "Decode", asked, tried: this.triedDecode } as const;
-    const connected = { ...wanted, among: (node: Node) => pairs.isConnected(prefill, node) };
-    const good = {
-      ...wanted,
-      among: (node: Node) => pairs.isConnected(prefill, node) && !pairs.isBad(prefill, node),
-    };
-    for (;;) {
-      let lease: Lease | NoNode | null = registry.acquire(good);
-      if (!(lease instanceof Lease) && lease !== "full") lease = registry.acquire(connected);
-      if (!(lease instanceof Lease)) {
-        const decode = this.#pickDecode(
-          (node) => !pairs.isConnected(prefill, node) && !this.#hasFailed(prefill, node),
-        );
-        if (typeof decode !== "string") await this.#connect({ prefill, decode });
-        else if (lease === "full") lease = await this.#waitForDecode(connected);
-        else return lease;
-      }
-      if (!(lease instanceof Lease)) continue;
-      room.arrived(this);
-      return lease;
+    const isConnected = (node: Node) => pairs.isConnected(prefill, node);
+    const isGood = (node: Node) => isConnected(node) && !pairs.isBad(prefill, node);
+    let lease = registry.acquire({ ...wanted, among: isGood });
+    if (lease !== "full" && !(lease instanceof Lease)) {
+      lease = registry.acquire({ ...wanted, among: isConnected });
     }
+    if (lease instanceof Lease) return lease;
+    const other = this.#pickDecode((node) => !isConnected(node) && !this.#hasFailed(prefill, node));
+    return typeof other === "string" && isWorthWaiting(lease) ? lease : other;
+  }
+
+  /** What it is told when there is no pair for it. */
+  get refusal(): ProxyError {
+    return this.#failed.length === 0 ? noNode(this.wanted.model) : cannotConnect(this.#failed);
   }
 
   /** Whether there is another node of the role that it has not tried. */
@@ -161,8 +166,7 @@ export class Route {
       (prefill, decode) => isLeft(prefill, decode) && !pairs.isBad(prefill, decode),
     );
     if (good === "full" || typeof good !== "string") return good;
-    const any = this.#planAmong(isLeft);
-    return typeof any !== "string" || any === "full" ? any : good;
+    return this.#planAmong(isLeft);
   }
 
   /** The best prefill node that has a decode node, and the best of those. */
@@ -182,7 +186,7 @@ export class Route {
       if (typeof decode !== "string") {
         return room.hasRoomFor(this, decodes, now()) ? { prefill, decode } : "full";
       }
-      if (none !== "full") none = decode;
+      if (!isWorthWaiting(none)) none = decode;
       alone.add(prefill);
     }
   }
@@ -215,11 +219,14 @@ export class Route {
     return this.#failed.some((pair) => pair.prefill === prefill && pair.decode === decode);
   }
 
-  /** One try; a pair that fails it is of no more use to this request while there is another. */
+  /**
+   * One try; a pair that fails it is of no more use to this request while there is another. One that
+   * was dropped meanwhile did not fail.
+   */
   async #connect(pair: PlannedPair): Promise<void> {
     const { prefill, decode } = pair;
     const failure = await this.#unlessGone(this.#options.pairs.connect(prefill, decode));
-    if (failure !== null) this.#failed.push({ ...pair, failure });
+    if (failure !== null && failure !== DROPPED) this.#failed.push({ ...pair, failure });
   }
 
   async #waitForPrefill(): Promise<Lease | null> {
@@ -227,15 +234,19 @@ export class Route {
     return (await this.#options.admission.proceed(this.wanted, client, signal, this.take)).lease;
   }
 
-  /** Null when there is none left to wait for. */
-  async #waitForDecode(wanted: Wanted): Promise<Lease | null> {
+  /** What `#takeDecode` gives as soon as that is not to be waited for. */
+  async #waitForDecode(prefill: Node): Promise<Lease | Node | NoNode> {
     const { client, signal } = this.#request;
-    const { admission, registry } = this.#options;
-    const place = await admission.proceed(wanted, client, signal, () => {
-      const lease = registry.acquire(wanted);
-      return lease instanceof Lease || lease === "full" ? lease : null;
+    const { model, asked } = this.wanted;
+    const wanted = { model, role: "Decode", asked, tried: this.triedDecode } as const;
+    let other: Node | NoNode = "unavailable";
+    const { lease } = await this.#options.admission.proceed(wanted, client, signal, () => {
+      const next = this.#takeDecode(prefill);
+      if (next instanceof Lease || isWorthWaiting(next)) return next;
+      other = next;
+      return null;
     });
-    return place.lease;
+    return lease ?? other;
   }
 
   /**
@@ -243,7 +254,7 @@ export class Route {
    * connected after all, and takes what there is then.
    * @throws ProxyError when there is nothing
    */
-  async #untilConnected(): Promise<Lease | null | "full"> {
+  async #untilConnected(): Promise<Lease | null | NoNode> {
     const { pairs, pairWaitMs, after } = this.#options;
     const failed = this.#failed.splice(0);
     const { promise: isConnected, resolve } = Promise.withResolvers<boolean>();
@@ -251,7 +262,8 @@ export class Route {
     const settled = failed.map(async ({ prefill, decode, failure }) => {
       // Nobody listens there: it is for the probes to find out when that changes.
       if (failure.gone.length > 0) return;
-      if ((await pairs.settled(prefill, decode)) === null) resolve(true);
+      const end = await pairs.settled(prefill, decode);
+      if (end === null || end === DROPPED) resolve(true);
     });
     void Promise.all(settled).then(() => resolve(false));
     try {
@@ -260,8 +272,8 @@ export class Route {
       stop();
     }
     const next = this.take();
-    if (next === "full" || typeof next !== "string") return next;
-    throw failed.length === 0 ? noNode(this.wanted.model) : cannotConnect(failed);
+    if (isWorthWaiting(next) || typeof next !== "string") return next;
+    throw this.refusal;
   }
 
   /** @throws what the client's signal gives when it leaves; ProxyError when the proxy shuts down */
@@ -279,21 +291,4 @@ export class Route {
       for (const signal of signals) signal.removeEventListener("abort", onAbort);
     }
   }
-}
-
-function cannotHandOver(model: string | null, endpoint: Endpoint): ProxyError {
-  const what = model === null ? "any model" : `the model \`${model}\``;
-  return new ProxyError(
-    "upstream_error",
-    `No prefill engine of ${what} names the session whose blocks it keeps, so none is asked any ` +
-      `more: nobody could free them. Nor do ${muteReleases(endpoint)}.`,
-  );
-}
-
-function cannotConnect(failed: readonly FailedPair[]): ProxyError {
-  const pairs = failed.slice(0, MOST_NAMED).map(({ prefill, decode, failure }) => {
-    return `prefill node ${prefill.url} with decode node ${decode.url}: ${failure.reason}`;
-  });
-  const more = failed.length > MOST_NAMED ? `, and ${failed.length - MOST_NAMED} more` : "";
-  return new ProxyError("upstream_error", `Cannot connect ${pairs.join(". Nor ")}${more}.`);
 }

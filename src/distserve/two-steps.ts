@@ -1,6 +1,6 @@
 import { Admitted } from "../core/admission/admission.ts";
-import { noNode } from "../core/admission/refusals.ts";
 import type { RequestHead } from "../core/body/request-head.ts";
+import { ProxyError } from "../core/errors.ts";
 import { CLIENT_GONE } from "../core/exchange.ts";
 import { neverSent } from "../core/failure.ts";
 import { Lease } from "../core/pool/lease.ts";
@@ -19,8 +19,8 @@ import {
 import { decodeBody, prefillBody } from "./bodies.ts";
 import { type PrefillResult, prefill } from "./prefill.ts";
 import { migrationJson, type Transport } from "./protocol.ts";
-import type { Route, RouteOptions } from "./route.ts";
-import type { SessionLedger } from "./sessions.ts";
+import { isWorthWaiting, type Route, type RouteOptions } from "./route.ts";
+import type { Session, SessionLedger } from "./sessions.ts";
 
 /** What DistServe requests share. */
 export interface DistServeParts extends RouteOptions {
@@ -100,7 +100,7 @@ export class TwoSteps {
         return clientGone();
       }
       next = answer.mayRetry ? this.#route.take() : "unavailable";
-      const isStuck = typeof next === "string" && next !== "full" && !this.#route.mayWait;
+      const isStuck = typeof next === "string" && !isWorthWaiting(next) && !this.#route.mayWait;
       if (!answer.mayRetry || isStuck) return await answer.settle();
       answer.discard();
     }
@@ -140,7 +140,11 @@ export class TwoSteps {
     try {
       for (;;) {
         this.#request.signal.throwIfAborted();
-        const lease = await this.#route.decode(session.node);
+        const lease = await this.#route.decode(session);
+        if (session.isLost) {
+          failed?.discard();
+          return this.#lostBlocks(session);
+        }
         if (!(lease instanceof Lease)) {
           session.free();
           return failed ?? this.#noDecodeNode();
@@ -221,10 +225,17 @@ export class TwoSteps {
     };
   }
 
+  /** Between the steps the prefill engine was replaced by another process: it is done anew. */
+  #lostBlocks({ node }: Session): Failed {
+    const mayRetry = this.#retries.afterFailure("refused");
+    const message = `The prefill engine ${node.url} was restarted under the request; try again.`;
+    return failedWith(mayRetry, () => Promise.reject(new ProxyError("upstream_error", message)));
+  }
+
   /** Between the steps the last decode node that could be paired went away. */
   #noDecodeNode(): Failed {
     const mayRetry = this.#retries.afterFailure("refused");
-    return failedWith(mayRetry, () => Promise.reject(noNode(this.#request.model)));
+    return failedWith(mayRetry, () => Promise.reject(this.#route.refusal));
   }
 }
 

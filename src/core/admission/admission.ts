@@ -153,10 +153,10 @@ export class Admission {
   }
 
   /**
-   * What `take` gives an admitted request for its next step, as soon as there is any. Rejects like
-   * `admit`, but not because a queue is full.
+   * What `take` gives an admitted request for its next step, now or as soon as there is any. Rejects
+   * like `admit`, but not because a queue is full.
    */
-  proceed<L extends Lease | null>(
+  async proceed<L extends Lease | null>(
     wanted: Wanted,
     client: string,
     signal: AbortSignal,
@@ -166,8 +166,16 @@ export class Admission {
       const lease = take();
       return typeof lease === "string" ? blockedBy(lease) : { lease };
     };
-    const wait = { wanted, client, signal, blockedBy: "cluster", attempt } as const;
-    return this.#wait(this.#furtherLine, wait);
+    const got = attempt();
+    if (got === "unavailable") throw noNode(wanted.model);
+    if (typeof got !== "string") return got;
+    return await this.#wait(this.#furtherLine, {
+      wanted,
+      client,
+      signal,
+      blockedBy: got,
+      attempt,
+    });
   }
 
   #isKnown({ model, role }: Wanted): boolean {

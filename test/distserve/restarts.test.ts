@@ -1,0 +1,86 @@
+/** Engines that are replaced under load: requests wait while their pairs are connected anew. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { startProxy } from "../support/proxy.ts";
+import { until } from "../support/until.ts";
+import { chat, only, startCluster, startRole } from "./cluster.ts";
+import { startRecordingEngine } from "./recording-engine.ts";
+
+// Each test starts processes, on machines that may be busy.
+setDefaultTimeout(30_000);
+
+const CHAT = "/v1/chat/completions";
+const CALLS = {
+  "/distserve/p2p_initialize":
+    '{"status": 1, "engine_endpoint_info": {"zmq_address": "tcp://a:1"}, "kvtransfer_endpoint_info": []}',
+  "/distserve/free_cache": '{"status": "SUCCESS"}',
+};
+
+/** What `clients` get that ask one after the other until `isOver`: the bodies of what is no 200. */
+async function load(url: string, clients: number, isOver: (sent: number) => boolean) {
+  const bad: string[] = [];
+  let sent = 0;
+  const client = async () => {
+    while (!isOver(sent)) {
+      sent += 1;
+      const answer = await chat(url);
+      const text = await answer.text();
+      if (answer.status !== 200) bad.push(`${answer.status} ${text}`);
+    }
+  };
+  await Promise.all(Array.from({ length: clients }, client));
+  return bad;
+}
+
+test.each([1, 2])(
+  "session numbers of %d prefill engines that come again and again cost no request",
+  async (prefillCount) => {
+    // As of processes replaced without a word: they count from 0 again.
+    const prefilled = Array.from({ length: 400 }, (_, i) => {
+      return `{"id": "${i % 60}", "cache_block_ids": [7], "remote_token_ids": [5]}`;
+    });
+    const prefills = Array.from({ length: prefillCount }, () =>
+      startRecordingEngine('{"tp_size": 1}', { ...CALLS, [CHAT]: prefilled }),
+    );
+    await using decode = startRecordingEngine('{"tp_size": 1}', { ...CALLS, [CHAT]: "{}" });
+    await using proxy = await startProxy([
+      ...["--serving-strategy", "DistServe", "--decode", decode.url],
+      ...prefills.flatMap(({ url }) => ["--prefill", url]),
+    ]);
+    await until("all are connected", async () =>
+      Object.values(await proxy.status()).every(({ pairs, state }) => state === "healthy" && pairs),
+    );
+    expect(await load(proxy.url, 8, (sent) => sent >= 300)).toEqual([]);
+    expect(proxy.log()).toContain("a session number came twice");
+    await until("nothing is in flight", async () =>
+      Object.values(await proxy.status()).every(({ unfinished }) => unfinished === 0),
+    );
+    await Promise.all(prefills.map((prefill) => prefill[Symbol.asyncDispose]()));
+  },
+);
+
+test.each(["Prefill", "Decode"] as const)(
+  "a %s engine restarted under load costs nobody anything while there is another, and no 503 alone",
+  async (role) => {
+    for (const others of [1, 0]) {
+      const counts = role === "Prefill" ? { prefills: 1 + others } : { decodes: 1 + others };
+      await using cluster = await startCluster({ ...counts, engine: { timeScale: 1 } });
+      const list = role === "Prefill" ? cluster.prefills : cluster.decodes;
+      let restarts = 0;
+      const loaded = load(cluster.proxy.url, 8, () => restarts === 3);
+      for (let i = 0; i < 3; i += 1) {
+        const { port, url } = only(list);
+        await only(list).stop(true);
+        list[0] = await startRole(role, cluster.proxy, { port, timeScale: 1 });
+        await until("it is connected again", async () => {
+          const status = (await cluster.proxy.status())[url];
+          return status?.state === "healthy" && status.pairs > 0;
+        });
+        restarts += 1;
+      }
+      const bad = await loaded;
+      if (others === 0) expect(bad.filter((text) => text.startsWith("503"))).toEqual([]);
+      else expect(bad).toEqual([]);
+      await cluster.quiet();
+    }
+  },
+);
