@@ -114,6 +114,8 @@ export interface RetryRules {
 const MOST_FREE_LOSSES = 2;
 const MOST_BUSY = 2;
 const MOST_BAD_ANSWERS = 2;
+/** An engine with another key or model than its peers refuses what they answer: one more is asked. */
+const MOST_REFUSALS = 1;
 
 /** One request's attempts so far, and whether it may have one more. */
 export class RetryState {
@@ -124,6 +126,7 @@ export class RetryState {
   #busy = 0;
   #internalErrors = 0;
   #badAnswers = 0;
+  #refusals = 0;
 
   /** @param draw Takes one retry from the model's budget; false when it is spent. */
   constructor(rules: RetryRules, draw: () => boolean) {
@@ -135,8 +138,10 @@ export class RetryState {
    * The attempt failed before the client saw a byte; may there be another on another node?
    * A retry after a lost connection is free, since the alternative is certain failure; a request
    * that was sent is sent again once at most, since it may be what killed the engine.
+   * @param tookOut Whether the node went out for it, which bounds how many there can be; if not, a
+   * retry after a lost connection comes out of the budget.
    */
-  afterFailure(kind: FailureKind): boolean {
+  afterFailure(kind: FailureKind, tookOut = true): boolean {
     if (!this.#rules.retry) return false;
     if (kind === "timeout") return this.#rules.retrySent && this.#afterBadAnswer();
     if (neverSent(kind)) {
@@ -146,7 +151,7 @@ export class RetryState {
     }
     this.#lost += 1;
     if (!this.#rules.retrySent || this.#lost > 1) return false;
-    return this.#neverSent === 0 || this.#draw();
+    return (this.#neverSent === 0 && tookOut) || this.#draw();
   }
 
   /** Whether a request that was sent, and of which nothing is known, may be sent to another node. */
@@ -165,6 +170,10 @@ export class RetryState {
       this.#internalErrors += 1;
       return this.#internalErrors <= 1 && this.#draw();
     }
+    if (isRefused(status)) {
+      this.#refusals += 1;
+      return this.#refusals <= MOST_REFUSALS;
+    }
     return (status === 502 || status === 504) && this.#afterBadAnswer();
   }
 
@@ -176,5 +185,10 @@ export class RetryState {
 
 /** Whether a status is one that `afterStatus` could ever grant a retry for. */
 export function isRetriable(status: number): boolean {
-  return status === 429 || status === 500 || (status >= 502 && status <= 504);
+  return status === 429 || status === 500 || (status >= 502 && status <= 504) || isRefused(status);
+}
+
+/** Refused at once, before anything was computed, and by what the engine was started with. */
+function isRefused(status: number): boolean {
+  return status === 401 || status === 403 || status === 404;
 }

@@ -85,7 +85,7 @@ export async function infer(
       body,
       model: model === null ? anyModel(services) : servedName(model, services),
       head,
-      asked: NOTHING_ASKED,
+      asked: { ...NOTHING_ASKED, promptBytes: body.length, stream: exchange.stream, client },
       client,
       signal: request.signal,
     });

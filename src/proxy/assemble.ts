@@ -5,6 +5,7 @@ import { Admission } from "../core/admission/admission.ts";
 import type { Clock } from "../core/clock.ts";
 import { Exchanges } from "../core/exchange.ts";
 import { Registry } from "../core/pool/registry.ts";
+import { LOOK_MS } from "../core/pool/watch.ts";
 import { RetryBudgets } from "../core/retry.ts";
 import { STRATEGIES } from "../core/strategies/index.ts";
 import { NodePolicy } from "../discovery/node-policy.ts";
@@ -42,6 +43,24 @@ export interface Listening {
 export interface Worker {
   start(): void;
   stop(): void;
+}
+
+/** Something done again and again. */
+class Every implements Worker {
+  readonly #begin: () => () => void;
+  #end: () => void = () => {};
+
+  constructor(ms: number, clock: Clock, act: () => void) {
+    this.#begin = () => clock.every(ms, act);
+  }
+
+  start(): void {
+    this.#end = this.#begin();
+  }
+
+  stop(): void {
+    this.#end();
+  }
 }
 
 export interface Assembled {
@@ -169,6 +188,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
     createPoller(config, questions, log),
     discovery,
     upstream.deadlines,
+    new Every(LOOK_MS, CLOCK, () => registry.learning.look()),
     idleLimit,
     ...(distServe === null ? [] : [distServe]),
   ];

@@ -3,7 +3,7 @@ import type { Role } from "../core/engine/roles.ts";
 import { CLIENT_GONE } from "../core/exchange.ts";
 import { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
-import { isRetriable, RetryState } from "../core/retry.ts";
+import { RetryState } from "../core/retry.ts";
 import { Attempt } from "./attempt.ts";
 import { discard } from "./forward.ts";
 import type { InferenceRequest } from "./request.ts";
@@ -51,8 +51,7 @@ export async function dispatch(
   try {
     for (;;) {
       if (request.signal.aborted) attempt.stop("client_gone");
-      const isUnread = request.model === null ? isRetriable : isRetriableOr404;
-      const result = await send(attempt, request, upstream, isUnread);
+      const result = await send(attempt, request, upstream);
       if (result.kind === "relayed") return result.response;
       tried.add(attempt.lease.node);
       const mayRetry =
@@ -72,10 +71,6 @@ export async function dispatch(
   } finally {
     place.drop();
   }
-}
-
-function isRetriableOr404(status: number): boolean {
-  return status === 404 || isRetriable(status);
 }
 
 /** Whether the node answered 404 since it has unloaded the model, an adapter maybe, that others still serve. */

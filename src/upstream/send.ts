@@ -2,6 +2,7 @@ import type { Admission } from "../core/admission/admission.ts";
 import { shuttingDown } from "../core/admission/refusals.ts";
 import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
+import type { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { failureType } from "../core/proxy-status.ts";
@@ -66,8 +67,13 @@ export function worthRetrying(attempt: Attempt, result: Result, retries: RetrySt
       // The node went out under a request it had: as good as a lost connection.
       return result.why === "node_ejected" && retries.afterFailure("lost");
     default:
-      return retries.afterFailure(result.kind);
+      return retries.afterFailure(result.kind, tookOut(attempt.lease));
   }
+}
+
+/** Whether the node went out for the failure of this lease. */
+function tookOut({ trial, node }: Lease): boolean {
+  return !trial && node.health.state !== "healthy";
 }
 
 /** No further attempt: the client gets what there is. */

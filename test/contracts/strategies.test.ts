@@ -31,12 +31,14 @@ const anyAsked: fc.Arbitrary<Asked> = fc
     blockBytes: fc.integer({ min: 1, max: 4_096 }),
     rest: fc.integer({ min: 0, max: 4_096 }),
     key: fc.option(anyHash),
+    stream: fc.boolean(),
+    client: fc.option(fc.string()),
   })
-  .map(({ hashes, blockBytes, rest, key }) => ({
+  .map(({ hashes, blockBytes, rest, ...asked }) => ({
+    ...asked,
     promptBytes: hashes.length * blockBytes + rest,
     blocks: hashes,
     blockEnds: hashes.map((_, i) => (i + 1) * blockBytes),
-    key,
   }));
 const anySeed = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 

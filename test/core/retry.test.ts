@@ -67,7 +67,12 @@ describe("after each attempt", () => {
     ["200", "no"],
     ["301", "no"],
     ["400", "no"],
-    ["404", "no"],
+    // One elsewhere after a refusal that may be the engine's alone.
+    ["401", "free"],
+    ["403", "free"],
+    ["404", "free"],
+    ["404 401", "free no"],
+    ["503 404", "free free"],
     ["408", "no"],
     ["501", "no"],
     ["505", "no"],

@@ -59,8 +59,12 @@ function leaseOf(outcome: Outcome) {
   const decode = new Node("http://decode", 1, { ...registration, role: "Decode" });
   const lease = new Lease(
     decode,
-    { asked: NOTHING_ASKED, startedAtMs: 0, trial: false, lastResort: false },
-    { answering: () => {}, ended: (ended, how) => ledger.leaseEnded(ended, how) },
+    { asked: NOTHING_ASKED, request: {}, startedAtMs: 0, trial: false, lastResort: false },
+    {
+      answering: () => {},
+      firstByte: () => {},
+      ended: (ended, how) => ledger.leaseEnded(ended, how),
+    },
   );
   return { lease, end: () => lease.end(outcome) };
 }

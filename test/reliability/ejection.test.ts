@@ -141,7 +141,7 @@ test("a stream on trial has passed with its head, not only when it ends", async 
 test("answers that speak of the request never count against a node", async () => {
   const { sick, proxy } = await startBoth(NO_PROBES);
   await using _ = proxy;
-  for (const status of [400, 401, 404, 408, 413, 422, 499, 501, 505]) {
+  for (const status of [408, 413, 422, 499, 501, 505]) {
     sick.setFaults([{ fault: { kind: "answer", status } }]);
     let seen = 0;
     await until(`${status} has come four times`, async () => {

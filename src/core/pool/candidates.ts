@@ -66,7 +66,7 @@ export class Candidates {
     for (const record of view) {
       const { node } = record;
       const ours = node.inFlight;
-      const penalty = node.penalty(nowMs);
+      const penalty = node.charges.at(nowMs);
       record.load = ours + penalty;
       record.speed = node.speed;
       record.meanLatencyMs = node.meanLatencyMs(nowMs);

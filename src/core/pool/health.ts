@@ -1,21 +1,13 @@
 import type { ProbeFailure, ProbeResult } from "../engine/health-answer.ts";
+import { probeDelayMs } from "./probe-delay.ts";
+import { isBadAnswer } from "./statuses.ts";
+import { type Doubt, Trials } from "./trials.ts";
 
 /** The states of a node as `/nodes/status` shows them. */
 export type NodeState = "starting" | "healthy" | "sleeping" | "unhealthy" | "draining";
 
 /** Probe time-outs or failed answers in a row that eject a node. */
 const FAILURES_TO_EJECT = 2;
-/** A node ejected for its answers waits this long for its first trial request; each failed trial doubles it. */
-const FIRST_TRIAL_WAIT_MS = 1_000;
-const LONGEST_TRIAL_WAIT_MS = 30_000;
-/** A node that has missed one probe is asked again soon: it may be about to be ejected. */
-const SUSPECT_PROBE_MS = 1_000;
-/** Ejected nodes are probed every second at first, since most of them restart, then less often. */
-const EJECTED_PROBE_MS = 1_000;
-const EJECTED_FOR_LONG_MS = 60_000;
-const EJECTED_FOR_LONG_PROBE_MS = 5_000;
-/** A starting engine is about to listen: ask soon, then less and less often. */
-const FIRST_STARTING_PROBE_MS = 20;
 /** Bringing in takes this long: an engine with cold caches would otherwise draw everything at once. */
 const WARM_UP_MS = 10_000;
 
@@ -31,10 +23,9 @@ export class NodeHealth {
   #ejectedAtMs = 0;
   /** A node lost by a request is `unproven` until the probe that triggers has told how it may return. */
   #ejectedBy: "probes" | "answers" | "unproven" = "probes";
-  #trialAtMs = 0;
-  #trialWaitMs = FIRST_TRIAL_WAIT_MS;
-  /** The request that is on trial, or null. */
-  #trial: object | null = null;
+  /** The client's request whose lost connection took it out, or null. */
+  #lostBy: object | null = null;
+  readonly #trials = new Trials();
   #passedOverUntilMs = Number.NEGATIVE_INFINITY;
   #healthySinceMs = 0;
   /** It registered again and has not passed a probe since: a refusal means "not yet", not "gone". */
@@ -44,7 +35,8 @@ export class NodeHealth {
 
   get state(): NodeState {
     if (this.#draining) return "draining";
-    return this.#phase === "ejected" ? "unhealthy" : this.#phase;
+    if (this.#phase !== "ejected") return this.#phase;
+    return this.#trials.onParole ? "healthy" : "unhealthy";
   }
 
   /** Probes in a row that failed. */
@@ -54,12 +46,22 @@ export class NodeHealth {
 
   /** Its engine is believed to answer, draining or not. */
   get alive(): boolean {
-    return this.#phase === "healthy";
+    return this.#phase === "healthy" || this.#trials.onParole;
   }
 
   /** An engine is believed to listen there, if only to say that it is asleep. */
   get listens(): boolean {
-    return this.#phase === "healthy" || this.#phase === "sleeping";
+    return this.alive || this.#phase === "sleeping";
+  }
+
+  /** Since when it is in good health, ms; Infinity while it is not. */
+  get healthySinceMs(): number {
+    return this.#phase === "healthy" ? this.#healthySinceMs : Number.POSITIVE_INFINITY;
+  }
+
+  /** Probes in a row that failed. */
+  get failedProbes(): number {
+    return this.#probeFailures;
   }
 
   /** No engine is believed to listen there: it has not come up yet, or probes found it gone. */
@@ -77,7 +79,7 @@ export class NodeHealth {
 
   /** May get new requests. */
   routable(nowMs: number): boolean {
-    return this.state === "healthy" && !this.passedOver(nowMs);
+    return this.#phase === "healthy" && !this.#draining && !this.passedOver(nowMs);
   }
 
   /** Ejected or passed over, but worth trying when nothing else is left. */
@@ -91,28 +93,25 @@ export class NodeHealth {
       !this.#draining &&
       this.#phase === "ejected" &&
       this.#ejectedBy === "answers" &&
-      this.#trial === null &&
-      nowMs >= this.#trialAtMs &&
+      this.#trials.due(nowMs) &&
       !this.passedOver(nowMs)
     );
   }
 
-  /** Ejected for 5xx answers; such nodes count against the limit of half. */
-  get ejectedByAnswers(): boolean {
-    return this.#phase === "ejected" && this.#ejectedBy === "answers";
+  /** Out although its probes have not failed; such nodes count against the limit of half. */
+  get outForConduct(): boolean {
+    return this.#phase === "ejected" && this.#ejectedBy !== "probes";
   }
 
-  /** Milliseconds until the next probe, given how many in a row have failed. */
+  /** Why it is out and waits for a trial; null when that is not so. */
+  get doubt(): Doubt | null {
+    return this.#phase === "ejected" && this.#ejectedBy === "answers" ? this.#trials.doubt : null;
+  }
+
+  /** Until the next probe, ms, given how many in a row have failed. */
   nextProbeMs(nowMs: number, intervalMs: number): number {
-    if (this.#phase === "starting") {
-      return Math.min(FIRST_STARTING_PROBE_MS * 2 ** Math.min(this.#probeFailures, 6), 1_000);
-    }
-    if (this.#phase !== "ejected") {
-      return this.#probeFailures === 0 ? intervalMs : Math.min(intervalMs, SUSPECT_PROBE_MS);
-    }
-    return nowMs - this.#ejectedAtMs < EJECTED_FOR_LONG_MS
-      ? Math.min(intervalMs, EJECTED_PROBE_MS)
-      : EJECTED_FOR_LONG_PROBE_MS;
+    const outForMs = this.#phase === "ejected" ? nowMs - this.#ejectedAtMs : null;
+    return probeDelayMs(this.#phase === "starting", outForMs, this.#probeFailures, intervalMs);
   }
 
   /**
@@ -162,10 +161,11 @@ export class NodeHealth {
     this.#gaugesSleep = false;
   }
 
-  /** It gave a sign of life, if not the one asked for: a row of failures ends here. */
+  /** A sign of life, if not the one asked for: a row of failures ends here. */
   #stillAlive(nowMs: number): void {
     this.#probeFailures = 0;
-    if (this.#phase === "ejected" && this.#ejectedBy === "unproven") this.#awaitTrial(nowMs);
+    const isUnproven = this.#phase === "ejected" && this.#ejectedBy === "unproven";
+    if (isUnproven) this.#awaitTrial(nowMs, "answers");
   }
 
   #probeFailed(kind: ProbeFailure["kind"], nowMs: number): void {
@@ -184,10 +184,42 @@ export class NodeHealth {
     }
   }
 
-  /** A request found the engine gone: refused, or its connection lost. */
-  lost(nowMs: number): void {
-    if (this.#phase === "healthy" && this.#registeredAgain) this.#reset("starting");
-    else if (this.#phase === "healthy") this.#eject("unproven", nowMs);
+  /**
+   * A request found the engine gone: refused, or its connection lost.
+   * @param by Stands for the client's request.
+   */
+  lost(nowMs: number, by: object | null = null): void {
+    if (this.#phase !== "healthy") return;
+    if (this.#registeredAgain) {
+      this.#reset("starting");
+      return;
+    }
+    this.#lostBy = by;
+    this.#eject("unproven", nowMs);
+  }
+
+  /** Whether it is out since this client's request lost its connection, and no probe has failed. */
+  wasLostBy(request: object): boolean {
+    return this.outForConduct && this.#lostBy === request;
+  }
+
+  /** It was not its fault: back, as if it had never been out. */
+  absolve(): void {
+    const healthySinceMs = this.#healthySinceMs;
+    this.#reset("healthy");
+    this.#healthySinceMs = healthySinceMs;
+  }
+
+  /** It answers its probes, and is not to be trusted all the same: out, until a request on trial shows better. */
+  doubted(why: Doubt, nowMs: number): void {
+    if (this.#phase !== "healthy") return;
+    this.#eject("answers", nowMs);
+    this.#awaitTrial(nowMs, why);
+  }
+
+  /** Nothing has been asked of it or its peers for `QUIET_MS`, and a probe has passed. */
+  quiet(): void {
+    if (this.doubt !== null) this.#trials.onParole = true;
   }
 
   /**
@@ -198,8 +230,7 @@ export class NodeHealth {
   answered(status: number, nowMs: number, mayEject: () => boolean): void {
     this.#badAnswers = isBadAnswer(status) ? this.#badAnswers + 1 : 0;
     if (this.#badAnswers < FAILURES_TO_EJECT || this.#phase !== "healthy" || !mayEject()) return;
-    this.#eject("answers", nowMs);
-    this.#awaitTrial(nowMs);
+    this.doubted("answers", nowMs);
   }
 
   /** The node said "elsewhere for now" (429, 503). @param forMs How long to pass it over, ms. */
@@ -214,7 +245,7 @@ export class NodeHealth {
 
   /** The one trial request was sent; `trial` stands for it. */
   trialStarted(trial: object): void {
-    this.#trial = trial;
+    this.#trials.started(trial);
   }
 
   /**
@@ -222,15 +253,10 @@ export class NodeHealth {
    * the one that is open is of no more interest.
    */
   trialEnded(trial: object, passed: boolean | null, nowMs: number): void {
-    if (this.#trial !== trial) return;
-    this.#trial = null;
-    if (this.#phase !== "ejected" || this.#ejectedBy === "probes" || passed === null) return;
-    if (passed) {
-      this.#becomeHealthy(nowMs);
-      return;
-    }
-    this.#trialWaitMs = Math.min(this.#trialWaitMs * 2, LONGEST_TRIAL_WAIT_MS);
-    this.#trialAtMs = nowMs + this.#trialWaitMs;
+    if (!this.#trials.ended(trial) || passed === null) return;
+    if (this.#phase !== "ejected" || this.#ejectedBy === "probes") return;
+    if (passed) this.#becomeHealthy(nowMs);
+    else this.#trials.failed(nowMs);
   }
 
   /** No new requests from now on; running ones go on. */
@@ -246,17 +272,16 @@ export class NodeHealth {
     if (wasDraining || this.#phase !== "healthy") this.#reset("starting");
   }
 
-  #awaitTrial(nowMs: number): void {
+  #awaitTrial(nowMs: number, why: Doubt): void {
     this.#ejectedBy = "answers";
-    this.#trialWaitMs = FIRST_TRIAL_WAIT_MS;
-    this.#trialAtMs = nowMs + this.#trialWaitMs;
-    this.#trial = null;
+    this.#trials.begin(why, nowMs);
   }
 
   #eject(by: "probes" | "answers" | "unproven", nowMs: number): void {
     this.#phase = "ejected";
     this.#ejectedBy = by;
     this.#ejectedAtMs = nowMs;
+    this.#trials.onParole = false;
   }
 
   #becomeHealthy(nowMs: number): void {
@@ -266,28 +291,10 @@ export class NodeHealth {
 
   #reset(phase: "starting" | "healthy" | "sleeping"): void {
     this.#phase = phase;
+    this.#trials.over();
+    this.#lostBy = null;
     this.#probeFailures = 0;
     this.#badAnswers = 0;
-    this.#trial = null;
     this.#passedOverUntilMs = Number.NEGATIVE_INFINITY;
   }
-}
-
-/** 5xx that speaks of a broken engine; 501 and 505 speak of the request, 503 of a busy or sleeping one. */
-export function isBadAnswer(status: number): boolean {
-  return status >= 500 && status !== 501 && status !== 503 && status !== 505;
-}
-
-/** What a node ejected for its answers has to answer to come back. */
-export function passesTrial(status: number): boolean {
-  return status < 500 && status !== 429;
-}
-
-const LONGEST_PASS_OVER_MS = 10_000;
-/** Also for a `Retry-After` of 0: retries on busy nodes are free, and would go on at every one of them. */
-const LEAST_PASS_OVER_MS = 1_000;
-
-/** For how long a node that asked for `retryAfterMs` is passed over, ms. */
-export function passOverMs(retryAfterMs: number): number {
-  return Math.min(Math.max(retryAfterMs, LEAST_PASS_OVER_MS), LONGEST_PASS_OVER_MS);
 }

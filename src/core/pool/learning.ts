@@ -2,23 +2,51 @@ import { isAnswer, type ProbeResult } from "../engine/health-answer.ts";
 import { type EngineKind, gaugesRefreshMs } from "../engine/kinds.ts";
 import type { LoadSample } from "../engine/load-signals.ts";
 import type { Failure } from "../failure.ts";
-import { isBadAnswer, passesTrial, passOverMs } from "./health.ts";
 import type { Answered, Lease, Outcome } from "./lease.ts";
 import type { ModelIndex } from "./model-index.ts";
-import type { Node } from "./node.ts";
+import type { Node, OpenRequest } from "./node.ts";
+import { Peers } from "./peers.ts";
 import type { Listeners } from "./registry-listener.ts";
+import { isBadAnswer, isRefusal, passesTrial, passOverMs } from "./statuses.ts";
+import type { Doubt } from "./trials.ts";
+import { mayBePrefill, Watch } from "./watch.ts";
+
+/** Nothing asked of a node or its peers for so long: no trial will show that it is well again, ms. */
+const QUIET_MS = 3_000;
+/** A node that answered somebody this long ago goes on answering, ms: what failed there was the request. */
+const SERVED_LATELY_MS = 2_000;
 
 /** What probes, gauges and the outcomes of requests teach of nodes. */
 export class Learning {
-  readonly #index: ModelIndex;
+  readonly #peers: Peers;
+  readonly #watch: Watch;
   readonly #listeners: Listeners;
   readonly #now: () => number;
 
   /** @param now Monotonic clock, ms. */
   constructor(index: ModelIndex, listeners: Listeners, now: () => number) {
-    this.#index = index;
     this.#listeners = listeners;
     this.#now = now;
+    this.#peers = new Peers(index);
+    this.#watch = new Watch({
+      index,
+      peers: this.#peers,
+      doubt: (node, why, reason) => this.#doubt(node, why, reason),
+      trialFailed: (node, lease) => node.health.trialEnded(lease, false, now()),
+    });
+  }
+
+  /** Looks at what is open, and at who is slow; to be called every `LOOK_MS`. */
+  look(): void {
+    this.#watch.look(this.#now());
+  }
+
+  #doubt(node: Node, why: Doubt, reason: string): void {
+    if (!node.health.routable(this.#now())) return;
+    node.lastError = reason;
+    // What it did before it went out is no part of what it does when it is back.
+    node.conduct.forget();
+    this.#listeners.change(node, () => node.health.doubted(why, this.#now()));
   }
 
   /** A metrics poll that was begun at `askedAtMs` came back. */
@@ -37,14 +65,31 @@ export class Learning {
 
   /** A health probe came back; `progressed`: the node sent bytes of some answer meanwhile. */
   probed(node: Node, result: ProbeResult, progressed: boolean): void {
-    const wasDown = node.health.down;
+    const { health } = node;
+    const wasDown = health.down;
     // Before the change is told, of which it is the reason.
     if ("detail" in result) node.lastError = result.detail;
-    this.#listeners.change(node, () => node.health.probed(result, this.#now(), progressed));
-    if (!("detail" in result) && node.health.state === "healthy") node.lastError = null;
+    this.#listeners.change(node, () => {
+      health.probed(result, this.#now(), progressed);
+      if (result.kind === "ok" && this.#isQuiet(node)) health.quiet();
+    });
+    if (!("detail" in result) && health.state === "healthy") node.lastError = null;
     if (result.kind === "refused") this.#foundAbsent(node);
     else if (isAnswer(result)) node.absent = false;
-    if (node.health.down) this.#moveRequests(node, wasDown);
+    if (!health.down) return;
+    // An engine that answers its probe with an error may be finishing what it has; one that does not
+    // answer may be computing.
+    if (result.kind === "refused" || result.kind === "initializing") {
+      this.#moveRequests(node, wasDown);
+    } else if (!isAnswer(result) && health.failedProbes >= 2) {
+      this.#moveRequests(node, wasDown, (lease) => !mayBePrefill(lease, this.#now()));
+    }
+  }
+
+  /** Whether neither the node nor a peer has been asked for anything lately. */
+  #isQuiet(node: Node): boolean {
+    const since = this.#now() - QUIET_MS;
+    return [node, ...this.#peers.of(node)].every(({ conduct }) => conduct.askedAtMs < since);
   }
 
   /** Nobody listens: whatever process listens there next is another one. */
@@ -73,9 +118,14 @@ export class Learning {
    * Its requests that have no byte yet would wait for a dead engine for ever: they go elsewhere. Those
    * that came although it was down have nowhere else to go.
    */
-  #moveRequests(node: Node, wasDown: boolean): void {
+  #moveRequests(
+    node: Node,
+    wasDown: boolean,
+    mayMove: (lease: OpenRequest) => boolean = () => true,
+  ): void {
     for (const lease of node.leases) {
       if (lease.firstByteAtMs !== null || (wasDown && lease.lastResort)) continue;
+      if (!mayMove(lease)) continue;
       lease.sender?.evict("node_ejected");
     }
   }
@@ -83,19 +133,40 @@ export class Learning {
   /** A good answer shows at its head what the node is worth; the end of a stream may be minutes away. */
   answering(lease: Lease, status: number): void {
     const { node } = lease;
-    if (lease.generation !== node.generation || !passesTrial(status)) return;
+    const { doubt } = node.health;
+    if (lease.generation !== node.generation || !passesTrial(status, doubt ?? "answers")) return;
     const nowMs = this.#now();
     node.absent = false;
     this.#listeners.change(node, () => {
       node.health.answered(status, nowMs, () => false);
-      node.health.trialEnded(lease, true, nowMs);
+      // Engines say 200 when they begin a prefill: whether that is late, the first word tells.
+      if (doubt !== "late") node.health.trialEnded(lease, true, nowMs);
     });
+  }
+
+  /** The first word of an answer came. */
+  firstByte(lease: Lease, nowMs: number): void {
+    const { node, asked, startedAtMs, status } = lease;
+    const isGood = status === null || (status >= 200 && status < 300);
+    if (lease.generation !== node.generation || !isGood) return;
+    const { health, conduct } = node;
+    const tookMs = nowMs - startedAtMs;
+    if (lease.trial && health.doubt === "late") {
+      const passed = !this.#peers.cameSlowly(node, asked, tookMs, nowMs);
+      this.#listeners.change(node, () => health.trialEnded(lease, passed, nowMs));
+    } else if (startedAtMs < health.healthySinceMs) return;
+    conduct.answers.add(asked, tookMs, nowMs);
+    conduct.answeredWell(nowMs);
   }
 
   ended(lease: Lease, outcome: Outcome, nowMs: number): void {
     const { node } = lease;
     // A request sent before the engine was replaced says nothing of the engine there now.
     const stale = lease.generation !== node.generation;
+    const unheard = lease.firstByteAtMs === null;
+    if (!stale && unheard && (outcome.kind === "cancelled" || outcome.kind === "timeout")) {
+      this.#watch.givenUp(node, lease, nowMs);
+    }
     if (stale || outcome.kind === "cancelled") node.health.trialEnded(lease, null, nowMs);
     else if (outcome.kind === "answered") this.#learnAnswer(lease, outcome, nowMs);
     else this.#learnFailure(lease, outcome, nowMs);
@@ -106,13 +177,38 @@ export class Learning {
 
   #learnFailure(lease: Lease, outcome: Failure, nowMs: number): void {
     const { node } = lease;
+    const isLoss = outcome.kind === "lost" || outcome.kind === "broken";
+    if (isLoss && this.#isRequestsDoing(lease)) return;
     node.lastError = outcome.detail;
-    node.charge(nowMs);
+    this.#charge(node, nowMs);
     this.#listeners.change(node, () => {
-      if (outcome.kind !== "timeout") node.health.lost(nowMs);
+      // Nobody knows yet whose fault a lost connection is; a refused one speaks for itself.
+      if (outcome.kind !== "timeout" && (!isLoss || this.#peers.mayGo(node))) {
+        node.health.lost(nowMs, lease.request);
+      }
       node.health.trialEnded(lease, false, nowMs);
     });
     if (outcome.kind === "refused") this.#foundAbsent(node);
+  }
+
+  /** A failed answer weighs like a request, and all of them no more than what keeps traffic at its peers. */
+  #charge(node: Node, nowMs: number): void {
+    let busiest = 0;
+    for (const { inFlight } of this.#peers.of(node)) busiest = Math.max(busiest, inFlight);
+    node.charges.add(nowMs, busiest);
+  }
+
+  /**
+   * Whether a request that was lost here has been lost on another node before, while both went on
+   * answering others: then it ends engines' connections itself, and no node is out for it.
+   */
+  #isRequestsDoing({ node, request, startedAtMs }: Lease): boolean {
+    const since = startedAtMs - SERVED_LATELY_MS;
+    const servedLately = (one: Node) => one.conduct.answers.servedSince(since);
+    const before = this.#peers.of(node).filter(({ health }) => health.wasLostBy(request));
+    if (before.length === 0 || ![node, ...before].every(servedLately)) return false;
+    for (const peer of before) this.#listeners.change(peer, () => peer.health.absolve());
+    return true;
   }
 
   #learnAnswer(lease: Lease, outcome: Answered, nowMs: number): void {
@@ -123,21 +219,22 @@ export class Learning {
     const busy = status === 429 || status === 503;
     if (busy) node.health.passOver(passOverMs(outcome.retryAfterMs ?? 0), nowMs);
     const failed = isBadAnswer(status);
-    if (failed || busy) node.charge(nowMs);
+    if (failed || busy) this.#charge(node, nowMs);
     if (failed) node.lastError = `answered a request with ${status}`;
+    const doubt = node.health.doubt ?? "answers";
     this.#listeners.change(node, () => {
-      node.health.answered(status, nowMs, () => this.#mayEject(node));
-      node.health.trialEnded(lease, passesTrial(status), nowMs);
+      node.health.answered(status, nowMs, () => this.#peers.mayGo(node));
+      node.health.trialEnded(lease, passesTrial(status, doubt), nowMs);
     });
+    const isEmpty = status === 200 && lease.firstByteAtMs === null;
+    if (isRefusal(status) || isEmpty) this.#learnRefusal(lease, status, nowMs);
   }
 
-  /** Bad answers may be the prompts' fault: they never take more than half of a model's nodes. */
-  #mayEject(node: Node): boolean {
-    const models = node.models.length > 0 ? node.models : [null];
-    return models.every((model) => {
-      const peers = this.#index.serving(model, node.role);
-      const out = peers.filter((peer) => peer.health.ejectedByAnswers).length;
-      return (out + 1) * 2 <= peers.length;
-    });
+  /** It refused a request, or gave an answer that holds nothing. */
+  #learnRefusal({ node, asked }: Lease, status: number, nowMs: number): void {
+    node.conduct.refusedRequest(asked.client, nowMs);
+    if (!this.#peers.refusesAlone(node, nowMs) || !this.#peers.mayGo(node)) return;
+    const what = status === 200 ? "answers nothing to" : `refuses (${status})`;
+    this.#doubt(node, "refused", `${what} what its peers answer`);
   }
 }

@@ -17,6 +17,7 @@ export type Outcome = Answered | Failure | { readonly kind: "cancelled" };
 /** The registry, as a lease knows it. */
 export interface LeaseListener {
   answering(lease: Lease, status: number): void;
+  firstByte(lease: Lease, nowMs: number): void;
   ended(lease: Lease, outcome: Outcome): void;
 }
 
@@ -27,6 +28,8 @@ export interface LeaseListener {
 export class Lease implements OpenRequest {
   readonly node: Node;
   readonly asked: Asked;
+  /** Stands for the client's request: the same for all its attempts. */
+  readonly request: object;
   /** Monotonic time, ms. */
   readonly startedAtMs: number;
   /** The one request that decides whether a node ejected for its answers returns. */
@@ -39,6 +42,8 @@ export class Lease implements OpenRequest {
   place = -1;
   /** Pieces of the answer's body received. */
   pieces = 0;
+  /** HTTP status of the answer; null while it has no head. */
+  status: number | null = null;
   /** Set by whoever sends the request. */
   sender: Sender | null = null;
   /** What it holds up: dropped once, after the node has been given back. */
@@ -52,6 +57,7 @@ export class Lease implements OpenRequest {
     node: Node,
     options: {
       readonly asked: Asked;
+      readonly request: object;
       readonly startedAtMs: number;
       readonly trial: boolean;
       readonly lastResort: boolean;
@@ -60,6 +66,7 @@ export class Lease implements OpenRequest {
   ) {
     this.node = node;
     this.asked = options.asked;
+    this.request = options.request;
     this.startedAtMs = options.startedAtMs;
     this.trial = options.trial;
     this.lastResort = options.lastResort;
@@ -69,14 +76,18 @@ export class Lease implements OpenRequest {
 
   /** The head of an answer with HTTP `status` arrived; the rest of it may take minutes. */
   answering(status: number): void {
-    if (this.#outcome === null) this.#listener.answering(this, status);
+    if (this.#outcome !== null) return;
+    this.status = status;
+    this.#listener.answering(this, status);
   }
 
   /** A piece of the answer's body arrived at `nowMs`. */
   piece(nowMs: number): void {
-    this.#firstByteAtMs ??= nowMs;
     this.pieces += 1;
     this.node.progress += 1;
+    if (this.#firstByteAtMs !== null) return;
+    this.#firstByteAtMs = nowMs;
+    if (this.#outcome === null) this.#listener.firstByte(this, nowMs);
   }
 
   /** When the answer's first byte arrived, ms, or null. */

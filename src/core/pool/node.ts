@@ -2,7 +2,10 @@ import { Bag, type InBag } from "../bag.ts";
 import type { EngineKind } from "../engine/kinds.ts";
 import type { ModelCard } from "../engine/model-list.ts";
 import type { Role } from "../engine/roles.ts";
+import type { Asked } from "../strategies/strategy.ts";
 import { CacheUsage } from "./cache-usage.ts";
+import { Charges } from "./charges.ts";
+import { Conduct } from "./conduct.ts";
 import { NodeHealth } from "./health.ts";
 import { LatencyRing } from "./latency-ring.ts";
 
@@ -30,12 +33,11 @@ export interface OpenRequest extends InBag {
   /** When the answer's first byte arrived, ms, or null. */
   readonly firstByteAtMs: number | null;
   readonly lastResort: boolean;
+  readonly asked: Asked;
   /** Null as long as nobody sends it. */
   readonly sender: Sender | null;
 }
 
-/** A failed answer weighs as one request in flight at first, and e-folds in this time, ms. */
-const PENALTY_DECAY_MS = 10_000;
 /** Older latencies are no history: a node that was slow once would be avoided, and so never seen to be fast. */
 const LATENCIES_COUNT_FOR_MS = 60_000;
 
@@ -48,6 +50,8 @@ export class Node {
   readonly latencies = new LatencyRing();
   readonly cache = new CacheUsage();
   readonly leases = new Bag<OpenRequest>();
+  readonly conduct = new Conduct();
+  readonly charges = new Charges();
 
   role: Role;
   speed: number | null;
@@ -80,8 +84,6 @@ export class Node {
   progress = 0;
 
   #latencyAtMs = Number.NEGATIVE_INFINITY;
-  #penalty = 0;
-  #penaltyAtMs = 0;
 
   constructor(url: string, slot: number, registration: Registration) {
     this.url = url;
@@ -121,22 +123,11 @@ export class Node {
     if (!this.#hasRecentLatencies(nowMs)) this.latencies.clear();
     this.latencies.add(latencyMs);
     this.#latencyAtMs = nowMs;
+    this.charges.answeredWell();
   }
 
   #hasRecentLatencies(nowMs: number): boolean {
     return nowMs - this.#latencyAtMs < LATENCIES_COUNT_FOR_MS;
-  }
-
-  /** An answer failed quickly or slowly: without a charge, failing fast would look like being idle. */
-  charge(nowMs: number): void {
-    this.#penalty = this.penalty(nowMs) + 1;
-    this.#penaltyAtMs = nowMs;
-  }
-
-  /** What its failed answers weigh now, in requests in flight. */
-  penalty(nowMs: number): number {
-    if (this.#penalty < 0.01) return 0;
-    return this.#penalty * Math.exp((this.#penaltyAtMs - nowMs) / PENALTY_DECAY_MS);
   }
 
   /** The engine was restarted: its history and load are another process's. */
@@ -144,7 +135,9 @@ export class Node {
     this.generation += 1;
     this.absent = true;
     this.listed = false;
+    this.charges.clear();
     this.cache.forget();
+    this.conduct.forget();
     this.health.replaced();
   }
 }

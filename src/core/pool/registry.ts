@@ -68,11 +68,9 @@ export class Registry {
     const choice = this.#chooser.choose(serving, wanted, startedAtMs);
     if (typeof choice === "string") return choice;
     const { node, trial, lastResort } = choice;
-    const lease = new Lease(
-      node,
-      { asked: wanted.asked, startedAtMs, trial, lastResort },
-      this.#leases,
-    );
+    const { asked, tried: request } = wanted;
+    const lease = new Lease(node, { asked, request, startedAtMs, trial, lastResort }, this.#leases);
+    node.conduct.askedAtMs = startedAtMs;
     node.leases.add(lease);
     node.cache.started();
     if (trial) node.health.trialStarted(lease);
@@ -88,6 +86,7 @@ export class Registry {
 
   readonly #leases: LeaseListener = {
     answering: (lease, status) => this.learning.answering(lease, status),
+    firstByte: (lease, nowMs) => this.learning.firstByte(lease, nowMs),
     ended: (lease, outcome) => {
       const { node } = lease;
       const nowMs = this.#options.now();

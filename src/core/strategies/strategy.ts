@@ -11,10 +11,21 @@ export interface Asked {
   readonly blockEnds: readonly number[];
   /** A hash of what should stay on one node (a session, a user), or null. */
   readonly key: number | null;
+  /** Whether a stream is asked for: then the first word tells of the prefill, else of the whole answer. */
+  readonly stream: boolean;
+  /** Who asks: an API key's digest, or an address; null when that is not known. */
+  readonly client: string | null;
 }
 
 /** A request of which nothing is known. */
-export const NOTHING_ASKED: Asked = { promptBytes: 0, blocks: [], blockEnds: [], key: null };
+export const NOTHING_ASKED: Asked = {
+  promptBytes: 0,
+  blocks: [],
+  blockEnds: [],
+  key: null,
+  stream: false,
+  client: null,
+};
 
 /** What a strategy may know of a node it could choose. */
 export interface Candidate {

@@ -2,7 +2,15 @@ import { describe, expect, test } from "bun:test";
 import { Lease } from "../../../src/core/pool/lease.ts";
 import type { Node } from "../../../src/core/pool/node.ts";
 import { NOTHING_ASKED } from "../../../src/core/strategies/strategy.ts";
-import { answered, CANCELLED, Cluster, LOST, OK, TIMEOUT } from "../../../src/lab/cluster.ts";
+import {
+  answered,
+  CANCELLED,
+  Cluster,
+  LOST,
+  OK,
+  REFUSED,
+  TIMEOUT,
+} from "../../../src/lab/cluster.ts";
 
 /** Two bad answers eject a node, where the others of its model allow it. */
 function ejectForAnswers(cluster: Cluster, node: Node): void {
@@ -111,7 +119,7 @@ describe("limits per node", () => {
 describe("when no node is routable", () => {
   test.each<[string, (cluster: Cluster) => void]>([
     ["ejected by probes", (cluster) => cluster.refuse(cluster.node("n0"))],
-    ["lost by a request", (cluster) => cluster.send(cluster.node("n0"), LOST)],
+    ["refused to a request", (cluster) => cluster.send(cluster.node("n0"), REFUSED)],
     ["passed over", (cluster) => cluster.send(cluster.node("n0"), answered(503))],
   ])("one that is %s is tried as a last resort", (_what, takeOut) => {
     const cluster = new Cluster({ nodes: 1 });

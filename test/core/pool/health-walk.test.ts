@@ -68,7 +68,7 @@ function check({ health, nowMs, routable }: HealthScript): void {
   }
   if (health.trialDue(nowMs)) {
     expect(state).toBe("unhealthy");
-    expect(health.ejectedByAnswers).toBe(true);
+    expect(health.outForConduct).toBe(true);
   }
   if (health.down) expect(health.alive).toBe(false);
   expect(health.warm(nowMs)).toBeWithin(0, 1 + Number.EPSILON);

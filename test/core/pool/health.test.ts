@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { isBadAnswer, type NodeState } from "../../../src/core/pool/health.ts";
+import type { NodeState } from "../../../src/core/pool/health.ts";
+import { isBadAnswer } from "../../../src/core/pool/statuses.ts";
 import { HealthScript } from "./health-script.ts";
 
 const STATES: [script: string, state: NodeState][] = [

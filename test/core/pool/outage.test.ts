@@ -45,14 +45,15 @@ class Clients {
       tried.add(lease.node);
       const outcome = this.#end();
       lease.end(outcome);
-      if (lease.lastResort || !mayRetry(state, outcome)) return;
+      if (lease.lastResort || !mayRetry(state, lease, outcome)) return;
     }
   }
 }
 
-function mayRetry(state: RetryState, outcome: Outcome): boolean {
+function mayRetry(state: RetryState, { node, trial }: Lease, outcome: Outcome): boolean {
+  const isOut = !trial && node.health.state !== "healthy";
   if (outcome.kind === "answered") return state.afterStatus(outcome.status);
-  return outcome.kind !== "cancelled" && state.afterFailure(outcome.kind);
+  return outcome.kind !== "cancelled" && state.afterFailure(outcome.kind, isOut);
 }
 
 const OUTAGES: [what: string, end: Outcome, healthy: boolean, mostNodes: number][] = [

@@ -105,7 +105,7 @@ describe("ejection", () => {
     ["200", OK, false, 0],
     ["cancelled", CANCELLED, false, 0],
   ])("after %s", (_what, outcome, ejected, probes) => {
-    const cluster = new Cluster({ nodes: 1 });
+    const cluster = new Cluster({ nodes: 2 });
     let wanted = 0;
     cluster.registry.subscribe({ probeWanted: () => (wanted += 1) });
     cluster.send(cluster.node("n0"), outcome);
@@ -136,11 +136,15 @@ describe("ejection", () => {
     expect(inBadHealth(cluster)).toHaveLength(ejected);
   });
 
-  test("lost connections eject all, without that limit", () => {
+  test("nor do lost connections, which may be the requests' fault; refused ones eject all", () => {
     const cluster = new Cluster({ nodes: 4 });
     for (const node of cluster.registry.nodes()) {
       cluster.send(node, LOST);
       cluster.pass(node);
+    }
+    expect(inBadHealth(cluster)).toHaveLength(2);
+    for (const node of cluster.registry.nodes()) {
+      if (node.health.state === "healthy") cluster.send(node, REFUSED);
     }
     expect(inBadHealth(cluster)).toHaveLength(4);
   });

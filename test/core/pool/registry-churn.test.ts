@@ -126,7 +126,7 @@ class Churn {
   #openTrials(): Set<Node> {
     const trials = [...this.open].filter(
       ({ trial, generation, node }) =>
-        trial && generation === node.generation && node.health.ejectedByAnswers,
+        trial && generation === node.generation && node.health.outForConduct,
     );
     return new Set(trials.map(({ node }) => node));
   }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Lease, Outcome } from "../../../src/core/pool/lease.ts";
 import type { EvictionReason, Node } from "../../../src/core/pool/node.ts";
+import { NOTHING_ASKED } from "../../../src/core/strategies/strategy.ts";
 import { answered, CANCELLED, Cluster, LOST, REFUSED } from "../../../src/lab/cluster.ts";
 
 describe("another engine behind the same URL is found", () => {
@@ -74,7 +75,7 @@ describe("a new engine is not judged by requests that its predecessor got", () =
     expect(node.generation).toBe(1);
     expect(node.inFlight).toBe(0);
     // Nor by their charge.
-    expect(node.inFlight + node.penalty(cluster.time.nowMs)).toBe(0);
+    expect(node.inFlight + node.charges.at(cluster.time.nowMs)).toBe(0);
   });
 });
 
@@ -99,27 +100,46 @@ describe("requests without a byte on a node that is found dead", () => {
     "refused",
     "timeout timeout",
     "request:lost refused",
-    "request:lost timeout",
+    "request:lost timeout timeout",
     "drain refused",
     "drain timeout timeout",
     "remove timeout timeout",
-    "remove unreachable",
+    "remove unreachable unreachable",
     "request:500 request:500 refused",
     "register refused",
     "remove register refused",
-    "drain register timeout",
+    "drain register timeout timeout",
     "request:500 request:500 register refused",
   ])("are moved: %p", (words) => {
     const cluster = new Cluster({ nodes: 2 });
     const node = cluster.node("n0");
     const { waiting, streaming, evicted } = running(cluster, node);
+    // Until then it may be in its prefill.
+    cluster.time.advance(2_000);
     cluster.play(node, words);
     expect(evicted).toEqual([[waiting, "node_ejected"]]);
     expect([...node.leases]).toEqual([streaming]);
   });
 
+  test("but not those that may be in a long prefill, when all that is known is that probes time out", () => {
+    const cluster = new Cluster({ nodes: 2 });
+    const node = cluster.node("n0");
+    const asked = { ...NOTHING_ASKED, promptBytes: 2_000_000 };
+    const other = cluster.registry.nodes().filter((one) => one !== node);
+    const lease = cluster.lease({ asked, tried: new Set(other) });
+    let evicted = false;
+    lease.sender = { evict: () => (evicted = true) };
+    cluster.time.advance(600_000);
+    cluster.play(node, "timeout timeout timeout");
+    expect(evicted).toBe(false);
+    cluster.play(node, "refused");
+    expect(evicted).toBe(true);
+  });
+
   test.each([
     "timeout",
+    "request:lost timeout",
+    "unreachable",
     "timeout ok timeout",
     "timeout+ timeout+ timeout+",
     "timeout timeout+ timeout",

@@ -1,0 +1,74 @@
+import type { Asked } from "../strategies/strategy.ts";
+
+/** What of a request makes its answer comparable with others'. */
+export type Like = Pick<Asked, "promptBytes" | "stream">;
+
+/** Good answers that are kept of each node. */
+const SIZE = 64;
+/** Prompts shorter than this take the same time, bytes. */
+const SHORT_BYTES = 4_096;
+/** How much longer or shorter a prompt may be for its answer to be compared with another's. */
+const LONGER = 4;
+const SHORTER = 2;
+
+/** When the first words of a node's last good answers came, and what had been asked. In rings of fixed size. */
+export class AnswerRecord {
+  readonly #tookMs = new Float64Array(SIZE);
+  readonly #atMs = new Float64Array(SIZE);
+  readonly #bytes = new Float64Array(SIZE);
+  readonly #streams = new Uint8Array(SIZE);
+  readonly #clients: (string | null)[] = Array.from({ length: SIZE }, () => null);
+  #count = 0;
+  #next = 0;
+
+  /** The first word of a good answer came at `atMs`, `tookMs` after the request was sent. */
+  add({ promptBytes, stream, client }: Asked, tookMs: number, atMs: number): void {
+    const at = this.#next;
+    this.#tookMs[at] = tookMs;
+    this.#atMs[at] = atMs;
+    this.#bytes[at] = promptBytes;
+    this.#streams[at] = stream ? 1 : 0;
+    this.#clients[at] = client;
+    this.#next = (at + 1) % SIZE;
+    this.#count = Math.min(this.#count + 1, SIZE);
+  }
+
+  /** Adds to `into` what answers to the like of `asked` took that came after `sinceMs`. */
+  collect({ promptBytes, stream }: Like, sinceMs: number, into: number[]): void {
+    const bytes = Math.max(promptBytes, SHORT_BYTES);
+    for (let at = 0; at < this.#count; at += 1) {
+      if ((this.#atMs[at] ?? 0) <= sinceMs || this.#streams[at] !== (stream ? 1 : 0)) continue;
+      const other = Math.max(this.#bytes[at] ?? 0, SHORT_BYTES);
+      if (other * SHORTER >= bytes && other <= bytes * LONGER) into.push(this.#tookMs[at] ?? 0);
+    }
+  }
+
+  /** The last answers that came after `sinceMs`, newest first, `most` of them. */
+  latest(most: number, sinceMs: number): { readonly asked: Like; readonly tookMs: number }[] {
+    const found: { asked: Like; tookMs: number }[] = [];
+    for (let back = 1; back <= Math.min(this.#count, most); back += 1) {
+      const at = (this.#next - back + SIZE) % SIZE;
+      if ((this.#atMs[at] ?? 0) <= sinceMs) break;
+      found.push({
+        asked: { promptBytes: this.#bytes[at] ?? 0, stream: this.#streams[at] === 1 },
+        tookMs: this.#tookMs[at] ?? 0,
+      });
+    }
+    return found;
+  }
+
+  /** Whether a good answer came after `sinceMs`; to `client`, if one is given. */
+  servedSince(sinceMs: number, client?: string): boolean {
+    for (let at = 0; at < this.#count; at += 1) {
+      const isHis = client === undefined || this.#clients[at] === client;
+      if (isHis && (this.#atMs[at] ?? 0) > sinceMs) return true;
+    }
+    return false;
+  }
+
+  clear(): void {
+    this.#count = 0;
+    this.#next = 0;
+    this.#clients.fill(null);
+  }
+}

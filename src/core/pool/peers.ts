@@ -1,0 +1,168 @@
+/**
+ * A node beside its peers, those that serve the same model in the same role. What is long, slow or
+ * a refusal in itself says nothing of an engine: prompts and answers differ by a factor of ten
+ * thousand. What peers make of the like at the same time does.
+ *
+ * Envoy's outlier detection compares rates of success, HAProxy and linkerd count failures in a row:
+ * all of them look at requests that have ended. A hung engine ends none, so here what is still
+ * silent counts by its age.
+ */
+import type { Like } from "./answer-record.ts";
+import type { ModelIndex } from "./model-index.ts";
+import type { Node } from "./node.ts";
+
+/** Fewer answers than this to the like of a request are nothing to compare with. */
+const LEAST_ANSWERS = 3;
+/** A request is late after this many times what nearly all (95 %) of the like took at peers, ... */
+const LATE_TIMES = 3;
+/** ... but not before this, ms. */
+export const LATE_LEAST_MS = 2_000;
+/** Whoever gives up after this many times that, and after this long, has waited long. */
+const GIVEN_UP_TIMES = 2;
+const GIVEN_UP_LEAST_MS = 500;
+/** Answers of the last minute are compared. */
+const RECENT_MS = 60_000;
+/** A node is slow when half of its last answers took so many times what 90 % of the like took at peers, ... */
+const SLOW_TIMES = 2.5;
+/** ... judged by so many, ... */
+const SLOW_MOST = 8;
+const SLOW_LEAST = 4;
+/** ... and not by anything that nobody would notice, ms. */
+const SLOW_LEAST_MS = 100;
+/** Refusals in a row are the node's when their chance, were it like its peers, is below this. */
+const BY_CHANCE = 1e-3;
+
+export class Peers {
+  readonly #index: ModelIndex;
+
+  constructor(index: ModelIndex) {
+    this.#index = index;
+  }
+
+  /** The other nodes that serve what `node` serves. */
+  of(node: Node): Node[] {
+    const [model = null] = node.models;
+    return this.#index.serving(model, node.role).filter((peer) => peer !== node);
+  }
+
+  /** Whether so few of a model's nodes are out for their conduct that `node` may be, too: half at most. */
+  mayGo(node: Node): boolean {
+    const models = node.models.length > 0 ? node.models : [null];
+    return models.every((model) => {
+      const all = this.#index.serving(model, node.role);
+      const out = all.filter((one) => one !== node && one.health.outForConduct).length;
+      return (out + 1) * 2 <= all.length;
+    });
+  }
+
+  /**
+   * After how long a request, sent to `node` at `sentAtMs`, is late: ms, or null when peers have not
+   * answered the like since, or do so no more.
+   */
+  lateAfterMs(node: Node, asked: Like, sentAtMs: number, nowMs: number): number | null {
+    const usualMs = this.#usualMs(node, asked, sentAtMs, 0.95);
+    if (usualMs === null) return null;
+    const goOn = this.of(node).some(({ conduct }) =>
+      conduct.answers.servedSince(Math.max(sentAtMs, nowMs - LATE_LEAST_MS)),
+    );
+    return goOn ? Math.max(LATE_LEAST_MS, LATE_TIMES * usualMs) : null;
+  }
+
+  /** Whether a request that was given up had waited long beside what peers have answered since. */
+  waitedLong(node: Node, asked: Like, sentAtMs: number, nowMs: number): boolean {
+    const usualMs = this.#usualMs(node, asked, sentAtMs, 0.95);
+    if (usualMs === null) return false;
+    return nowMs - sentAtMs >= Math.max(GIVEN_UP_LEAST_MS, GIVEN_UP_TIMES * usualMs);
+  }
+
+  /** Whether an answer's first word came slowly beside what peers made of the like. */
+  cameSlowly(node: Node, asked: Like, tookMs: number, nowMs: number): boolean {
+    const usualMs = this.#usualMs(node, asked, nowMs - RECENT_MS, 0.9);
+    return usualMs !== null && isSlow(tookMs, usualMs);
+  }
+
+  /** Those that a closer look may find slow: it costs too much to be taken at all of them. */
+  maybeSlow(nodes: readonly Node[], nowMs: number): Node[] {
+    const since = nowMs - RECENT_MS;
+    const usual = new Map<Node, number>();
+    for (const node of nodes) {
+      const took = node.conduct.answers.latest(SLOW_MOST, since).map(({ tookMs }) => tookMs);
+      if (took.length > 0) usual.set(node, quantile(took, 0.5));
+    }
+    const groups = Map.groupBy(nodes, ({ models: [model = null] }) => model);
+    return [...groups.values()].flatMap((group) => {
+      const sorted = group.flatMap((node) => usual.get(node) ?? []).sort((a, b) => a - b);
+      const ofGroup = sorted[Math.floor((sorted.length - 1) / 2)] ?? Number.POSITIVE_INFINITY;
+      return group.filter(
+        (node) => (usual.get(node) ?? 0) >= 2 * ofGroup || silentSince(node, nowMs) >= SLOW_LEAST,
+      );
+    });
+  }
+
+  /**
+   * How many times slower than its peers `node` is, 1 when it is not slow. What it has not answered
+   * yet counts, too, when it is slow already.
+   */
+  slowness(node: Node, nowMs: number): number {
+    const since = nowMs - RECENT_MS;
+    const last = node.conduct.answers.latest(SLOW_MOST, since);
+    const open = [...node.leases]
+      .filter(({ firstByteAtMs, lastResort }) => firstByteAtMs === null && !lastResort)
+      .map(({ asked, startedAtMs }) => ({ asked, tookMs: nowMs - startedAtMs }))
+      .filter(({ asked, tookMs }) => this.cameSlowly(node, asked, tookMs, nowMs));
+    const ratios: number[] = [];
+    for (const { asked, tookMs } of [...open, ...last].slice(0, SLOW_MOST)) {
+      const usualMs = this.#usualMs(node, asked, since, 0.9);
+      if (usualMs !== null) ratios.push(isSlow(tookMs, usualMs) ? tookMs / usualMs : 1);
+    }
+    return ratios.length < SLOW_LEAST ? 1 : Math.max(quantile(ratios, 0.5), 1);
+  }
+
+  /** Whether it refuses what its peers answer: one client's bad requests are refused by all alike. */
+  refusesAlone(node: Node, nowMs: number): boolean {
+    const { refusalsInARow, refusedClients } = node.conduct;
+    const peers = this.of(node);
+    let good = 0;
+    let refused = 0;
+    for (const { conduct } of peers) {
+      good += conduct.good.at(nowMs);
+      refused += conduct.refused.at(nowMs);
+    }
+    const chance = (refused + 1) / (refused + good + 2);
+    if (good < 1 || chance ** refusalsInARow >= BY_CHANCE) return false;
+    // What follows one client is that client's, unless peers answer him.
+    const [client] = refusedClients;
+    return (
+      refusedClients.size > 1 ||
+      client === undefined ||
+      client === null ||
+      peers.some(({ conduct }) => conduct.answers.servedSince(nowMs - RECENT_MS, client))
+    );
+  }
+
+  /** What `share` of the like took at peers, of what they have answered since `sinceMs`; null for too few. */
+  #usualMs(node: Node, asked: Like, sinceMs: number, share: number): number | null {
+    const took: number[] = [];
+    for (const { conduct } of this.of(node)) conduct.answers.collect(asked, sinceMs, took);
+    return took.length < LEAST_ANSWERS ? null : quantile(took, share);
+  }
+}
+
+/** How many requests have waited for their first word on `node` for longer than a late one does. */
+function silentSince(node: Node, nowMs: number): number {
+  let count = 0;
+  for (const { firstByteAtMs, startedAtMs } of node.leases) {
+    if (firstByteAtMs === null && nowMs - startedAtMs >= LATE_LEAST_MS) count += 1;
+  }
+  return count;
+}
+
+function isSlow(tookMs: number, usualMs: number): boolean {
+  return tookMs >= SLOW_LEAST_MS && tookMs >= SLOW_TIMES * usualMs;
+}
+
+/** The value below which `share` of `values` lie; not empty. */
+function quantile(values: number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] ?? 0;
+}

@@ -1,0 +1,69 @@
+/** A node ejected for its answers waits this long for its first trial request; each failed trial doubles it. */
+const FIRST_TRIAL_WAIT_MS = 1_000;
+const LONGEST_TRIAL_WAIT_MS = 30_000;
+/** One that is slow, or was hung, is to be found again within half a minute. */
+const LONGEST_LATE_WAIT_MS = 20_000;
+
+/**
+ * Why a node is out although it answers probes:
+ *
+ * - `answers`: its answers were errors, or connections were lost.
+ * - `refused`: it refuses what its peers answer.
+ * - `late`: it answers nothing, or slowly, beside its peers.
+ */
+export type Doubt = "answers" | "refused" | "late";
+
+/** How a node that answers its probes, and is out all the same, gets single requests that decide about it. */
+export class Trials {
+  #doubt: Doubt = "answers";
+  #dueAtMs = 0;
+  #waitMs = FIRST_TRIAL_WAIT_MS;
+  /** The request that is on trial, or null. */
+  #open: object | null = null;
+  /** Nothing is asked of the node or its peers, so that no trial comes: the next one need not wait. */
+  onParole = false;
+
+  /** Why it is out. */
+  get doubt(): Doubt {
+    return this.#doubt;
+  }
+
+  /** The node is out from now on. */
+  begin(why: Doubt, nowMs: number): void {
+    this.#doubt = why;
+    this.#waitMs = FIRST_TRIAL_WAIT_MS;
+    this.#dueAtMs = nowMs + this.#waitMs;
+    this.#open = null;
+  }
+
+  /** It may have one request. */
+  due(nowMs: number): boolean {
+    return this.#open === null && (nowMs >= this.#dueAtMs || this.onParole);
+  }
+
+  /** The one request was sent; `trial` stands for it. */
+  started(trial: object): void {
+    this.#open = trial;
+  }
+
+  /** Whether `trial` is the one that was open, and is so no more. */
+  ended(trial: object): boolean {
+    if (this.#open !== trial) return false;
+    this.#open = null;
+    return true;
+  }
+
+  /** The next one has to wait twice as long. */
+  failed(nowMs: number): void {
+    this.onParole = false;
+    const longestMs = this.#doubt === "late" ? LONGEST_LATE_WAIT_MS : LONGEST_TRIAL_WAIT_MS;
+    this.#waitMs = Math.min(this.#waitMs * 2, longestMs);
+    this.#dueAtMs = nowMs + this.#waitMs;
+  }
+
+  /** The node is out no more, or out for another reason. */
+  over(): void {
+    this.#open = null;
+    this.onParole = false;
+  }
+}

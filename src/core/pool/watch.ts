@@ -1,0 +1,112 @@
+import { ROLES } from "../engine/roles.ts";
+import type { ModelIndex } from "./model-index.ts";
+import type { Node, OpenRequest } from "./node.ts";
+import { LATE_LEAST_MS, type Peers } from "./peers.ts";
+import type { Doubt } from "./trials.ts";
+
+/** How often open requests are to be looked at, ms. */
+export const LOOK_MS = 250;
+/** How often answers are compared, ms. */
+const COMPARE_MS = 1_000;
+/** A lone late request moves after so many times what makes it late; two late ones need not wait. */
+const ALONE_TIMES = 1.5;
+/**
+ * A prefill is slower than this on no engine worth having, bytes a ms: 500,000 tokens of 4 bytes take
+ * eleven minutes. What could still be one is not sent again.
+ */
+const SLOWEST_PREFILL = 3;
+
+export interface WatchOptions {
+  readonly index: ModelIndex;
+  readonly peers: Peers;
+  /** The node is no longer to be trusted, because … */
+  readonly doubt: (node: Node, why: Doubt, reason: string) => void;
+  /** Its request on trial is answered too late, or not at all. */
+  readonly trialFailed: (node: Node, lease: OpenRequest) => void;
+}
+
+/** What has been silent for too long, judged by what peers answer meanwhile. */
+export class Watch {
+  readonly #options: WatchOptions;
+  #comparedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: WatchOptions) {
+    this.#options = options;
+  }
+
+  /** Looks at every node once; to be called every `LOOK_MS`. */
+  look(nowMs: number): void {
+    const { index } = this.#options;
+    for (const role of ROLES) {
+      for (const node of index.serving(null, role)) {
+        node.conduct.moved(node.progress, nowMs);
+        if (node.inFlight > 0) this.#lookForHung(node, nowMs);
+      }
+    }
+    if (nowMs - this.#comparedAtMs < COMPARE_MS) return;
+    this.#comparedAtMs = nowMs;
+    for (const role of ROLES) this.#lookForSlow(index.serving(null, role), nowMs);
+  }
+
+  /**
+   * A node that sends nothing at all while peers answer the like gets no more, and what is late there
+   * moves, unless it may be a long prefill.
+   */
+  #lookForHung(node: Node, nowMs: number): void {
+    const { peers, doubt, trialFailed } = this.#options;
+    const stillMs = nowMs - node.conduct.movedAtMs;
+    if (stillMs < LATE_LEAST_MS) return;
+    const late: { readonly lease: OpenRequest; readonly times: number }[] = [];
+    let evidence = 0;
+    for (const lease of node.leases) {
+      const ageMs = nowMs - lease.startedAtMs;
+      if (lease.firstByteAtMs !== null || lease.lastResort || ageMs < LATE_LEAST_MS) continue;
+      const lateAfterMs = peers.lateAfterMs(node, lease.asked, lease.startedAtMs, nowMs);
+      if (lateAfterMs === null || Math.min(ageMs, stillMs) < lateAfterMs) continue;
+      late.push({ lease, times: ageMs / lateAfterMs });
+      evidence += isTold(node, lease) ? 1 : 0.5;
+    }
+    if (evidence < 1) return;
+    if (node.health.state === "healthy" && !peers.mayGo(node)) return;
+    const silentS = Math.round(stillMs / 100) / 10;
+    doubt(node, "late", `sent nothing for ${silentS} s while its peers answered the like`);
+    for (const { lease, times } of late) {
+      trialFailed(node, lease);
+      if (mayBePrefill(lease, nowMs) || (evidence < 2 && times < ALONE_TIMES)) continue;
+      lease.sender?.evict("node_ejected");
+    }
+  }
+
+  #lookForSlow(nodes: readonly Node[], nowMs: number): void {
+    const { peers, doubt } = this.#options;
+    const healthy = nodes.filter(({ health }) => health.routable(nowMs));
+    for (const node of peers.maybeSlow(healthy, nowMs)) {
+      const slowness = peers.slowness(node, nowMs);
+      if (slowness <= 1 || !peers.mayGo(node)) continue;
+      doubt(node, "late", `answers ${Math.round(slowness)} times more slowly than its peers`);
+    }
+  }
+
+  /** A client or a time limit gave a request up that had no answer yet. Twice in a row speaks against the node. */
+  givenUp(node: Node, lease: OpenRequest, nowMs: number): void {
+    const { peers, doubt, trialFailed } = this.#options;
+    const { conduct } = node;
+    conduct.moved(node.progress, nowMs);
+    if (lease.lastResort || conduct.movedAtMs > lease.startedAtMs) return;
+    if (!peers.waitedLong(node, lease.asked, lease.startedAtMs, nowMs)) return;
+    trialFailed(node, lease);
+    conduct.givenUp += isTold(node, lease) ? 1 : 0.5;
+    if (conduct.givenUp < 2 || !peers.mayGo(node)) return;
+    doubt(node, "late", "answers nothing that its peers answer; its clients give up");
+  }
+}
+
+/** Whether a silent request may be in a prefill that is merely long: then it is not sent again. */
+export function mayBePrefill({ startedAtMs, asked }: OpenRequest, nowMs: number): boolean {
+  return nowMs - startedAtMs < LATE_LEAST_MS + asked.promptBytes / SLOWEST_PREFILL;
+}
+
+/** Whether the first word tells of the prefill; that of an answer sent as a whole comes with its last. */
+function isTold({ role }: Node, { asked }: OpenRequest): boolean {
+  return asked.stream || role === "Prefill";
+}

@@ -1,0 +1,130 @@
+/** Engines that say they are well, and answer nothing, or slowly: judged by what their peers answer. */
+import { describe, expect, test } from "bun:test";
+import type { Node } from "../../../src/core/pool/node.ts";
+import type { StrategyName } from "../../../src/core/strategies/index.ts";
+import { STRATEGIES } from "../../../src/core/strategies/index.ts";
+import { Cluster } from "../../../src/lab/cluster.ts";
+import { keepWatch, type Seen, send } from "./patients.ts";
+
+const NAMES = Object.keys(STRATEGIES).filter((name): name is StrategyName => name in STRATEGIES);
+
+function start(strategy: StrategyName, nodes = 4, seed = 1) {
+  const cluster = new Cluster({ nodes, strategy, seed });
+  keepWatch(cluster);
+  return { cluster, odd: cluster.node("n0") };
+}
+
+const givenUp = ({ requests }: Seen) =>
+  requests.filter(({ waitedMs }) => waitedMs === Number.POSITIVE_INFINITY).length;
+
+const sentTo = ({ leases }: Seen, node: Node) => leases.filter((lease) => lease.node === node);
+
+function p99(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length * 0.99)] ?? Number.NaN;
+}
+
+describe.each(NAMES)("%s", (strategy) => {
+  test.each([20, 2])(
+    "one of four hangs, %d requests a second: its requests move, and no more come",
+    (perSecond) => {
+      const { cluster, odd } = start(strategy);
+      const well = { perSecond, seconds: 20, firstWordMs: () => 300 };
+      send(cluster, well);
+      const hungAtMs = cluster.time.nowMs;
+      const seen = send(cluster, {
+        ...well,
+        seconds: 40,
+        firstWordMs: (node) => (node === odd ? Number.POSITIVE_INFINITY : 300),
+      });
+      cluster.time.advance(12_000);
+      expect(givenUp(seen)).toBe(0);
+      // The first is late after two seconds, or a little more for a lone one.
+      const first = sentTo(seen, odd)[0]?.startedAtMs ?? hungAtMs;
+      const later = sentTo(seen, odd).filter(({ startedAtMs }) => startedAtMs > first + 2_500);
+      expect(later.filter(({ trial }) => !trial)).toEqual([]);
+      expect(later.length).toBeLessThanOrEqual(6);
+    },
+  );
+
+  test("one of four is ten times slower: its share is below 1.5 %, and it is found again", () => {
+    const { cluster, odd } = start(strategy);
+    const well = { perSecond: 20, firstWordMs: () => 300 };
+    const before = send(cluster, { ...well, seconds: 30 });
+    const slow = {
+      perSecond: 20,
+      restMs: 1_000,
+      firstWordMs: (node: Node) => (node === odd ? 3_000 : 300),
+    };
+    send(cluster, { ...slow, seconds: 30 });
+    const after = send(cluster, { ...slow, seconds: 60 });
+    cluster.time.advance(10_000);
+    expect(sentTo(after, odd).length / after.leases.length).toBeLessThan(0.015);
+    const waits = (seen: Seen) => seen.requests.map(({ waitedMs }) => waitedMs);
+    expect(p99(waits(after))).toBeLessThan(1.5 * p99(waits(before)));
+    send(cluster, { ...well, seconds: 30 });
+    const share = sentTo(send(cluster, { ...well, seconds: 20 }), odd).length / 400;
+    expect(share).toBeGreaterThan(0.15);
+  });
+
+  test("prompts of all sizes, answers of all lengths: nobody is taken for hung or slow", () => {
+    for (let seed = 1; seed <= 5; seed += 1) {
+      const { cluster } = start(strategy, 4, seed);
+      const changes: string[] = [];
+      cluster.registry.subscribe({
+        stateChanged: ({ url, lastError }, _from, to) => changes.push(`${url} ${to} ${lastError}`),
+      });
+      const draw = cluster.random;
+      // Nearly log-normal: one in a thousand has 30 times the usual.
+      const spread = () => Math.exp(1.2 * (draw() + draw() + draw() + draw() - 2) * 1.7);
+      send(cluster, {
+        perSecond: 10,
+        seconds: 300,
+        patienceMs: 3_600_000,
+        restMs: 4_000,
+        asked: () => ({ promptBytes: Math.round(2_000 * spread()), stream: draw() < 0.5 }),
+        firstWordMs: (_node, { promptBytes, stream }) =>
+          100 + promptBytes / 20 + (stream ? 0 : 1_000 * spread()),
+      });
+      expect(changes).toEqual([]);
+    }
+  });
+});
+
+test("ten minutes of prefill are never taken for hung, whatever is answered beside it", () => {
+  for (const seconds of [60, 700]) {
+    const { cluster } = start("min_expected_latency");
+    const long = { promptBytes: 2_000_000 };
+    const quick = { perSecond: 5, firstWordMs: () => 300, asked: () => ({ promptBytes: 1_000 }) };
+    send(cluster, { ...quick, seconds: 20 });
+    const seen = send(cluster, {
+      perSecond: 1,
+      seconds: 1,
+      patienceMs: 3_600_000,
+      asked: () => long,
+      firstWordMs: () => 600_000,
+    });
+    const [request] = seen.leases;
+    if (request === undefined) throw new Error("not sent");
+    // What comes behind it waits for it.
+    send(cluster, {
+      ...quick,
+      seconds,
+      firstWordMs: (node) => (node === request.node ? Number.POSITIVE_INFINITY : 300),
+    });
+    cluster.time.advance(1_000_000);
+    expect(seen.leases).toEqual([request]);
+    expect(request.outcome).toEqual({ kind: "answered", status: 200 });
+  }
+});
+
+test("when all of them stand still, nobody moves and nobody is out", () => {
+  const { cluster } = start("random");
+  send(cluster, { perSecond: 20, seconds: 20, firstWordMs: () => 300 });
+  const seen = send(cluster, { perSecond: 20, seconds: 30, firstWordMs: () => 60_000 });
+  cluster.time.advance(120_000);
+  expect(seen.leases.length).toBe(seen.requests.length);
+  expect(cluster.registry.nodes().map(({ health }) => health.state)).toEqual(
+    Array.from({ length: 4 }, () => "healthy"),
+  );
+});

@@ -1,0 +1,104 @@
+import { Lease } from "../../../src/core/pool/lease.ts";
+import type { Node } from "../../../src/core/pool/node.ts";
+import { LOOK_MS } from "../../../src/core/pool/watch.ts";
+import { type Asked, NOTHING_ASKED } from "../../../src/core/strategies/strategy.ts";
+import { CANCELLED, type Cluster, OK } from "../../../src/lab/cluster.ts";
+
+interface Options {
+  readonly perSecond: number;
+  readonly seconds: number;
+  /** After how long the first word comes, ms; Infinity: never. */
+  readonly firstWordMs: (node: Node, asked: Asked) => number;
+  /** From the first word to the last, ms; default 1,000. */
+  readonly restMs?: number;
+  /** A client leaves when it has waited so long for its first word, ms; default 10,000. */
+  readonly patienceMs?: number;
+  readonly asked?: (nth: number) => Partial<Asked>;
+}
+
+/** What became of the requests. */
+export interface Seen {
+  /** When each was sent first, and after how long its first word came, ms; Infinity: its client left. */
+  readonly requests: { readonly sentAtMs: number; waitedMs: number }[];
+  /** Every lease, in order. */
+  readonly leases: Lease[];
+}
+
+/** Lets the proxy look, probe and read gauges as it does: all engines answer their probes. */
+export function keepWatch(cluster: Cluster): void {
+  const { registry, time } = cluster;
+  const look = () => {
+    registry.learning.look();
+    time.after(LOOK_MS, look);
+  };
+  const probe = () => {
+    for (const node of registry.nodes()) cluster.pass(node);
+    time.after(1_000, probe);
+  };
+  look();
+  probe();
+}
+
+/** Clients that send requests at even distances, wait for a first word, and leave; requests move when they are to. */
+export function send(cluster: Cluster, options: Options): Seen {
+  const seen: Seen = { requests: [], leases: [] };
+  const { time } = cluster;
+  for (let nth = 0; nth < options.perSecond * options.seconds; nth += 1) {
+    time.advance(1_000 / options.perSecond);
+    const asked = { ...NOTHING_ASKED, stream: true, ...options.asked?.(nth) };
+    new Request(cluster, options, asked, seen);
+  }
+  return seen;
+}
+
+class Request {
+  readonly #cluster: Cluster;
+  readonly #options: Options;
+  readonly #asked: Asked;
+  readonly #seen: Seen;
+  readonly #tried = new Set<Node>();
+  readonly #record: { readonly sentAtMs: number; waitedMs: number };
+  #lease: Lease | null = null;
+
+  constructor(cluster: Cluster, options: Options, asked: Asked, seen: Seen) {
+    this.#cluster = cluster;
+    this.#options = options;
+    this.#asked = asked;
+    this.#seen = seen;
+    this.#record = { sentAtMs: cluster.time.nowMs, waitedMs: Number.POSITIVE_INFINITY };
+    seen.requests.push(this.#record);
+    cluster.time.after(options.patienceMs ?? 10_000, () => {
+      if (this.#record.waitedMs === Number.POSITIVE_INFINITY) this.#lease?.end(CANCELLED);
+    });
+    this.#send();
+  }
+
+  #send(): void {
+    const { time, random } = this.#cluster;
+    const lease = this.#cluster.acquire({ asked: this.#asked, tried: this.#tried });
+    if (!(lease instanceof Lease)) return;
+    this.#lease = lease;
+    this.#seen.leases.push(lease);
+    lease.sender = { evict: () => this.#move(lease) };
+    lease.answering(200);
+    const firstMs = this.#options.firstWordMs(lease.node, this.#asked);
+    if (firstMs === Number.POSITIVE_INFINITY) return;
+    time.after(firstMs * (0.5 + random()), () => {
+      if (lease.outcome !== null) return;
+      this.#record.waitedMs = time.nowMs - this.#record.sentAtMs;
+      lease.piece(time.nowMs);
+      time.after((this.#options.restMs ?? 1_000) * (0.5 + random()), () => lease.end(OK));
+    });
+  }
+
+  #move(lease: Lease): void {
+    if (this.#tried.size > 0 || !this.#cluster.registry.hasAnother(this.#wanted(lease))) return;
+    this.#tried.add(lease.node);
+    lease.end(CANCELLED);
+    this.#send();
+  }
+
+  #wanted({ node }: Lease) {
+    return { model: "m", role: node.role, tried: new Set([...this.#tried, node]) };
+  }
+}

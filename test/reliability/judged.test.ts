@@ -1,0 +1,155 @@
+/** Engines that are in good health by their own word, and are not: judged beside their peers. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { httpAnswer, startRawServer } from "../../src/sim/faulty/raw-server.ts";
+import { ask, times } from "../support/ask.ts";
+import { good, type OddEngine, silence, startOddEngine } from "../support/odd-engine.ts";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(60_000);
+
+async function startAll(count: number, flags: readonly string[] = []) {
+  const engines = times(count, null).map(() => startOddEngine());
+  const proxy = await startProxy([...engines.flatMap(({ url }) => ["--node", url]), ...flags]);
+  await untilHealthy(proxy, count);
+  const [odd, ...others] = engines;
+  if (odd === undefined) throw new Error("no engines");
+  return {
+    proxy,
+    odd,
+    others,
+    async [Symbol.asyncDispose]() {
+      await proxy[Symbol.asyncDispose]();
+      for (const engine of engines) await engine.stop();
+    },
+  };
+}
+
+async function untilState(proxy: ProxyProcess, { url }: OddEngine, state: string) {
+  await until(`${url} is ${state}`, async () => (await proxy.status())[url]?.state === state);
+}
+
+/** Sends requests at even distances for as long as `go` says; resolves with their statuses, 0 for one given up. */
+async function send(
+  proxy: ProxyProcess,
+  everyMs: number,
+  go: (sent: number) => boolean | Promise<boolean>,
+  body: Readonly<Record<string, unknown>> = {},
+): Promise<number[]> {
+  const answers: Promise<number>[] = [];
+  while (await go(answers.length)) {
+    const signal = AbortSignal.timeout(10_000);
+    answers.push(
+      ask(proxy, body, { signal }).then(
+        (answer) => answer.bytes().then(() => answer.status),
+        () => 0,
+      ),
+    );
+    await Bun.sleep(everyMs);
+  }
+  return await Promise.all(answers);
+}
+
+for (const strategy of ["min_expected_latency", "random"]) {
+  test(`an engine that hangs behind a healthy /health: nobody gives up, it gets no more (${strategy})`, async () => {
+    await using cluster = await startAll(4, ["--strategy", strategy]);
+    const { proxy, odd } = cluster;
+    await send(proxy, 5, (sent) => sent < 40, { stream: true });
+    odd.answer = silence;
+    const isOut = async () => (await proxy.status())[odd.url]?.state === "unhealthy";
+    const statuses = await send(proxy, 50, async (sent) => sent < 600 && !(await isOut()), {
+      stream: true,
+    });
+    expect(new Set(statuses)).toEqual(new Set([200]));
+    expect(await isOut()).toBe(true);
+    expect((await proxy.status())[odd.url]?.last_error).toMatch(
+      /sent nothing for .* while its peers/,
+    );
+    expect((await proxy.status())[odd.url]?.unfinished).toBe(0);
+    const before = odd.requests;
+    expect(new Set(await send(proxy, 20, (sent) => sent < 100, { stream: true }))).toEqual(
+      new Set([200]),
+    );
+    expect(odd.requests - before).toBeLessThanOrEqual(2);
+    odd.answer = good;
+    await until("it is back", async () => {
+      await send(proxy, 10, (sent) => sent < 10);
+      return (await proxy.status())[odd.url]?.state === "healthy";
+    });
+  });
+}
+
+for (const status of [400, 401, 403, 404]) {
+  test(`one of four that refuses everything with ${status} attracts nobody, and is found again`, async () => {
+    await using cluster = await startAll(4);
+    const { proxy, odd, others } = cluster;
+    for (const engine of others) engine.answer = () => Bun.sleep(20).then(good);
+    await send(proxy, 5, (sent) => sent < 40);
+    const before = odd.requests;
+    odd.answer = () => new Response("{}", { status });
+    const statuses = await send(proxy, 5, (sent) => sent < 400);
+    const refused = statuses.filter((one) => one === status).length;
+    // Of four that answer at once, three would be refused for good.
+    expect(refused).toBeLessThanOrEqual(status === 400 ? 6 : 0);
+    expect(odd.requests - before).toBeLessThanOrEqual(8);
+    expect((await proxy.status())[odd.url]?.last_error).toBe(
+      `refuses (${status}) what its peers answer`,
+    );
+    odd.answer = good;
+    await until("it is back", async () => {
+      await send(proxy, 5, (sent) => sent < 10);
+      return (await proxy.status())[odd.url]?.state === "healthy";
+    });
+  });
+}
+
+test("a client's bad requests, refused by every engine alike, take nobody out", async () => {
+  await using cluster = await startAll(4);
+  const { proxy, odd, others } = cluster;
+  for (const engine of [odd, ...others]) engine.answer = () => new Response("{}", { status: 404 });
+  expect(new Set(await send(proxy, 2, (sent) => sent < 200))).toEqual(new Set([404]));
+  const asked = [odd, ...others].reduce((sum, { requests }) => sum + requests, 0);
+  expect(asked).toBeLessThanOrEqual(400);
+  expect(proxy.log()).not.toContain("to=unhealthy");
+});
+
+test("a node that is out and gets no traffic is back within seconds of being well, gauges read", async () => {
+  const page = "vllm:kv_cache_usage_perc 0.5\n";
+  await using cluster = await startAll(2, ["--strategy", "random", "--metrics-interval", "0.5"]);
+  const { proxy, odd } = cluster;
+  odd.metrics = () => page;
+  odd.answer = () => new Response("", { status: 500 });
+  await until("it is out", async () => {
+    await send(proxy, 1, (sent) => sent < 5);
+    return (await proxy.status())[odd.url]?.state === "unhealthy";
+  });
+  odd.answer = good;
+  const polls = odd.polls;
+  await untilState(proxy, odd, "healthy");
+  await until("its gauges are read", () => odd.polls > polls + 1);
+  expect((await send(proxy, 5, (sent) => sent < 20)).every((status) => status === 200)).toBe(true);
+});
+
+test("requests that end every engine's connections put no engine out that serves others", async () => {
+  const engines = times(8, null).map(() =>
+    startRawServer({
+      script: ({ head }) => [/x-poison/i.test(head) ? { reset: true } : { send: httpAnswer("{}") }],
+    }),
+  );
+  const nodes = engines.flatMap(({ url }) => ["--node", url]);
+  await using proxy = await startProxy([...nodes, "--strategy", "random"]);
+  await untilHealthy(proxy, 8);
+  const poison = { headers: { "x-poison": "1" } };
+  for (let i = 0; i < 40; i += 1) {
+    const others = times(16, null).map(() => ask(proxy).then((answer) => answer.status));
+    const statuses = await Promise.all([
+      ...others,
+      ask(proxy, {}, poison).then((one) => one.status),
+    ]);
+    expect(statuses).toEqual([...times(16, 200), 502]);
+  }
+  const states = Object.values(await proxy.status()).map(({ state }) => state);
+  expect(states.filter((state) => state === "healthy").length).toBeGreaterThanOrEqual(4);
+  for (const engine of engines) engine.stop();
+});
