@@ -1,5 +1,3 @@
-import { ProxyError } from "./errors.ts";
-
 /**
  * Headers that concern one connection only and never pass a proxy. Source: RFC 9110 §7.6.1, with
  * the older names that are still seen.
@@ -43,8 +41,6 @@ export interface Forwarded {
   readonly peerAddress: string | null;
   /** Whether that is a trusted proxy, whose `X-Forwarded-*` are continued. */
   readonly continues: boolean;
-  /** The client's headers may have so many bytes. */
-  readonly maxBytes: number;
   /** Our name in `Via`. */
   readonly viaName: string;
   readonly proto: "http" | "https";
@@ -60,18 +56,11 @@ export interface Forwarded {
 /**
  * The headers an engine gets: the client's, without those of its connection and its credentials for
  * us; changed in place.
- * @throws ProxyError headers_too_large
  */
 export function requestHeaders(headers: Headers, forwarded: Forwarded): Headers {
   const { continues, peerAddress } = forwarded;
   const chain = continues ? headers.get("x-forwarded-for") : null;
-  const bytes = deleteAll(headers, NOT_TO_ENGINES, continues ? null : REBUILT_PREFIX);
-  if (bytes > forwarded.maxBytes) {
-    throw new ProxyError(
-      "headers_too_large",
-      `The headers are larger than ${forwarded.maxBytes} bytes; send less, or raise --max-header-size.`,
-    );
-  }
+  deleteAll(headers, NOT_TO_ENGINES, continues ? null : REBUILT_PREFIX);
   if (forwarded.stripCredentials || forwarded.upstreamApiKey !== null) {
     headers.delete("authorization");
     headers.delete("x-api-key");
@@ -143,18 +132,12 @@ function withoutNode(location: string, nodeUrl: string): string {
   return path.replace(/^\/+/, "/") + to.search + to.hash;
 }
 
-/** A colon, a blank and the end of a line. */
-const AROUND_A_HEADER_BYTES = 4;
-
-/**
- * Deletes the headers `names`, those that begin with `prefix`, and those that `Connection` names.
- * Returns how many bytes the headers had, but for the latter.
- */
+/** Deletes the headers `names`, those that begin with `prefix`, and those that `Connection` names. */
 function deleteAll(
   headers: Headers,
   names: ReadonlySet<string>,
   prefix: string | null = null,
-): number {
+): void {
   const connection = headers.get("connection");
   if (connection !== null) {
     for (const name of connection.split(",")) {
@@ -163,13 +146,10 @@ function deleteAll(
     }
   }
   const found: string[] = [];
-  let bytes = 0;
-  headers.forEach((value, name) => {
-    bytes += name.length + value.length + AROUND_A_HEADER_BYTES;
+  headers.forEach((_, name) => {
     if (names.has(name) || (prefix !== null && name.startsWith(prefix))) found.push(name);
   });
   for (const name of found) headers.delete(name);
-  return bytes;
 }
 
 /** What an HTTP date starts with; without it, `Date.parse` would read many a number as a date. */

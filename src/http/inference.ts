@@ -75,7 +75,6 @@ export async function infer(
         peerAddress: peer.socketAddress,
         continues: peer.isTrustedProxy,
         viaName: services.viaName,
-        maxBytes: services.maxHeaderBytes,
         proto: services.proto,
         host: headers.get("host"),
         requestId: id,

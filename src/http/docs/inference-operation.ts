@@ -65,7 +65,6 @@ export function inferenceOperation(tag: string, endpoint: Endpoint): DocumentDec
           "request_timeout",
           "request_too_large",
           "unsupported_media_type",
-          "headers_too_large",
           "rate_limit_exceeded",
           "internal_error",
           "upstream_error",
