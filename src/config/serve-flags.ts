@@ -70,7 +70,7 @@ const access = flagGroup("Access", [
     value: fields.apiKeys,
     isList: true,
     isSecret: true,
-    help: "Keys that clients must send; @path reads one key a line.",
+    help: "Keys that clients must send; @path reads one key a line. NAME:KEY names the client in logs and metrics.",
   },
   {
     key: "adminKey",

@@ -44,7 +44,7 @@ export class Exchange implements InBag {
   /** The route it came by: its path, with `*` for what is left open. */
   readonly route: string;
   readonly beganAtMs: number;
-  /** Who asks: an API key's digest, or an address; null while that is not known. */
+  /** Who asks: an API key's name (`key:NAME`), or an address; null while that is not known. */
   client: string | null = null;
   /** Null while it is not known, or when none is named. */
   model: string | null = null;

@@ -11,7 +11,7 @@ import { type Peer, saysRelayed } from "./peers.ts";
 export type Who = "anybody" | "client" | "administrator" | "engine";
 
 export interface AccessOptions {
-  /** Keys for inference; empty: open to all. */
+  /** Keys for inference, each `KEY` or `NAME:KEY`; empty: open to all. */
   readonly apiKeys: readonly string[];
   /** Key for administration; null: an API key does, and without those it is open. */
   readonly adminKey: string | null;
@@ -26,14 +26,17 @@ const MOST_CREDENTIALS = 32;
 
 /** Who may do what: clients by API key, administrators by the admin key, engines by their address. */
 export class Access {
-  readonly #apiKeys: readonly Buffer[];
+  readonly #apiKeys: readonly NamedKey[];
   readonly #adminKeys: readonly Buffer[];
   readonly #trusts: (peerAddress: string) => boolean;
   readonly #adminHosts: ReadonlySet<string>;
 
   constructor(options: AccessOptions) {
-    this.#apiKeys = options.apiKeys.map(digest);
-    this.#adminKeys = options.adminKey === null ? this.#apiKeys : [digest(options.adminKey)];
+    this.#apiKeys = options.apiKeys.flatMap(namedKeys);
+    this.#adminKeys =
+      options.adminKey === null
+        ? this.#apiKeys.map(({ digest }) => digest)
+        : [digest(options.adminKey)];
     this.#trusts = options.trusts;
     this.#adminHosts = new Set(options.adminHosts.map((name) => name.toLowerCase()));
   }
@@ -47,6 +50,15 @@ export class Access {
     if (this.#apiKeys.length > 0) return true;
     const sent = credentials(headers);
     return sent.length > MOST_CREDENTIALS || sent.some((key) => this.#isAdminKey(key));
+  }
+
+  /** The name of the API key with this digest; null when there is none. Takes one time whatever was sent. */
+  #nameOf(key: Buffer): string | null {
+    let found: string | null = null;
+    for (const { name, digest } of this.#apiKeys) {
+      if (timingSafeEqual(key, digest)) found = name;
+    }
+    return found;
   }
 
   #isAdminKey(key: string): boolean {
@@ -73,13 +85,13 @@ export class Access {
     }
   }
 
-  /** A client's name: its key's digest, else its address. */
+  /** A client's name, which may be shown: its key's (`key:NAME`), else its address. */
   #client(request: Request, peer: Peer): string {
     if (this.#apiKeys.length === 0) return peer.address ?? "";
     const presented = presentedKeys(request.headers);
     for (const one of presented) {
-      const key = digest(one);
-      if (isOneOf(key, this.#apiKeys)) return key.toString("base64");
+      const name = this.#nameOf(digest(one));
+      if (name !== null) return `key:${name}`;
     }
     throw unauthorized("API key", presented);
   }
@@ -128,6 +140,22 @@ export class Access {
         "only; start it with --admin-key, or name this host with --admin-hosts.",
     );
   }
+}
+
+interface NamedKey {
+  readonly name: string;
+  readonly digest: Buffer;
+}
+
+/**
+ * `team-a:KEY` is KEY with a name; one without has its number among all of them. The whole is a key as
+ * well: it may be one that happens to hold a colon.
+ */
+function namedKeys(given: string, at: number): NamedKey[] {
+  const [, name, key] = /^(?!sk-)([a-z0-9][\w.-]{0,31}):(.+)$/i.exec(given) ?? [];
+  if (name === undefined || key === undefined)
+    return [{ name: `${at + 1}`, digest: digest(given) }];
+  return [key, given].map((one) => ({ name, digest: digest(one) }));
 }
 
 const RELAYED_REGISTRATION =

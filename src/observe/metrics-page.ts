@@ -64,6 +64,12 @@ function drawRequests(page: Exposition, metrics: Metrics): void {
     "Clients' requests, at their end.",
     metrics.requests,
   );
+  drawCounters(
+    page,
+    "lmproxy_client_requests_total",
+    "Requests by the name, or the number, of their API key.",
+    metrics.clients,
+  );
   drawHistograms(
     page,
     "lmproxy_first_byte_seconds",

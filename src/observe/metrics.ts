@@ -34,6 +34,8 @@ export class Metrics {
   readonly queue = histograms(QUEUE_S, "model");
   readonly rejected = counters("reason");
   readonly retries = counters("reason");
+  /** By key: there are as many as keys. */
+  readonly clients = counters("client");
   readonly #nodes = new Map<Node, NodeMetrics>();
   readonly #registry: Registry;
   readonly #now: () => number;
@@ -66,6 +68,7 @@ export class Metrics {
     const model = this.#modelOf(exchange);
     const stream = String(exchange.stream);
     this.requests.of(route, model, String(statusOf(exchange)), outcomeOf(exchange)).add();
+    if (exchange.client?.startsWith("key:")) this.clients.of(exchange.client.slice(4)).add();
     const rejection = rejectionOf(exchange);
     if (rejection !== null) this.rejected.of(rejection).add();
     for (const { outcome } of tries.slice(0, -1)) this.retries.of(outcome?.kind ?? "open").add();

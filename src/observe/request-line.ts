@@ -44,13 +44,13 @@ function sinceArrival({ beganAtMs }: Exchange, atMs: number | null): number | nu
   return atMs === null ? null : Math.round(atMs - beganAtMs);
 }
 
-/** An ended exchange as the fields of its line. @param client Who asked, as it may be shown. */
-export function requestFields(exchange: Exchange, client: string | null): Fields {
+/** An ended exchange as the fields of its line. */
+export function requestFields(exchange: Exchange): Fields {
   const { id, route, model, stream, tries, admittedAtMs, firstByteAtMs, endedAtMs } = exchange;
   const last = tries.at(-1);
   return {
     id,
-    client,
+    client: exchange.client,
     method: exchange.request.method,
     path: route,
     model,

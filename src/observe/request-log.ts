@@ -11,8 +11,6 @@ export interface RequestLogOptions {
   readonly write: (line: string) => void;
   /** Wall clock, ms since 1970. */
   readonly wallMs: () => number;
-  /** How a client may be shown. */
-  readonly nameOf: (client: string) => string;
 }
 
 /**
@@ -29,9 +27,8 @@ export class RequestLog {
   /** A request has ended. */
   readonly ended = (exchange: Exchange): void => {
     if (!this.#isWanted(exchange)) return;
-    const { format, write, wallMs, nameOf } = this.#options;
-    const client = exchange.client === null ? null : nameOf(exchange.client);
-    const fields = requestFields(exchange, client);
+    const { format, write, wallMs } = this.#options;
+    const fields = requestFields(exchange);
     write(drawLine(format(), wallMs(), levelOf(exchange), "request", fields));
   };
 

@@ -35,7 +35,6 @@ export function observe(config: Config, observed: Observed) {
     format: () => log.format,
     write: log.write,
     wallMs: clock.wallMs,
-    nameOf: (client) => client,
   });
   const metrics = new Metrics(registry, clock.now);
   exchanges.subscribe(requests.ended);

@@ -18,7 +18,7 @@ export interface InferenceRequest {
   readonly head: RequestHead | null;
   /** What strategies are told of it. */
   readonly asked: Asked;
-  /** Who asks: an API key's digest, or an address. */
+  /** Who asks: an API key's name, or an address. */
   readonly client: string;
   /** Aborts when the client leaves. */
   readonly signal: AbortSignal;

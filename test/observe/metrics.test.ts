@@ -9,7 +9,7 @@ let engine: RunningEngine;
 let dead: RunningEngine;
 let proxy: ProxyProcess;
 
-const KEYS = ["--api-keys", "sk-client", "--admin-key", "sk-admin"];
+const KEYS = ["--api-keys", "team-a:sk-client", "sk-other", "--admin-key", "sk-admin"];
 
 beforeAll(async () => {
   engine = await startEngine({ port: 0, models: ["m"] });
@@ -59,6 +59,12 @@ test("every request is counted once, by what its client got", async () => {
   expect(of('model="",code="401",outcome="rejected"')).toBe(1);
   expect(figure(text, 'lmproxy_rejected_total{reason="auth"}')).toBe(1);
   expect(text).not.toContain("nobody-serves-this");
+  expect(figure(text, 'lmproxy_client_requests_total{client="team-a"}')).toBe(3);
+  const lines = proxy.log().split("\n");
+  expect(lines.filter((line) => line.includes('"client":"key:team-a"'))).toHaveLength(3);
+  await (await post({ model: "m" }, "sk-other")).text();
+  expect(await page()).toContain('lmproxy_client_requests_total{client="2"} 1\n');
+  expect(proxy.log() + (await page())).not.toContain("sk-");
 });
 
 test("what the proxy counts of its nodes is what the engines count", async () => {

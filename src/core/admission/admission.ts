@@ -127,7 +127,7 @@ export class Admission {
   /**
    * Admits a request, now or when its turn comes. Rejects with a `ProxyError` (404 unknown model,
    * 429 the client's limit, 503 no node or no place) or with `signal.reason` when the client leaves.
-   * @param client Who asks: an API key's digest, or an address.
+   * @param client Who asks: an API key's name, or an address.
    */
   admit(wanted: Wanted, client: string, signal: AbortSignal): Admitted | Promise<Admitted> {
     return this.admitWith(wanted, client, signal, () => this.#registry.acquire(wanted));
