@@ -1,0 +1,197 @@
+/** A real Prometheus reads a loaded proxy: the page, every query of the dashboard, the alerts. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import { startEngine } from "../../src/sim/server/api-server.ts";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(90_000);
+
+const DEPLOY = join(import.meta.dir, "../../deploy");
+const [prometheus, promtool] = ["prometheus", "promtool"].map((name) => Bun.which(name));
+const isHere = prometheus != null && promtool != null;
+if (!isHere) console.warn("skipped: Prometheus. Install Debian's package prometheus.");
+
+const Dashboard = Type.Object({
+  panels: Type.Array(
+    Type.Object({
+      title: Type.String(),
+      targets: Type.Optional(Type.Array(Type.Object({ expr: Type.String() }))),
+    }),
+  ),
+});
+const Answer = Type.Object({
+  status: Type.Literal("success"),
+  data: Type.Object({ result: Type.Array(Type.Unknown()) }),
+});
+
+async function tool(args: readonly string[], input = ""): Promise<string> {
+  const child = Bun.spawn({
+    cmd: [promtool ?? "", ...args],
+    cwd: join(DEPLOY, "prometheus"),
+    stdin: new Blob([input]),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const said = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  return (await child.exited) === 0 ? "" : said.join("");
+}
+
+describe.skipIf(!isHere)("Prometheus", () => {
+  const folder = mkdtempSync(join(tmpdir(), "lmproxy-prometheus-"));
+  let proxy: ProxyProcess;
+  const stops: (() => unknown)[] = [];
+  let base = "";
+
+  beforeAll(async () => {
+    const engines = await Promise.all(
+      [1, 2, 3].map(() => startEngine({ port: 0, models: ["m"], timeScale: 1 })),
+    );
+    const [doomed] = engines;
+    for (const engine of engines.slice(1)) stops.push(() => engine.stop());
+    const nodes = engines.flatMap(({ url }) => ["--node", url]);
+    const quick = ["--health-interval", "0.2", "--metrics-interval", "0.5"];
+    const flags = ["--api-keys", "team-a:k-1", "--metrics-port", "0", "--max-concurrency", "4"];
+    proxy = await startProxy([...nodes, ...quick, ...flags]);
+    stops.push(() => proxy.end("SIGKILL"));
+    await untilHealthy(proxy, 3, "k-1");
+    const load = keepAsking(proxy.url);
+    stops.push(() => load.stop());
+    const metricsUrl = new URL(/"url":"(http:[^"]+\/metrics)"/.exec(proxy.log())?.[1] ?? "");
+    const server = startPrometheus(folder, metricsUrl.host);
+    stops.push(() => server.stop());
+    base = server.url;
+    await until("it reads the proxy", async () => (await series("up == 1")) > 0);
+    await doomed?.stop();
+    // Rates need two samples of what came after the first.
+    const changes = `rate(lmproxy_node_state_changes_total{to="unhealthy"}[8s])`;
+    await until("it has seen one die", async () => (await series(changes)) > 0);
+  });
+
+  afterAll(async () => {
+    for (const stop of stops.reverse()) await stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  /** How many series a query gives. */
+  async function series(query: string): Promise<number> {
+    const answer = await fetch(`${base}/api/v1/query?query=${encodeURIComponent(query)}`).catch(
+      () => null,
+    );
+    if (answer === null || answer.status === 503) return 0;
+    const read: unknown = await answer.json();
+    if (!Value.Check(Answer, read)) throw new Error(`${query}: ${JSON.stringify(read)}`);
+    return read.data.result.length;
+  }
+
+  test("finds nothing wrong with the page, in either dialect", async () => {
+    const metrics = await fetch(`${proxy.url}/metrics`, {
+      headers: { authorization: "Bearer k-1" },
+    });
+    expect(await tool(["check", "metrics"], await metrics.text())).toBe("");
+  });
+
+  test("finds the rules right, each alert with its fault and none without", async () => {
+    expect(await tool(["check", "rules", "lmproxy-rules.yaml"])).toBe("");
+    expect(await tool(["test", "rules", "lmproxy-rules-test.yaml"])).toBe("");
+  });
+
+  test("has data for every query of the dashboard", async () => {
+    const file: unknown = await Bun.file(join(DEPLOY, "grafana/lmproxy.json")).json();
+    Value.Assert(Dashboard, file);
+    const empty: string[] = [];
+    for (const { title, targets = [] } of file.panels) {
+      for (const { expr } of targets) {
+        const query = expr
+          .replaceAll("$__rate_interval", "8s")
+          .replaceAll(/\$(instance|model|node)\b/g, ".*");
+        if ((await series(query)) === 0) empty.push(`${title}: ${query}`);
+      }
+    }
+    expect(empty).toEqual([]);
+  });
+
+  test("knows every metric that the rules name", async () => {
+    const rules = await Bun.file(join(DEPLOY, "prometheus/lmproxy-rules.yaml")).text();
+    const names = new Set(rules.match(/\b(?:lmproxy_|process_)\w+/g));
+    const unknown: string[] = [];
+    for (const name of names) if ((await series(name)) === 0) unknown.push(name);
+    // Only with TLS.
+    expect(unknown).toEqual(["lmproxy_tls_not_after_timestamp_seconds"]);
+  });
+
+  test("each alert has its runbook", async () => {
+    const rules = await Bun.file(join(DEPLOY, "prometheus/lmproxy-rules.yaml")).text();
+    const runbooks = await Bun.file(join(DEPLOY, "../docs/runbooks.md")).text();
+    const sections = new Set(
+      [...runbooks.matchAll(/^## (\w+)$/gm)].map(([, title]) => title?.toLowerCase()),
+    );
+    const named = [...rules.matchAll(/runbook_url: docs\/runbooks\.md#(\w+)/g)];
+    expect(named.length).toBeGreaterThan(10);
+    for (const [, anchor] of named) expect(sections).toContain(anchor);
+  });
+});
+
+/** A load with all that there is to count: streams, refusals, waiting, clients that leave. */
+function keepAsking(url: string): { stop(): Promise<void> } {
+  let isOver = false;
+  const ask = async (body: object, signal?: AbortSignal) => {
+    const answer = await fetch(`${url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { authorization: "Bearer k-1", "content-type": "application/json" },
+      body: JSON.stringify({ messages: [{ role: "user", content: "hi" }], ...body }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    await answer.bytes();
+  };
+  const client = async (act: () => Promise<void>) => {
+    while (!isOver) {
+      await act().catch(() => {});
+      // A load that only fails leaves others their turn.
+      await new Promise((resume) => setImmediate(resume));
+    }
+  };
+  const clients = [
+    ...Array.from({ length: 6 }, () =>
+      client(() => ask({ model: "m", stream: true, max_tokens: 5 })),
+    ),
+    client(async () => {
+      await ask({ model: "unknown-to-all" });
+      await ask({ model: "m", max_tokens: 400 }, AbortSignal.timeout(20));
+    }),
+  ];
+  return {
+    async stop() {
+      isOver = true;
+      await Promise.all(clients);
+    },
+  };
+}
+
+function startPrometheus(folder: string, target: string): { url: string; stop(): void } {
+  const config = join(folder, "prometheus.yaml");
+  const free = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
+  const port = free.port ?? 0;
+  void free.stop(true);
+  const scrape = { job_name: "lmproxy", static_configs: [{ targets: [target] }] };
+  const global = { scrape_interval: "1s", evaluation_interval: "1s" };
+  // JSON is YAML.
+  void Bun.write(config, JSON.stringify({ global, scrape_configs: [scrape] }));
+  const child = Bun.spawn({
+    cmd: [
+      prometheus ?? "",
+      `--config.file=${config}`,
+      `--storage.tsdb.path=${join(folder, "data")}`,
+      `--web.listen-address=127.0.0.1:${port}`,
+      "--log.level=error",
+    ],
+    stdout: "ignore",
+    stderr: "ignore",
+  });
+  return { url: `http://127.0.0.1:${port}`, stop: () => child.kill("SIGKILL") };
+}
