@@ -112,11 +112,19 @@ export class CacheUsage {
    * Usage expected now, fraction (above 1 when more was sent than fits), or null when the last
    * sample is `maxAgeMs` old or older, or shows no usage.
    * @param share What a request sent since the sample is taken to occupy, fraction.
+   * @param inFlight Requests that are open on the node: those of which the sample knows nothing were sent
+   * since, or stand before an engine whose gauges stand still.
    */
-  expected(nowMs: number, maxAgeMs: number, share = this.#share): number | null {
+  expected(nowMs: number, maxAgeMs: number, share = this.#share, inFlight = 0): number | null {
     const usage = this.#sample?.cacheUsage ?? null;
     if (usage === null || nowMs - this.#sampledAtMs >= maxAgeMs) return null;
-    return usage + (this.#open + this.#endedAt(nowMs)) * share;
+    const sent = this.#open + this.#endedAt(nowMs);
+    return usage + Math.max(sent, this.#unseen(inFlight)) * share;
+  }
+
+  #unseen(inFlight: number): number {
+    const { running = null, waiting = null } = this.#sample ?? {};
+    return running === null ? 0 : inFlight - running - (waiting ?? 0);
   }
 
   /** The engine behind the node is another process now: nothing known of it holds. */

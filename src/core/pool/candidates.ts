@@ -63,6 +63,9 @@ export class Candidates {
     // One for all: what single nodes have measured differs by chance, or is still a guess, and would
     // weigh more than what they hold.
     const share = learned > 0 ? shares / learned : DEFAULT_CACHE_SHARE;
+    let late = 0;
+    for (const { weight } of view) if (warmest - weight > TOGETHER) late += 1;
+    const leastWeight = leastWeightOf(late, view.length);
     for (const record of view) {
       const { node } = record;
       const ours = node.inFlight;
@@ -71,15 +74,23 @@ export class Candidates {
       record.speed = node.speed;
       record.meanLatencyMs = node.meanLatencyMs(nowMs);
       record.cacheShare = share;
-      const usage = node.cache.expected(nowMs, sampleMaxAgeMs, share);
+      const usage = node.cache.expected(nowMs, sampleMaxAgeMs, share, ours);
       record.cacheUsage = usage === null ? null : usage + penalty * share;
       // Bringing it in slowly would help nobody when no other candidate has a request, or none has
       // been there for longer.
       const isLate = warmest - record.weight > TOGETHER && inFlight !== ours;
-      record.weight = isLate ? Math.max(record.weight, LEAST_WEIGHT) : 1;
+      record.weight = isLate ? Math.max(record.weight, leastWeight) : 1;
     }
     return view;
   }
+}
+
+/**
+ * The least weight of each of `late` nodes among `all`, so that none of the others gets more than
+ * twice its even share: when most come back together, few would have to carry everything.
+ */
+function leastWeightOf(late: number, all: number): number {
+  return late === 0 ? LEAST_WEIGHT : Math.max((all / 2 - (all - late)) / late, LEAST_WEIGHT);
 }
 
 function blank(node: Node): Filled {
