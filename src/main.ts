@@ -44,7 +44,10 @@ Usage: lmproxy [command] [flags]
 
 Commands:
 ${lines.join("")}
-lmproxy COMMAND --help shows a command's flags; without a command, flags are those of serve.
+  ${"help".padEnd(width)}  Show a command's flags, as lmproxy help serve.
+  ${"version".padEnd(width)}  Print the version.
+
+Without a command, flags are those of serve.
 `;
 }
 
@@ -72,11 +75,12 @@ async function print(text: string): Promise<void> {
 
 async function runCommand(argv: readonly string[]): Promise<number> {
   const [first = "serve", ...rest] = argv;
-  if (first === "--version" || first === "-V") {
+  if (["--version", "-V", "-v", "version"].includes(first)) {
     await surroundings.print(`lmproxy ${version}\n`);
     return 0;
   }
   if (first === "--help" || first === "-h" || first === "help") {
+    if (first === "help" && rest.length > 0) return await runCommand([...rest, "--help"]);
     await surroundings.print(overview());
     return 0;
   }
@@ -98,10 +102,15 @@ async function unknownCommand(typed: string): Promise<string> {
   return `lmproxy: unknown command${shown}; ${advice}`;
 }
 
-/** Expected failures are one line; anything else is a bug and shows where it happened. */
+/** Expected failures are one line; anything else is a bug and shows where it happened, by name. */
 function exitCodeOf(error: unknown): number {
-  if (!(error instanceof Error) || !["UsageError", "CommandError"].includes(error.name)) {
-    surroundings.warn(Bun.inspect(error));
+  if (!(error instanceof Error)) {
+    surroundings.warn(`lmproxy: unexpected error: ${String(error)}`);
+    return 1;
+  }
+  if (!["UsageError", "CommandError"].includes(error.name)) {
+    // Bun.inspect would add the source, which is one long line in the executable.
+    surroundings.warn(`lmproxy: unexpected error: ${error.stack ?? error.message}`);
     return 1;
   }
   const { name, message } = error;

@@ -25,6 +25,13 @@ export function listenError(error: unknown, { what, flag, host, port }: ListenAt
     case "ENOTFOUND":
       return new CommandError(`${host} is no address of this machine; choose another with --host`);
   }
+  // For a name that nobody knows Bun 1.4.5 tells whatever the last system call failed with.
+  if (error instanceof Error && "syscall" in error && error.syscall === "listen") {
+    const said = typeof code === "string" ? ` (${code})` : "";
+    return new CommandError(
+      `cannot listen on ${host}${said}: it may be no name of this machine; choose another with --host`,
+    );
+  }
   const reason = tlsReason(error, code);
   return reason === null
     ? error

@@ -118,7 +118,7 @@ const ACTIONS: Readonly<Record<string, Action>> = {
     summary: "Show the nodes and how they are.",
     flags: [],
     operand: null,
-    act: async (client) => nodeTable(await client.status()),
+    act: list,
   },
   add: {
     summary: "Add a node, or change what is known of it.",
@@ -145,6 +145,18 @@ const ACTIONS: Readonly<Record<string, Action>> = {
     act: drain,
   },
 };
+
+async function list(client: ProxyClient): Promise<string> {
+  const nodes = await client.status();
+  return Object.keys(nodes).length === 0 ? noNodes(client.url) : nodeTable(nodes);
+}
+
+function noNodes(proxyUrl: string): string {
+  return (
+    `no nodes yet\nStart engines with --proxy-url ${proxyUrl}, or add those that run:\n` +
+    "lmproxy nodes add http://HOST:PORT\n"
+  );
+}
 
 async function say(answer: Promise<unknown>): Promise<string> {
   return `${messageOf(await answer)}\n`;

@@ -5,22 +5,24 @@ import { type NodeStatus, readStatus } from "./node-table.ts";
 /** Limit of one call, ms: the proxy answers administration at once, terminate after its engine. */
 const CALL_TIMEOUT_MS = 30_000;
 
+/** Limit of finding out who answers instead of a proxy, ms. */
+const WHO_TIMEOUT_MS = 2_000;
+
 export class ProxyClient {
-  readonly #url: string;
+  /** Without a slash at its end. */
+  readonly url: string;
   readonly #key: string | null;
 
   /** @param url the proxy's, with or without a trailing slash */
   constructor(url: string, key: string | null) {
-    this.#url = url.replace(/\/+$/, "");
+    this.url = url.replace(/\/+$/, "");
     this.#key = key;
   }
 
   /** @throws CommandError when the proxy cannot be reached or refuses */
   async status(): Promise<Readonly<Record<string, NodeStatus>>> {
     const nodes = readStatus(await this.#call("GET", "/nodes/status"));
-    if (nodes === null) {
-      throw new CommandError(`${this.#url} answers, but not as lmproxy does; check --proxy-url`);
-    }
+    if (nodes === null) throw await this.#stranger();
     return nodes;
   }
 
@@ -35,16 +37,17 @@ export class ProxyClient {
   }
 
   async #call(method: string, path: string, body?: string): Promise<unknown> {
-    const { status, text } = await this.#send(method, path, body);
+    const { status, text, isOurs } = await this.#send(method, path, body);
     const answer = parseJson(text);
     if (status === 200) return answer;
+    if (status >= 300 && status < 500 && !isOurs) throw await this.#stranger();
     const advice = status === 401 || status === 403 ? "; give its key with --admin-key" : "";
     throw new CommandError(`the proxy refused (${status}): ${messageOf(answer)}${advice}`);
   }
 
   async #send(method: string, path: string, body: string | undefined) {
     try {
-      const response = await fetch(this.#url + path, {
+      const response = await fetch(this.url + path, {
         method,
         redirect: "manual",
         signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
@@ -54,12 +57,55 @@ export class ProxyClient {
         },
         ...(body === undefined ? {} : { body }),
       });
-      return { status: response.status, text: await response.text() };
+      // Every error of a proxy's own says so (RFC 9209).
+      const isOurs = /^lmproxy\b/.test(response.headers.get("proxy-status") ?? "");
+      return { status: response.status, text: await response.text(), isOurs };
     } catch (error) {
-      throw new CommandError(
-        `cannot reach the proxy at ${this.#url} (${reasonOf(error)}); choose another with --proxy-url`,
+      throw new CommandError(await this.#unreachable(error));
+    }
+  }
+
+  /** What to say when somebody answers that is no lmproxy: an engine, most likely. */
+  async #stranger(): Promise<CommandError> {
+    const found = await look(`${this.url}/v1/models`, this.#key);
+    return new CommandError(
+      found?.status === 200 && /"object": *"list"/.test(found.text)
+        ? `${this.url} is an engine, not the proxy; give the proxy's own address with --proxy-url`
+        : `${this.url} answers, but not as lmproxy does; check --proxy-url`,
+    );
+  }
+
+  /** A wrong scheme and a certificate that is not trusted look like an outage, and are none. */
+  async #unreachable(error: unknown): Promise<string> {
+    const reason = reasonOf(error);
+    if (/CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME/.test(reason)) {
+      return (
+        `the certificate of ${this.url} is not trusted (${reason}); ` +
+        "name its authority's file in NODE_EXTRA_CA_CERTS"
       );
     }
+    const other = this.url.startsWith("https:")
+      ? this.url.replace("https:", "http:")
+      : this.url.replace("http:", "https:");
+    if (/ECONNRESET|EPROTO|ERR_SSL/.test(reason) && (await look(`${other}/health`, null))) {
+      return `the proxy speaks another scheme; give --proxy-url ${other}`;
+    }
+    return `cannot reach the proxy at ${this.url} (${reason}); choose another with --proxy-url`;
+  }
+}
+
+/** The answer to a question that has no consequence; null without one. No key goes to whoever has no trusted certificate. */
+async function look(url: string, key: string | null) {
+  try {
+    const response = await fetch(url, {
+      redirect: "manual",
+      signal: AbortSignal.timeout(WHO_TIMEOUT_MS),
+      headers: key === null ? {} : { authorization: `Bearer ${key}` },
+      ...(key === null ? { tls: { rejectUnauthorized: false } } : {}),
+    });
+    return { status: response.status, text: await response.text() };
+  } catch {
+    return null;
   }
 }
 

@@ -1,5 +1,5 @@
 /** `lmproxy serve`: the proxy. */
-
+import { version } from "../../package.json";
 import { UsageError } from "../config/usage-error.ts";
 import type { Run } from "./command.ts";
 import { listenError } from "./listen-error.ts";
@@ -18,19 +18,26 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
     await print(parsed.help);
     return 0;
   }
-  const { config, sources, printOnly } = parsed;
-  if (printOnly) {
-    const { showConfig } = await import("../config/print.ts");
-    await print(showConfig(config, sources));
-    return 0;
-  }
-  const { startProxy } = await import("../proxy/start.ts");
+  const { config, sources, notes, printOnly } = parsed;
   try {
+    if (printOnly) {
+      const { checkConfig } = await import("../proxy/check.ts");
+      const { effective } = await import("../proxy/effective.ts");
+      const { showConfig } = await import("../config/print.ts");
+      await checkConfig(config);
+      for (const { text } of notes) warn(`lmproxy: ${text}`);
+      await print(showConfig(effective(config), sources));
+      return 0;
+    }
+    const { startProxy } = await import("../proxy/start.ts");
+    const { startWarnings, welcome } = await import("./welcome.ts");
     const proxy = await startProxy(config);
     // What nobody caught belongs to one request at most; the others must not end with it.
     process.on("uncaughtException", proxy.report);
     process.on("unhandledRejection", proxy.report);
-    await print(`lmproxy listens on ${proxy.url}\n`);
+    await print(welcome(version, config, proxy));
+    for (const { level, text } of notes) proxy.log[level](text, {});
+    for (const warning of startWarnings(config)) proxy.log.warning(warning, {});
     // A service outlives the terminal it was started from, and whoever sends it to have files read anew.
     process.on("SIGHUP", () => {});
     await untilSignal(["SIGINT", "SIGTERM"]);

@@ -1,5 +1,5 @@
 /** argv → which flags were given with which texts; commander reads, our words explain. */
-import { type Command, CommanderError, Option } from "commander";
+import { type Command, CommanderError, type Help, Option } from "commander";
 import { nearestName } from "../core/nearest-name.ts";
 import { type Flag, flagName, shownDefault } from "./flag.ts";
 import { UsageError } from "./usage-error.ts";
@@ -13,6 +13,22 @@ export type CommandLine =
       readonly given: ReadonlyMap<string, readonly string[]>;
       readonly operands: readonly string[];
     };
+
+/** What any terminal shows, and where the descriptions begin. */
+const HELP_COLUMNS = 80;
+const HELP_INDENT = 28;
+
+/** A description stands beside a short flag, and under a long one. */
+function helpItem(term: string, _: number, description: string, help: Help): string {
+  const indent = " ".repeat(HELP_INDENT);
+  const text = help
+    .boxWrap(description, HELP_COLUMNS - HELP_INDENT)
+    .replaceAll("\n", `\n${indent}`);
+  const head = `  ${term}  `;
+  return head.length <= HELP_INDENT
+    ? head.padEnd(HELP_INDENT) + text
+    : `${head.trimEnd()}\n${indent}${text}`;
+}
 
 /**
  * Reads `argv` (without program and command name) by `command`, which gets the flags added.
@@ -28,8 +44,10 @@ export function readCommandLine(
   let help = "";
   command
     .helpOption("-h, --help", "Show this help.")
+    .configureHelp({ formatItem: helpItem })
     .exitOverride()
     .configureOutput({
+      getOutHelpWidth: () => HELP_COLUMNS,
       writeOut: (text) => {
         help += text;
       },

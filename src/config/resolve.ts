@@ -51,7 +51,7 @@ function fromFlag(flag: Flag, texts: readonly string[], readFile: ReadFile): Res
  * What Kubernetes puts into LMPROXY_PORT when a Service is called lmproxy. Source:
  * https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables
  */
-const SERVICE_LINK = /^(?:tcp|udp|sctp):\/\//;
+export const SERVICE_LINK = /^(?:tcp|udp|sctp):\/\//;
 
 function fromEnvironment(
   flag: Flag,

@@ -5,8 +5,9 @@
 import { Value } from "@sinclair/typebox/value";
 import { Command } from "commander";
 import { readCommandLine } from "./command-line.ts";
-import { DEFAULT_SOURCE, type Source } from "./flag.ts";
+import { DEFAULT_SOURCE, type Source, variableName } from "./flag.ts";
 import { byteSize } from "./kinds.ts";
+import type { Note } from "./note.ts";
 import {
   type Environment,
   type ReadFile,
@@ -16,6 +17,7 @@ import {
 } from "./resolve.ts";
 import { type Config, ConfigSchema } from "./schema.ts";
 import { SERVE_FLAGS } from "./serve-flags.ts";
+import { strayVariables } from "./stray-variables.ts";
 import { UsageError } from "./usage-error.ts";
 
 export type { Config } from "./schema.ts";
@@ -23,11 +25,15 @@ export type { Config } from "./schema.ts";
 /** What our own variables begin with. */
 export const VARIABLE_PREFIX = "LMPROXY_";
 
+const VARIABLES = SERVE_FLAGS.map((flag) => variableName(flag, VARIABLE_PREFIX));
+
 export interface ServeConfig {
   readonly help: null;
   readonly config: Config;
   /** Where each field of `config` came from. */
   readonly sources: ReadonlyMap<string, Source>;
+  /** What is worth saying at the start. */
+  readonly notes: readonly Note[];
   /** `--print-config` was given: show the configuration instead of serving. */
   readonly printOnly: boolean;
 }
@@ -48,9 +54,9 @@ export function parseServeConfig(
     .description("Spread OpenAI-compatible requests over LLM engines.")
     .addHelpText(
       "after",
-      "\nEvery flag can be set by a variable too: LMPROXY_ and its first name, such as LMPROXY_PORT;" +
-        "\nlists are separated by commas there. The order is flag, variable, default." +
-        "\nDurations are in seconds, fractions allowed.",
+      "\nEvery flag can be set by a variable too: LMPROXY_ and its first name, such as" +
+        "\nLMPROXY_PORT; lists are separated by commas there. The order is flag, variable," +
+        "\ndefault. Durations are in seconds, fractions allowed.",
     );
   const line = readCommandLine(command, SERVE_FLAGS, argv);
   if (line.help !== null) return line;
@@ -67,6 +73,7 @@ export function parseServeConfig(
     help: null,
     config: deepFreeze(config),
     sources: new Map(keys.map((key) => [key, fields.get(key)?.source ?? DEFAULT_SOURCE])),
+    notes: strayVariables(env, VARIABLE_PREFIX, VARIABLES),
     printOnly: fields.get("printConfig")?.value === true,
   };
 }

@@ -1,6 +1,6 @@
 import type { Config } from "../config/serve-config.ts";
 import { parseAllowRule } from "../core/address/address-policy.ts";
-import { inCidrs, LOCAL_AND_PRIVATE, parseCidr } from "../core/address/cidr.ts";
+import { inCidrs, parseCidr } from "../core/address/cidr.ts";
 import { Admission } from "../core/admission/admission.ts";
 import type { Clock } from "../core/clock.ts";
 import { Exchanges } from "../core/exchange.ts";
@@ -13,7 +13,6 @@ import { Access } from "../http/access.ts";
 import { BodyMemory } from "../http/body-memory.ts";
 import type { BunServer } from "../http/bun-server.ts";
 import { IdleLimit } from "../http/idle-limit.ts";
-import type { Mode } from "../http/mode.ts";
 import { Peers } from "../http/peers.ts";
 import type { Services } from "../http/services.ts";
 import { SlowBodies } from "../http/slow-bodies.ts";
@@ -27,6 +26,7 @@ import { ModelDiscovery } from "../upstream/model-discovery.ts";
 import { PinnedFetch } from "../upstream/pinned-fetch.ts";
 import type { Upstream } from "../upstream/send.ts";
 import { TcpCheck } from "../upstream/tcp-check.ts";
+import { bodyMemoryBytes, trustedNetworks } from "./effective.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { createMode } from "./mode.ts";
 import { observe } from "./observe.ts";
@@ -136,7 +136,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
     pendingRequests: listening.pendingRequests,
     distServe,
   });
-  const bodyMemory = new BodyMemory(bodyMemoryBytes(config, mode), "--max-body-memory");
+  const bodyMemory = new BodyMemory(bodyMemoryBytes(config), "--max-body-memory");
   const startedAtS = Math.floor(CLOCK.wallMs() / 1_000);
   const { admission } = upstream;
   const observed = { registry, exchanges, admission, bodyMemory, log, clock: CLOCK, startedAtS };
@@ -197,12 +197,6 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
 /** In the whole seconds that Bun counts, 1 to 255. */
 export function keepAliveS({ keepAliveMs }: Config): number {
   return Math.ceil(keepAliveMs / 1_000);
-}
-
-/** Of the machine, or of the container. */
-function bodyMemoryBytes({ maxBodyMemoryBytes, maxBodyBytes }: Config, mode: Mode): number {
-  const oneBytes = maxBodyBytes * (1 + mode.bodyCopies);
-  return maxBodyMemoryBytes ?? Math.max(oneBytes, process.constrainedMemory() / 4);
 }
 
 /** What everybody who asks engines something on the proxy's own account needs. */
@@ -291,9 +285,7 @@ function createUpstream(
   };
 }
 
-/** Engines send no key when they register: without an admin key, peers nearby are trusted. */
-function trustsOf({ trustNodes, adminKey }: Config): (peerAddress: string) => boolean {
-  const nearby = adminKey === null ? LOCAL_AND_PRIVATE : [];
-  const cidrs = trustNodes?.map(parseCidr) ?? nearby;
+function trustsOf(config: Config): (peerAddress: string) => boolean {
+  const cidrs = trustedNetworks(config).map(parseCidr);
   return (peerAddress) => inCidrs(peerAddress, cidrs);
 }

@@ -31,8 +31,17 @@ export function joinNodes(
   return sources;
 }
 
-/** The nodes that the command line names: for as long as the proxy runs. */
+/** For as long as the proxy runs. */
 function flagSource(config: Config, nodePolicy: NodePolicy): Source {
+  const nodes = namedNodes(config, nodePolicy);
+  return { name: "flags", rank: 0, start: (tell) => tell(nodes), stop: () => {} };
+}
+
+/**
+ * The nodes that the command line names.
+ * @throws ProxyError invalid_request for one that cannot be a node.
+ */
+export function namedNodes(config: Config, nodePolicy: NodePolicy): NamedNode[] {
   const of = (role: Role, urls: readonly string[]): NamedNode[] =>
     urls.map((url) => ({
       url: nodePolicy.accept(url, null),
@@ -41,10 +50,9 @@ function flagSource(config: Config, nodePolicy: NodePolicy): Source {
       speed: null,
       enabled: true,
     }));
-  const nodes = [
+  return [
     ...of("Hybrid", config.nodes),
     ...of("Prefill", config.prefillNodes),
     ...of("Decode", config.decodeNodes),
   ];
-  return { name: "flags", rank: 0, start: (tell) => tell(nodes), stop: () => {} };
 }

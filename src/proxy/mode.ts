@@ -23,7 +23,7 @@ export function createMode(
     const mode: Mode = {
       needed: ["Hybrid"],
       refusal: (role) => (role === "Hybrid" ? null : refusedByHybrid(role)),
-      bodyCopies: 0,
+      bodyCopies: bodyCopies(config),
       assureServed: () => {},
       dispatch: (request) => dispatch(request, upstream),
       disaggregated: null,
@@ -48,12 +48,18 @@ export function createMode(
     needed: dummyPrefill ? ["Decode"] : ["Prefill", "Decode"],
     refusal: (role) => (role === "Hybrid" ? REFUSED_BY_DISTSERVE : null),
     // One for each engine.
-    bodyCopies: dummyPrefill ? 1 : 2,
+    bodyCopies: bodyCopies(config),
     assureServed: assureMigration,
     dispatch: (request) => distServe.dispatch(request),
     disaggregated: distServe,
   };
   return { mode, distServe };
+}
+
+/** How often a body is held a second time: DistServe edits one for each of its steps. */
+export function bodyCopies({ servingStrategy, dummyPrefill }: Config): number {
+  if (servingStrategy === "Hybrid") return 0;
+  return dummyPrefill ? 1 : 2;
 }
 
 /** Only these two carry what a decode engine needs to fetch a prefill's blocks. */

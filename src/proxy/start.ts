@@ -1,4 +1,3 @@
-import { isatty } from "node:tty";
 import type { Config } from "../config/serve-config.ts";
 import { requestId } from "../core/request-id.ts";
 import { createApp } from "../http/app.ts";
@@ -6,18 +5,22 @@ import { errorResponse, unexpectedError } from "../http/error-response.ts";
 import { front } from "../http/front.ts";
 import { ROUTES } from "../http/routes/index.ts";
 import { RouteTable } from "../http/routes/table.ts";
-import type { LineFormat } from "../observe/line-format.ts";
 import { LineSink } from "../observe/line-sink.ts";
 import { type EventLog, Log, logUnexpected } from "../observe/log.ts";
 import { openStateFile, type Warn } from "../state/file.ts";
 import { assemble, CLOCK, keepAliveS } from "./assemble.ts";
+import { lineFormat } from "./effective.ts";
 import { joinNodes } from "./join-nodes.ts";
 import { startMetricsServer } from "./metrics-server.ts";
+import { tlsOf } from "./tls.ts";
 
 /** A proxy that serves. */
 export interface RunningProxy {
   readonly url: string;
   readonly port: number;
+  /** How many nodes it knew when it began to listen. */
+  readonly nodes: number;
+  readonly log: EventLog;
   /** Logs an error that nobody expected. */
   readonly report: (error: unknown) => void;
   /** Takes nothing new, lets what runs finish within the drain time limit, then ends. */
@@ -38,7 +41,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
   });
   const log = new Log({
     level: config.logLevel,
-    format: config.logFormat === "auto" ? usualFormat() : config.logFormat,
+    format: lineFormat(config),
     sink,
   });
   const warn: Warn = (message, details) => log.warning(message, details);
@@ -60,9 +63,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     idleTimeout: keepAliveS(config),
     // Bun would refuse without an envelope; `readBody` keeps to the limits.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    ...(config.tls === null
-      ? {}
-      : { tls: { key: Bun.file(config.tls.keyPath), cert: Bun.file(config.tls.certPath) } }),
+    ...tlsOf(config),
     fetch: front({ table, random, answer: (request) => app.fetch(request) }),
     error: (error) => lastResort(error, log, random),
   });
@@ -85,6 +86,8 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
   return {
     url: server.url.origin,
     port: server.port ?? config.port,
+    nodes: registry.nodes().length,
+    log,
     report: (error) => logUnexpected(log, error),
     stop,
     async drain() {
@@ -92,11 +95,6 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
       await stop();
     },
   };
-}
-
-/** People read a terminal, programs all else. */
-function usualFormat(): LineFormat {
-  return isatty(2) ? "text" : "json";
 }
 
 /** Nothing should arrive here; what does must not end the process or show its inside. */

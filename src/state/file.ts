@@ -32,12 +32,7 @@ const MAX_SET_ASIDE = 9;
  */
 export function openStateFile(path: string, { warn }: StateFileOptions): StateFile {
   tryTo(() => mkdirSync(dirname(path), { recursive: true, mode: 0o700 }));
-  const real = realPath(path);
-  const found = tryTo(() => lstatSync(real));
-  // Opening a pipe would wait for ever, and a rename would replace a device.
-  if (found !== null && !found.isFile()) {
-    throw new StateFileError(`${path} is no regular file; give --state the path of a file`);
-  }
+  const real = checkStatePath(path);
   const lock = lockFile(`${real}.lock`);
   if (lock.kind === "in_use") {
     throw new StateFileError(`${path} is in use by another lmproxy; give this one its own --state`);
@@ -49,6 +44,20 @@ export function openStateFile(path: string, { warn }: StateFileOptions): StateFi
     });
   }
   return new StateFile(real, lock, warn);
+}
+
+/**
+ * The file behind `path`, which may be missing.
+ * @throws StateFileError for a directory, pipe or device.
+ */
+export function checkStatePath(path: string): string {
+  const real = realPath(path);
+  const found = tryTo(() => lstatSync(real));
+  // Opening a pipe would wait for ever, and a rename would replace a device.
+  if (found !== null && !found.isFile()) {
+    throw new StateFileError(`${path} is no regular file; give --state the path of a file`);
+  }
+  return real;
 }
 
 /**

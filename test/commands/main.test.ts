@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { version } from "../../package.json";
 import { MAIN, run } from "./program.ts";
 
-test.each([["--version"], ["-V"]])("%s", async (flag) => {
+test.each([["--version"], ["-V"], ["-v"], ["version"]])("%s", async (flag) => {
   expect(await run([flag])).toEqual({ out: `lmproxy ${version}\n`, err: "", code: 0 });
 });
 
@@ -12,6 +12,15 @@ test.each([["--help"], ["-h"], ["help"]])("%s lists the commands", async (flag) 
   for (const command of ["serve", "engine", "demo", "nodes", "openapi"]) {
     expect(out).toContain(`\n  ${command} `);
   }
+});
+
+test("help COMMAND is COMMAND --help, and fits 80 columns", async () => {
+  const { out, code } = await run(["help", "serve"]);
+  expect(code).toBe(0);
+  expect(out).toBe((await run(["serve", "--help"])).out);
+  expect(out.split("\n").filter((line) => line.length > 80)).toEqual([]);
+  expect((await run(["help", "nodes", "add"])).out).toContain("Usage: lmproxy nodes add ");
+  expect((await run(["help", "serv"])).err).toContain("did you mean serve?");
 });
 
 test("serve is the default", async () => {

@@ -1,5 +1,6 @@
 /** `lmproxy nodes` against a real proxy and real engines. */
 import { expect, test } from "bun:test";
+import { TEST_CERTIFICATE, TLS_FLAGS } from "../support/tls/files.ts";
 import { run, startEngine, startProxy } from "./program.ts";
 
 const UNREACHABLE = "http://127.0.0.1:9";
@@ -10,7 +11,8 @@ test("list, add, remove: what a person does to a running proxy", async () => {
   const nodes = (...argv: string[]) => run(["nodes", ...argv, "--proxy-url", proxy.url]);
 
   const { out: empty } = await nodes("list");
-  expect(empty.trimEnd().split("\n")).toHaveLength(1);
+  expect(empty).toMatch(/^no nodes yet\n/);
+  expect(empty).toContain(`--proxy-url ${proxy.url}`);
 
   const added = await nodes(
     "add",
@@ -25,8 +27,10 @@ test("list, add, remove: what a person does to a running proxy", async () => {
   expect(added.code).toBe(0);
   expect(added.out).toContain(engine.url);
   const { out: listed } = await nodes("list");
-  expect(listed).toMatch(/^node +state +role +in-flight/);
-  expect(listed).toMatch(new RegExp(`^${engine.url} +(?:starting|healthy) +Hybrid +0 .* m$`, "m"));
+  expect(listed).toMatch(/^node +state +in-flight/);
+  expect(listed).toMatch(
+    new RegExp(`^${engine.url} +(?:starting|healthy) +0\\b.*\n  serves m$`, "m"),
+  );
 
   expect((await nodes("remove", engine.url)).code).toBe(0);
   expect((await nodes("list")).out).not.toContain(engine.url);
@@ -106,4 +110,31 @@ test("a proxy that cannot be reached, or is none, is one line and exit code 1", 
   const strange = await run(["nodes", "list", "--proxy-url", stranger.url.origin]);
   expect(strange.code).toBe(1);
   expect(strange.err).toContain("not as lmproxy does");
+  await using engine = await startEngine(UNREACHABLE);
+  const { err, code } = await run(["nodes", "list", "--proxy-url", engine.url]);
+  expect(code).toBe(1);
+  expect(err).toBe(
+    `lmproxy: ${engine.url} is an engine, not the proxy; give the proxy's own address with --proxy-url\n`,
+  );
+});
+
+test("a wrong scheme and a certificate that is not trusted are told from an outage", async () => {
+  await using plain = await startProxy();
+  const secure = await startProxy(TLS_FLAGS);
+  await using _secure = secure;
+  const list = (url: string, env = {}) => run(["nodes", "list", "--proxy-url", url], env);
+  const [asHttps, asHttp] = [
+    plain.url.replace("http:", "https:"),
+    secure.url.replace("https:", "http:"),
+  ];
+  expect((await list(asHttps)).err).toBe(
+    `lmproxy: the proxy speaks another scheme; give --proxy-url ${plain.url}\n`,
+  );
+  expect((await list(asHttp)).err).toBe(
+    `lmproxy: the proxy speaks another scheme; give --proxy-url ${secure.url}\n`,
+  );
+  expect((await list(secure.url)).err).toMatch(
+    /^lmproxy: the certificate of https:\S+ is not trusted \(\w+\); .*NODE_EXTRA_CA_CERTS\n$/,
+  );
+  expect((await list(secure.url, { NODE_EXTRA_CA_CERTS: TEST_CERTIFICATE })).code).toBe(0);
 });

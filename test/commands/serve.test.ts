@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { TEST_KEY } from "../support/tls/files.ts";
 import { MAIN, Program, run, startEngine, startProxy } from "./program.ts";
 
 test("port 0 picks a port and prints it; SIGTERM ends it with 0", async () => {
@@ -85,6 +86,30 @@ test("a host that is not this machine's is one line and exit code 1", async () =
     "lmproxy: 192.0.2.1 is no address of this machine; choose another with --host\n",
   );
   expect(code).toBe(1);
+});
+
+test("a host that nobody knows is one line and exit code 1", async () => {
+  const { err, code } = await run(["--host", "nobody.invalid", "--port", "0"]);
+  expect(err).toMatch(/^lmproxy: cannot listen on nobody\.invalid.*--host\n$/);
+  expect(code).toBe(1);
+});
+
+test("--print-config shows what the proxy uses, and refuses what the start refuses", async () => {
+  const shown = await run(["--print-config"], { LMPROXY_STRATGY: "random" });
+  expect(shown.out).toMatch(/^--trust-nodes +127\.0\.0\.0\/8 .* default$/m);
+  expect(shown.out).toMatch(/^--max-body-memory +\d+\w* +default$/m);
+  expect(shown.out).toMatch(/^--log-format +json +default$/m);
+  expect(shown.err).toContain("did you mean LMPROXY_STRATEGY?");
+  for (const flags of [
+    ["--node", "http://169.254.169.254"],
+    ["--node", "http://a:1/v1"],
+    ["--state", "/"],
+    ["--tls-key", TEST_KEY, "--tls-cert", TEST_KEY],
+  ]) {
+    const checked = await run(["--print-config", ...flags]);
+    expect(checked).toMatchObject({ out: "", code: 2 });
+    expect(checked).toEqual(await run(["--port", "0", ...flags]));
+  }
 });
 
 test("a bad certificate is one line, without the key", async () => {

@@ -137,6 +137,6 @@ test("whatever is typed, the answer is a configuration, a help text or one line"
         expect(error.message.length).toBeLessThan(300);
       }
     }),
-    { numRuns: 500 },
+    { numRuns: 200 },
   );
 });

@@ -147,10 +147,10 @@ const isIn = (ip: string, cidr: string): boolean => inCidrs(ip, [parseCidr(cidr)
 describe("ranges", () => {
   test("loopback and private by default", () => {
     for (const ip of ["127.0.0.1", "::1", "::ffff:10.0.0.1", "172.31.255.255", "192.168.0.1"]) {
-      expect(inCidrs(ip, LOCAL_AND_PRIVATE)).toBe(true);
+      expect(inCidrs(ip, LOCAL_AND_PRIVATE.map(parseCidr))).toBe(true);
     }
     for (const ip of ["8.8.8.8", "172.32.0.1", "2001:db8::1", "fe80::1", "169.254.1.1", "", "x"]) {
-      expect(inCidrs(ip, LOCAL_AND_PRIVATE)).toBe(false);
+      expect(inCidrs(ip, LOCAL_AND_PRIVATE.map(parseCidr))).toBe(false);
     }
   });
 
