@@ -37,7 +37,8 @@ function startListing(
 
 function chat(proxy: ProxyProcess, body: object): Promise<Response> {
   const path = `${proxy.url}/v1/chat/completions`;
-  return fetch(path, { method: "POST", body: JSON.stringify(body) });
+  const headers = { "content-type": "application/json" };
+  return fetch(path, { method: "POST", body: JSON.stringify(body), headers });
 }
 
 async function answered(proxy: ProxyProcess, model: string) {
@@ -57,7 +58,7 @@ test("a request in the moment the port opens waits for what the engines say", as
   const engine = await startEngine({ models: ["m"], timeScale: 0 });
   for (let start = 0; start < 3; start += 1) {
     await using proxy = await startProxy(["--node", engine.url]);
-    const body = { model: "m", messages: "hi", max_tokens: 1 };
+    const body = { model: "m", messages: [{ role: "user", content: "hi" }], max_tokens: 1 };
     expect((await chat(proxy, body)).status).toBe(200);
   }
   await engine.stop(true);

@@ -130,12 +130,23 @@ async function answerOf(engine: Engine, call: Call): Promise<Answer> {
   try {
     if (call.fault?.kind === "exception") throw new Unhandled("as it was told");
     if (!isAuthorized(engine, call)) return unauthorized(settings, call.path);
-    return await route(engine, call);
+    return withCors(engine, call, await route(engine, call));
   } catch (error) {
     if (error instanceof Unhandled) settings.log(`unhandled: ${error.message}`);
     if (!(error instanceof EngineRefusal)) throw error;
-    return errorAnswer(settings, call.path, error);
+    return withCors(engine, call, errorAnswer(settings, call.path, error));
   }
+}
+
+/** LMDeploy lets every page of every site in, and says so. */
+function withCors({ settings }: Engine, call: Call, answer: Answer): Answer {
+  if (settings.kind !== "lmdeploy") return answer;
+  const allowed = {
+    "access-control-allow-origin": "*",
+    "access-control-allow-credentials": "true",
+  };
+  const isCross = call.headers.has("origin");
+  return { ...answer, headers: { ...answer.headers, vary: "Origin", ...(isCross && allowed) } };
 }
 
 /** LMDeploy asks for its key nearly everywhere, vLLM and SGLang where the API is. */
