@@ -1,12 +1,18 @@
 import { ROLE_NUMBERS } from "../core/engine/roles.ts";
 import type { Node } from "../core/pool/node.ts";
+import type { NodeFigures } from "../observe/node-figures.ts";
 import type { Disaggregated } from "./mode.ts";
 
 /**
  * A node as `/nodes/status` shows it: LMDeploy's five fields with their meaning (latency in s,
  * the last 15 at most), then ours.
  */
-export function nodeStatus(node: Node, disaggregated: Disaggregated | null, nowMs: number) {
+export function nodeStatus(
+  node: Node,
+  disaggregated: Disaggregated | null,
+  nowMs: number,
+  beside: NodeFigures | undefined,
+) {
   const sample = node.cache.sample;
   const ageMs = node.cache.ageMs(nowMs);
   const figures = disaggregated?.figures(node);
@@ -26,5 +32,6 @@ export function nodeStatus(node: Node, disaggregated: Disaggregated | null, nowM
     last_error: node.lastError ?? node.noList ?? node.noUsage,
     pairs: figures?.pairs ?? 0,
     open_sessions: figures?.openSessions ?? 0,
+    ...beside,
   };
 }

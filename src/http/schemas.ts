@@ -106,7 +106,20 @@ export const NodeStatus = t.Object({
     minimum: 0,
     description: "DistServe: prefills whose KV blocks it keeps until they are fetched or freed",
   }),
+  state_for_s: Type.Optional(Type.Number({ description: "For how long it has been in its state" })),
+  first_byte_p50_s: figure("Median of its last 64 times to the first byte"),
+  first_byte_ratio: figure("That beside the median of the nodes with a model in common"),
+  piece_p50_s: figure("Median of the time between two pieces of its last 64 answers"),
+  piece_ratio: figure("That beside the median of the nodes with a model in common"),
+  errors_5m: Type.Optional(
+    Type.Integer({ minimum: 0, description: "Attempts that failed in five minutes, 64 at most" }),
+  ),
+  oldest_request_s: figure("Age of its oldest open request"),
 });
+
+function figure(description: string) {
+  return Type.Optional(Type.Union([Type.Number(), Type.Null()], { description }));
+}
 
 /** How the pairs of a DistServe proxy are. */
 export const WarmedUp = t.Object({

@@ -1,7 +1,9 @@
 import type { Exchanges } from "../core/exchange.ts";
+import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { NodePolicy } from "../discovery/node-policy.ts";
 import type { EventLog } from "../observe/log.ts";
+import type { NodeFigures } from "../observe/node-figures.ts";
 import type { Fetch } from "../upstream/forward.ts";
 import type { ModelDiscovery } from "../upstream/model-discovery.ts";
 import type { Access } from "./access.ts";
@@ -24,6 +26,8 @@ export interface Services {
   /** Of administration's own: what clients send does not keep an administrator out. */
   readonly adminBodyLimits: BodyLimits;
   readonly exchanges: Exchanges;
+  /** How each node does beside its peers. */
+  readonly nodeFigures: () => ReadonlyMap<Node, NodeFigures>;
   /** The page at `/metrics`, in OpenMetrics' dialect or not. */
   readonly metricsPage: (openMetrics: boolean) => string;
   readonly log: EventLog;

@@ -4,6 +4,7 @@
  */
 import type { Exchange } from "../core/exchange.ts";
 import type { NodeState } from "../core/pool/health.ts";
+import { LatencyRing } from "../core/pool/latency-ring.ts";
 import type { Lease, Outcome } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
@@ -19,12 +20,26 @@ const REQUEST_S = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 128
 const PIECE_S = [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56] as const;
 const QUEUE_S = [0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30] as const;
 
+/** So many of the last answers of a node are looked at. */
+const RECENT = 64;
+
 /** What is counted of one node; its series go when it is removed. */
 export class NodeMetrics {
   readonly outcomes = new Map<string, Counter>();
   readonly stateChanges = new Map<NodeState, Counter>();
   readonly firstByte = new Histogram(FIRST_BYTE_S);
   readonly piece = new Histogram(PIECE_S);
+  /** The last of them, ms: histograms remember for ever. */
+  readonly firstBytesMs = new LatencyRing(RECENT);
+  readonly piecesMs = new LatencyRing(RECENT);
+  /** When the last failures were, monotonic, ms. */
+  readonly failedAtMs = new LatencyRing(RECENT);
+  /** Since when it has been in its state, monotonic, ms. */
+  sinceMs: number;
+
+  constructor(nowMs: number) {
+    this.sinceMs = nowMs;
+  }
 }
 
 export class Metrics {
@@ -45,8 +60,13 @@ export class Metrics {
     this.#registry = registry;
     this.#now = now;
     registry.subscribe({
+      nodeAdded: (node) => this.of(node),
       nodeRemoved: (node) => this.#nodes.delete(node),
-      stateChanged: (node, _from, to) => add(this.of(node).stateChanges, to),
+      stateChanged: (node, _from, to) => {
+        const metrics = this.of(node);
+        metrics.sinceMs = this.#now();
+        add(metrics.stateChanges, to);
+      },
       leaseEnded: (lease, outcome) => this.#leaseEnded(lease, outcome),
     });
   }
@@ -55,7 +75,7 @@ export class Metrics {
   of(node: Node): NodeMetrics {
     let metrics = this.#nodes.get(node);
     if (metrics === undefined) {
-      metrics = new NodeMetrics();
+      metrics = new NodeMetrics(this.#now());
       // One that was removed has series no more, whatever its last requests do.
       if (this.#registry.get(node.url) === node) this.#nodes.set(node, metrics);
     }
@@ -90,11 +110,21 @@ export class Metrics {
     const node = this.of(lease.node);
     add(node.outcomes, outcome.kind);
     const { firstByteAtMs, startedAtMs, pieces } = lease;
+    const nowMs = this.#now();
+    if (isFailure(outcome)) node.failedAtMs.add(nowMs);
     if (firstByteAtMs === null) return;
     node.firstByte.observe((firstByteAtMs - startedAtMs) / 1_000);
+    node.firstBytesMs.add(firstByteAtMs - startedAtMs);
     if (pieces < 2) return;
-    node.piece.observe((this.#now() - firstByteAtMs) / 1_000 / (pieces - 1));
+    const pieceMs = (nowMs - firstByteAtMs) / (pieces - 1);
+    node.piece.observe(pieceMs / 1_000);
+    node.piecesMs.add(pieceMs);
   }
+}
+
+function isFailure(outcome: Outcome): boolean {
+  if (outcome.kind === "answered") return outcome.status >= 500;
+  return outcome.kind !== "cancelled";
 }
 
 function add<K>(counts: Map<K, Counter>, key: K): void {

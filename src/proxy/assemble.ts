@@ -144,6 +144,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
   const services = {
     exchanges,
     metricsPage: observing.metricsPage,
+    nodeFigures: observing.nodeFigures,
     registry,
     discovery,
     log,

@@ -12,6 +12,7 @@ import { LoopLag } from "../observe/loop-lag.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { metricsPage } from "../observe/metrics-page.ts";
 import { NodeEvents } from "../observe/node-events.ts";
+import { nodeFigures } from "../observe/node-figures.ts";
 import { processStats } from "../observe/process-stats.ts";
 import { RequestLog } from "../observe/request-log.ts";
 
@@ -57,6 +58,7 @@ export function observe(config: Config, observed: Observed) {
   };
   return {
     workers: [new NodeEvents(registry, log, clock), lag],
+    nodeFigures: () => nodeFigures(registry, metrics, clock.now()),
     metricsPage: (openMetrics: boolean) => metricsPage(page, openMetrics),
   };
 }

@@ -106,3 +106,14 @@ test("OpenMetrics is spoken to whoever asks for it", async () => {
     "# EOF\n",
   );
 });
+
+test("/nodes/status tells how a node does beside its peers", async () => {
+  await (await post({ model: "m", stream: true, max_tokens: 200 })).text();
+  const status = (await proxy.status("sk-admin"))[engine.url];
+  expect(status?.first_byte_p50_s).toBeGreaterThan(0);
+  expect(status?.piece_p50_s).toBeGreaterThan(0);
+  // The only one is the median.
+  expect(status?.first_byte_ratio).toBe(1);
+  expect(status?.errors_5m).toBe(0);
+  expect(status?.oldest_request_s).toBeNull();
+});

@@ -27,6 +27,13 @@ const NODES = {
     last_error: null,
     pairs: 0,
     open_sessions: 0,
+    state_for_s: 3600.5,
+    first_byte_p50_s: 0.41,
+    first_byte_ratio: 1.02,
+    piece_p50_s: 0.03,
+    piece_ratio: 0.98,
+    errors_5m: 0,
+    oldest_request_s: 12.4,
   },
 };
 
@@ -72,10 +79,17 @@ export const nodeRoutes = [
       responses: { ...ok("NodeStatuses", NODES, "The nodes"), ...failures(REFUSALS) },
     },
     response: t.Record(t.String(), NodeStatus),
-    answer: (_, { registry, mode, now }) =>
-      Object.fromEntries(
-        registry.nodes().map((node) => [node.url, nodeStatus(node, mode.disaggregated, now())]),
-      ),
+    answer: (_, { registry, mode, now, nodeFigures }) => {
+      const figures = nodeFigures();
+      return Object.fromEntries(
+        registry
+          .nodes()
+          .map((node) => [
+            node.url,
+            nodeStatus(node, mode.disaggregated, now(), figures.get(node)),
+          ]),
+      );
+    },
   }),
   route({
     method: "POST",

@@ -1,0 +1,82 @@
+import type { Node } from "../core/pool/node.ts";
+import type { Registry } from "../core/pool/registry.ts";
+import type { Metrics } from "./metrics.ts";
+
+/** How a node does beside the others that serve one of its models; null where there is nothing to say. */
+export interface NodeFigures {
+  /** For how long it has been in its state, s. */
+  readonly state_for_s: number;
+  /** Median of its last first bytes, s, and that as a ratio to the median of such nodes. */
+  readonly first_byte_p50_s: number | null;
+  readonly first_byte_ratio: number | null;
+  /** The same of the time between two pieces. */
+  readonly piece_p50_s: number | null;
+  readonly piece_ratio: number | null;
+  /** Attempts that failed in the last five minutes, 64 at most. */
+  readonly errors_5m: number;
+  /** Age of its oldest open request, s. */
+  readonly oldest_request_s: number | null;
+}
+
+const RECENT_MS = 300_000;
+
+/** The figures of all nodes, made when somebody asks. @param nowMs Monotonic. */
+export function nodeFigures(
+  registry: Registry,
+  metrics: Metrics,
+  nowMs: number,
+): ReadonlyMap<Node, NodeFigures> {
+  const nodes = registry.nodes();
+  const firstBytes = new Map(
+    nodes.map((node) => [node, median(metrics.of(node).firstBytesMs.toArray())]),
+  );
+  const pieces = new Map(nodes.map((node) => [node, median(metrics.of(node).piecesMs.toArray())]));
+  return new Map(
+    nodes.map((node) => {
+      const { sinceMs, failedAtMs } = metrics.of(node);
+      const peers = nodes.filter((other) => isPeer(node, other));
+      let oldestMs: number | null = null;
+      for (const { startedAtMs } of node.leases)
+        oldestMs = Math.min(oldestMs ?? nowMs, startedAtMs);
+      const figures = {
+        state_for_s: (nowMs - sinceMs) / 1_000,
+        first_byte_p50_s: inS(firstBytes.get(node)),
+        first_byte_ratio: ratio(node, peers, firstBytes),
+        piece_p50_s: inS(pieces.get(node)),
+        piece_ratio: ratio(node, peers, pieces),
+        errors_5m: failedAtMs.toArray().filter((atMs) => nowMs - atMs < RECENT_MS).length,
+        oldest_request_s: oldestMs === null ? null : (nowMs - oldestMs) / 1_000,
+      };
+      return [node, figures];
+    }),
+  );
+}
+
+/** Of one role, and with a model in common. */
+function isPeer(node: Node, other: Node): boolean {
+  if (node.role !== other.role) return false;
+  return node === other || node.models.some((model) => other.models.includes(model));
+}
+
+function ratio(
+  node: Node,
+  peers: readonly Node[],
+  values: ReadonlyMap<Node, number | null>,
+): number | null {
+  const own = values.get(node) ?? null;
+  const known = peers.map((peer) => values.get(peer) ?? null).filter((value) => value !== null);
+  const middle = median(known);
+  return own === null || middle === null || middle === 0 ? null : own / middle;
+}
+
+function inS(ms: number | null | undefined): number | null {
+  return ms === null || ms === undefined ? null : ms / 1_000;
+}
+
+/** Null of none; of two in the middle their mean. */
+export function median(values: readonly number[]): number | null {
+  const sorted = values.toSorted((a, b) => a - b);
+  const upper = sorted[sorted.length >> 1];
+  const lower = sorted[(sorted.length - 1) >> 1];
+  return upper === undefined || lower === undefined ? null : (upper + lower) / 2;
+}

@@ -1,0 +1,55 @@
+import { describe, expect, test } from "bun:test";
+import { Cluster, LOST, OK } from "../../src/lab/cluster.ts";
+import { Metrics } from "../../src/observe/metrics.ts";
+import { nodeFigures } from "../../src/observe/node-figures.ts";
+
+function observed() {
+  const cluster = new Cluster();
+  const metrics = new Metrics(cluster.registry, cluster.time.now);
+  const of = (name: string) =>
+    nodeFigures(cluster.registry, metrics, cluster.time.nowMs).get(cluster.node(name));
+  /** One answer on a node, its first byte after `firstByteMs`, then a piece every `pieceMs`. */
+  const answer = (name: string, firstByteMs: number, pieceMs: number) => {
+    const lease = cluster.leaseOn(cluster.node(name));
+    cluster.time.advance(firstByteMs);
+    for (let piece = 0; piece < 3; piece += 1) {
+      if (piece > 0) cluster.time.advance(pieceMs);
+      lease.piece(cluster.time.nowMs);
+    }
+    lease.end(OK);
+  };
+  return { cluster, of, answer };
+}
+
+describe("a node beside its peers", () => {
+  test("is measured by the median of those with a model in common", () => {
+    const { cluster, of, answer } = observed();
+    for (const name of ["n0", "n1", "n2"]) cluster.join(name);
+    cluster.join("other", { models: ["another"] });
+    cluster.warmUp();
+    for (let round = 0; round < 5; round += 1) {
+      answer("n0", 100, 10);
+      answer("n1", 100, 10);
+      answer("n2", 400, 50);
+    }
+    expect(of("n2")).toMatchObject({ first_byte_p50_s: 0.4, first_byte_ratio: 4, piece_ratio: 5 });
+    expect(of("n0")).toMatchObject({ first_byte_ratio: 1, piece_p50_s: 0.01 });
+    expect(of("other")).toMatchObject({ first_byte_p50_s: null, first_byte_ratio: null });
+  });
+
+  test("has failures that are forgotten after five minutes, and a request that grows old", () => {
+    const { cluster, of } = observed();
+    cluster.join("n0");
+    cluster.join("n1");
+    cluster.warmUp();
+    cluster.send(cluster.node("n0"), LOST);
+    const lease = cluster.leaseOn(cluster.node("n1"));
+    cluster.time.advance(7_000);
+    expect(of("n0")?.errors_5m).toBe(1);
+    expect(of("n1")?.oldest_request_s).toBe(7);
+    lease.end(OK);
+    cluster.time.advance(300_000);
+    expect(of("n0")?.errors_5m).toBe(0);
+    expect(of("n1")?.oldest_request_s).toBeNull();
+  });
+});
