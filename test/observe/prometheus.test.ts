@@ -54,12 +54,23 @@ describe.skipIf(!isHere)("Prometheus", () => {
     );
     const [doomed] = engines;
     for (const engine of engines.slice(1)) stops.push(() => engine.stop());
-    const nodes = engines.flatMap(({ url }) => ["--node", url]);
+    // One that is always busy: its requests go elsewhere.
+    const busy = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      routes: { "/v1/models": Response.json({ object: "list", data: [{ id: "m" }] }) },
+      fetch: ({ method }) => new Response(null, { status: method === "POST" ? 503 : 200 }),
+    });
+    stops.push(() => busy.stop(true));
+    const nodes = [...engines.map(({ url }) => url), busy.url.origin].flatMap((url) => [
+      "--node",
+      url,
+    ]);
     const quick = ["--health-interval", "0.2", "--metrics-interval", "0.5"];
     const flags = ["--api-keys", "team-a:k-1", "--metrics-port", "0", "--max-concurrency", "4"];
     proxy = await startProxy([...nodes, ...quick, ...flags]);
     stops.push(() => proxy.end("SIGKILL"));
-    await untilHealthy(proxy, 3, "k-1");
+    await untilHealthy(proxy, 4, "k-1");
     const load = keepAsking(proxy.url);
     stops.push(() => load.stop());
     const metricsUrl = new URL(/"url":"(http:[^"]+\/metrics)"/.exec(proxy.log())?.[1] ?? "");
@@ -71,6 +82,8 @@ describe.skipIf(!isHere)("Prometheus", () => {
     // Rates need two samples of what came after the first.
     const changes = `rate(lmproxy_node_state_changes_total{to="unhealthy"}[8s])`;
     await until("it has seen one die", async () => (await series(changes)) > 0);
+    const retries = "rate(lmproxy_retries_total[8s])";
+    await until("it has seen a retry", async () => (await series(retries)) > 0);
   });
 
   afterAll(async () => {
