@@ -13,6 +13,7 @@ const PAGES = [
   "CHANGELOG.md",
   "docs/distserve.md",
   "docs/reliability.md",
+  "docs/behind-a-proxy.md",
   "docs/performance.md",
   "docs/profile.md",
 ];

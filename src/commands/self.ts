@@ -22,8 +22,18 @@ export function thisProgram(): Program {
 const FETCH_LIMIT_VARIABLE = "BUN_CONFIG_MAX_HTTP_REQUESTS";
 const FETCH_LIMIT = "65535";
 
+/** Bun refuses more than 16 KiB of headers without a word, unless this said otherwise at the start. */
+const OPTIONS_VARIABLE = "BUN_OPTIONS";
+const HEADER_OPTION = "--max-http-header-size";
+const MOST_HEADER_BYTES = 128 * 1024;
+
+function optionsWith(given: string | undefined): string {
+  if (given?.includes(HEADER_OPTION) === true) return given;
+  return `${given ?? ""} ${HEADER_OPTION}=${MOST_HEADER_BYTES}`.trim();
+}
+
 /**
- * Lifts Bun's limit on simultaneous fetches by replacing the process with itself. Returns whether
+ * Lifts Bun's limits on simultaneous fetches and on headers by replacing the process with itself. Returns whether
  * the limit is lifted; when it returns false, execve is not to be had here.
  *
  * @param argv all arguments of the program
@@ -39,6 +49,7 @@ export function liftFetchLimit(
     process.execve(file, [process.argv0, ...args, ...argv], {
       ...process.env,
       [FETCH_LIMIT_VARIABLE]: FETCH_LIMIT,
+      [OPTIONS_VARIABLE]: optionsWith(env[OPTIONS_VARIABLE]),
     });
   } catch {
     return false;

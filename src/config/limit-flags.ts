@@ -15,6 +15,14 @@ const forwarding = flagGroup("Requests", [
     help: "Largest request body.",
   },
   {
+    key: "maxHeaderBytes",
+    names: ["max-header-size"],
+    argument: "size",
+    kind: kinds.byteSize,
+    value: fields.maxHeaderBytes,
+    help: "Largest headers of a request, up to 128KiB.",
+  },
+  {
     key: "maxBodyMemoryBytes",
     names: ["max-body-memory"],
     argument: "size",

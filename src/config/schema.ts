@@ -102,6 +102,12 @@ export const ConfigSchema = Type.Object({
     default: 64 * 1024 * 1024,
     description: "Largest request body",
   }),
+  maxHeaderBytes: Type.Integer({
+    minimum: 1024,
+    maximum: 128 * 1024,
+    default: 64 * 1024,
+    description: "Largest headers of a request",
+  }),
   maxBodyMemoryBytes: orNull(
     Type.Integer({ minimum: 1 }),
     "Limit of all request bodies together; null: a quarter of the memory",

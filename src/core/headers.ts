@@ -1,3 +1,5 @@
+import { ProxyError } from "./errors.ts";
+
 /**
  * Headers that concern one connection only and never pass a proxy. Source: RFC 9110 §7.6.1, with
  * the older names that are still seen.
@@ -41,6 +43,8 @@ export interface Forwarded {
   readonly peerAddress: string | null;
   /** Whether that is a trusted proxy, whose `X-Forwarded-*` are continued. */
   readonly continues: boolean;
+  /** The client's headers may have so many bytes. */
+  readonly maxBytes: number;
   /** Our name in `Via`. */
   readonly viaName: string;
   readonly proto: "http" | "https";
@@ -56,11 +60,18 @@ export interface Forwarded {
 /**
  * The headers an engine gets: the client's, without those of its connection and its credentials for
  * us; changed in place.
+ * @throws ProxyError headers_too_large
  */
 export function requestHeaders(headers: Headers, forwarded: Forwarded): Headers {
   const { continues, peerAddress } = forwarded;
   const chain = continues ? headers.get("x-forwarded-for") : null;
-  deleteAll(headers, NOT_TO_ENGINES, continues ? null : REBUILT_PREFIX);
+  const bytes = deleteAll(headers, NOT_TO_ENGINES, continues ? null : REBUILT_PREFIX);
+  if (bytes > forwarded.maxBytes) {
+    throw new ProxyError(
+      "headers_too_large",
+      `The headers are larger than ${forwarded.maxBytes} bytes; send less, or raise --max-header-size.`,
+    );
+  }
   if (forwarded.stripCredentials || forwarded.upstreamApiKey !== null) {
     headers.delete("authorization");
     headers.delete("x-api-key");
@@ -132,12 +143,18 @@ function withoutNode(location: string, nodeUrl: string): string {
   return path.replace(/^\/+/, "/") + to.search + to.hash;
 }
 
-/** Deletes the headers `names`, those that begin with `prefix`, and those that `Connection` names. */
+/** A colon, a blank and the end of a line. */
+const AROUND_A_HEADER_BYTES = 4;
+
+/**
+ * Deletes the headers `names`, those that begin with `prefix`, and those that `Connection` names.
+ * Returns how many bytes the headers had, but for the latter.
+ */
 function deleteAll(
   headers: Headers,
   names: ReadonlySet<string>,
   prefix: string | null = null,
-): void {
+): number {
   const connection = headers.get("connection");
   if (connection !== null) {
     for (const name of connection.split(",")) {
@@ -146,10 +163,13 @@ function deleteAll(
     }
   }
   const found: string[] = [];
-  headers.forEach((_, name) => {
+  let bytes = 0;
+  headers.forEach((value, name) => {
+    bytes += name.length + value.length + AROUND_A_HEADER_BYTES;
     if (names.has(name) || (prefix !== null && name.startsWith(prefix))) found.push(name);
   });
   for (const name of found) headers.delete(name);
+  return bytes;
 }
 
 /** What an HTTP date starts with; without it, `Date.parse` would read many a number as a date. */

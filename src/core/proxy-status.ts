@@ -16,6 +16,7 @@ const TYPES: Readonly<Record<ErrorKind, ProxyErrorType>> = {
   request_timeout: "http_request_error",
   request_too_large: "http_request_error",
   unsupported_media_type: "http_request_error",
+  headers_too_large: "http_request_error",
   rate_limit_exceeded: "http_request_denied",
   internal_error: "proxy_internal_error",
   not_implemented: "proxy_configuration_error",

@@ -75,6 +75,7 @@ export async function infer(
         peerAddress: peer.socketAddress,
         continues: peer.isTrustedProxy,
         viaName: services.viaName,
+        maxBytes: services.maxHeaderBytes,
         proto: services.proto,
         host: headers.get("host"),
         requestId: id,

@@ -23,6 +23,7 @@ export interface Services {
   /** What the server knows of a request's connection. */
   readonly server: () => BunServer;
   readonly bodyLimits: BodyLimits;
+  readonly maxHeaderBytes: number;
   /** Of administration's own: what clients send does not keep an administrator out. */
   readonly adminBodyLimits: BodyLimits;
   readonly exchanges: Exchanges;

@@ -164,6 +164,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
     peers: new Peers(listening.server, config.trustedProxies.map(parseCidr)),
     viaName: `lmproxy-${Math.floor(random() * 2 ** 48).toString(36)}`,
     lifecycle,
+    maxHeaderBytes: config.maxHeaderBytes,
     bodyLimits: {
       maxBytes: config.maxBodyBytes,
       slow,

@@ -11,6 +11,7 @@ const KINDS: [kind: ErrorKind, status: number, openai: string, anthropic: string
   ["request_timeout", 408, "invalid_request_error", "api_error"],
   ["request_too_large", 413, "invalid_request_error", "request_too_large"],
   ["unsupported_media_type", 415, "invalid_request_error", "api_error"],
+  ["headers_too_large", 431, "invalid_request_error", "api_error"],
   ["rate_limit_exceeded", 429, "rate_limit_error", "rate_limit_error"],
   ["internal_error", 500, "server_error", "api_error"],
   ["not_implemented", 501, "invalid_request_error", "api_error"],

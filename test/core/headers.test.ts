@@ -11,6 +11,7 @@ import { runs } from "./fuzz.ts";
 const FORWARDED: Forwarded = {
   peerAddress: "192.0.2.7",
   continues: false,
+  maxBytes: 65_536,
   viaName: "lmproxy-1",
   proto: "https",
   host: "llm.example:8443",

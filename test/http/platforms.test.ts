@@ -171,3 +171,26 @@ test("with --shutdown-delay it goes on serving after SIGTERM, and says that it i
   expect((await fetch(leaving.url + CHAT, asked)).status).toBe(200);
   expect((await fetch(`${leaving.url}/health`)).status).toBe(200);
 });
+
+describe("headers", () => {
+  const headers = (bytes: number) =>
+    Array.from({ length: 8 }, (_, i) => `x-${i}: ${"y".repeat(bytes / 8)}`);
+  const status = async (at: ProxyProcess, bytes: number) => {
+    const text = postText(CHAT, '{"model":"tiny"}', headers(bytes));
+    const [first] = (await sendRaw(at.port, text)).answers;
+    return [first?.status, first?.body ?? ""] as const;
+  };
+
+  test("of 40 KB pass", async () => {
+    expect((await status(proxy, 40_000))[0]).toBe(200);
+  });
+
+  test("above the limit are refused in the envelope", async () => {
+    const [code, body] = await status(proxy, 80_000);
+    expect([code, Object(JSON.parse(body)).error.code]).toEqual([431, "headers_too_large"]);
+    await using strict = await startProxy(["--node", engine.url, "--max-header-size", "2KiB"]);
+    await untilHealthy(strict);
+    expect((await status(strict, 1_000))[0]).toBe(200);
+    expect((await status(strict, 4_000))[0]).toBe(431);
+  });
+});

@@ -69,6 +69,11 @@ const ERRORS: readonly ErrorText[] = [
     message: "The body is compressed (gzip); send it uncompressed.",
   },
   {
+    kind: "headers_too_large",
+    when: "The headers together are larger than `--max-header-size`.",
+    message: "The headers are larger than 65536 bytes; send less, or raise --max-header-size.",
+  },
+  {
     kind: "rate_limit_exceeded",
     when: "This client has as many requests under way as `--max-concurrency-per-client` allows.",
     message:

@@ -65,6 +65,7 @@ export function inferenceOperation(tag: string, endpoint: Endpoint): DocumentDec
           "request_timeout",
           "request_too_large",
           "unsupported_media_type",
+          "headers_too_large",
           "rate_limit_exceeded",
           "internal_error",
           "upstream_error",
