@@ -45,8 +45,8 @@ export interface Forwarded {
   readonly continues: boolean;
   /** The client's headers may have so many bytes. */
   readonly maxBytes: number;
-  /** Our name in `Via`. */
-  readonly viaName: string;
+  /** What we add to `Via`. */
+  readonly via: string;
   readonly proto: "http" | "https";
   /** The `Host` the client asked for. */
   readonly host: string | null;
@@ -88,7 +88,8 @@ export function requestHeaders(headers: Headers, forwarded: Forwarded): Headers 
   if (!continues || !headers.has("x-forwarded-proto")) {
     headers.set("x-forwarded-proto", forwarded.proto);
   }
-  headers.append("via", `1.1 ${forwarded.viaName}`);
+  const via = headers.get("via");
+  headers.set("via", via === null ? forwarded.via : `${via}, ${forwarded.via}`);
   headers.set("x-request-id", forwarded.requestId);
   // Without it fetch would ask for compression that this client may not understand.
   if (!headers.has("accept-encoding")) headers.set("accept-encoding", "identity");

@@ -7,8 +7,7 @@ export function dialectOf(path: string, headers: Headers): Dialect {
   return isModels && headers.has("anthropic-version") ? "anthropic" : "openai";
 }
 
-/** Names the request in the headers of an answer, where clients of `dialect` look for it. */
-export function nameRequest(headers: Headers, dialect: Dialect, id: string): void {
-  headers.set("x-request-id", id);
+/** Names the request where Anthropic's clients look for it, beside `x-request-id`. */
+export function nameForAnthropic(headers: Headers, dialect: Dialect, id: string): void {
   if (dialect === "anthropic") headers.set("request-id", id);
 }

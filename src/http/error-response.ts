@@ -1,7 +1,7 @@
 import { type Dialect, errorEnvelope, ProxyError } from "../core/errors.ts";
 import { proxyStatus } from "../core/proxy-status.ts";
 import type { EventLog } from "../observe/log.ts";
-import { nameRequest } from "./dialect.ts";
+import { nameForAnthropic } from "./dialect.ts";
 
 /**
  * Draws an error as the answer that clients of `dialect` understand: the one place that does.
@@ -11,9 +11,10 @@ export function errorResponse(error: ProxyError, dialect: Dialect, id: string): 
   const { retryAfterS, allow, close } = error.options;
   const headers = new Headers({
     "content-type": "application/json",
+    "x-request-id": id,
     "proxy-status": proxyStatus(error),
   });
-  nameRequest(headers, dialect, id);
+  nameForAnthropic(headers, dialect, id);
   if (retryAfterS !== undefined)
     headers.set("retry-after", String(Math.max(1, Math.ceil(retryAfterS))));
   if (allow !== undefined) headers.set("allow", allow.join(", "));

@@ -13,7 +13,7 @@ import { CLIENT_GONE } from "../core/exchange.ts";
 import { requestHeaders } from "../core/headers.ts";
 import { requestId } from "../core/request-id.ts";
 import { NOTHING_ASKED } from "../core/strategies/strategy.ts";
-import { dialectOf, nameRequest } from "./dialect.ts";
+import { dialectOf, nameForAnthropic } from "./dialect.ts";
 import { errorResponse, unexpectedError } from "./error-response.ts";
 import { letGo, readBody } from "./read-body.ts";
 import { pathOf, targetOf } from "./request-target.ts";
@@ -44,7 +44,7 @@ export async function infer(
     const client = services.access.admit(route.who, request, peer);
     exchange.client = client;
     route.assureForwarded?.(pathOf(target));
-    refuseLoop(headers, services.viaName);
+    refuseLoop(headers, services.via);
     if (!services.lifecycle.open) throw shuttingDown();
     services.mode.assureServed(pathOf(target));
     sent = await readBody(request, services.bodyLimits);
@@ -74,7 +74,7 @@ export async function infer(
       headers: requestHeaders(headers, {
         peerAddress: peer.socketAddress,
         continues: peer.isTrustedProxy,
-        viaName: services.viaName,
+        via: services.via,
         maxBytes: services.maxHeaderBytes,
         proto: services.proto,
         host: headers.get("host"),
@@ -89,7 +89,7 @@ export async function infer(
       client,
       signal: request.signal,
     });
-    nameRequest(response.headers, dialectOf(target, headers), id);
+    nameForAnthropic(response.headers, dialectOf(target, headers), id);
     if (request.signal.aborted) exchange.end(CLIENT_GONE);
     return response;
   } catch (error) {
@@ -110,8 +110,8 @@ export async function infer(
 }
 
 /** @throws ProxyError loop_detected when this proxy has sent the request itself. */
-function refuseLoop(headers: Headers, viaName: string): void {
-  if (headers.get("via")?.includes(viaName) !== true) return;
+function refuseLoop(headers: Headers, via: string): void {
+  if (headers.get("via")?.includes(via) !== true) return;
   throw new ProxyError(
     "loop_detected",
     "This request has been here before: a node of this proxy, or one behind it, leads back to it. " +

@@ -18,8 +18,8 @@ export interface Services {
   readonly discovery: ModelDiscovery;
   readonly access: Access;
   readonly peers: Peers;
-  /** What this process calls itself in `Via`, so that it knows a request that it sent itself. */
-  readonly viaName: string;
+  /** What this process adds to `Via` (RFC 9110 §7.6.3), so that it knows a request that it sent itself. */
+  readonly via: string;
   /** What the server knows of a request's connection. */
   readonly server: () => BunServer;
   readonly bodyLimits: BodyLimits;

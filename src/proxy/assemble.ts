@@ -162,7 +162,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
       adminHosts: config.adminHosts,
     }),
     peers: new Peers(listening.server, config.trustedProxies.map(parseCidr)),
-    viaName: `lmproxy-${Math.floor(random() * 2 ** 48).toString(36)}`,
+    via: `1.1 lmproxy-${Math.floor(random() * 2 ** 48).toString(36)}`,
     lifecycle,
     maxHeaderBytes: config.maxHeaderBytes,
     bodyLimits: {

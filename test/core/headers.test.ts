@@ -12,7 +12,7 @@ const FORWARDED: Forwarded = {
   peerAddress: "192.0.2.7",
   continues: false,
   maxBytes: 65_536,
-  viaName: "lmproxy-1",
+  via: "1.1 lmproxy-1",
   proto: "https",
   host: "llm.example:8443",
   requestId: "req-1",

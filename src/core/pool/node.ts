@@ -144,7 +144,8 @@ export class Node {
 
 /** What lies behind the name of a model: aliases have one root; none for an adapter, which has a parent. */
 function rootOf(model: string, card: ModelCard | undefined): string[] {
-  if (typeof card?.["parent"] === "string") return [];
-  const root = card?.["root"];
+  if (card === undefined) return [model];
+  const { parent, root } = card;
+  if (typeof parent === "string") return [];
   return [typeof root === "string" ? root : model];
 }
