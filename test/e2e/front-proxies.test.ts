@@ -1,8 +1,10 @@
 /** Behind nginx, HAProxy and Apache with their defaults: each piece of a stream as it comes, and no trust by accident. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type FrontName, type FrontProxy, findFront, startFront } from "../support/front-proxy.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(60_000);
 
 const FRONTS: readonly FrontName[] = ["nginx", "haproxy", "apache2"];
 

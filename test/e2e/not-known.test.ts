@@ -1,10 +1,12 @@
 /** What is not known yet is not absent: which models there are, and what to do when an engine will not say. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { httpAnswer, type RawStep, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { startEngine } from "../../src/sim/server/api-server.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(60_000);
 
 type Probes = Record<string, readonly RawStep[]>;
 
@@ -145,18 +147,6 @@ test("an adapter that one node has unloaded is asked for at the others", async (
   for (let i = 0; i < 20; i += 1) expect((await answered(proxy, "adapter"))[0]).toBe(200);
   expect(first.requests.filter(({ method }) => method === "POST").length).toBeGreaterThan(0);
   await listed(proxy, first.url, "base");
-});
-
-test("a 404 that is not about the model is the client's to read, after one attempt", async () => {
-  const unknown = "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}";
-  using first = startListing(list("m"), () => unknown);
-  using second = startListing(list("m"), () => unknown);
-  await using proxy = await startProxy(["--node", first.url, "--node", second.url]);
-  await Promise.all([first.url, second.url].map((url) => listed(proxy, url, "m")));
-  await untilHealthy(proxy);
-  expect((await answered(proxy, "m"))[0]).toBe(404);
-  const posts = [...first.requests, ...second.requests].filter(({ method }) => method === "POST");
-  expect(posts.length).toBe(1);
 });
 
 test("a model's card passes as the engine gave it, with the shortest context of all", async () => {

@@ -1,5 +1,5 @@
 /** Small things that clients rely on: ids on every answer, names for slips of the pen, what a broken stream says. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { gzipSync } from "node:zlib";
 import OpenAI from "openai";
 import {
@@ -12,6 +12,8 @@ import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { rawPost } from "../support/raw-client.ts";
 import { postText, sendRaw } from "../support/raw-http.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(60_000);
 
 let engine: RawServer;
 let proxy: ProxyProcess;
