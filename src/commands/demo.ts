@@ -1,4 +1,4 @@
-/** `lmproxy demo`: simulated engines behind a proxy, and one answer through it. */
+/** `lmproxy demo`: simulated engines behind a proxy, an answer, and a dozen while one of them dies. */
 import { type Static, Type } from "@sinclair/typebox";
 import { Command } from "commander";
 import { flagGroup } from "../config/flag.ts";
@@ -7,17 +7,23 @@ import type { Environment } from "../config/resolve.ts";
 import { Child } from "./child.ts";
 import { type Run, readArguments, type Surroundings } from "./command.ts";
 import { CommandError } from "./command-error.ts";
-import { streamChat } from "./demo-chat.ts";
+import { curlFor, streamChat, wholeChat } from "./demo-chat.ts";
 import { nodeTable } from "./node-table.ts";
 import { claimPort } from "./port.ts";
 import { ProxyClient } from "./proxy-client.ts";
 import { untilSignal } from "./signals.ts";
 
-const MODEL = "demo-model";
+/** As in the README's `curl` and the examples at /docs, so that they can be tried here. */
+const MODEL = "internlm2-chat-7b";
 const PROMPTS = {
   hybrid: "How does a proxy choose among three engines?",
   distServe: "How do two engines make one answer?",
 };
+
+/** Requests at once, and how long an answer is: some 0.7 s, so that the engine dies in their middle. */
+const DOZEN = 12;
+const DOZEN_TOKENS = 80;
+const KILL_AFTER_MS = 300;
 
 /** How long the proxy or the engines may take to come up, ms, and the pause between two looks. */
 const START_TIMEOUT_MS = 30_000;
@@ -76,7 +82,7 @@ const FLAGS = flagGroup("Demo", [
 
 export const run: Run = async (argv, surroundings) => {
   const command = new Command("lmproxy demo").description(
-    "Start simulated engines and a proxy, stream one answer, and go on until Ctrl-C.",
+    "Start simulated engines and a proxy, kill one of them under load, and go on until Ctrl-C.",
   );
   const line = readArguments(command, FLAGS, Settings, argv, surroundings, "LMPROXY_DEMO_");
   if (line.help !== null) {
@@ -94,10 +100,19 @@ export const run: Run = async (argv, surroundings) => {
   return 0;
 };
 
+interface DemoEngine {
+  readonly name: string;
+  readonly role: string;
+  readonly port: number;
+  readonly url: string;
+}
+
 class Demo {
   readonly #settings: Settings;
   readonly #surroundings: Surroundings;
-  readonly #children: Child[] = [];
+  #proxy: Child | null = null;
+  /** By name; one that is started again takes the place of the one that was. */
+  readonly #engines = new Map<string, Child>();
 
   constructor(settings: Settings, surroundings: Surroundings) {
     this.#settings = settings;
@@ -112,40 +127,63 @@ class Demo {
     const engines = this.#claimEngines();
     const url = `http://${connectable(host)}:${proxyPort}`;
     await print(`proxy     ${url}\n`);
-    this.#start("proxy", proxyArgs(this.#settings, proxyPort));
+    this.#proxy = this.#child("proxy", proxyArgs(this.#settings, proxyPort));
     await this.#until("the proxy", () => isUp(url));
     const client = new ProxyClient(url, null);
-    for (const { name, role, port: enginePort } of engines) {
-      await print(`${name}  http://${connectable(host)}:${enginePort}  ${role}\n`);
-      this.#start(name, [
-        ...["engine", "--model", MODEL, "--role", role, "--host", host],
-        // The last release with which DistServe works on both endpoints.
-        ...(this.#settings.distserve ? ["--release", "0.11"] : []),
-        ...["--port", String(enginePort), "--proxy-url", url],
-      ]);
+    for (const engine of engines) {
+      await print(`${engine.name}  ${engine.url}  ${engine.role}\n`);
+      this.#startEngine(engine, url);
     }
-    await this.#until("the engines", async () => {
-      const states = Object.values(await client.status()).map(({ state }) => state);
-      return states.filter((state) => state === "healthy").length === engines.length;
-    });
+    await this.#untilHealthy(client, engines.length);
     const prompt = this.#settings.distserve ? PROMPTS.distServe : PROMPTS.hybrid;
     await print(`\n> ${prompt}\n`);
     for await (const piece of streamChat(url, MODEL, prompt)) await print(piece);
-    await print(`\n\n${nodeTable(await client.status())}\n`);
+    await print("\n\n");
+    // The last one decodes, where roles are apart.
+    const victim = engines[this.#settings.distserve ? engines.length - 1 : 1];
+    if (victim !== undefined) await this.#killUnderLoad(victim, url, client);
     await print(`docs    ${url}/docs\nAPI     ${url}/v1\nnodes   ${url}/nodes/status\n`);
+    await print(`\n${curlFor(url, MODEL)}\n`);
     if (!this.#settings.once) await print("\nCtrl-C stops all of it.\n");
+  }
+
+  /** A dozen requests, and in their middle the end of one engine; afterwards it is started again. */
+  async #killUnderLoad(victim: DemoEngine, url: string, client: ProxyClient): Promise<void> {
+    const { print } = this.#surroundings;
+    const { name } = victim;
+    await print(`A dozen requests at once, and ${name} is killed while it has some of them:\n`);
+    const startedMs = performance.now();
+    let answered = 0;
+    const answers = Array.from({ length: DOZEN }, async (_, i) => {
+      await wholeChat(url, MODEL, `Question ${i + 1} of ${DOZEN}`, DOZEN_TOKENS);
+      answered += 1;
+      const seconds = ((performance.now() - startedMs) / 1_000).toFixed(1);
+      await print(`  answer ${String(answered).padStart(2)} of ${DOZEN} after ${seconds} s\n`);
+    });
+    const all = Promise.all(answers);
+    await Promise.race([all, Bun.sleep(KILL_AFTER_MS)]);
+    const had = (await client.status())[victim.url]?.unfinished ?? 0;
+    await this.#engines.get(name)?.kill();
+    await print(`  ${name} is killed, with ${had} of them in its hands\n`);
+    await all;
+    await print(`Nothing was lost: ${answered} of ${DOZEN} answered.\n\n`);
+    await print(`${nodeTable(await client.status())}\n`);
+    this.#startEngine(victim, url);
+    const count = Object.keys(await client.status()).length;
+    await this.#untilHealthy(client, count);
+    await print(`${name} is started again, and takes part.\n\n`);
   }
 
   /** Rejects when one of the processes ends by itself. */
   failure(): Promise<never> {
-    return Promise.race(this.#children.map((child) => child.ended));
+    return Promise.race(this.#children().map((child) => child.ended));
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.#children.map((child) => child.stop()));
+    await Promise.all(this.#children().map((child) => child.stop()));
   }
 
-  #claimEngines() {
+  #claimEngines(): readonly DemoEngine[] {
     const { host, enginePort, distserve } = this.#settings;
     const roles = distserve
       ? ["Prefill", "Prefill", "Decode", "Decode"]
@@ -153,12 +191,35 @@ class Demo {
     return roles.map((role, index) => {
       const name = `engine ${index + 1}`;
       const port = enginePort === 0 ? 0 : enginePort + index;
-      return { name, role, port: claimPort(host, { what: name, flag: "--engine-port", port }) };
+      const claimed = claimPort(host, { what: name, flag: "--engine-port", port });
+      return { name, role, port: claimed, url: `http://${connectable(host)}:${claimed}` };
     });
   }
 
-  #start(name: string, args: readonly string[]): void {
-    this.#children.push(new Child(name, args, plainEnvironment(this.#surroundings.env)));
+  #startEngine({ name, role, port }: DemoEngine, proxyUrl: string): void {
+    const { host, distserve } = this.#settings;
+    const args = [
+      ...["engine", "--model", MODEL, "--role", role, "--host", host],
+      // The last release with which DistServe works on both endpoints.
+      ...(distserve ? ["--release", "0.11"] : []),
+      ...["--port", String(port), "--proxy-url", proxyUrl],
+    ];
+    this.#engines.set(name, this.#child(name, args));
+  }
+
+  #child(name: string, args: readonly string[]): Child {
+    return new Child(name, args, plainEnvironment(this.#surroundings.env));
+  }
+
+  #children(): readonly Child[] {
+    return [...(this.#proxy === null ? [] : [this.#proxy]), ...this.#engines.values()];
+  }
+
+  async #untilHealthy(client: ProxyClient, count: number): Promise<void> {
+    await this.#until("the engines", async () => {
+      const states = Object.values(await client.status()).map(({ state }) => state);
+      return states.filter((state) => state === "healthy").length === count;
+    });
   }
 
   async #until(what: string, isReady: () => Promise<boolean>): Promise<void> {
