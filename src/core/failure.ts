@@ -4,11 +4,19 @@
  * - `refused`: its host says that nobody listens there. Whatever process listened has ended.
  * - `unreachable`: no connection (no route, no address, no trusted certificate). Its process may live.
  * - `forbidden`: its address is one that the proxy must not connect to. Nobody was asked.
+ * - `ours`: the proxy itself could not (no open file, port or buffer left). It says nothing of the engine.
  * - `lost`: sent, and the connection lost before the answer began.
  * - `broken`: the answer was lost in the middle.
  * - `timeout`: a time limit ran out.
  */
-export type FailureKind = "refused" | "unreachable" | "forbidden" | "lost" | "broken" | "timeout";
+export type FailureKind =
+  | "refused"
+  | "unreachable"
+  | "forbidden"
+  | "ours"
+  | "lost"
+  | "broken"
+  | "timeout";
 
 export interface Failure {
   readonly kind: FailureKind;
@@ -18,5 +26,5 @@ export interface Failure {
 
 /** Whether the engine provably has not seen a byte of what failed so. */
 export function neverSent(kind: FailureKind): boolean {
-  return kind === "refused" || kind === "unreachable" || kind === "forbidden";
+  return kind === "refused" || kind === "unreachable" || kind === "forbidden" || kind === "ours";
 }

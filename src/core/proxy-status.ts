@@ -30,6 +30,7 @@ const FAILURES: Readonly<Record<FailureKind, ProxyErrorType>> = {
   refused: "connection_refused",
   unreachable: "destination_unavailable",
   forbidden: "destination_ip_prohibited",
+  ours: "proxy_internal_error",
   lost: "connection_terminated",
   broken: "http_response_incomplete",
   timeout: "http_response_timeout",

@@ -102,7 +102,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
     fetch: new Connections(now).fetch,
     resolve: (hostname) => Bun.dns.lookup(hostname),
     refusal: (hostname, address, port) => nodePolicy.addressRefusal(hostname, address, port),
-    now,
+    clock: CLOCK,
   });
   const { fetch } = pinned;
   const upstream = createUpstream(config, registry, pinned, (node, model) =>

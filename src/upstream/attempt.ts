@@ -118,6 +118,15 @@ const NEVER_SENT = new Set([
   "ETIMEDOUT_CONNECT",
 ]);
 
+/** Codes that speak of the proxy's own machine, and what is to be done. */
+const OURS: ReadonlyMap<string, string> = new Map([
+  ["EMFILE", "the proxy has no open file left; raise its limit (`ulimit -n`, LimitNOFILE)"],
+  ["ENFILE", "the proxy's machine has no open file left"],
+  ["EADDRNOTAVAIL", "the proxy's machine has no port left for another connection"],
+  ["ENOBUFS", "the proxy's machine has no network buffer left"],
+  ["ENOMEM", "the proxy's machine has no memory left"],
+]);
+
 /** Codes with which it says that the engine cannot prove who it is; nothing was sent then, either. */
 const UNPROVEN = new Set([
   "ERR_TLS_CERT_ALTNAME_INVALID",
@@ -126,6 +135,13 @@ const UNPROVEN = new Set([
   "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
   "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
   "CERT_HAS_EXPIRED",
+  "CERT_NOT_YET_VALID",
+]);
+
+const ADVICE: ReadonlyMap<string, string> = new Map([
+  ["CERT_NOT_YET_VALID", "is the clock right, here and where it was made?"],
+  ["CERT_HAS_EXPIRED", "renew it"],
+  ["ERR_TLS_CERT_ALTNAME_INVALID", "it names another host than the node's URL"],
 ]);
 
 /** What an error of fetch, or of reading an answer, says of the engine. */
@@ -135,12 +151,15 @@ export function classify(error: unknown): Failure {
   }
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const message = error instanceof Error ? error.message : String(error);
+  const ours = OURS.get(code);
+  if (ours !== undefined) return { kind: "ours", detail: `${ours} (${code})` };
   if (REFUSED.has(code)) return { kind: "refused", detail: `no connection: ${code}` };
   if (NEVER_SENT.has(code)) {
     return { kind: "unreachable", detail: `no connection: ${code}` };
   }
   if (UNPROVEN.has(code)) {
-    const detail = `its certificate is not trusted (${code}); name its issuer in NODE_EXTRA_CA_CERTS`;
+    const advice = ADVICE.get(code) ?? "name its issuer in NODE_EXTRA_CA_CERTS";
+    const detail = `its certificate is not trusted (${code}); ${advice}`;
     return { kind: "unreachable", detail };
   }
   return { kind: "lost", detail: `connection lost: ${code === "" ? message : code}` };

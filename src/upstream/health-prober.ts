@@ -29,6 +29,8 @@ const TRIGGERED_TIMEOUT_MS = 1_000;
 const TIMES_ITS_OWN = 3;
 /** How much of what a probe took longest counts after one more probe. */
 const RECORD_FADES = 0.9;
+/** A time limit that runs out so much too late says that the proxy itself stood still, ms. */
+const STALL_MS = 250;
 /** Health answers are a line of JSON; whoever sends more is no engine. */
 const MAX_BYTES = 64 * 1024;
 /** Another path than `/health` may be a list of models. */
@@ -92,7 +94,13 @@ export class HealthProber {
       this.#rounds.now(node);
       return;
     }
-    if (isAnswer(result)) this.#answered(node, clock.now() - askedAtMs);
+    const tookMs = clock.now() - askedAtMs;
+    if (isAnswer(result)) this.#answered(node, tookMs);
+    if (result.kind === "timeout" && tookMs > timeoutMs + STALL_MS) {
+      // The proxy stood still: the answer may lie in the socket, unread.
+      this.#rounds.now(node);
+      return;
+    }
     // An engine that leaves stops listening before it has answered everything.
     const mayFinish = !isMember() && result.kind === "refused";
     if (!mayFinish) registry.learning.probed(node, result, node.progress !== progress);

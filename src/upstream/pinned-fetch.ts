@@ -3,6 +3,8 @@
  * not judged. Whoever may add a node could otherwise add a name, let it pass, and point it elsewhere.
  */
 import { AddressRefused } from "../core/address/address-policy.ts";
+import type { Clock } from "../core/clock.ts";
+import { classify } from "./attempt.ts";
 import type { Fetch } from "./forward.ts";
 
 export interface PinnedFetchOptions {
@@ -11,12 +13,13 @@ export interface PinnedFetchOptions {
   readonly resolve: (hostname: string) => Promise<readonly { readonly address: string }[]>;
   /** Why the proxy must not connect to an address of `hostname`, as a sentence; null when it may. */
   readonly refusal: (hostname: string, address: string, port: number) => string | null;
-  /** Monotonic clock, ms. */
-  readonly now: () => number;
+  readonly clock: Pick<Clock, "now" | "after">;
 }
 
 /** What a name was resolved to counts for this long, ms. */
 const KEEP_MS = 5_000;
+/** A name server that takes longer than this is not waited for while there is an address that works, ms. */
+const SILENT_MS = 500;
 /** More names than this are not kept. */
 const MAX_NAMES = 1_024;
 
@@ -48,11 +51,17 @@ interface Known {
   readonly refusal: string | null;
 }
 
+interface Resolving {
+  readonly known: Promise<Known>;
+  /** Resolves once it has taken so long that the name server counts as silent. */
+  readonly tooLong: Promise<void>;
+}
+
 /** What keeps the names of engines honest; its `fetch` takes the place of the network's. */
 export class PinnedFetch {
   readonly #options: PinnedFetchOptions;
   readonly #known = new Map<string, Known>();
-  readonly #resolving = new Map<string, Promise<Known>>();
+  readonly #resolving = new Map<string, Resolving>();
 
   constructor(options: PinnedFetchOptions) {
     this.#options = options;
@@ -87,54 +96,81 @@ export class PinnedFetch {
     return isReached;
   }
 
+  /** By the address that comes first; one to which no connection can be had is followed by the next. */
   async #fetchFrom(known: Known, named: Named, init: BunFetchRequestInit): Promise<Response> {
     const headers = new Headers(init.headers);
     headers.set("host", named.authority);
-    try {
-      return await this.#options.fetch(urlAt(known, named), { ...init, headers });
-    } catch (error) {
-      const clientLeft = error instanceof Error && error.name === "AbortError";
-      if (!clientLeft) this.#tryAnotherNext(known);
-      throw error;
+    let left = known.addresses.length;
+    for (let at = known; ; at = this.#tryAnotherNext(at)) {
+      left -= 1;
+      try {
+        return await this.#options.fetch(urlAt(at, named), { ...init, headers });
+      } catch (error) {
+        const clientLeft = error instanceof Error && error.name === "AbortError";
+        if (clientLeft) throw error;
+        const { kind } = classify(error);
+        const isFree = left > 0 && (kind === "refused" || kind === "unreachable");
+        if (!isFree) {
+          this.#tryAnotherNext(at);
+          throw error;
+        }
+      }
     }
   }
 
-  #tryAnotherNext(failed: Known): void {
-    for (const [name, known] of this.#known) {
-      if (known !== failed) continue;
-      const [first = "", ...others] = known.addresses;
-      this.#known.set(name, { ...known, addresses: [...others, first] });
-    }
+  /** Puts the first address last: what is known then. */
+  #tryAnotherNext(failed: Known): Known {
+    const [first = "", ...others] = failed.addresses;
+    const next = { ...failed, addresses: [...others, first] };
+    for (const [name, known] of this.#known) if (known === failed) this.#known.set(name, next);
+    return next;
   }
 
   async #resolved({ host, port }: Named, signal: AbortSignal | null): Promise<Known> {
     const name = `${host}:${port}`;
     let known = this.#known.get(name);
-    if (known === undefined || this.#options.now() - known.resolvedAtMs >= KEEP_MS) {
-      let resolving = this.#resolving.get(name);
-      if (resolving === undefined) {
-        resolving = this.#resolve(host, port, known).finally(() => this.#resolving.delete(name));
-        this.#resolving.set(name, resolving);
-      }
-      known = await (signal === null ? resolving : abortable(resolving, signal));
+    if (known === undefined || this.#options.clock.now() - known.resolvedAtMs >= KEEP_MS) {
+      const resolving = this.#resolving.get(name) ?? this.#beginResolving(host, port, known);
+      // Its name server may be silent; the address it gave goes on until there is another.
+      const waited =
+        known === undefined
+          ? resolving.known
+          : Promise.race([resolving.known, resolving.tooLong.then(() => known)]);
+      known = (await (signal === null ? waited : abortable(waited, signal))) ?? known;
     }
+    if (known === undefined) throw notResolved(host);
     if (known.refusal !== null) throw new AddressRefused(`${host}: ${known.refusal}`);
     return known;
   }
 
+  #beginResolving(host: string, port: number, before: Known | undefined): Resolving {
+    const name = `${host}:${port}`;
+    const tooLong = Promise.withResolvers<void>();
+    const cancel = this.#options.clock.after(SILENT_MS, tooLong.resolve);
+    const known = this.#resolve(host, port, before).finally(() => {
+      cancel();
+      this.#resolving.delete(name);
+    });
+    // Whoever goes on with the address before does not hear of it.
+    known.catch(() => {});
+    const resolving = { known, tooLong: tooLong.promise };
+    this.#resolving.set(name, resolving);
+    return resolving;
+  }
+
   async #resolve(host: string, port: number, before: Known | undefined): Promise<Known> {
-    const { now, resolve, refusal } = this.#options;
+    const { clock, resolve, refusal } = this.#options;
     const found = await resolve(host).then(
       (answers) => answers.map(({ address }) => address),
       // A name server that fails for a moment takes no engine away.
       () => before?.addresses ?? [],
     );
     if (found.length === 0) {
-      throw Object.assign(new Error(`${host} cannot be resolved`), { code: "ENOTFOUND" });
+      throw notResolved(host);
     }
     const isSame = new Set(before?.addresses).symmetricDifference(new Set(found)).size === 0;
     const known = {
-      resolvedAtMs: now(),
+      resolvedAtMs: clock.now(),
       addresses: before !== undefined && isSame ? before.addresses : found,
       refusal: found.map((ip) => refusal(host, ip, port)).find((why) => why !== null) ?? null,
     };
@@ -142,6 +178,10 @@ export class PinnedFetch {
     this.#known.set(`${host}:${port}`, known);
     return known;
   }
+}
+
+function notResolved(host: string): Error {
+  return Object.assign(new Error(`${host} cannot be resolved`), { code: "ENOTFOUND" });
 }
 
 /** The URL by the address that comes first. */

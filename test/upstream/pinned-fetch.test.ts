@@ -4,6 +4,11 @@ import { NodePolicy } from "../../src/discovery/node-policy.ts";
 import { classify } from "../../src/upstream/attempt.ts";
 import { PinnedFetch } from "../../src/upstream/pinned-fetch.ts";
 
+function after(ms: number, act: () => void): () => void {
+  const timer = setTimeout(act, ms);
+  return () => clearTimeout(timer);
+}
+
 /** An engine on loopback that tells which host it was asked for, and a resolver that tests change. */
 function setUp() {
   const server = Bun.serve({
@@ -22,7 +27,7 @@ function setUp() {
   };
   const policy = new NodePolicy({ allow: [], proxyPort: () => 1 });
   const pinned = new PinnedFetch({
-    now: () => state.nowMs,
+    clock: { now: () => state.nowMs, after },
     resolve: (hostname) => {
       asked.push(hostname);
       return state.resolve(hostname);
@@ -112,19 +117,45 @@ describe("a name", () => {
     expect(await ask()).toBe(`engine.test:${port} /`);
   });
 
-  test("whose first address does not answer is asked at another one next", async () => {
+  test("whose first address does not answer is asked at the next one, for this request too", async () => {
     const { pinned, port, connected, state } = start();
-    state.addresses = ["127.0.0.9", "127.0.0.1"];
-    const ask = () => textOf(pinned.fetch(`http://engine.test:${port}/`, {}));
-    await expect(ask()).rejects.toThrow();
+    state.addresses = ["127.0.0.9", "127.0.0.8", "127.0.0.1"];
+    const ask = () =>
+      textOf(pinned.fetch(`http://engine.test:${port}/`, { method: "POST", body: "{}" }));
+    expect(await ask()).toContain("engine.test");
     expect(await ask()).toContain("engine.test");
     state.nowMs += 5_000;
     expect(await ask()).toContain("engine.test");
     expect(connected.map((url) => new URL(url).hostname)).toEqual([
       "127.0.0.9",
-      "127.0.0.1",
-      "127.0.0.1",
+      "127.0.0.8",
+      ...["127.0.0.1", "127.0.0.1", "127.0.0.1"],
     ]);
+  });
+
+  test("of which no address answers fails once all have been tried", async () => {
+    const { pinned, port, connected, state } = start();
+    state.addresses = ["127.0.0.9", "127.0.0.8"];
+    await expect(pinned.fetch(`http://engine.test:${port}/`, {})).rejects.toThrow();
+    expect(connected.map((url) => new URL(url).hostname)).toEqual(["127.0.0.9", "127.0.0.8"]);
+  });
+
+  test("goes on by its last address while the name server says nothing, and is told when it speaks", async () => {
+    const { pinned, port, connected, state } = start();
+    const ask = () => textOf(pinned.fetch(`http://engine.test:${port}/`, {}));
+    await ask();
+    const answers: ((found: { address: string }[]) => void)[] = [];
+    state.resolve = () => new Promise((resolve) => answers.push(resolve));
+    state.nowMs += 5_000;
+    const waiting = Array.from({ length: 20 }, ask);
+    for (const text of await Promise.all(waiting)) expect(text).toContain("engine.test");
+    // Nobody waits for it any more.
+    for (let i = 0; i < 20; i += 1) expect(await ask()).toContain("engine.test");
+    expect(answers).toHaveLength(1);
+    expect(new Set(connected.map((url) => new URL(url).hostname))).toEqual(new Set(["127.0.0.1"]));
+    answers[0]?.([{ address: "169.254.169.254" }]);
+    await Bun.sleep(0);
+    await expect(ask()).rejects.toBeInstanceOf(AddressRefused);
   });
 
   test("keeps its addresses while the name server fails; without any it cannot be resolved", async () => {
@@ -193,7 +224,7 @@ describe("whether a node can be reached", () => {
 test.each(["127.0.0.1", "[::1]"])("an address is passed on as it is: %s", async (host) => {
   const seen: string[] = [];
   const pinned = new PinnedFetch({
-    now: () => 0,
+    clock: { now: () => 0, after },
     resolve: () => Promise.reject(new Error("no name")),
     refusal: () => "no name",
     fetch: async (url) => {
@@ -209,7 +240,7 @@ test.each(["127.0.0.1", "[::1]"])("an address is passed on as it is: %s", async 
 test("a name of digits is a name, an address is not", async () => {
   const asked: string[] = [];
   const pinned = new PinnedFetch({
-    now: () => 0,
+    clock: { now: () => 0, after },
     resolve: async (hostname) => {
       asked.push(hostname);
       return [{ address: "127.0.0.1" }];

@@ -65,6 +65,7 @@ export class Learning {
 
   /** A health probe came back; `progressed`: the node sent bytes of some answer meanwhile. */
   probed(node: Node, result: ProbeResult, progressed: boolean): void {
+    if (result.kind === "ours") return;
     const { health } = node;
     const wasDown = health.down;
     // Before the change is told, of which it is the reason.
@@ -167,12 +168,13 @@ export class Learning {
     if (!stale && unheard && (outcome.kind === "cancelled" || outcome.kind === "timeout")) {
       this.#watch.givenUp(node, lease, nowMs);
     }
-    if (stale || outcome.kind === "cancelled") node.health.trialEnded(lease, null, nowMs);
+    const says = !stale && outcome.kind !== "cancelled" && outcome.kind !== "ours";
+    if (!says) node.health.trialEnded(lease, null, nowMs);
     else if (outcome.kind === "answered") this.#learnAnswer(lease, outcome, nowMs);
     else this.#learnFailure(lease, outcome, nowMs);
     const isBad =
       outcome.kind === "answered" ? isBadAnswer(outcome.status) : outcome.kind !== "cancelled";
-    if (isBad) this.suspect(node);
+    if (isBad && outcome.kind !== "ours") this.suspect(node);
   }
 
   #learnFailure(lease: Lease, outcome: Failure, nowMs: number): void {

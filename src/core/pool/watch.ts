@@ -6,6 +6,8 @@ import type { Doubt } from "./trials.ts";
 
 /** How often open requests are to be looked at, ms. */
 export const LOOK_MS = 250;
+/** A look that comes so much later than the last says that the proxy itself stood still, ms. */
+const STALL_MS = 1_000;
 /** How often answers are compared, ms. */
 const COMPARE_MS = 1_000;
 /** A lone late request moves after so many times what makes it late; two late ones need not wait. */
@@ -28,6 +30,7 @@ export interface WatchOptions {
 /** What has been silent for too long, judged by what peers answer meanwhile. */
 export class Watch {
   readonly #options: WatchOptions;
+  #lookedAtMs = Number.POSITIVE_INFINITY;
   #comparedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: WatchOptions) {
@@ -37,9 +40,13 @@ export class Watch {
   /** Looks at every node once; to be called every `LOOK_MS`. */
   look(nowMs: number): void {
     const { index } = this.#options;
+    const stoodStill = nowMs - this.#lookedAtMs > STALL_MS;
+    this.#lookedAtMs = nowMs;
     for (const role of ROLES) {
       for (const node of index.serving(null, role)) {
         node.conduct.moved(node.progress, nowMs);
+        // Nobody could be heard: what they sent has yet to be read.
+        if (stoodStill) node.conduct.movedAtMs = nowMs;
         if (node.inFlight > 0) this.#lookForHung(node, nowMs);
       }
     }
