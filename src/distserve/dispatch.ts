@@ -1,7 +1,7 @@
 import { ProxyError } from "../core/errors.ts";
 import { dispatch } from "../upstream/dispatch.ts";
+import { clientGone, type Reply } from "../upstream/reply.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
-import { clientGone } from "../upstream/send.ts";
 import { decodeBody, refuseSeveral } from "./bodies.ts";
 import { Route } from "./route.ts";
 import { type DistServeParts, TwoSteps } from "./two-steps.ts";
@@ -19,7 +19,7 @@ export async function dispatchDistServe(
   request: InferenceRequest,
   parts: DistServeParts,
   dummyMigration: string | null,
-): Promise<Response> {
+): Promise<Reply> {
   const { head, body } = request;
   if (head === null) {
     throw new ProxyError("invalid_request", 'Send a JSON object such as {"model": "…"}.');

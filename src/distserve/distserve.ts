@@ -1,5 +1,6 @@
 import { shuttingDown } from "../core/admission/refusals.ts";
 import type { Node } from "../core/pool/node.ts";
+import type { Reply } from "../upstream/reply.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
 import type { Upstream } from "../upstream/send.ts";
 import { isFreed } from "./answers.ts";
@@ -138,7 +139,7 @@ export class DistServe {
   };
 
   /** @throws ProxyError */
-  dispatch(request: InferenceRequest): Promise<Response> {
+  dispatch(request: InferenceRequest): Promise<Reply> {
     return dispatchDistServe(request, this.#parts, this.#dummyMigration);
   }
 

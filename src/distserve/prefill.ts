@@ -1,11 +1,12 @@
 import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 import { isRetriable } from "../core/retry.ts";
+import { answered, isShort, knowsLength, readAnswer } from "../upstream/answer.ts";
 import type { Attempt, Unanswered } from "../upstream/attempt.ts";
-import { answered, discard, forward } from "../upstream/forward.ts";
-import { isShort, knowsLength, relay } from "../upstream/relay.ts";
+import { forward } from "../upstream/forward.ts";
+import { handOn } from "../upstream/relay.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
-import type { Result, Upstream } from "../upstream/send.ts";
+import { discard, type Result, type Upstream } from "../upstream/send.ts";
 import { readPrefillAnswer } from "./answers.ts";
 import { type Endpoint, endpointOf, muteReleases, type SessionNames } from "./session-names.ts";
 import type { Session, SessionLedger } from "./sessions.ts";
@@ -102,12 +103,14 @@ async function sendAndRead(
   if (!(answer instanceof Response)) return answer;
   // It names no session: nothing is lost when its connection ends with the attempt.
   if (!answer.ok) endWith(attempt, wire);
-  if (isRetriable(answer.status)) return { kind: "unread", answer };
+  const { status } = answer;
+  if (isRetriable(status)) return { kind: "unread", answer, status, judged: null };
   if (answer.ok) {
     return await readSession(attempt, answer, endpointOf(request.target), upstream, learnt);
   }
-  const response = await relay(attempt, answer, request, upstream);
-  return response instanceof Response ? { kind: "relayed", response } : response;
+  const judged = await readAnswer(attempt, answer, upstream);
+  if ("kind" in judged) return judged;
+  return { kind: "relayed", reply: handOn(attempt, judged, request, upstream) };
 }
 
 function endWith({ signal }: Attempt, wire: AbortController): void {
@@ -183,6 +186,5 @@ function unusable(message: string): ProxyError {
 /** Gives back what came too late. */
 function release(attempt: Attempt, late: PrefillResult, upstream: Sending): void {
   if (late.kind === "prefilled") late.session.free();
-  else if (late.kind === "unread") discard(attempt, late.answer, upstream);
-  else if (late.kind === "relayed") late.response.body?.cancel().catch(() => {});
+  else if (late.kind === "unread") discard(attempt, late, upstream);
 }

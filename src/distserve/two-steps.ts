@@ -6,10 +6,10 @@ import { neverSent } from "../core/failure.ts";
 import { Lease } from "../core/pool/lease.ts";
 import { isRetriable, RetryState } from "../core/retry.ts";
 import { Attempt } from "../upstream/attempt.ts";
-import { discard } from "../upstream/forward.ts";
+import { clientGone, Reply } from "../upstream/reply.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
 import {
-  clientGone,
+  discard,
   type Result,
   send,
   settle,
@@ -37,7 +37,7 @@ interface Failed {
   /** The decode node provably never took the blocks on: another one may have them. */
   readonly keepsBlocks: boolean;
   /** What the client gets when there is no further attempt. @throws ProxyError */
-  readonly settle: () => Promise<Response>;
+  readonly settle: () => Promise<Reply>;
   /** To be called instead when there is one. */
   readonly discard: () => void;
 }
@@ -72,7 +72,7 @@ export class TwoSteps {
   }
 
   /** @throws ProxyError; what the client's signal gives when it left while waiting */
-  async answer(): Promise<Response> {
+  async answer(): Promise<Reply> {
     const { client, signal, model } = this.#request;
     const { admission, budgets } = this.#parts.upstream;
     const admitted = admission.admitWith(this.#route.wanted, client, signal, this.#route.take);
@@ -86,7 +86,7 @@ export class TwoSteps {
     }
   }
 
-  async #run(place: Admitted<Lease | null>): Promise<Response> {
+  async #run(place: Admitted<Lease | null>): Promise<Reply> {
     const body = prefillBody(this.#request.body, this.#head);
     for (let next: Parameters<Route["prefill"]>[0] = place.lease; ; ) {
       const lease = await this.#route.prefill(next);
@@ -94,7 +94,7 @@ export class TwoSteps {
       if (lease !== place.lease) place.hold(lease);
       const result = await this.#prefill(lease, body);
       const answer = "kind" in result ? await this.#decode(place, result) : result;
-      if (answer instanceof Response) return answer;
+      if (answer instanceof Reply) return answer;
       if (this.#request.signal.aborted) {
         answer.discard();
         return clientGone();
@@ -107,7 +107,7 @@ export class TwoSteps {
   }
 
   /** The first step; its node is in flight until its answer has been read. */
-  async #prefill(lease: Lease, body: Uint8Array): Promise<Response | Prefilled | Failed> {
+  async #prefill(lease: Lease, body: Uint8Array): Promise<Reply | Prefilled | Failed> {
     const { upstream } = this.#parts;
     const attempt = this.#begin(lease);
     if (this.#request.signal.aborted) {
@@ -122,7 +122,7 @@ export class TwoSteps {
     if (result.kind === "prefilled") return result;
     if (result.kind === "relayed") {
       this.#endWithClient(attempt);
-      return result.response;
+      return result.reply;
     }
     this.#route.triedPrefill.add(lease.node);
     if (result.kind === "unusable") {
@@ -134,7 +134,7 @@ export class TwoSteps {
   }
 
   /** The second step. The session has ended, or ends with the answer, whatever comes of it. */
-  async #decode(place: Admitted<Lease | null>, prefilled: Prefilled): Promise<Response | Failed> {
+  async #decode(place: Admitted<Lease | null>, prefilled: Prefilled): Promise<Reply | Failed> {
     const { session } = prefilled;
     let failed: Failed | null = null;
     try {
@@ -152,7 +152,7 @@ export class TwoSteps {
         failed?.discard();
         place.hold(lease);
         const answer = await this.#decodeOn(lease, prefilled);
-        if (answer instanceof Response) return answer;
+        if (answer instanceof Reply) return answer;
         failed = answer;
         if (!failed.keepsBlocks || !failed.mayRetry) {
           session.free();
@@ -166,7 +166,7 @@ export class TwoSteps {
     }
   }
 
-  async #decodeOn(lease: Lease, prefilled: Prefilled): Promise<Response | Failed> {
+  async #decodeOn(lease: Lease, prefilled: Prefilled): Promise<Reply | Failed> {
     const { upstream, sessions, pairs, transport } = this.#parts;
     const { session, tokenId, blockIds } = prefilled;
     const { node: prefillNode, number } = session;
@@ -179,9 +179,9 @@ export class TwoSteps {
     const result = await send(attempt, request, upstream, isUnread);
     session.decodingOn = null;
     if (result.kind === "relayed") {
-      if (result.response.ok) pairs.trust(prefillNode, lease.node);
+      if (result.reply.ok) pairs.trust(prefillNode, lease.node);
       sessions.follow(session, lease);
-      return result.response;
+      return result.reply;
     }
     if (isSuspicious(result)) pairs.doubt(prefillNode, lease.node);
     this.#route.triedDecode.add(lease.node);
@@ -220,7 +220,7 @@ export class TwoSteps {
         return settle(attempt, result, this.#request, this.#parts.upstream);
       },
       discard: () => {
-        if (result.kind === "unread") discard(attempt, result.answer, this.#parts.upstream);
+        if (result.kind === "unread") discard(attempt, result, this.#parts.upstream);
       },
     };
   }
@@ -256,16 +256,16 @@ function isRefusal(status: number): boolean {
  * be offered to a second one: the first fetches them without asking, and then they are freed.
  */
 function neverTaken(result: Result): boolean {
-  if (result.kind === "unread") return isRefusal(result.answer.status);
+  if (result.kind === "unread") return result.judged === null && isRefusal(result.status);
   return "detail" in result && neverSent(result.kind);
 }
 
 /** Whether it failed as it would if the two engines did not know each other any more. */
 function isSuspicious(result: Result): boolean {
-  if (result.kind === "unread") return ![429, 503].includes(result.answer.status);
+  if (result.kind === "unread") return ![429, 503].includes(result.status);
   return result.kind === "timeout";
 }
 
-function failedWith(mayRetry: boolean, settle: () => Promise<Response>): Failed {
+function failedWith(mayRetry: boolean, settle: () => Promise<Reply>): Failed {
   return { mayRetry, keepsBlocks: false, settle, discard: () => {} };
 }

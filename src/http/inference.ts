@@ -13,6 +13,7 @@ import { CLIENT_GONE } from "../core/exchange.ts";
 import { requestHeaders } from "../core/headers.ts";
 import { requestId } from "../core/request-id.ts";
 import { NOTHING_ASKED } from "../core/strategies/strategy.ts";
+import type { Reply } from "../upstream/reply.ts";
 import { dialectOf, nameForAnthropic } from "./dialect.ts";
 import { errorResponse, unexpectedError } from "./error-response.ts";
 import { letGo, readBody } from "./read-body.ts";
@@ -68,7 +69,7 @@ export async function infer(
     }
     memory.take(services.mode.bodyCopies * body.length);
     copiedBytes = services.mode.bodyCopies * body.length;
-    const response = await services.mode.dispatch({
+    const reply = await services.mode.dispatch({
       exchange,
       target,
       headers: requestHeaders(headers, {
@@ -89,9 +90,9 @@ export async function infer(
       client,
       signal: request.signal,
     });
-    nameForAnthropic(response.headers, dialectOf(target, headers), id);
+    nameForAnthropic(reply.headers, dialectOf(target, headers), id);
     if (request.signal.aborted) exchange.end(CLIENT_GONE);
-    return response;
+    return responseOf(reply);
   } catch (error) {
     const path = pathOf(target);
     const shown =
@@ -107,6 +108,12 @@ export async function infer(
     memory.give(copiedBytes);
     if (sent !== null) letGo(sent, memory);
   }
+}
+
+function responseOf({ status, headers, body }: Reply): Response {
+  const isWhole = body === null || body instanceof Uint8Array;
+  const stream = isWhole ? body : new ReadableStream<Uint8Array>({ type: "direct", ...body });
+  return new Response(stream, { status, headers });
 }
 
 /** @throws ProxyError loop_detected when this proxy has sent the request itself. */

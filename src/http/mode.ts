@@ -1,6 +1,7 @@
 import type { Static } from "elysia";
 import type { Role } from "../core/engine/roles.ts";
 import type { Node } from "../core/pool/node.ts";
+import type { Reply } from "../upstream/reply.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
 import type { WarmedUp } from "./schemas.ts";
 
@@ -15,7 +16,7 @@ export interface Mode {
   /** @throws ProxyError not_implemented when requests to `path` cannot be served. */
   assureServed(path: string): void;
   /** Answers an inference request. @throws ProxyError */
-  dispatch(request: InferenceRequest): Promise<Response>;
+  dispatch(request: InferenceRequest): Promise<Reply>;
   /** What there is to administer of pairs and sessions; null in Hybrid mode. */
   readonly disaggregated: Disaggregated | null;
 }

@@ -29,6 +29,8 @@ export class Attempt implements Sender {
   readonly requestStartedAtMs: number;
   readonly #controller = new AbortController();
   #stopped: Stop | null = null;
+  /** The head of an answer is there: its connection stands. */
+  connected = false;
   /** Its answer has begun: a piece of it is there, or the head of one whose length is known. */
   begun = false;
   /** Whether it has been looked at whether its connection can stand. */

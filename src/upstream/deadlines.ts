@@ -68,7 +68,7 @@ export class Deadlines {
       if (idleMs !== null && silentMs >= idleMs) attempt.stop("idle_timeout");
     } else if (firstByteMs !== null && elapsedMs >= firstByteMs) {
       attempt.stop("first_byte_timeout");
-    } else if (elapsedMs >= connectMs - checkMs && !attempt.connectChecked) {
+    } else if (elapsedMs >= connectMs - checkMs && !attempt.connected && !attempt.connectChecked) {
       attempt.connectChecked = true;
       this.#checkConnection(attempt, checkMs);
     }
@@ -80,7 +80,7 @@ export class Deadlines {
    */
   #checkConnection(attempt: Attempt, limitMs: number): void {
     void this.#options.reachable(attempt.lease.node.url, limitMs).then((reachable) => {
-      if (!reachable && !attempt.begun) attempt.stop("connect_timeout");
+      if (!reachable && !attempt.connected) attempt.stop("connect_timeout");
     });
   }
 }

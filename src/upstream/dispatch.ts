@@ -5,9 +5,9 @@ import { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
 import { RetryState } from "../core/retry.ts";
 import { Attempt } from "./attempt.ts";
-import { discard } from "./forward.ts";
+import { clientGone, type Reply } from "./reply.ts";
 import type { InferenceRequest } from "./request.ts";
-import { clientGone, type Result, send, settle, type Upstream, worthRetrying } from "./send.ts";
+import { discard, type Result, send, settle, type Upstream, worthRetrying } from "./send.ts";
 
 /**
  * Answers a request by one node of `role`: choose and reserve one, send, hand the answer on; when it
@@ -18,7 +18,7 @@ export async function dispatch(
   request: InferenceRequest,
   upstream: Upstream,
   role: Role = "Hybrid",
-): Promise<Response> {
+): Promise<Reply> {
   const { admission, budgets, registry, retryRules } = upstream;
   const { exchange } = request;
   const tried = new Set<Node>();
@@ -52,7 +52,7 @@ export async function dispatch(
     for (;;) {
       if (request.signal.aborted) attempt.stop("client_gone");
       const result = await send(attempt, request, upstream);
-      if (result.kind === "relayed") return result.response;
+      if (result.kind === "relayed") return result.reply;
       tried.add(attempt.lease.node);
       const mayRetry =
         !attempt.lease.lastResort &&
@@ -62,7 +62,7 @@ export async function dispatch(
           worthRetrying(attempt, result, retriesOf()));
       const lease = mayRetry ? registry.acquire(wanted) : null;
       if (!(lease instanceof Lease)) return await settle(attempt, result, request, upstream);
-      if (result.kind === "unread") discard(attempt, result.answer, upstream);
+      if (result.kind === "unread") discard(attempt, result, upstream);
       place.hold(lease);
       exchange.attempt(lease);
       attempt = new Attempt(lease, attempt.requestStartedAtMs);
@@ -80,6 +80,6 @@ async function hasUnloaded(
   { model }: InferenceRequest,
   { retryRules, stillServes }: Upstream,
 ): Promise<boolean> {
-  if (result.kind !== "unread" || result.answer.status !== 404 || model === null) return false;
+  if (result.kind !== "unread" || result.status !== 404 || model === null) return false;
   return !(await stillServes(lease.node, model)) && retryRules.retry;
 }

@@ -1,5 +1,3 @@
-import type { Clock } from "../core/clock.ts";
-import { retryAfterMs } from "../core/headers.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
 import type { InferenceRequest } from "./request.ts";
 
@@ -33,32 +31,9 @@ export async function forward(
       answer.body?.cancel().catch(() => {});
       return attempt.failed(new Error(`no answer has the status ${answer.status}`));
     }
-    attempt.lease.answering(answer.status);
+    attempt.connected = true;
     return answer;
   } catch (error) {
     return attempt.failed(error);
   }
-}
-
-/** Gives up an answer whose body nobody will read, for another node's. Never rejects. */
-export function discard(attempt: Attempt, answer: Response, clock: Clock): void {
-  attempt.lease.end(answered(answer, clock));
-  // The body may be broken already; it is of no more interest.
-  answer.body?.cancel().catch(() => {});
-}
-
-/** The outcome of an attempt whose answer was read to its end. */
-export function answered(
-  answer: Response,
-  clock: Clock,
-): {
-  kind: "answered";
-  status: number;
-  retryAfterMs: number | null;
-} {
-  return {
-    kind: "answered",
-    status: answer.status,
-    retryAfterMs: answer.status < 400 ? null : retryAfterMs(answer.headers, clock.wallMs()),
-  };
 }

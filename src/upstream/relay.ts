@@ -1,15 +1,14 @@
 import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 import { CLIENT_GONE, COMPLETE, type End, SHUTDOWN } from "../core/exchange.ts";
-import { answerHeaders, isEventStream } from "../core/headers.ts";
-import type { Outcome } from "../core/pool/lease.ts";
+import { answerHeaders } from "../core/headers.ts";
+import { failureAtEnd } from "../core/sse-opening.ts";
 import { finalErrorEvent, isNumbered, SseTail } from "../core/sse-tail.ts";
+import { answered, isPlainEvents, type Judged, type PieceReader } from "./answer.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
-import { answered } from "./forward.ts";
+import { type PieceByPiece, Reply } from "./reply.ts";
 import type { InferenceRequest } from "./request.ts";
 
-/** Answers of known length up to this are read whole before they are sent on: half the work, and one try more. */
-const WHOLE_BYTES = 64 * 1024;
 /** How long a client that does not read may hold up the break of its connection, ms. */
 const BREAK_DRAIN_MS = 1_000;
 /**
@@ -17,80 +16,86 @@ const BREAK_DRAIN_MS = 1_000;
  * kernel has not sent yet and, on some clients' systems, what has arrived and not been read.
  */
 const BREAK_DELAY_MS = 100;
+/** A report of a failure is not longer; no more is kept of a stream to look for one at its end. */
+const REPORT_BYTES = 8 * 1024;
+
+/** The engine itself reported a failure in its answer, which the client gets as it is. */
+const SAID_FAILURE: End = { how: "broken", error: "upstream_error" };
 
 /**
- * Hands the engine's answer on to the client: the same bytes, each piece as it arrives. Resolves
- * when the first piece is there, so that a node that dies before it can still be replaced. Never
- * rejects. The attempt's lease ends with the answer's last byte.
+ * Hands an answer on to the client: the same bytes, each piece as it arrives. The attempt's lease
+ * ends with the answer's last byte.
  */
-export async function relay(
+export function handOn(
   attempt: Attempt,
-  answer: Response,
+  judged: Judged,
   request: InferenceRequest,
   clock: Clock,
-): Promise<Response | Unanswered> {
-  const outcome = answered(answer, clock);
+): Reply {
+  const { answer, pieces, rest } = judged;
   const { lease } = attempt;
   const { exchange } = request;
-  const { status } = answer;
-  const head = { status, headers: answerHeaders(answer, exchange.id, lease.node.url) };
-  attempt.begun = knowsLength(answer.headers);
-  try {
-    // Looking at `body` would make a stream of it, which costs more than all the rest.
-    if (isShort(answer.headers)) {
-      const body = await answer.bytes();
-      const nowMs = clock.now();
-      attempt.received(nowMs);
-      lease.end(outcome);
-      exchange.head(status);
-      if (body.length > 0) exchange.piece(body.length, nowMs);
-      exchange.end(COMPLETE);
-      return new Response(body.length === 0 ? null : body, head);
-    }
-    const reader: PieceReader | undefined = answer.body?.getReader();
-    const first = await reader?.read();
-    if (reader === undefined || first === undefined || first.done) {
-      lease.end(outcome);
-      exchange.head(status);
-      exchange.end(COMPLETE);
-      return new Response(null, head);
-    }
-    attempt.received(clock.now());
-    exchange.head(status);
-    const tail = isPlainEvents(answer.headers) ? new SseTail(isNumbered(request.target)) : null;
-    const relaying = { attempt, outcome, clock, tail, request };
-    return new Response(pieceByPiece(first.value, reader, relaying), head);
-  } catch (error) {
-    return attempt.failed(error);
+  const isEvents = isPlainEvents(answer.headers);
+  const headers = answerHeaders(answer, exchange.id, lease.node.url);
+  exchange.head(answer.status);
+  const failure = isEvents && judged.status !== answer.status ? judged.status : null;
+  if (rest === null) {
+    lease.end(answered(answer, clock, judged.status));
+    const body = joined(pieces);
+    if (body !== null) exchange.piece(body.length, lease.firstByteAtMs ?? clock.now());
+    exchange.end(failure === null ? COMPLETE : SAID_FAILURE);
+    return new Reply(answer.status, headers, body);
   }
+  lease.answering(judged.status);
+  const tail = isEvents ? new SseTail(isNumbered(request.target)) : null;
+  const relaying = { attempt, answer, clock, tail, request, failure };
+  return new Reply(answer.status, headers, pieceByPiece(joined(pieces), rest, relaying));
+}
+
+/** Null when there is nothing. */
+function joined(pieces: readonly Uint8Array[]): Uint8Array | null {
+  const [first = null] = pieces;
+  const body = pieces.length > 1 ? Buffer.concat(pieces) : first;
+  return body?.length === 0 ? null : body;
 }
 
 interface Relaying {
   readonly attempt: Attempt;
-  readonly outcome: Outcome;
+  readonly answer: Response;
   readonly clock: Clock;
   /** Null unless it is a stream of events to which one can be added. */
   readonly tail: SseTail | null;
   readonly request: InferenceRequest;
+  /** The status of a failure that its first event has reported, or null. */
+  readonly failure: number | null;
 }
 
 /**
- * A direct stream: in Bun 1.4.5 the cheapest body that still sees each piece and the end, and breaks
- * when told to. `write` sends at once, and gives a promise only when the client's socket is full:
- * nothing more is read from the engine until that resolves.
+ * For a direct stream: in Bun 1.4.5 the cheapest body that still sees each piece and the end, and
+ * breaks when told to. `write` sends at once, and gives a promise only when the client's socket is
+ * full: nothing more is read from the engine until that resolves.
  */
-function pieceByPiece(first: Uint8Array, reader: PieceReader, relaying: Relaying) {
-  const { attempt, outcome, clock, tail, request } = relaying;
-  const { exchange } = request;
-  let piece: Uint8Array | null = first;
-  return new ReadableStream<Uint8Array>({
-    type: "direct",
+function pieceByPiece(
+  first: Uint8Array | null,
+  reader: PieceReader,
+  relaying: Relaying,
+): PieceByPiece {
+  const { attempt, answer, clock, tail, request } = relaying;
+  const { exchange, target } = request;
+  let piece = first;
+  return {
     async pull(sink) {
       let nowMs = clock.now();
+      let last: Uint8Array = NOTHING;
+      let beforeLast: Uint8Array = NOTHING;
       try {
         while (piece !== null) {
           exchange.piece(piece.length, nowMs);
-          tail?.push(piece);
+          if (tail !== null) {
+            tail.push(piece);
+            beforeLast = last;
+            last = piece.length <= REPORT_BYTES ? piece : NOTHING;
+          }
           const wrote = sink.write(piece);
           // The sink has a copy: a client that does not read should not hold two.
           piece = null;
@@ -101,8 +106,9 @@ function pieceByPiece(first: Uint8Array, reader: PieceReader, relaying: Relaying
           attempt.received(nowMs);
           piece = next.value;
         }
-        attempt.lease.end(outcome);
-        exchange.end(COMPLETE);
+        const failure = relaying.failure ?? failureAtEnd([beforeLast, last]);
+        attempt.lease.end(answered(answer, clock, failure ?? answer.status));
+        exchange.end(failure === null ? COMPLETE : SAID_FAILURE);
         sink.close();
       } catch (error) {
         const unanswered = attempt.failed(error);
@@ -110,7 +116,7 @@ function pieceByPiece(first: Uint8Array, reader: PieceReader, relaying: Relaying
         exchange.end(endOf(unanswered, why));
         const lastEvent =
           tail?.atEventEnd === true && why !== null
-            ? finalErrorEvent(why, request.target, exchange.id, tail.nextNumber)
+            ? finalErrorEvent(why, target, exchange.id, tail.nextNumber)
             : null;
         await breakOff(sink, why === null, lastEvent, clock);
       }
@@ -119,13 +125,10 @@ function pieceByPiece(first: Uint8Array, reader: PieceReader, relaying: Relaying
       attempt.stop("client_gone");
       exchange.end(CLIENT_GONE);
     },
-  });
+  };
 }
 
-/** The part of a stream's reader that is used here. */
-interface PieceReader {
-  read(): Promise<{ done: true; value?: unknown } | { done: false; value: Uint8Array }>;
-}
+const NOTHING = new Uint8Array(0);
 
 /** Resolves when the client's socket takes more, or when the attempt has been stopped. */
 async function roomAgain(wrote: Promise<number>, attempt: Attempt): Promise<void> {
@@ -141,22 +144,6 @@ async function roomAgain(wrote: Promise<number>, attempt: Attempt): Promise<void
     attempt.clientHoldsUp = false;
     signal.removeEventListener("abort", stop);
   }
-}
-
-/** Whether the head says how long the answer is: then the engine has it whole. */
-export function knowsLength(headers: Headers): boolean {
-  return headers.has("content-length");
-}
-
-/** Whether it is a stream of events in plain text: into a compressed one no text may be written. */
-function isPlainEvents(headers: Headers): boolean {
-  return isEventStream(headers) && /^(?:identity)?$/i.test(headers.get("content-encoding") ?? "");
-}
-
-/** Whether an answer is known to be so short that it is read whole. */
-export function isShort(headers: Headers): boolean {
-  const length = headers.get("content-length");
-  return length !== null && Number(length) <= WHOLE_BYTES;
 }
 
 /**

@@ -8,10 +8,12 @@ import type { Registry } from "../core/pool/registry.ts";
 import { failureType } from "../core/proxy-status.ts";
 import type { RetryBudgets } from "../core/retry.ts";
 import { isRetriable, type RetryRules, type RetryState } from "../core/retry.ts";
+import { answered, type Judged, readAnswer } from "./answer.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { type Fetch, forward } from "./forward.ts";
-import { relay } from "./relay.ts";
+import { handOn } from "./relay.ts";
+import { clientGone, type Reply } from "./reply.ts";
 import type { InferenceRequest } from "./request.ts";
 
 /** What sending a request needs; made once, shared by both serving strategies. */
@@ -26,16 +28,18 @@ export interface Upstream extends Clock {
   readonly stillServes: (node: Node, model: string) => Promise<boolean>;
 }
 
-/** What a client that has left gets; nobody reads it. */
-export function clientGone(): Response {
-  return new Response(null, { status: 499 });
+/** An answer that another node may better: nothing of it has been handed on. */
+export interface Unread {
+  readonly kind: "unread";
+  readonly answer: Response;
+  /** HTTP status that it amounts to. */
+  readonly status: number;
+  /** Null while nothing but its head has been looked at. */
+  readonly judged: Judged | null;
 }
 
-/** One attempt's result: handed on to the client, an answer still unread that another node may better, or none. */
-export type Result =
-  | { readonly kind: "relayed"; readonly response: Response }
-  | { readonly kind: "unread"; readonly answer: Response }
-  | Unanswered;
+/** One attempt's result: handed on to the client, an answer that another node may better, or none. */
+export type Result = { readonly kind: "relayed"; readonly reply: Reply } | Unread | Unanswered;
 
 /**
  * Sends a request to its attempt's node and hands the answer on.
@@ -49,9 +53,22 @@ export async function send(
 ): Promise<Result> {
   const answer = await forward(attempt, request, upstream.fetch);
   if (!(answer instanceof Response)) return answer;
-  if (isUnread(answer.status)) return { kind: "unread", answer };
-  const response = await relay(attempt, answer, request, upstream);
-  return response instanceof Response ? { kind: "relayed", response } : response;
+  const { status } = answer;
+  if (isUnread(status)) return { kind: "unread", answer, status, judged: null };
+  const judged = await readAnswer(attempt, answer, upstream);
+  if ("kind" in judged) return judged;
+  if (judged.status !== status && isUnread(judged.status)) {
+    return { kind: "unread", answer, status: judged.status, judged };
+  }
+  return { kind: "relayed", reply: handOn(attempt, judged, request, upstream) };
+}
+
+/** Gives up an answer that nobody will read, for another node's. Never rejects. */
+export function discard(attempt: Attempt, { answer, status, judged }: Unread, clock: Clock): void {
+  attempt.lease.end(answered(answer, clock, status));
+  const ended = judged === null ? answer.body?.cancel() : judged.rest?.cancel();
+  // The body may be broken already; it is of no more interest.
+  ended?.catch(() => {});
 }
 
 /** Whether the request may have another attempt after `result`. */
@@ -62,7 +79,7 @@ export function worthRetrying(attempt: Attempt, result: Result, retries: RetrySt
     case "relayed":
       return false;
     case "unread":
-      return retries.afterStatus(result.answer.status);
+      return retries.afterStatus(result.status);
     case "stopped":
       // The node went out under a request it had: as good as a lost connection.
       return result.why === "node_ejected" && retries.afterFailure("lost");
@@ -82,15 +99,15 @@ export async function settle(
   result: Result,
   request: InferenceRequest,
   upstream: Upstream,
-): Promise<Response> {
-  if (result.kind === "relayed") return result.response;
+): Promise<Reply> {
+  if (result.kind === "relayed") return result.reply;
   if (result.kind !== "unread") return giveUp(result);
-  const response = await relay(attempt, result.answer, request, upstream);
-  return response instanceof Response ? response : giveUp(response);
+  const judged = result.judged ?? (await readAnswer(attempt, result.answer, upstream));
+  return "kind" in judged ? giveUp(judged) : handOn(attempt, judged, request, upstream);
 }
 
 /** What the client gets when no attempt is left. */
-function giveUp(result: Unanswered): Response {
+function giveUp(result: Unanswered): Reply {
   if (result.kind === "timeout") {
     throw new ProxyError("upstream_timeout", `The engine took too long: ${result.detail}.`);
   }

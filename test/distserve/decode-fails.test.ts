@@ -35,7 +35,7 @@ describe("a decode engine that", () => {
 
   test("dies in mid-stream: the stream is visibly broken, and the session is freed", async () => {
     await using cluster = await startCluster();
-    only(cluster.decodes).setFaults([{ path: CHAT, fault: { kind: "die", afterBytes: 300 } }]);
+    only(cluster.decodes).setFaults([{ path: CHAT, fault: { kind: "die", afterBytes: 1_000 } }]);
     const answer = await cluster.chat({ stream: true });
     expect(answer.status).toBe(200);
     await expect(answer.text()).rejects.toThrow();

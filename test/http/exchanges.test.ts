@@ -4,7 +4,7 @@ import type { Exchange } from "../../src/core/exchange.ts";
 import { infer } from "../../src/http/inference.ts";
 import { Log } from "../../src/observe/log.ts";
 import { assemble } from "../../src/proxy/assemble.ts";
-import { RAW_ANSWERS } from "../../src/sim/faulty/raw-answers.ts";
+import { chunk, RAW_ANSWERS } from "../../src/sim/faulty/raw-answers.ts";
 import { httpAnswer, type RawStep, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { parse } from "../config/parse.ts";
 import { RawExchange, rawPost } from "../support/raw-client.ts";
@@ -15,6 +15,7 @@ const PATH = "/v1/completions";
 const route = { method: "POST", path: PATH, who: "client", detail: {} } as const;
 const KEY = { headers: ["authorization: Bearer secret"] };
 
+const LAST: RawStep = { send: "0\r\n\r\n" };
 let steps: readonly RawStep[] = [];
 const engine = startRawServer({ script: () => steps });
 const flags = "--no-retry --queue-size 0 --max-concurrency-per-client 3 --max-body 1KiB";
@@ -88,6 +89,7 @@ test("of a short answer", async () => {
 test.each([
   ["an engine's refusal", [{ send: httpAnswer("no", [], "418 Teapot") }], 418, "complete"],
   ["an empty answer", [{ send: httpAnswer("") }], 200, "complete"],
+  ["a stream that ends in an error", failedStream(), 200, "broken"],
   ["a broken stream", RAW_ANSWERS.resetBetweenEvents, 200, "broken"],
   ["no answer at all", RAW_ANSWERS.reset, 502, "refused"],
 ] as const)("of %s", async (_, script, status, how) => {
@@ -97,6 +99,11 @@ test.each([
   expect([exchange.status, exchange.ended?.how]).toEqual([status, how]);
   expect([exchange.stream, exchange.tries.length]).toEqual([true, 1]);
 });
+
+function failedStream(): RawStep[] {
+  const [words] = RAW_ANSWERS.cutBetweenEvents;
+  return [words, { send: chunk('data: {"error":{"code":500}}\n\ndata: [DONE]\n\n') }, LAST];
+}
 
 test.each([
   ["no key", "POST /v1/x HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}", "invalid_api_key"],

@@ -122,12 +122,12 @@ test("failed answers eject half of a model's nodes and never more; a good one br
   });
 });
 
-test("a stream on trial has passed with its head, not only when it ends", async () => {
+test("a stream on trial has passed with its first word, not only when it ends", async () => {
   const { sick, proxy } = await startBoth(NO_PROBES);
   await using _ = proxy;
   sick.setFaults([{ fault: { kind: "answer", status: 500 } }]);
   await askUntil(proxy, sick, "unhealthy");
-  sick.setFaults([{ fault: { kind: "hang", at: "body", afterBytes: 100 } }]);
+  sick.setFaults([{ fault: { kind: "hang", at: "body", afterBytes: 1_000 } }]);
   await until("a trial stream hangs in its body, and its node is back", async () => {
     const leave = new AbortController();
     const answer = await ask(proxy, { stream: true }, { signal: leave.signal });

@@ -1,0 +1,86 @@
+/**
+ * Failures that engines report under status 200: the answer had begun, as HTTP sees it, when the
+ * generation failed. Forms seen in LMDeploy (0.15 to 0.18), vLLM, SGLang and llama.cpp:
+ * `{"error": {"message", "type", "code"}}`, `{"object": "error", "code", …}`, Anthropic's
+ * `{"type": "error", "error": {"type"}}`, the Responses API's `response.failed` and `error`, and a
+ * `finish_reason` of `error` or `abort`.
+ */
+import { Buffer } from "node:buffer";
+
+/** What a failure amounts to that names no status. */
+const UNNAMED = 500;
+/** An answer that is given up by an engine that is well: another may take it. */
+const ELSEWHERE = 503;
+
+/** Parts of the `type` or `code` of an error, and the status that they stand for; the first that fits. */
+const NAMES: readonly (readonly [RegExp, number])[] = [
+  [/overload|unavailable|abort/i, ELSEWHERE],
+  [/rate_?limit/i, 429],
+  [/too_?large/i, 413],
+  [/invalid_?request|bad_?request/i, 400],
+  [/authentication|unauthorized/i, 401],
+  [/permission|forbidden/i, 403],
+  [/not_?found/i, 404],
+  [/time_?out/i, 504],
+];
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+/** The value of JSON text when it is an object; else null. */
+export function readObject(json: string): JsonObject | null {
+  if (!json.startsWith("{")) return null;
+  try {
+    return asObject(JSON.parse(json));
+  } catch {
+    return null;
+  }
+}
+
+export function asObject(value: unknown): JsonObject | null {
+  return isObject(value) ? value : null;
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The HTTP status that an event reports a failure with, or null when it reports none. */
+export function failureOfEvent(name: string, value: JsonObject): number | null {
+  const type = name === "" ? value.type : name;
+  if (type === "response.failed") return statusOf(asObject(value.response)?.error);
+  const { error } = value;
+  if (type === "error") return statusOf(error ?? value);
+  if (value.object === "error") return statusOf(value);
+  if (asObject(error) !== null || (typeof error === "string" && error !== "")) {
+    return statusOf(error);
+  }
+  return null;
+}
+
+function statusOf(error: unknown): number {
+  const { code, type } = asObject(error) ?? {};
+  const status = Number(code);
+  if (Number.isInteger(status) && status >= 400 && status <= 599) return status;
+  const named = NAMES.find(([pattern]) => [type, code].some((name) => pattern.test(String(name))));
+  return named?.[1] ?? UNNAMED;
+}
+
+/** What a choice that ends so amounts to, or null when it ended well or has not ended. */
+export function failureOfFinish(finishReason: unknown): number | null {
+  if (finishReason === "abort") return ELSEWHERE;
+  return finishReason === "error" ? UNNAMED : null;
+}
+
+/**
+ * What a whole answer in JSON amounts to whose status is good: null when it is what it seems.
+ * Looked for in its bytes first: nearly all answers are well, and are not parsed.
+ */
+export function failureOfWhole(body: Uint8Array): number | null {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
+  if (!bytes.includes('"abort"') && !bytes.includes('"error"')) return null;
+  const choices = readObject(bytes.toString("utf8"))?.choices;
+  if (!Array.isArray(choices)) return null;
+  const failures = choices.map((choice) => failureOfFinish(asObject(choice)?.finish_reason));
+  // One that is well is worth having.
+  return failures.every((failure) => failure !== null) ? (failures[0] ?? null) : null;
+}

@@ -1,0 +1,110 @@
+import type { Clock } from "../core/clock.ts";
+import { isEventStream, retryAfterMs } from "../core/headers.ts";
+import type { Answered } from "../core/pool/lease.ts";
+import { failureOfWhole } from "../core/said-failure.ts";
+import { SseOpening } from "../core/sse-opening.ts";
+import type { Attempt, Unanswered } from "./attempt.ts";
+
+/** Answers of known length up to this are read whole before they are sent on: half the work, and one try more. */
+const WHOLE_BYTES = 64 * 1024;
+
+/** The part of a stream's reader that is used here. */
+export interface PieceReader {
+  read(): Promise<{ done: true; value?: unknown } | { done: false; value: Uint8Array }>;
+  cancel(): Promise<void>;
+}
+
+/** An answer of which so much has come that it is known what it is worth; none of it is handed on yet. */
+export interface Judged {
+  readonly answer: Response;
+  /** HTTP status: the head's, or the one that a failure under a good head amounts to. */
+  readonly status: number;
+  /** What has come of the body. */
+  readonly pieces: readonly Uint8Array[];
+  /** Where more comes from; null when that was all. */
+  readonly rest: PieceReader | null;
+}
+
+/**
+ * Reads of an answer what has to be known before it is handed on: a short one whole, of a stream of
+ * events all that comes before something is generated, of others the first piece. Never rejects.
+ */
+export async function readAnswer(
+  attempt: Attempt,
+  answer: Response,
+  clock: Clock,
+): Promise<Judged | Unanswered> {
+  const { headers, status } = answer;
+  attempt.begun = knowsLength(headers);
+  try {
+    // Looking at `body` would make a stream of it, which costs more than all the rest.
+    if (isShort(headers)) {
+      const body = await answer.bytes();
+      attempt.received(clock.now());
+      const failure = answer.ok ? failureOfWhole(body) : null;
+      return { answer, status: failure ?? status, pieces: [body], rest: null };
+    }
+    const reader: PieceReader | undefined = answer.body?.getReader();
+    if (reader === undefined) return { answer, status, pieces: [], rest: null };
+    if (answer.ok && isPlainEvents(headers)) {
+      return await readOpening(attempt, answer, reader, clock);
+    }
+    const first = await reader.read();
+    if (first.done) return { answer, status, pieces: [], rest: null };
+    attempt.received(clock.now());
+    return { answer, status, pieces: [first.value], rest: reader };
+  } catch (error) {
+    return attempt.failed(error);
+  }
+}
+
+async function readOpening(
+  attempt: Attempt,
+  answer: Response,
+  reader: PieceReader,
+  clock: Clock,
+): Promise<Judged> {
+  const opening = new SseOpening();
+  const pieces: Uint8Array[] = [];
+  for (;;) {
+    const next = await reader.read();
+    const verdict = next.done ? opening.end() : opening.push(next.value);
+    if (!next.done) pieces.push(next.value);
+    if (verdict === "opening") {
+      // Whoever sends one is alive, and has said nothing yet.
+      attempt.lease.node.progress += 1;
+      continue;
+    }
+    attempt.received(clock.now());
+    const status = verdict === "begun" ? answer.status : verdict.failure;
+    return { answer, status, pieces, rest: next.done ? null : reader };
+  }
+}
+
+/** Whether the head says how long the answer is: then the engine has it whole. */
+export function knowsLength(headers: Headers): boolean {
+  return headers.has("content-length");
+}
+
+/** Whether an answer is known to be so short that it is read whole. */
+export function isShort(headers: Headers): boolean {
+  const length = headers.get("content-length");
+  return length !== null && Number(length) <= WHOLE_BYTES;
+}
+
+/** Whether it is a stream of events in plain text: a compressed one is not read, and not added to. */
+export function isPlainEvents(headers: Headers): boolean {
+  return isEventStream(headers) && /^(?:identity)?$/i.test(headers.get("content-encoding") ?? "");
+}
+
+/**
+ * The outcome of an attempt whose answer was read to its end, or given up.
+ * @param status What it amounts to.
+ */
+export function answered(answer: Response, clock: Clock, status = answer.status): Answered {
+  return {
+    kind: "answered",
+    status,
+    retryAfterMs: status < 400 ? null : retryAfterMs(answer.headers, clock.wallMs()),
+  };
+}

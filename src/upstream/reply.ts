@@ -1,0 +1,30 @@
+/** What the client of an inference request gets: an engine's answer, whole or as it comes. */
+export class Reply {
+  /** HTTP status. */
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Uint8Array | PieceByPiece | null;
+
+  constructor(status: number, headers: Headers, body: Uint8Array | PieceByPiece | null) {
+    this.status = status;
+    this.headers = headers;
+    this.body = body;
+  }
+
+  get ok(): boolean {
+    return this.status >= 200 && this.status < 300;
+  }
+}
+
+/** A body whose pieces are written as they arrive. */
+export interface PieceByPiece {
+  /** Writes all of them; never rejects. The sink is closed, or broken off, in the end. */
+  pull(sink: ReadableStreamDirectController): Promise<void>;
+  /** The client has left. */
+  cancel(): void;
+}
+
+/** What a client that has left gets; nobody reads it. */
+export function clientGone(): Reply {
+  return new Reply(499, new Headers(), null);
+}
