@@ -196,3 +196,10 @@ describe("headers", () => {
     expect((await status(strict, 4_000))[0]).toBe(431);
   });
 });
+
+test("--keep-alive is how long a client's connection may stand idle", async () => {
+  await using brief = await startProxy(["--keep-alive", "1"]);
+  const asked = "GET /health HTTP/1.1\r\nHost: proxy\r\n\r\n";
+  const { answers, closed } = await sendRaw(brief.port, asked, { untilClosed: true });
+  expect([answers.map(({ status }) => status), closed]).toEqual([[200], true]);
+});

@@ -1,0 +1,50 @@
+/** Media types are the same in whatever case they are written, and say nothing that a body does not. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { httpAnswer, type RawServer, startRawServer } from "../../src/sim/faulty/raw-server.ts";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { postText, sendRaw } from "../support/raw-http.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+let engine: RawServer;
+let proxy: ProxyProcess;
+
+beforeAll(async () => {
+  engine = startRawServer({ script: () => [{ send: httpAnswer("{}") }] });
+  proxy = await startProxy(["--node", engine.url]);
+  await untilHealthy(proxy);
+});
+
+afterAll(async () => {
+  await proxy.end("SIGKILL");
+  engine.stop();
+});
+
+async function statusOf(path: string, body: string, type: string | null) {
+  const line = type === null ? "" : `Content-Type: ${type}\r\n`;
+  const text = postText(path, body).replace("Content-Type: application/json\r\n", line);
+  const { answers } = await sendRaw(proxy.port, text);
+  return answers[0]?.status;
+}
+
+test.each([
+  null,
+  "application/json",
+  "Application/JSON; Charset=UTF-8",
+  "text/plain",
+  "application/x-www-form-urlencoded",
+  "MULTIPART/form-data; boundary=x",
+])("administration reads JSON, whatever its type is said to be: %s", async (type) => {
+  const body = '{"url":"http://127.0.0.1:7/unknown"}';
+  expect(await statusOf("/nodes/remove", body, type)).toBe(200);
+  expect(await statusOf("/nodes/remove", "no JSON", type)).toBe(400);
+});
+
+test.each(["multipart/form-data; boundary=x", "Multipart/Form-Data; Boundary=x"])(
+  "a form's model is found: %s",
+  async (type) => {
+    const form = (model: string) =>
+      `--x\r\nContent-Disposition: form-data; name="model"\r\n\r\n${model}\r\n--x--\r\n`;
+    expect(await statusOf("/v1/audio/transcriptions", form("tiny"), type)).toBe(200);
+    expect(await statusOf("/v1/audio/transcriptions", form("other"), type)).toBe(404);
+  },
+);
