@@ -26,6 +26,14 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "List, add, remove, drain or terminate the nodes of a running proxy.",
     load: () => import("./commands/nodes.ts"),
   },
+  requests: {
+    summary: "Show what a running proxy does just now, oldest first.",
+    load: () => import("./commands/requests.ts"),
+  },
+  health: {
+    summary: "Ask a running proxy whether it is up.",
+    load: () => import("./commands/health.ts"),
+  },
   openapi: {
     summary: "Print the OpenAPI document.",
     load: () => import("./commands/openapi.ts"),

@@ -1,6 +1,7 @@
 /** What `/nodes/status` answers, and the table that a person reads. Pure. */
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import { cut, plain, shortTime, tableLines, WIDTH } from "./table.ts";
 
 const NumberOrNull = Type.Optional(Type.Union([Type.Number(), Type.Null()]));
 
@@ -16,6 +17,11 @@ const NodeStatus = Type.Object({
   running: NumberOrNull,
   waiting: NumberOrNull,
   last_error: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+  state_for_s: NumberOrNull,
+  first_byte_p50_s: NumberOrNull,
+  first_byte_ratio: NumberOrNull,
+  errors_5m: NumberOrNull,
+  oldest_request_s: NumberOrNull,
 });
 export type NodeStatus = Static<typeof NodeStatus>;
 
@@ -28,21 +34,32 @@ export function readStatus(answer: unknown): Readonly<Record<string, NodeStatus>
 
 const ROLES: Readonly<Record<string, string>> = { 1: "Hybrid", 2: "Prefill", 3: "Decode" };
 
-/** What any terminal shows. */
-const WIDTH = 80;
-
 const COLUMNS: readonly (readonly [title: string, of: (node: NodeStatus) => string])[] = [
   ["state", (node) => node.state ?? "-"],
+  ["since", (node) => time(node.state_for_s)],
   ["role", roleOf],
   ["in-flight", (node) => String(node.unfinished)],
+  ["oldest", (node) => time(node.oldest_request_s)],
+  ["first byte", firstByte],
+  ["errors", (node) => (node.errors_5m ? String(node.errors_5m) : "-")],
   ["cache", (node) => (typeof node.cache_usage === "number" ? percent(node.cache_usage) : "-")],
   ["running", (node) => String(node.running ?? "-")],
   ["waiting", (node) => String(node.waiting ?? "-")],
   ["latency", (node) => (node.latency.length === 0 ? "-" : `${mean(node.latency).toFixed(2)} s`)],
 ];
 
+function time(s: number | null | undefined): string {
+  return typeof s === "number" ? shortTime(s) : "-";
+}
+
+/** Its median, and that beside the median of its peers: 3× is a slow node. */
+function firstByte({ first_byte_p50_s, first_byte_ratio }: NodeStatus): string {
+  const beside = typeof first_byte_ratio === "number" ? ` ${first_byte_ratio.toFixed(1)}×` : "";
+  return time(first_byte_p50_s) + beside;
+}
+
 /** The first that tell nothing new are left out until a line fits. */
-const DISPENSABLE = ["role", "latency", "waiting", "running", "cache"];
+const DISPENSABLE = ["role", "latency", "waiting", "running", "since", "cache", "oldest", "errors"];
 
 function roleOf(node: NodeStatus): string {
   return ROLES[node.role] ?? String(node.role);
@@ -56,11 +73,6 @@ function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** Engines choose their models' names and errors: none of it may move a terminal's cursor. */
-function plain(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "?");
-}
-
 /**
  * A line of titles, and for each node one with figures, one with its models and one with its last
  * error. Fits 80 columns unless a URL is longer: then columns go that tell least. Ends with a newline.
@@ -68,30 +80,14 @@ function plain(text: string): string {
 export function nodeTable(nodes: Readonly<Record<string, NodeStatus>>): string {
   const entries = Object.entries(nodes);
   const isOfOneKind = entries.every(([, node]) => roleOf(node) === "Hybrid");
-  let columns = [
-    ["node", ...entries.map(([url]) => plain(url))],
-    ...COLUMNS.map(([title, of]) => [title, ...entries.map(([, node]) => plain(of(node)))]),
+  const columns = [
+    ["node", ...entries.map(([url]) => url)],
+    ...COLUMNS.map(([title, of]) => [title, ...entries.map(([, node]) => of(node))]),
   ].filter(([title, ...cells]) => {
     return title === "role" ? !isOfOneKind : cells.some((cell) => cell !== "-");
   });
-  for (const title of DISPENSABLE) {
-    if (widthOf(columns) <= WIDTH) break;
-    columns = columns.filter(([name]) => name !== title);
-  }
-  const widths = columns.map(widest);
-  const line = (row: number) => {
-    const cells = columns.map((column, at) => (column[row] ?? "").padEnd(widths[at] ?? 0));
-    return `${cells.join("  ").trimEnd()}\n`;
-  };
-  return line(0) + entries.map(([, node], at) => line(at + 1) + details(node)).join("");
-}
-
-function widest(column: readonly string[]): number {
-  return Math.max(...column.map((cell) => cell.length));
-}
-
-function widthOf(columns: readonly (readonly string[])[]): number {
-  return columns.reduce((sum, column) => sum + widest(column) + 2, -2);
+  const [titles = "", ...lines] = tableLines(columns, DISPENSABLE);
+  return titles + entries.map(([, node], at) => lines[at] + details(node)).join("");
 }
 
 function details({ models, last_error }: NodeStatus): string {
@@ -101,8 +97,4 @@ function details({ models, last_error }: NodeStatus): string {
   ]
     .map((text) => `  ${cut(plain(text), WIDTH - 2)}\n`)
     .join("");
-}
-
-function cut(text: string, length: number): string {
-  return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
 }

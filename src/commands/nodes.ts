@@ -12,15 +12,13 @@ import { type Run, readArguments } from "./command.ts";
 import { CommandError } from "./command-error.ts";
 import { nodeTable } from "./node-table.ts";
 import { messageOf, ProxyClient } from "./proxy-client.ts";
+import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
 
 /** Pause between two looks at a draining node, ms. */
 const DRAIN_POLL_MS = 200;
 
 const Settings = Type.Object({
-  proxyUrl: Type.String({ default: "http://127.0.0.1:8000" }),
-  adminKey: Type.Union([Type.String({ pattern: "^[\\x21-\\x7e]+$" }), Type.Null()], {
-    default: null,
-  }),
+  ...PROXY_FIELDS,
   models: Type.Array(Type.String({ minLength: 1 }), { default: [] }),
   role: Type.Union([oneOf(ROLES), Type.Null()], { default: null }),
   speed: Type.Union([Type.Number({ exclusiveMinimum: 0 }), Type.Null()], { default: null }),
@@ -32,28 +30,6 @@ const Settings = Type.Object({
 });
 type Settings = Static<typeof Settings>;
 const { properties: fields } = Settings;
-
-const COMMON = flagGroup("Proxy", [
-  {
-    key: "proxyUrl",
-    names: ["proxy-url"],
-    variables: ["LMPROXY_PROXY_URL"],
-    argument: "url",
-    kind: kinds.nodeUrl,
-    value: fields.proxyUrl,
-    help: "The running proxy.",
-  },
-  {
-    key: "adminKey",
-    names: ["admin-key"],
-    variables: ["LMPROXY_ADMIN_KEY"],
-    argument: "key",
-    kind: kinds.key,
-    value: fields.adminKey,
-    isSecret: true,
-    help: "Its admin key, or an API key where it has none; @path reads it from a file.",
-  },
-]);
 
 const FOR_ADD = flagGroup("Node", [
   {
@@ -217,7 +193,7 @@ export const run: Run = async (argv, surroundings) => {
   }
   const command = new Command(`lmproxy nodes ${name}`).description(action.summary);
   if (action.operand !== null) command.argument(action.operand, "the node's URL");
-  const flags = [...action.flags, ...COMMON];
+  const flags = [...action.flags, ...PROXY_FLAGS];
   const line = readArguments(command, flags, Settings, rest, surroundings, "LMPROXY_NODES_");
   if (line.help !== null) {
     await surroundings.print(line.help);

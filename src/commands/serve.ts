@@ -35,12 +35,14 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
     // What nobody caught belongs to one request at most; the others must not end with it.
     process.on("uncaughtException", proxy.report);
     process.on("unhandledRejection", proxy.report);
+    // A service outlives the terminal it was started from, and whoever sends it to have files read anew.
+    process.on("SIGHUP", () => {});
+    // Before anybody is told that it listens, and may send it signals.
+    const ended = untilSignal(["SIGINT", "SIGTERM"]);
     await print(welcome(version, config, proxy));
     for (const { level, text } of notes) proxy.log[level](text, {});
     for (const warning of startWarnings(config)) proxy.log.warning(warning, {});
-    // A service outlives the terminal it was started from, and whoever sends it to have files read anew.
-    process.on("SIGHUP", () => {});
-    await untilSignal(["SIGINT", "SIGTERM"]);
+    await ended;
     await proxy.drain();
     return 0;
   } catch (error) {

@@ -68,7 +68,8 @@ export class Exchange implements InBag {
   pieces = 0;
   endedAtMs: number | null = null;
   readonly tries: Try[] = [];
-  #lastPieceAtMs = 0;
+  /** When the last piece was handed on, ms; only with a first one. */
+  lastPieceAtMs = 0;
   #end: End | null = null;
   readonly #exchanges: Exchanges;
 
@@ -115,8 +116,8 @@ export class Exchange implements InBag {
   /** So many bytes of the answer's body are handed on at `nowMs`. */
   piece(bytes: number, nowMs: number): void {
     if (this.firstByteAtMs === null) this.firstByteAtMs = nowMs;
-    else this.longestGapMs = Math.max(this.longestGapMs, nowMs - this.#lastPieceAtMs);
-    this.#lastPieceAtMs = nowMs;
+    else this.longestGapMs = Math.max(this.longestGapMs, nowMs - this.lastPieceAtMs);
+    this.lastPieceAtMs = nowMs;
     this.pieces += 1;
     this.bytesOut += bytes;
   }

@@ -145,3 +145,25 @@ export const Collected = t.Object({
   freed: Type.Integer({ minimum: 0 }),
   failed: Type.Integer({ minimum: 0, description: "Still kept by their engines" }),
 });
+
+/** The requests that have not ended, oldest first. */
+export const OpenRequests = t.Array(
+  t.Object({
+    id: t.String(),
+    phase: t.Union([
+      t.Literal("reading"),
+      t.Literal("waiting"),
+      t.Literal("sent"),
+      t.Literal("answering"),
+    ]),
+    age_s: t.Number({ minimum: 0 }),
+    path: t.String({ description: "The route it came by" }),
+    model: t.Union([t.String(), t.Null()]),
+    client: t.Union([t.String(), t.Null()], { description: "Its key's name, or its address" }),
+    node: t.Union([t.String(), t.Null()], { description: "The one it was sent to last" }),
+    attempts: Type.Integer({ minimum: 0 }),
+    bytes_in: Type.Integer({ minimum: 0 }),
+    bytes_out: Type.Integer({ minimum: 0 }),
+    last_byte_age_s: t.Union([t.Number(), t.Null()]),
+  }),
+);

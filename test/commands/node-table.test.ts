@@ -32,6 +32,15 @@ test("what lmproxy adds is shown, the last error only where there is one", () =>
   );
 });
 
+test("a node is ranked beside its peers", () => {
+  const more = { state_for_s: 7_300, first_byte_p50_s: 2.31, first_byte_ratio: 5.64, errors_5m: 3 };
+  const nodes = readStatus({ "http://a:1": { ...LMDEPLOYS_FIELDS, latency: [], ...more } });
+  expect(nodeTable(nodes ?? {})).toStartWith(
+    "node        since  in-flight  first byte   errors\n" +
+      "http://a:1  2 h    2          2.31 s 5.6×  3\n",
+  );
+});
+
 test("a line fits 80 columns, whatever engines name and fail with", () => {
   const more = { state: "initializing", cache_usage: 1, running: 1000, waiting: 1000 };
   const long = {

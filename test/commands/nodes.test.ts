@@ -27,7 +27,7 @@ test("list, add, remove: what a person does to a running proxy", async () => {
   expect(added.code).toBe(0);
   expect(added.out).toContain(engine.url);
   const { out: listed } = await nodes("list");
-  expect(listed).toMatch(/^node +state +in-flight/);
+  expect(listed).toMatch(/^node +state +since +in-flight/);
   expect(listed).toMatch(
     new RegExp(`^${engine.url} +(?:starting|healthy) +0\\b.*\n  serves m$`, "m"),
   );

@@ -7,6 +7,7 @@ import {
   Message,
   NodeStatus,
   NodeUrlBody,
+  OpenRequests,
   WarmedUp,
 } from "../schemas.ts";
 import { CHAT_SCHEMAS } from "./chat-schemas.ts";
@@ -63,6 +64,7 @@ const SCHEMAS: Readonly<Record<string, TSchema>> = {
   AnthropicModel,
   AnthropicModelList,
   NodeUrl: NodeUrlBody,
+  OpenRequests,
   NodeStatus,
   NodeStatuses: Type.Object(
     {},

@@ -1,3 +1,4 @@
+import { debugRoutes } from "./debug.ts";
 import { distServeRoutes } from "./distserve.ts";
 import { documentationRoutes } from "./documentation.ts";
 import { healthRoutes } from "./health.ts";
@@ -19,5 +20,6 @@ export const ROUTES: readonly Route[] = [
   ...distServeRoutes,
   ...healthRoutes,
   ...metricsRoutes,
+  ...debugRoutes,
   ...documentationRoutes(() => ROUTES),
 ];

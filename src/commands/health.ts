@@ -1,0 +1,60 @@
+/** `lmproxy health`: whether a proxy is up, for a container without curl. */
+import { Type } from "@sinclair/typebox";
+import { Command } from "commander";
+import { flagGroup } from "../config/flag.ts";
+import { type Run, readArguments } from "./command.ts";
+import { messageOf } from "./proxy-client.ts";
+import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
+
+/** A health check has a time limit of its own around it. */
+const TIMEOUT_MS = 5_000;
+
+/** The proxy is up, and no request has somewhere to go. */
+const NOT_READY = 3;
+
+const Settings = Type.Object({
+  proxyUrl: PROXY_FIELDS.proxyUrl,
+  ready: Type.Boolean({ default: false }),
+});
+
+const FLAGS = [
+  ...flagGroup("Check", [
+    {
+      key: "ready",
+      names: ["ready"],
+      value: Settings.properties.ready,
+      help: "Ask too whether a node is healthy: exit status 3 when none is.",
+    },
+  ]),
+  ...PROXY_FLAGS.filter(({ key }) => key === "proxyUrl"),
+];
+
+export const run: Run = async (argv, surroundings) => {
+  const command = new Command("lmproxy health").description(
+    "Ask a running proxy whether it is up: exit status 0 when it is, 1 when it does not answer.",
+  );
+  const line = readArguments(command, FLAGS, Settings, argv, surroundings, "LMPROXY_HEALTH_");
+  if (line.help !== null) {
+    await surroundings.print(line.help);
+    return 0;
+  }
+  const { proxyUrl, ready } = line.values;
+  const url = `${proxyUrl.replace(/\/+$/, "")}${ready ? "/ready" : "/health"}`;
+  try {
+    const answer = await fetch(url, {
+      redirect: "manual",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    if (answer.ok) {
+      await surroundings.print(ready ? "ready\n" : "up\n");
+      return 0;
+    }
+    const said: unknown = await answer.json().catch(() => null);
+    surroundings.warn(`lmproxy: ${url} answered ${answer.status}: ${messageOf(said)}`);
+    return ready && answer.status === 503 ? NOT_READY : 1;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    surroundings.warn(`lmproxy: ${url} does not answer (${reason})`);
+    return 1;
+  }
+};

@@ -1,0 +1,50 @@
+/** Tables for people at a terminal. Pure. */
+
+/** What a terminal shows of a line without breaking it. */
+export const WIDTH = 80;
+
+/** Engines and clients choose names and errors: none of it may move a terminal's cursor. */
+export function plain(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "?");
+}
+
+export function cut(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
+}
+
+/**
+ * A line of titles and one for each row, each with its end.
+ * @param columns Each begins with its title.
+ * @param dispensable Titles of columns that go, the first of them first, until a line fits.
+ */
+export function tableLines(
+  columns: readonly (readonly string[])[],
+  dispensable: readonly string[],
+): string[] {
+  let shown = columns.map((column) => column.map(plain));
+  for (const title of dispensable) {
+    if (widthOf(shown) <= WIDTH) break;
+    shown = shown.filter(([name]) => name !== title);
+  }
+  const widths = shown.map(widest);
+  return Array.from({ length: columns[0]?.length ?? 0 }, (_, row) => {
+    const cells = shown.map((column, at) => (column[row] ?? "").padEnd(widths[at] ?? 0));
+    return `${cells.join("  ").trimEnd()}\n`;
+  });
+}
+
+function widest(column: readonly string[]): number {
+  return Math.max(...column.map((cell) => cell.length));
+}
+
+function widthOf(columns: readonly (readonly string[])[]): number {
+  return columns.reduce((sum, column) => sum + widest(column) + 2, -2);
+}
+
+/** Seconds in the unit that a person reads fastest. */
+export function shortTime(s: number): string {
+  if (s < 10) return `${s.toFixed(2)} s`;
+  if (s < 120) return `${Math.round(s)} s`;
+  if (s < 7_200) return `${Math.round(s / 60)} min`;
+  return s < 172_800 ? `${Math.round(s / 3_600)} h` : `${Math.round(s / 86_400)} d`;
+}

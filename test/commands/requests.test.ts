@@ -1,0 +1,76 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+import { run } from "./program.ts";
+
+/** Begins to answer, and never ends. */
+const engine = Bun.serve({
+  hostname: "127.0.0.1",
+  port: 0,
+  routes: { "/v1/models": Response.json({ object: "list", data: [{ id: "m" }] }) },
+  fetch: ({ method }) => {
+    if (method === "GET") return new Response();
+    const body = new ReadableStream({ start: (to) => to.enqueue(`data: {"choices":[]}\n\n`) });
+    return new Response(body, { headers: { "content-type": "text/event-stream" } });
+  },
+});
+let proxy: ProxyProcess;
+
+beforeAll(async () => {
+  proxy = await startProxy(["--node", engine.url.origin, "--api-keys", "team-a:sk-1"]);
+  await untilHealthy(proxy, 1, "sk-1");
+});
+
+afterAll(async () => {
+  await proxy[Symbol.asyncDispose]();
+  await engine.stop(true);
+});
+
+const HERE = () => ["--proxy-url", proxy.url, "--admin-key", "sk-1"];
+
+test("requests shows what runs, oldest first, and nothing when nothing does", async () => {
+  const idle = await run(["requests", ...HERE()]);
+  expect(idle).toMatchObject({ code: 0, out: "nothing runs and nothing waits\n" });
+  const leaving = new AbortController();
+  const answer = await fetch(`${proxy.url}/v1/completions`, {
+    method: "POST",
+    headers: {
+      authorization: "Bearer sk-1",
+      "content-type": "application/json",
+      "x-request-id": "the-long-one",
+    },
+    body: JSON.stringify({ model: "m", prompt: "x", stream: true }),
+    signal: leaving.signal,
+  });
+  const shown = await run(["requests", ...HERE()]);
+  expect(shown.out).toMatch(/^id +age +phase +last byte/);
+  expect(shown.out).toMatch(/the-long-one +\d.*answering.*key:team-a/);
+  const json: unknown = JSON.parse((await run(["requests", "--json", ...HERE()])).out);
+  expect(json).toMatchObject([{ id: "the-long-one", phase: "answering", node: engine.url.origin }]);
+  expect(answer.status).toBe(200);
+  leaving.abort();
+  await until("it has ended", async () => {
+    return (await run(["requests", ...HERE()])).out.startsWith("nothing");
+  });
+});
+
+test("requests is for administrators", async () => {
+  const refused = await run(["requests", "--proxy-url", proxy.url]);
+  expect(refused.code).toBe(1);
+  expect(refused.err).toContain("--admin-key");
+});
+
+test("health tells up, not ready and gone apart", async () => {
+  const at = ["--proxy-url", proxy.url];
+  expect(await run(["health", ...at])).toMatchObject({ code: 0, out: "up\n" });
+  expect(await run(["health", "--ready", ...at])).toMatchObject({ code: 0, out: "ready\n" });
+  await using empty = await startProxy();
+  expect((await run(["health", "--proxy-url", empty.url])).code).toBe(0);
+  const notReady = await run(["health", "--ready", "--proxy-url", empty.url]);
+  expect(notReady.code).toBe(3);
+  expect(notReady.err).toContain("No node is healthy");
+  const gone = await run(["health", "--proxy-url", "http://127.0.0.1:1"]);
+  expect(gone.code).toBe(1);
+  expect(gone.err).toContain("does not answer");
+});
