@@ -64,6 +64,14 @@ const forwarding = flagGroup("Requests", [
     help: "Time between two pieces of an engine's answer. Default: no limit.",
   },
   {
+    key: "sseKeepaliveMs",
+    names: ["sse-keepalive"],
+    argument: "seconds",
+    kind: kinds.secondsOrNoLimit,
+    value: fields.sseKeepaliveMs,
+    help: "Begin a stream that waits so long for its first word, and send it a comment each time. Its status is 200 then, whatever comes. Default: never.",
+  },
+  {
     key: "bodyTimeoutMs",
     names: ["body-timeout"],
     argument: "seconds",

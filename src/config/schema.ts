@@ -116,6 +116,7 @@ export const ConfigSchema = Type.Object({
   connectTimeoutMs: delayMs(5000, "Limit of connecting to an engine"),
   firstByteTimeoutMs: delayMsOrNull("Limit of waiting for an engine's first byte"),
   idleTimeoutMs: delayMsOrNull("Limit between two reads of an engine's answer"),
+  sseKeepaliveMs: delayMsOrNull("Comments sent to a stream that waits for its first word, each"),
   bodyTimeoutMs: delayMs(30_000, "Limit between two reads of a client's body"),
   retry: Type.Boolean({ default: true, description: "Try another node before the first byte" }),
   retrySent: Type.Boolean({

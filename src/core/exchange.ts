@@ -108,9 +108,9 @@ export class Exchange implements InBag {
     this.tries.push(lease);
   }
 
-  /** The client gets an answer with HTTP `status`. */
+  /** The client gets an answer with HTTP `status`; the first head counts. */
   head(status: number): void {
-    this.status = status;
+    this.status ??= status;
   }
 
   /** So many bytes of the answer's body are handed on at `nowMs`. */

@@ -9,11 +9,11 @@ import {
 } from "../core/body/request-head.ts";
 import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
-import { CLIENT_GONE } from "../core/exchange.ts";
+import { CLIENT_GONE, type Exchange } from "../core/exchange.ts";
 import { requestHeaders } from "../core/headers.ts";
 import { requestId } from "../core/request-id.ts";
 import { NOTHING_ASKED } from "../core/strategies/strategy.ts";
-import type { Reply } from "../upstream/reply.ts";
+import { Reply } from "../upstream/reply.ts";
 import { dialectOf, nameForAnthropic } from "./dialect.ts";
 import { errorResponse, unexpectedError } from "./error-response.ts";
 import { letGo, readBody } from "./read-body.ts";
@@ -34,9 +34,27 @@ export async function infer(
   services: Services,
 ): Promise<Response> {
   const target = targetOf(request, route.sendsTo);
-  const { headers } = request;
-  const id = requestId(headers, services.random);
+  const id = requestId(request.headers, services.random);
   const exchange = services.exchanges.begin(id, request, route.path);
+  const answering = answer(exchange, target, route, services);
+  const { sseKeepalive } = services;
+  if (sseKeepalive !== null && (await sseKeepalive.isDue(answering, exchange))) {
+    return sseKeepalive.begin(answering, exchange, target);
+  }
+  const answered = await answering;
+  if (answered instanceof Reply) return responseOf(answered);
+  return errorResponse(answered, dialectOf(pathOf(target), request.headers), id);
+}
+
+/** Never rejects; the exchange ends with the reply. */
+async function answer(
+  exchange: Exchange,
+  target: string,
+  route: InferenceRoute,
+  services: Services,
+): Promise<Reply | ProxyError> {
+  const { id, request } = exchange;
+  const { headers } = request;
   let sent: Uint8Array | null = null;
   let copiedBytes = 0;
   const { memory } = services.bodyLimits;
@@ -92,7 +110,7 @@ export async function infer(
     });
     nameForAnthropic(reply.headers, dialectOf(target, headers), id);
     if (request.signal.aborted) exchange.end(CLIENT_GONE);
-    return responseOf(reply);
+    return reply;
   } catch (error) {
     const path = pathOf(target);
     const shown =
@@ -103,7 +121,7 @@ export async function infer(
         ? CLIENT_GONE
         : { how: "refused", error: shown.kind, reason: shown.options.rejection },
     );
-    return errorResponse(shown, dialectOf(path, headers), id);
+    return shown;
   } finally {
     memory.give(copiedBytes);
     if (sent !== null) letGo(sent, memory);

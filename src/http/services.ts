@@ -11,6 +11,7 @@ import type { BunServer } from "./bun-server.ts";
 import type { Mode } from "./mode.ts";
 import type { Peers } from "./peers.ts";
 import type { BodyLimits } from "./read-body.ts";
+import type { SseKeepalive } from "./sse-keepalive.ts";
 
 /** What the HTTP routes need; put together once, in `proxy/assemble.ts`. */
 export interface Services {
@@ -27,6 +28,8 @@ export interface Services {
   /** Of administration's own: what clients send does not keep an administrator out. */
   readonly adminBodyLimits: BodyLimits;
   readonly exchanges: Exchanges;
+  /** Null when streams wait for their first word in silence. */
+  readonly sseKeepalive: SseKeepalive | null;
   /** How each node does beside its peers. */
   readonly nodeFigures: () => ReadonlyMap<Node, NodeFigures>;
   /** The page at `/metrics`, in OpenMetrics' dialect or not. */

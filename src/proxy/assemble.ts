@@ -16,6 +16,7 @@ import { IdleLimit } from "../http/idle-limit.ts";
 import { Peers } from "../http/peers.ts";
 import type { Services } from "../http/services.ts";
 import { SlowBodies } from "../http/slow-bodies.ts";
+import { SseKeepalive } from "../http/sse-keepalive.ts";
 import { type Log, logUnexpected } from "../observe/log.ts";
 import { Connections } from "../upstream/connections.ts";
 import { Deadlines } from "../upstream/deadlines.ts";
@@ -143,6 +144,8 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
   const observing = observe(config, observed);
   const services = {
     exchanges,
+    sseKeepalive:
+      config.sseKeepaliveMs === null ? null : new SseKeepalive(config.sseKeepaliveMs, CLOCK),
     metricsPage: observing.metricsPage,
     nodeFigures: observing.nodeFigures,
     registry,

@@ -150,7 +150,7 @@ async function roomAgain(wrote: Promise<number>, attempt: Attempt): Promise<void
  * Ends an answer that broke in the middle so that it cannot be taken for a whole one.
  * @param lastEvent Null when none may be written: the stream is not one of events, or not between two.
  */
-async function breakOff(
+export async function breakOff(
   sink: ReadableStreamDirectController,
   isClientGone: boolean,
   lastEvent: Uint8Array | null,

@@ -1,0 +1,106 @@
+/** `--sse-keepalive`: a stream that waits for its first word shows signs of life, and loses nothing by it. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { chunk } from "../../src/sim/faulty/raw-answers.ts";
+import { httpAnswer, type RawStep, startRawServer } from "../../src/sim/faulty/raw-server.ts";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { type RawExchange, rawPost } from "../support/raw-client.ts";
+import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(60_000);
+const CHAT = "/v1/chat/completions";
+const SSE_HEAD =
+  "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+const WORDS = 'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n';
+const DONE = "data: [DONE]\n\n";
+const STREAM = [{ send: SSE_HEAD + chunk(WORDS) }, { send: `${chunk(DONE)}0\r\n\r\n` }];
+const COMMENT = ": keep-alive\n\n";
+
+/** How the next requests go, whichever engine they reach; then nothing comes. */
+const plan: (readonly RawStep[])[] = [];
+const engines = [1, 2].map(() =>
+  startRawServer({
+    script: ({ method }) =>
+      method === "GET" ? [{ send: httpAnswer("", [], "404 X") }] : (plan.shift() ?? []),
+  }),
+);
+let proxy: ProxyProcess;
+
+beforeAll(async () => {
+  const flags = ["--sse-keepalive", "0.1", "--health-interval", "0.05"];
+  proxy = await startProxy([...engines.flatMap(({ url }) => ["--node", url]), ...flags]);
+  await untilHealthy(proxy, 2);
+});
+afterAll(async () => {
+  await proxy.end("SIGKILL");
+  for (const engine of engines) engine.stop();
+});
+
+const SLOWLY: RawStep = { waitMs: 350 };
+
+function post(path = CHAT, stream = true): RawExchange {
+  return rawPost(proxy.port, path, { model: "tiny", stream });
+}
+
+/** The body without the comments before it, of which there has to be one. */
+function afterComments(body: Buffer): string {
+  const text = body.toString();
+  expect(text).toStartWith(COMMENT);
+  return text.replace(/^(?:: keep-alive\n\n)+/, "");
+}
+
+test("comments, then the engine's bytes", async () => {
+  plan.push([SLOWLY, ...STREAM]);
+  const answer = await post().ended;
+  expect(answer).toMatchObject({ status: 200, complete: true });
+  expect(answer.head).toMatch(/^content-type: text\/event-stream$/im);
+  expect(answer.head).toMatch(/^x-request-id: /im);
+  expect(afterComments(answer.body)).toBe(WORDS + DONE);
+});
+
+test("a stream that is quick, and an answer that is none, are left alone", async () => {
+  plan.push(STREAM);
+  expect((await post().ended).body.toString()).toBe(WORDS + DONE);
+  plan.push([SLOWLY, { send: httpAnswer('{"a":1}', [], "400 X") }]);
+  expect(await post(CHAT, false).ended).toMatchObject({ status: 400, complete: true });
+});
+
+test("another engine still takes over", async () => {
+  plan.push([SLOWLY, { reset: true }], STREAM);
+  const answer = await post().ended;
+  expect(answer).toMatchObject({ status: 200, complete: true });
+  expect(afterComments(answer.body)).toBe(WORDS + DONE);
+  await untilHealthy(proxy, 1);
+});
+
+test("an engine's refusal is the last event, and the connection breaks", async () => {
+  plan.push([SLOWLY, { send: httpAnswer('{"error": {"message":\n"no"}}', [], "400 X") }]);
+  const answer = await post().ended;
+  expect(answer).toMatchObject({ status: 200, complete: false, connection: "reset" });
+  expect(afterComments(answer.body)).toBe('data: {"error":{"message":"no"}}\n\n');
+  plan.push([SLOWLY, { send: httpAnswer('{"type":"error"}', [], "400 X") }]);
+  const anthropic = await post("/v1/messages").ended;
+  expect(afterComments(anthropic.body)).toBe('event: error\ndata: {"type":"error"}\n\n');
+});
+
+test("what the proxy has to say is the last event, too", async () => {
+  plan.push([SLOWLY, { send: httpAnswer("no JSON", [], "400 X") }]);
+  const answer = await post().ended;
+  expect(answer).toMatchObject({ complete: false, connection: "reset" });
+  expect(afterComments(answer.body)).toStartWith(
+    'data: {"error":{"message":"The engine answered 400',
+  );
+});
+
+test("a client that leaves meanwhile frees its engine", async () => {
+  const open = () => engines.reduce((sum, engine) => sum + engine.connections().open, 0);
+  const before = engines.reduce((sum, engine) => sum + engine.requests.length, 0);
+  const exchange = post();
+  await until("it has a sign of life", () => exchange.receivedBytes > 0);
+  exchange.leave();
+  await until("nothing is in flight", async () =>
+    Object.values(await proxy.status()).every(({ unfinished }) => unfinished === 0),
+  );
+  expect(engines.reduce((sum, engine) => sum + engine.requests.length, 0)).toBeGreaterThan(before);
+  expect(open()).toBeLessThan(20);
+});
