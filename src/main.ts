@@ -92,6 +92,8 @@ async function runCommand(argv: readonly string[]): Promise<number> {
     await surroundings.print(overview());
     return 0;
   }
+  // `sglang-router launch …` and `smg launch …`.
+  if (first === "launch") return await runCommand(["serve", ...asOf(rest), ...rest]);
   const name = first.startsWith("-") ? "serve" : first;
   const entry = COMMANDS[name];
   if (entry === undefined) {
@@ -100,6 +102,11 @@ async function runCommand(argv: readonly string[]): Promise<number> {
   }
   const { run } = await entry.load();
   return await run(first === name ? rest : argv, surroundings);
+}
+
+/** Whose word `launch` is, unless the user says so. */
+function asOf(argv: readonly string[]): readonly string[] {
+  return argv.some((word) => /^--as(?:=|$)/.test(word)) ? [] : ["--as", "smg"];
 }
 
 async function unknownCommand(typed: string): Promise<string> {

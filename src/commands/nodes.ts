@@ -166,7 +166,8 @@ async function drain(client: ProxyClient, url: string, settings: Settings): Prom
     }
     await Bun.sleep(DRAIN_POLL_MS);
     // Looked at, not drained again: by now a new engine may have registered under this URL.
-    const node = (await client.status())[normaliseNodeUrl(url)];
+    const nodes = await client.status();
+    const node = nodes[normaliseNodeUrl(url)] ?? nodes[url];
     unfinished = node?.state === "draining" ? node.unfinished : 0;
   }
   return unfinished === 0

@@ -5,7 +5,7 @@ import { ACCESS_LOGS, ConfigSchema, LOG_FORMATS, LOG_LEVELS } from "./schema.ts"
 
 const { properties: fields } = ConfigSchema;
 
-const LEVEL_ALIASES = { warn: "warning", critical: "fatal", notset: "trace" };
+const LEVEL_ALIASES = { warn: "warning", critical: "fatal", notset: "trace", request: "info" };
 
 export const OBSERVE_FLAGS: readonly Flag[] = flagGroup("Log and metrics", [
   {

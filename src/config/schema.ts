@@ -55,6 +55,9 @@ export const LOG_LEVELS = ["trace", "debug", "info", "warning", "error", "fatal"
 export const LOG_FORMATS = ["auto", "json", "logfmt", "text"] as const;
 export const ACCESS_LOGS = ["off", "errors", "all"] as const;
 
+/** Proxies and routers whose command lines and answers can be asked for by `--as`. */
+export const PRODUCTS = ["lmdeploy", "vllm-router", "sglang-router", "smg"] as const;
+
 /** Visible ASCII: what may stand in a header without quoting. */
 const Key = Type.String({ pattern: "^[\\x21-\\x7e]+$", maxLength: 4096 });
 const Text = Type.String({ minLength: 1, pattern: "^[^\\x00-\\x1f\\x7f]+$" });
@@ -88,6 +91,11 @@ export const ConfigSchema = Type.Object({
 
   apiKeys: list(Key, "Keys for inference; empty: open to all"),
   adminKey: orNull(Key, "Key for administration; null: an API key does"),
+  forwardCredentials: Type.Boolean({
+    default: false,
+    description: "Clients' keys go on to engines",
+  }),
+  as: orNull(oneOf(PRODUCTS), "Whose command line and answers to take for a model"),
   upstreamApiKey: orNull(Key, "Key sent to engines on every request and poll"),
   trustNodes: orNull(Type.Array(Text), "CIDRs whose peers may add nodes; null: not given"),
   allowNodes: list(Text, "CIDRs and host patterns that node URLs must match; empty: any"),

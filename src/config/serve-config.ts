@@ -18,6 +18,7 @@ import {
 import { type Config, ConfigSchema } from "./schema.ts";
 import { SERVE_FLAGS } from "./serve-flags.ts";
 import { strayVariables } from "./stray-variables.ts";
+import { translate } from "./translate.ts";
 import { UsageError } from "./usage-error.ts";
 
 export type { Config } from "./schema.ts";
@@ -58,14 +59,17 @@ export function parseServeConfig(
         "\nLMPROXY_PORT; lists are separated by commas there. The order is flag, variable," +
         "\ndefault. Durations are in seconds, fractions allowed.",
     );
-  const line = readCommandLine(command, SERVE_FLAGS, argv);
+  const translated = translate(argv, SERVE_FLAGS, env[`${VARIABLE_PREFIX}AS`]);
+  const line = readCommandLine(command, SERVE_FLAGS, translated.argv);
   if (line.help !== null) return line;
   const resolved = resolveFlags(SERVE_FLAGS, line.given, env, VARIABLE_PREFIX, readFile);
   refuseOtherMode(resolved);
   refuseTooLittleMemory(resolved);
+  refuseTwoKeys(resolved);
   const fields = new Map(resolved)
     .set("tls", resolveTls(resolved, env, readFile))
-    .set("statePath", resolveStatePath(resolved, env));
+    .set("statePath", resolveStatePath(resolved, env))
+    .set("forwardCredentials", resolveForwarding(resolved));
   const keys = Object.keys(ConfigSchema.properties);
   const config: unknown = Object.fromEntries(keys.map((key) => [key, fields.get(key)?.value]));
   Value.Assert(ConfigSchema, config);
@@ -73,7 +77,12 @@ export function parseServeConfig(
     help: null,
     config: deepFreeze(config),
     sources: new Map(keys.map((key) => [key, fields.get(key)?.source ?? DEFAULT_SOURCE])),
-    notes: strayVariables(env, VARIABLE_PREFIX, VARIABLES),
+    notes: [
+      ...translated.notes,
+      ...(translated.isForeign ? otherPort(resolved) : []),
+      ...unusedVariables(env),
+      ...strayVariables(env, VARIABLE_PREFIX, VARIABLES),
+    ],
     printOnly: fields.get("printConfig")?.value === true,
   };
 }
@@ -108,6 +117,40 @@ function refuseTooLittleMemory(fields: Fields): void {
   throw new UsageError(
     `--max-body-memory must hold a body of --max-body (${byteSize.show(body)})${times}; raise it, or lower --max-body`,
   );
+}
+
+/** A request goes to an engine with one key. */
+function refuseTwoKeys(fields: Fields): void {
+  if (fields.get("forwardCredentials")?.value !== true) return;
+  if (fields.get("upstreamApiKey")?.value === null) return;
+  throw new UsageError(
+    "--forward-credentials sends engines the clients' keys, --upstream-api-key its own; choose one",
+  );
+}
+
+/** LMDeploy's proxy hands the clients' keys on. */
+function resolveForwarding(fields: Fields): Resolved {
+  const as = fields.get("as");
+  const given = fields.get("forwardCredentials") ?? { value: false, source: DEFAULT_SOURCE };
+  if (given.source.kind !== "default" || as?.value !== "lmdeploy") return given;
+  return fields.get("upstreamApiKey")?.value === null ? { value: true, source: as.source } : given;
+}
+
+/** Scripts that name no port mean another one. */
+function otherPort(fields: Fields): readonly Note[] {
+  const port = fields.get("port");
+  if (port?.source.kind !== "default") return [];
+  const text = `lmproxy listens on port ${port.value} where other routers do on 30000; see --port`;
+  return [{ level: "warning", text }];
+}
+
+/** 90 s in LMDeploy: how long a node counted after its last sign of life, and no time between probes. */
+const HEART_BEAT = "LMDEPLOY_CONTROLLER_HEART_BEAT_EXPIRATION";
+
+function unusedVariables(env: Environment): readonly Note[] {
+  if (!env[HEART_BEAT]) return [];
+  const text = `${HEART_BEAT} has no effect here: nodes are probed every --health-interval`;
+  return [{ level: "info", text }];
 }
 
 function textOf(fields: Fields, key: string): string | null {

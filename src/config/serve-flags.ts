@@ -12,7 +12,7 @@ import { LIMIT_FLAGS } from "./limit-flags.ts";
 import { OBSERVE_FLAGS } from "./observe-flags.ts";
 import { PLATFORM_FLAGS } from "./platform-flags.ts";
 import { ROUTING_FLAGS } from "./routing-flags.ts";
-import { ConfigSchema } from "./schema.ts";
+import { ConfigSchema, PRODUCTS } from "./schema.ts";
 
 const { properties: fields } = ConfigSchema;
 const Off = Type.Boolean({ default: false });
@@ -91,6 +91,12 @@ const access = flagGroup("Access", [
     help: "Key that engines get with every request and poll; @path reads it from a file.",
   },
   {
+    key: "forwardCredentials",
+    names: ["forward-credentials"],
+    value: fields.forwardCredentials,
+    help: "Send engines the client's key, for one key on all; whoever registers a node sees keys.",
+  },
+  {
     key: "trustNodes",
     names: ["trust-nodes"],
     argument: "cidr",
@@ -126,7 +132,7 @@ const polling = flagGroup("Health and metrics", [
     argument: "seconds",
     kind: kinds.delaySeconds,
     value: fields.healthIntervalMs,
-    variables: ["LMDEPLOY_HEALTH_CHECK_INTERVAL", "LMDEPLOY_CONTROLLER_HEART_BEAT_EXPIRATION"],
+    variables: ["LMDEPLOY_HEALTH_CHECK_INTERVAL"],
     help: "Time between two probes of a node.",
   },
   {
@@ -166,6 +172,14 @@ const state = flagGroup("State", [
 ]);
 
 const information = flagGroup("Information", [
+  {
+    key: "as",
+    names: ["as"],
+    argument: "name",
+    kind: kinds.choice(PRODUCTS),
+    value: fields.as,
+    help: `Take flags, and for lmdeploy answers too, as ${PRODUCTS.join(", ")} does.`,
+  },
   {
     key: "printConfig",
     names: ["print-config"],

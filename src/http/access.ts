@@ -19,6 +19,8 @@ export interface AccessOptions {
   readonly trusts: (peerAddress: string) => boolean;
   /** Names under which browsers may administer without a key, beside addresses and localhost. */
   readonly adminHosts: readonly string[];
+  /** Whether engines get the clients' keys, which they know too. */
+  readonly forwards: boolean;
 }
 
 /** Headers with more words than this hold no key of anybody's, and looking each up costs. */
@@ -30,6 +32,9 @@ export class Access {
   readonly #adminKeys: readonly Buffer[];
   readonly #trusts: (peerAddress: string) => boolean;
   readonly #adminHosts: ReadonlySet<string>;
+  readonly #forwards: boolean;
+  /** Those that no engine gets, beside the clients'. */
+  readonly #keptKeys: readonly Buffer[];
 
   constructor(options: AccessOptions) {
     this.#apiKeys = options.apiKeys.flatMap(namedKeys);
@@ -37,19 +42,23 @@ export class Access {
       options.adminKey === null
         ? this.#apiKeys.map(({ digest }) => digest)
         : [digest(options.adminKey)];
+    this.#forwards = options.forwards;
+    this.#keptKeys = options.adminKey === null ? [] : this.#adminKeys;
     this.#trusts = options.trusts;
     this.#adminHosts = new Set(options.adminHosts.map((name) => name.toLowerCase()));
   }
 
   /**
    * Whether a request's credentials are for us and do not go to engines: always when clients need a
-   * key, otherwise when somebody sends the admin key where none is needed.
+   * key that engines do not know, otherwise when somebody sends the admin key where none is needed.
    */
   areOurs(headers: Headers): boolean {
-    if (this.#adminKeys.length === 0) return false;
-    if (this.#apiKeys.length > 0) return true;
+    if (this.#apiKeys.length > 0 && !this.#forwards) return true;
+    if (this.#keptKeys.length === 0) return false;
     const sent = credentials(headers);
-    return sent.length > MOST_CREDENTIALS || sent.some((key) => this.#isAdminKey(key));
+    return (
+      sent.length > MOST_CREDENTIALS || sent.some((key) => isOneOf(digest(key), this.#keptKeys))
+    );
   }
 
   /** The name of the API key with this digest; null when there is none. Takes one time whatever was sent. */
@@ -152,10 +161,17 @@ interface NamedKey {
  * well: it may be one that happens to hold a colon.
  */
 function namedKeys(given: string, at: number): NamedKey[] {
-  const [, name, key] = /^(?!sk-)([a-z0-9][\w.-]{0,31}):(.+)$/i.exec(given) ?? [];
+  const [, name, key] = NAMED_KEY.exec(given) ?? [];
   if (name === undefined || key === undefined)
     return [{ name: `${at + 1}`, digest: digest(given) }];
   return [key, given].map((one) => ({ name, digest: digest(one) }));
+}
+
+const NAMED_KEY = /^(?!sk-)([a-z0-9][\w.-]{0,31}):(.+)$/i;
+
+/** The key of `KEY` or `NAME:KEY`. */
+export function bareKey(given: string): string {
+  return NAMED_KEY.exec(given)?.[2] ?? given;
 }
 
 const RELAYED_REGISTRATION =

@@ -14,7 +14,11 @@ export function addNode(body: AddNodeBody, peerAddress: string | null, services:
   const registration = readRegistration(body);
   const refused = services.mode.refusal(registration.role);
   if (refused !== null) throw new ProxyError("invalid_request", refused, { param: "role" });
-  const node = services.registry.membership.register(url, registration);
+  const given = body.url.replace(/\/+$/, "");
+  const node = services.registry.membership.register(url, {
+    ...registration,
+    registeredAs: given === url ? null : given,
+  });
   return { message: `Added ${node.url}; it gets requests as soon as its health probe passes.` };
 }
 
@@ -29,24 +33,57 @@ function readRegistration(body: AddNodeBody): Registration {
 
 /** Takes a node out, known or not; its running requests finish. */
 export function removeNode(url: string, peerAddress: string | null, services: Services) {
-  const node = services.registry.membership.remove(services.nodePolicy.normalise(url, peerAddress));
+  const node = services.registry.membership.remove(nameOf(url, peerAddress, services));
   return { message: node === undefined ? `${url} was not registered.` : `Removed ${node.url}.` };
 }
 
 /** No new requests for a node; those it has go on. @throws ProxyError not_found */
 export function drainNode(url: string, peerAddress: string | null, services: Services) {
-  const node = services.registry.membership.drain(services.nodePolicy.normalise(url, peerAddress));
+  const node = services.registry.membership.drain(nameOf(url, peerAddress, services));
   if (node === undefined) throw unknownNode(url);
   return { state: node.health.state, unfinished: node.inFlight };
 }
 
 /** @throws ProxyError not_found, or upstream_error when the engine refuses; the node is out all the same. */
 export async function terminateNode(url: string, peerAddress: string | null, services: Services) {
-  const node = services.registry.membership.remove(services.nodePolicy.normalise(url, peerAddress));
+  const node = services.registry.membership.remove(nameOf(url, peerAddress, services));
   if (node === undefined) throw unknownNode(url);
   const refused = await terminateEngine(node, services);
   if (refused !== null) throw new ProxyError("upstream_error", refused);
   return { message: `Removed ${node.url} and ended its engine.` };
+}
+
+/**
+ * The URL that a node has here, looked up by any spelling of it or by the one it registered with: an
+ * engine on 0.0.0.0 is known by its peer's address, and whoever looks for it may be another peer.
+ * @throws ProxyError invalid_request when several nodes registered so.
+ */
+function nameOf(url: string, peerAddress: string | null, services: Services): string {
+  const { nodePolicy, registry } = services;
+  const normal = nodePolicy.normalise(url, peerAddress);
+  if (registry.get(normal) !== undefined) return normal;
+  const named = registry.nodes().filter((node) => node.registeredAs === url.replace(/\/+$/, ""));
+  const [only, ...more] = named.map((node) => node.url);
+  if (more.length === 0) return only ?? normal;
+  throw new ProxyError(
+    "invalid_request",
+    `${named.length} nodes registered as ${url}: name one of ${named.map((node) => node.url).join(", ")}.`,
+    { param: "url" },
+  );
+}
+
+/**
+ * All nodes by the names under which LMDeploy's proxy would have them: those they registered with, as
+ * long as they are no other node's.
+ */
+export function byRegisteredName(nodes: readonly Node[]): (readonly [name: string, node: Node])[] {
+  return nodes.map((node) => {
+    const name = node.registeredAs;
+    const isUnique = nodes.every(
+      (other) => other === node || (other.registeredAs !== name && other.url !== name),
+    );
+    return [name !== null && isUnique ? name : node.url, node];
+  });
 }
 
 function unknownNode(url: string): ProxyError {

@@ -47,6 +47,8 @@ export interface Services {
   /** Asks engines, and nobody whom the node policy refuses. */
   readonly fetch: Fetch;
   readonly upstreamApiKey: string | null;
+  /** Whether changes of nodes are answered by the strings of LMDeploy's proxy. */
+  readonly answersAsLmdeploy: boolean;
   readonly mode: Mode;
   readonly nodePolicy: NodePolicy;
   readonly lifecycle: {

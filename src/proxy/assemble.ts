@@ -1,6 +1,6 @@
 import type { Config } from "../config/serve-config.ts";
 import { parseAllowRule } from "../core/address/address-policy.ts";
-import { inCidrs, parseCidr } from "../core/address/cidr.ts";
+import { parseCidr } from "../core/address/cidr.ts";
 import { Admission } from "../core/admission/admission.ts";
 import type { Clock } from "../core/clock.ts";
 import { Exchanges } from "../core/exchange.ts";
@@ -9,7 +9,6 @@ import { LOOK_MS } from "../core/pool/watch.ts";
 import { RetryBudgets } from "../core/retry.ts";
 import { STRATEGIES } from "../core/strategies/index.ts";
 import { NodePolicy } from "../discovery/node-policy.ts";
-import { Access } from "../http/access.ts";
 import { BodyMemory } from "../http/body-memory.ts";
 import type { BunServer } from "../http/bun-server.ts";
 import { IdleLimit } from "../http/idle-limit.ts";
@@ -27,7 +26,8 @@ import { ModelDiscovery } from "../upstream/model-discovery.ts";
 import { PinnedFetch } from "../upstream/pinned-fetch.ts";
 import type { Upstream } from "../upstream/send.ts";
 import { TcpCheck } from "../upstream/tcp-check.ts";
-import { bodyMemoryBytes, trustedNetworks } from "./effective.ts";
+import { bodyMemoryBytes } from "./effective.ts";
+import { createAccess, engineHeadersOf } from "./keys.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { createMode } from "./mode.ts";
 import { observe } from "./observe.ts";
@@ -109,8 +109,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
   const upstream = createUpstream(config, registry, pinned, (node, model) =>
     discovery.stillServes(node, model),
   );
-  const engineHeaders: Record<string, string> =
-    config.upstreamApiKey === null ? {} : { authorization: `Bearer ${config.upstreamApiKey}` };
+  const engineHeaders = engineHeadersOf(config);
   const { mode, distServe } = createMode(config, upstream, engineHeaders, log);
   const onError = (error: unknown) => logUnexpected(log, error);
   const questions = { registry, headers: engineHeaders, fetch, clock: CLOCK, random, onError };
@@ -158,12 +157,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
     mode,
     nodePolicy,
     server: listening.server,
-    access: new Access({
-      apiKeys: config.apiKeys,
-      adminKey: config.adminKey,
-      trusts: trustsOf(config),
-      adminHosts: config.adminHosts,
-    }),
+    access: createAccess(config),
     peers: new Peers(listening.server, config.trustedProxies.map(parseCidr)),
     via: `1.1 lmproxy-${Math.floor(random() * 2 ** 48).toString(36)}`,
     lifecycle,
@@ -185,6 +179,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
     proto: config.tls === null ? ("http" as const) : ("https" as const),
     startedAtS,
     upstreamApiKey: config.upstreamApiKey,
+    answersAsLmdeploy: config.as === "lmdeploy",
   };
   const workers = [
     ...observing.workers,
@@ -288,9 +283,4 @@ function createUpstream(
     budgets: new RetryBudgets(CLOCK.now),
     retryRules: { retry: config.retry, retrySent: config.retrySent },
   };
-}
-
-function trustsOf(config: Config): (peerAddress: string) => boolean {
-  const cidrs = trustedNetworks(config).map(parseCidr);
-  return (peerAddress) => inCidrs(peerAddress, cidrs);
 }

@@ -23,6 +23,14 @@ test("help COMMAND is COMMAND --help, and fits 80 columns", async () => {
   expect((await run(["help", "serv"])).err).toContain("did you mean serve?");
 });
 
+test("launch is another router's word for serve, and says whose flags are meant", async () => {
+  const { out, err, code } = await run(["launch", "--print-config", "--api-key", "canary"]);
+  expect(code).toBe(0);
+  expect(out).toMatch(/^--as +smg +flag --as$/m);
+  expect(err).toContain("--api-key is taken as --api-keys and --upstream-api-key, as in smg");
+  expect(out + err).not.toContain("canary");
+});
+
 test("serve is the default", async () => {
   const { out, code } = await run(["--port", "81", "--print-config"]);
   expect(code).toBe(0);

@@ -25,6 +25,8 @@ test("without flags and variables everything has its documented default", () => 
     apiKeys: [],
     adminKey: null,
     upstreamApiKey: null,
+    forwardCredentials: false,
+    as: null,
     trustNodes: null,
     allowNodes: [],
     metricsIntervalMs: 5000,
@@ -88,6 +90,7 @@ const EXAMPLES: Readonly<Record<string, { text: string; value: unknown }>> = {
   "--migration-protocol": { text: "nvlink", value: "NVLINK" },
   "--link-type": { text: "ib", value: "IB" },
   "--api-keys": { text: "sk-1", value: ["sk-1"] },
+  "--as": { text: "VLLM-router", value: "vllm-router" },
   "--admin-key": { text: "sk-admin", value: "sk-admin" },
   "--upstream-api-key": { text: "sk-up", value: "sk-up" },
   "--trust-nodes": { text: "10.0.0.7", value: ["10.0.0.7"] },
@@ -174,7 +177,6 @@ describe("LMDeploy's variables", () => {
   test.each([
     ["LMDEPLOY_PROXY_POLL_METRICS_INTERVAL", "7", "metricsIntervalMs", 7000],
     ["LMDEPLOY_HEALTH_CHECK_INTERVAL", "8", "healthIntervalMs", 8000],
-    ["LMDEPLOY_CONTROLLER_HEART_BEAT_EXPIRATION", "90", "healthIntervalMs", 90_000],
     ["LMDEPLOY_HEALTH_CHECK_TIMEOUT", "3", "healthTimeoutMs", 3000],
     ["AIOHTTP_TIMEOUT", "1800", "timeoutMs", 1_800_000],
     ["LMDEPLOY_PROXY_CONN_LIMIT", "100", "maxConcurrency", 100],
@@ -185,12 +187,13 @@ describe("LMDeploy's variables", () => {
     expect(new Map<string, unknown>(Object.entries(config)).get(key)).toBe(value);
   });
 
-  test("the health check interval goes before the heart beat's expiration", () => {
-    const env = {
-      LMDEPLOY_HEALTH_CHECK_INTERVAL: "2",
-      LMDEPLOY_CONTROLLER_HEART_BEAT_EXPIRATION: "90",
-    };
-    expect(parse("", { env }).config.healthIntervalMs).toBe(2000);
+  test("the heart beat's expiration makes nobody probe every 90 s", () => {
+    const env = { LMDEPLOY_CONTROLLER_HEART_BEAT_EXPIRATION: "90" };
+    const { config, notes } = parse("", { env });
+    expect(config.healthIntervalMs).toBe(5000);
+    expect(notes.map(({ text }) => text)).toEqual([
+      "LMDEPLOY_CONTROLLER_HEART_BEAT_EXPIRATION has no effect here: nodes are probed every --health-interval",
+    ]);
   });
 });
 

@@ -95,6 +95,7 @@ export class Membership {
     if (known !== undefined) this.#renew(known, registration);
     const node = known ?? this.#join(url, registration);
     node.registeredIn = node.generation;
+    node.registeredAs = registration.registeredAs ?? null;
     this.#changed();
     this.#listeners.probeWanted(node);
     return node;

@@ -15,6 +15,8 @@ export interface Registration {
   readonly role: Role;
   /** Relative capability, above 0, or null when not given. */
   readonly speed: number | null;
+  /** The URL it gave, where its address is another: `http://0.0.0.0:23333`. */
+  readonly registeredAs?: string | null;
 }
 
 /** Why the proxy itself takes a request off a node. */
@@ -57,6 +59,8 @@ export class Node {
   speed: number | null;
   /** Models it registered with. */
   registeredModels: readonly string[] = [];
+  /** The URL its engine gave when it registered, where that is not the one it has here. */
+  registeredAs: string | null = null;
   /** Models its `/v1/models` named last. */
   discoveredModels: readonly string[] = [];
   /** Everything it serves, each name once, registered ones first. */

@@ -1,10 +1,19 @@
+import type { Static } from "@sinclair/typebox";
 import { t } from "elysia";
 import { ProxyError } from "../../core/errors.ts";
 import { failures } from "../docs/errors.ts";
 import { ok } from "../docs/operation.ts";
 import { nodeStatus } from "../node-status.ts";
-import { addNode, drainNode, removeNode, terminateAll, terminateNode } from "../nodes.ts";
-import { AddNode, Draining, Message, NodeStatus, NodeUrlBody } from "../schemas.ts";
+import {
+  addNode,
+  byRegisteredName,
+  drainNode,
+  removeNode,
+  terminateAll,
+  terminateNode,
+} from "../nodes.ts";
+import { AddNode, Draining, type Message, NodeStatus, NodeUrlBody } from "../schemas.ts";
+import type { Services } from "../services.ts";
 import { route } from "./route.ts";
 
 const TAGS = ["Nodes"];
@@ -51,7 +60,8 @@ export const nodeRoutes = [
         "What LMDeploy's engines send when they start with `--proxy-url`. Answered at once; the node " +
         "gets requests as soon as its health probe passes. Peers inside `--trust-nodes` need no key. " +
         "The fields of `status` may stand at the top level, too. A proxy takes nodes of its serving " +
-        "strategy only: Hybrid ones, or Prefill and Decode ones.",
+        "strategy only: Hybrid ones, or Prefill and Decode ones. With `--as lmdeploy` this and the other " +
+        'changes are answered by JSON strings, as there: `"Added successfully"`.',
       responses: {
         ...ok(
           "Message",
@@ -64,8 +74,8 @@ export const nodeRoutes = [
       },
     },
     body: AddNode,
-    response: Message,
-    answer: ({ body, peerAddress }, services) => addNode(body, peerAddress, services),
+    answer: ({ body, peerAddress }, services) =>
+      said(services, addNode(body, peerAddress, services), "Added successfully"),
   }),
   route({
     method: "GET",
@@ -79,15 +89,17 @@ export const nodeRoutes = [
       responses: { ...ok("NodeStatuses", NODES, "The nodes"), ...failures(REFUSALS) },
     },
     response: t.Record(t.String(), NodeStatus),
-    answer: (_, { registry, mode, now, nodeFigures }) => {
+    answer: (_, { registry, mode, now, nodeFigures, answersAsLmdeploy }) => {
+      const nodes = registry.nodes();
       const figures = nodeFigures();
+      const named = answersAsLmdeploy
+        ? byRegisteredName(nodes)
+        : nodes.map((node) => [node.url, node] as const);
       return Object.fromEntries(
-        registry
-          .nodes()
-          .map((node) => [
-            node.url,
-            nodeStatus(node, mode.disaggregated, now(), figures.get(node)),
-          ]),
+        named.map(([name, node]) => [
+          name,
+          nodeStatus(node, mode.disaggregated, now(), figures.get(node)),
+        ]),
       );
     },
   }),
@@ -118,9 +130,8 @@ export const nodeRoutes = [
     },
     body: t.Optional(NodeUrlBody),
     query: t.Object({ node_url: t.Optional(t.String()) }),
-    response: Message,
     answer: ({ body, query, peerAddress }, services) =>
-      removeNode(urlOf(body, query), peerAddress, services),
+      said(services, removeNode(urlOf(body, query), peerAddress, services), "Deleted successfully"),
   }),
   route({
     method: "POST",
@@ -161,8 +172,10 @@ export const nodeRoutes = [
       },
     },
     body: NodeUrlBody,
-    response: Message,
-    answer: ({ body, peerAddress }, services) => terminateNode(body.url, peerAddress, services),
+    answer: async ({ body, peerAddress }, services) => {
+      const ended = await terminateNode(body.url, peerAddress, services);
+      return said(services, ended, "Terminated successfully");
+    },
   }),
   route({
     method: "GET",
@@ -182,12 +195,17 @@ export const nodeRoutes = [
         ...failures(["upstream_error", ...REFUSALS]),
       },
     },
-    response: Message,
     // This GET is LMDeploy's, and ends every engine.
     refusesHead: true,
-    answer: (_, services) => terminateAll(services),
+    answer: async (_, services) =>
+      said(services, await terminateAll(services), "Terminated successfully"),
   }),
 ];
+
+/** A message of ours; with `--as lmdeploy` the JSON string that LMDeploy's proxy answers. */
+function said({ answersAsLmdeploy }: Services, ours: Static<typeof Message>, theirs: string) {
+  return Response.json(answersAsLmdeploy ? theirs : ours);
+}
 
 /** LMDeploy's documentation shows the URL in the query, its code reads it from the body. */
 function urlOf(body: { url?: string } | null | undefined, query: { node_url?: string }): string {
