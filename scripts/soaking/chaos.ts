@@ -15,8 +15,19 @@ const FAULTS: readonly FaultRule["fault"][] = [
   { kind: "answer", status: 502 },
   { kind: "answer", status: 503, headers: { "retry-after": "1" } },
   { kind: "answer", status: 429 },
+  { kind: "engine-error", status: 503 },
+  { kind: "engine-error", status: 500, afterTokens: 4 },
+  { kind: "exception" },
+  { kind: "close" },
   { kind: "metrics", lie: "nan" },
   { kind: "metrics", lie: "garbage" },
+];
+
+/** What an engine says at once that has been started with another key, model or context length. */
+const REFUSALS = [
+  { status: 401, body: '{"error":"Unauthorized"}' },
+  { status: 404, body: '{"message":"The model does not exist.","code":404,"object":"error"}' },
+  { status: 400, body: '{"message":"The request is too long.","code":400,"object":"error"}' },
 ];
 
 type Event = (cluster: Cluster, index: number, random: () => number) => Promise<void>;
@@ -48,6 +59,39 @@ const EVENTS: Readonly<Record<string, Event>> = {
     await cluster.engine(index).setFaults([{ fault, probability: 0.05 + random() * 0.3 }]);
     await pause(1_000 + random() * 2_000);
     await cluster.engine(index).setFaults([]);
+  },
+  /** Behind a healthy `/health`, taking requests and saying nothing. */
+  async hang(cluster, index, random) {
+    await cluster.engine(index).post("/debug/set", { pace: 0 });
+    await pause(1_000 + random() * 4_000);
+    await cluster.engine(index).post("/debug/set", { pace: 1 });
+  },
+  /** Ten times slower, and alive. */
+  async slow(cluster, index, random) {
+    await cluster.engine(index).post("/debug/set", { pace: 0.1 });
+    await pause(1_000 + random() * 4_000);
+    await cluster.engine(index).post("/debug/set", { pace: 1 });
+  },
+  async refuse(cluster, index, random) {
+    const refusal = REFUSALS[Math.floor(random() * REFUSALS.length)];
+    const headers = { "content-type": "application/json" };
+    const fault = { kind: "answer", status: 401, headers, ...refusal } as const;
+    await cluster.engine(index).setFaults([{ fault }]);
+    await pause(500 + random() * 2_000);
+    await cluster.engine(index).setFaults([]);
+  },
+  /** Seen late, both ways. */
+  async sleep(cluster, index, random) {
+    await cluster.engine(index).post("/sleep", {});
+    await pause(500 + random() * 3_000);
+    await cluster.engine(index).post("/wakeup", {});
+  },
+  /** What computes is gone, what answers is not; then the rest goes, too. */
+  async lose(cluster, index) {
+    await cluster.engine(index).post("/debug/set", { dead: true });
+    await pause(1_000);
+    await cluster.kill(index);
+    await cluster.revive(index);
   },
 };
 

@@ -66,6 +66,13 @@ export class Cluster {
     });
   }
 
+  /** Clients' requests that have ended, by the proxy's own `/metrics`. */
+  async counted(): Promise<number> {
+    const page = await (await fetch(`${this.proxy.url}/metrics`)).text();
+    const series = page.matchAll(/^lmproxy_requests_total\{.*\} (\S+)$/gm);
+    return [...series].reduce((sum, [, value]) => sum + Number(value), 0);
+  }
+
   /** Requests that are still counted, in the proxy and on the engines, once all clients are done. */
   async leftOver(): Promise<number> {
     let left = 0;

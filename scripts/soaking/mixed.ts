@@ -3,7 +3,7 @@ import { causeChaos } from "./chaos.ts";
 import { runClient } from "./clients.ts";
 import { Cluster } from "./cluster.ts";
 import { MemoryTrend } from "./memory-trend.ts";
-import { exactly, type Figure, shown, Tally } from "./tally.ts";
+import { exactly, type Figure, group, shown, Tally } from "./tally.ts";
 
 const CLIENTS = 48;
 const FLAGS = [
@@ -27,6 +27,9 @@ export async function runMixed(
   await Promise.all(clients);
   trend.stop();
   const left = await cluster.leftOver();
+  const counted = await cluster.counted();
+  // Some of those that left did so before their request was there.
+  const isCounted = counted <= tally.sent && counted >= tally.sent - tally.of("left");
   const isAlive = cluster.proxy.process.exitCode === null;
   const unexpected = cluster.proxy.log().match(/level=(error|fatal)/g)?.length ?? 0;
   const events = [...happened].map(([name, count]) => `${count} ${name}`).join(", ");
@@ -37,6 +40,12 @@ export async function runMixed(
       exactly("  the proxy still runs", isAlive ? 1 : 0, 1),
       exactly("  errors in its log", unexpected, 0),
       exactly("  counters left", left, 0),
+      {
+        name: "  requests in /metrics",
+        value: group(counted),
+        goal: `${group(tally.sent - tally.of("left"))} to ${group(tally.sent)}`,
+        ok: isCounted,
+      },
       shown("  memory growth", trend.text, "at most 5 MB/h"),
     ],
   };

@@ -7,7 +7,7 @@ export type Ending =
   | "completed"
   /** An error instead of an answer. */
   | "failed"
-  /** An answer that began and broke, visibly. */
+  /** An answer that began and broke, visibly: its connection, or an error in its last event. */
   | "broken"
   /** The client left. */
   | "left"
@@ -42,9 +42,15 @@ export function endingOf(answer: RawAnswer): Ending {
   const { status, complete, head, body } = answer;
   if (status !== 200) return "failed";
   if (!complete) return "broken";
+  if (failsInside(body)) return "broken";
   const isEvents = /^content-type: text\/event-stream/im.test(head);
   const isWhole = isEvents ? endsStream(body) : endsJson(body);
   return isWhole ? "completed" : "false_end";
+}
+
+/** An engine that fails in mid-stream says so in an event, and ends as if all were well. */
+function failsInside(body: Buffer): boolean {
+  return /^data: ?\{"error"/m.test(body.subarray(-1_000).toString("latin1"));
 }
 
 function endsStream(body: Buffer): boolean {

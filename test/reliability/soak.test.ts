@@ -18,6 +18,7 @@ test("a short soak ends with its table, and every count is as it must be", async
     "departures cancelled at the engine",
     "attempts at the engines, all of them: 500",
     "counters left",
+    "requests in /metrics",
     "memory growth",
     "requests sent",
     "completed",

@@ -21,6 +21,8 @@ export interface EngineProcess extends AsyncDisposable {
   kill(signal: NodeJS.Signals): void;
   readonly exited: Promise<number>;
   setFaults(rules: readonly FaultRule[]): Promise<void>;
+  /** A POST with a JSON body to any of its paths, such as `/debug/set` and `/sleep`. */
+  post(path: string, body: object): Promise<void>;
   state(): Promise<EngineState>;
 }
 
@@ -46,18 +48,21 @@ export async function startEngineProcess(
     stderr: "inherit",
   });
   const url = await listening(child.stdout);
+  const post = async (path: string, body: object) => {
+    const answer = await fetch(url + path, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    if (answer.status !== 200) throw new Error(`${path}: ${await answer.text()}`);
+  };
   return {
     url,
     port: Number(new URL(url).port),
     kill: (signal) => child.kill(signal),
     exited: child.exited,
-    async setFaults(rules) {
-      const answer = await fetch(`${url}/debug/faults`, {
-        method: "POST",
-        body: JSON.stringify(rules),
-      });
-      if (answer.status !== 200) throw new Error(await answer.text());
-    },
+    post,
+    setFaults: (rules) => post("/debug/faults", rules),
     async state() {
       const state: unknown = await (await fetch(`${url}/debug/state`)).json();
       Value.Assert(EngineState, state);
