@@ -146,7 +146,22 @@ test("OpenAI's client throws what a broken stream of the Responses API says, who
     sequence_number: 0,
     response: { id: "resp_1", object: "response", status: "in_progress", output: [] },
   };
-  const text = `event: response.created\ndata: ${JSON.stringify(created)}\n\n`;
+  const item = { type: "message", id: "msg_1", role: "assistant", status: "in_progress" };
+  const content_part = { type: "output_text", text: "", annotations: [] };
+  const place = { item_id: "msg_1", output_index: 0, content_index: 0 };
+  const text = [
+    created,
+    {
+      type: "response.output_item.added",
+      sequence_number: 1,
+      output_index: 0,
+      item: { ...item, content: [] },
+    },
+    { type: "response.content_part.added", sequence_number: 2, ...place, part: content_part },
+    { type: "response.output_text.delta", sequence_number: 3, ...place, delta: "Hi" },
+  ]
+    .map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`)
+    .join("");
   // Tries again when no stream has begun.
   const client = new OpenAI({ baseURL: `${proxy.url}/v1`, apiKey: "any", maxRetries: 5 });
   steps = stream("content-type: text/event-stream", text);
@@ -157,8 +172,13 @@ test("OpenAI's client throws what a broken stream of the Responses API says, who
   };
   const error = await read().catch((thrown: unknown) => thrown);
   if (!(error instanceof OpenAI.APIError)) throw new Error("no API error");
-  expect(seen).toEqual(["response.created"]);
-  expect(error.error).toMatchObject({ type: "error", code: "upstream_error", sequence_number: 1 });
+  expect(seen).toEqual([
+    "response.created",
+    "response.output_item.added",
+    "response.content_part.added",
+    "response.output_text.delta",
+  ]);
+  expect(error.error).toMatchObject({ type: "error", code: "upstream_error", sequence_number: 4 });
   const helped = await client.responses
     .stream({ model: "tiny", input: "x" })
     .finalResponse()
