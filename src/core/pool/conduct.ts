@@ -32,6 +32,8 @@ export class Conduct {
   readonly refusedClients = new Set<string | null>();
   /** Requests since its last sign of life that were given up, by client or time limit, after waiting long. */
   givenUp = 0;
+  /** Whether it was slow beside its peers when they were last compared. */
+  wasSlow = false;
   /** When it last sent a piece of any answer, as far as was looked, ms. */
   movedAtMs = Number.NEGATIVE_INFINITY;
   /** When it was last given a request, ms. */
@@ -66,5 +68,6 @@ export class Conduct {
     this.refusalsInARow = 0;
     this.refusedClients.clear();
     this.givenUp = 0;
+    this.wasSlow = false;
   }
 }

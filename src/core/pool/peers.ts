@@ -28,7 +28,7 @@ const SLOW_TIMES = 2.5;
 const SLOW_MOST = 8;
 const SLOW_LEAST = 4;
 /** ... and not by anything that nobody would notice, ms. */
-const SLOW_LEAST_MS = 100;
+const SLOW_LEAST_MS = 50;
 /** Refusals in a row are the node's when their chance, were it like its peers, is below this. */
 const BY_CHANCE = 1e-3;
 

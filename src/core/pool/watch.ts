@@ -87,9 +87,15 @@ export class Watch {
   #lookForSlow(nodes: readonly Node[], nowMs: number): void {
     const { peers, doubt } = this.#options;
     const healthy = nodes.filter(({ health }) => health.routable(nowMs));
-    for (const node of peers.maybeSlow(healthy, nowMs)) {
-      const slowness = peers.slowness(node, nowMs);
-      if (slowness <= 1 || !peers.mayGo(node)) continue;
+    const suspects = new Map(
+      peers.maybeSlow(healthy, nowMs).map((node) => [node, peers.slowness(node, nowMs)]),
+    );
+    for (const node of healthy) {
+      const slowness = suspects.get(node) ?? 1;
+      // Twice, or a moment's pause under many short requests would look like it.
+      const before = node.conduct.wasSlow;
+      node.conduct.wasSlow = slowness > 1;
+      if (slowness <= 1 || !before || !peers.mayGo(node)) continue;
       doubt(node, "late", `answers ${Math.round(slowness)} times more slowly than its peers`);
     }
   }
