@@ -189,7 +189,12 @@ function isMultipart(type: string | null): type is string {
 /** A body that names no model may go anywhere while all nodes serve the same, adapters aside. */
 function anyModel({ registry }: Services): null {
   const [first, ...others] = registry.nodes().filter(({ models }) => models.length > 0);
-  if (first === undefined || others.every(({ bases }) => bases === first.bases)) return null;
+  if (first === undefined) return null;
+  // Engines of two kinds say two things of what lies behind one name.
+  const isSame =
+    others.every(({ names }) => names === first.names) ||
+    others.every(({ roots }) => roots === first.roots);
+  if (isSame) return null;
   throw new ProxyError(
     "invalid_request",
     `Name one of the models in \`model\`: ${listed(registry.models())}.`,

@@ -8,6 +8,10 @@ const MAX_NAME_LENGTH = 512;
 /** What an engine says of one of its models, as it gave it. */
 export interface ModelCard {
   readonly id: string;
+  /** What lies behind the name, where the engine says it: the path of the weights, mostly. */
+  readonly root?: unknown;
+  /** Of an adapter: the model it is for. */
+  readonly parent?: unknown;
   readonly [field: string]: unknown;
 }
 

@@ -67,8 +67,10 @@ export class Node {
   models: readonly string[] = [];
   /** What its `/v1/models` said of each model last. */
   cards: ReadonlyMap<string, ModelCard> = new Map();
-  /** The models it serves but for adapters, each by what lies behind its names; equal where equal. */
-  bases = "";
+  /** The models it serves but for adapters, in one string. */
+  names = "";
+  /** The same by what lies behind the names, so that aliases are one. */
+  roots = "";
   /** Whether the engine there now has shown its `/v1/models`. */
   listed = false;
   /** Why that could not be read, for `/nodes/status`. */
@@ -107,8 +109,10 @@ export class Node {
     this.registeredModels = registered;
     this.discoveredModels = discovered;
     this.models = [...new Set([...registered, ...discovered])];
-    const roots = this.models.flatMap((model) => rootOf(model, this.cards.get(model)));
-    this.bases = [...new Set(roots)].sort().join("\n");
+    const bases = this.models.filter((model) => !isAdapter(this.cards.get(model)));
+    this.names = bases.toSorted().join("\n");
+    const roots = bases.map((model) => rootOf(model, this.cards.get(model)));
+    this.roots = [...new Set(roots)].sort().join("\n");
   }
 
   /** Whether the engine there now has said what it serves, in its list or by registering. */
@@ -139,6 +143,7 @@ export class Node {
     this.generation += 1;
     this.absent = true;
     this.listed = false;
+    this.noList = null;
     this.charges.clear();
     this.cache.forget();
     this.conduct.forget();
@@ -146,10 +151,11 @@ export class Node {
   }
 }
 
-/** What lies behind the name of a model: aliases have one root; none for an adapter, which has a parent. */
-function rootOf(model: string, card: ModelCard | undefined): string[] {
-  if (card === undefined) return [model];
-  const { parent, root } = card;
-  if (typeof parent === "string") return [];
-  return [typeof root === "string" ? root : model];
+function isAdapter(card: ModelCard | undefined): boolean {
+  return typeof card?.parent === "string";
+}
+
+/** What lies behind the name of a model; not all engines say it. */
+function rootOf(model: string, card: ModelCard | undefined): string {
+  return typeof card?.root === "string" ? card.root : model;
 }
