@@ -217,8 +217,14 @@ export const run: Run = async (argv, surroundings) => {
   const signal = untilSignal();
   try {
     const engine = await startEngine(options);
-    await Promise.race([signal, stopped.promise]);
-    await engine.stop(true);
+    const name = await Promise.race([signal, stopped.promise]);
+    const { openRequests } = engine.state();
+    if (name !== undefined && openRequests > 0) {
+      await surroundings.print(
+        `${name}: finishing ${openRequests} requests; again ends it at once\n`,
+      );
+    }
+    await engine.drain();
   } catch (error) {
     const { host, port } = settings;
     throw listenError(error, { what: "engine", flag: "--port", host, port });

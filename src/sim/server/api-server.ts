@@ -50,6 +50,14 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
     await isStopped;
     for (const { driver } of engine.ranks) driver.stop();
   };
+  const drain = async () => {
+    const { kind } = engine.settings;
+    if (kind === "sglang") {
+      engine.health = "unhealthy";
+      await engine.log.untilIdle();
+    }
+    await stop(kind === "llamacpp");
+  };
   engine.terminate = () => {
     // The answer to /terminate has to get out first.
     setTimeout(() => stop().then(options.onTerminate), 0);
@@ -67,6 +75,7 @@ export async function startEngine(options: EngineOptions): Promise<RunningEngine
     },
     setPace: (factor) => engine.setPace(factor),
     die: () => engine.die(),
+    drain,
     stop,
   };
 }

@@ -165,6 +165,11 @@ export interface RunningEngine {
   /** Changes the served models, as loading or unloading an adapter does. */
   setModels(models: readonly string[]): void;
   /**
+   * Ends as after SIGTERM: uvicorn takes nothing new and finishes what runs; SGLang says 503 on
+   * `/health` and goes on answering until nothing runs; llama.cpp just ends.
+   */
+  drain(): Promise<void>;
+  /**
    * Stops listening. Without `force` answers under way may finish first; with it every connection
    * is cut, as when the process dies.
    */

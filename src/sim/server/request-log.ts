@@ -17,6 +17,7 @@ export class RequestLog {
   readonly #byPath = new Map<string, number>();
   #last: SeenRequest[] = [];
   #lastBody: Uint8Array = new Uint8Array(0);
+  #whenIdle: (() => void) | null = null;
 
   /** `kept`: how many requests are remembered. */
   constructor(kept: number) {
@@ -57,7 +58,17 @@ export class RequestLog {
       isOpen = false;
       this.#open -= 1;
       this.#ends[end] += 1;
+      if (this.#open === 0) this.#whenIdle?.();
     };
+  }
+
+  /** Resolves when no inference request is open. */
+  async untilIdle(): Promise<void> {
+    while (this.#open > 0) {
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve;
+      });
+    }
   }
 
   state(): Pick<

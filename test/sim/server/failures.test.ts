@@ -1,5 +1,6 @@
 /** Engines that fail, hang, slow down or sleep, each in the manner of its kind. */
 import { describe, expect, test } from "bun:test";
+import type { EngineKind } from "../../../src/core/engine/kinds.ts";
 import type { RunningEngine } from "../../../src/sim/server/engine-options.ts";
 import { engineStarter, HI, post, until } from "./running.ts";
 
@@ -174,4 +175,26 @@ test("SGLang's /health takes as long as it is told", async () => {
   await expect(asked).rejects.toThrow();
   const quick = await start({ kind: "sglang" });
   expect((await fetch(`${quick.url}/health`)).status).toBe(200);
+});
+
+describe("after SIGTERM", () => {
+  async function drained(kind: EngineKind) {
+    const engine = await start({ kind, timeScale: 0.2 });
+    const running = await post(engine.url + CHAT, { messages: HI, stream: true, max_tokens: 40 });
+    const over = engine.drain();
+    const health = await fetch(`${engine.url}/health`).then(
+      ({ status }) => status,
+      () => "refused",
+    );
+    const text = await running.text().catch(() => "broken");
+    await over;
+    return [health, text.endsWith("data: [DONE]\n\n")];
+  }
+
+  test("uvicorn takes nothing new, SGLang says 503, both finish what runs; llama.cpp does not", async () => {
+    expect(await drained("lmdeploy")).toEqual(["refused", true]);
+    expect(await drained("vllm")).toEqual(["refused", true]);
+    expect(await drained("sglang")).toEqual([503, true]);
+    expect(await drained("llamacpp")).toEqual(["refused", false]);
+  });
 });
