@@ -88,7 +88,7 @@ describe("a connected pair", () => {
 });
 
 test("a prefill whose client leaves runs on and keeps its blocks", async () => {
-  const prefill = await start({ role: "Prefill", timeScale: 1, release: "0.11" });
+  const prefill = await start({ role: "Prefill", timeScale: 20, release: "0.11" });
   const gone = new AbortController();
   const body = { messages: PROMPT, ...PREFILL_FIELDS };
   const answer = post(prefill.url + CHAT, body, { signal: gone.signal });

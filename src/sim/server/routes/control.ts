@@ -1,5 +1,5 @@
 /** Health, models and what an operator may ask of the engine. */
-import { type Answer, EMPTY_ANSWER, EngineRefusal, jsonAnswer, textAnswer } from "../answer.ts";
+import { type Answer, EMPTY_ANSWER, EngineRefusal, jsonAnswer } from "../answer.ts";
 import { booleanField, checkFields, type JsonObject, numberField } from "../body.ts";
 import type { Call } from "../call.ts";
 import { createdAt, shortId } from "../completion.ts";
@@ -115,7 +115,7 @@ export function abortRequest(engine: Engine, _call: Call, body: JsonObject): Ans
   if (!engine.settings.handlesAborts) {
     const text =
       "This server does not support abort requests. Enable with --enable-abort-handling flag.";
-    return { ...textAnswer(text), status: 501 };
+    return { status: 501, headers: {}, body: text };
   }
   checkFields(body, ABORT);
   if (booleanField(body, "abort_all")) {

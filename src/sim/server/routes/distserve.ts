@@ -28,7 +28,8 @@ function checked<S extends TSchema>(
     if (Value.Check(schema, body)) return jsonAnswer(answer(engine, body));
     const [first] = [...Value.Errors(schema, body)];
     const location = (first?.path ?? "").split("/").slice(1);
-    throw new UnfitBody(location, first?.message ?? "does not fit");
+    const isMissing = first?.value === undefined;
+    throw new UnfitBody(location, isMissing ? "Field required" : first.message);
   };
 }
 

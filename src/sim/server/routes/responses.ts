@@ -1,6 +1,6 @@
 /** POST /v1/responses (OpenAI Responses), streamed with named events and not. */
 import { type Answer, EngineRefusal, eventStream, jsonAnswer, namedEvent } from "../answer.ts";
-import { booleanField, checkFields, type JsonObject, listField, stringField } from "../body.ts";
+import { booleanField, checkFields, type JsonObject, listField } from "../body.ts";
 import type { Call } from "../call.ts";
 import {
   type Completion,
@@ -23,7 +23,10 @@ import { ofKind, RESPONSES } from "./fields.ts";
 interface ResponseUnderWay {
   readonly completion: Completion;
   readonly toolCall: ToolCall | null;
-  readonly head: object;
+  readonly body: JsonObject;
+  readonly model: string;
+  readonly id: string;
+  readonly created_at: number;
   readonly itemId: string;
 }
 
@@ -59,36 +62,54 @@ export async function responses(engine: Engine, call: Call, body: JsonObject): P
   const text = chatPrompt([...listField(body, "instructions"), ...input]);
   const pieces = toolCall?.pieces ?? structuredPieces(body);
   const completion = startCompletion(engine, call, body, text, { model, pieces });
-  const head = headOf(body, model);
-  const itemId = `${toolCall ? "call" : "msg"}_${shortId()}`;
-  const underWay = { completion, toolCall, head, itemId };
+  const ids = { id: `resp_${shortId()}`, itemId: `${toolCall ? "call" : "msg"}_${shortId()}` };
+  const underWay = { completion, toolCall, body, model, created_at: createdAt(), ...ids };
   if (booleanField(body, "stream")) return eventStream(responseEvents(underWay));
   const answer = await completionText(completion);
   return jsonAnswer(finished(underWay, [outputItem(underWay, answer)], answer));
 }
 
-/** What LMDeploy repeats of the request; what is null is left out. */
-function headOf(body: JsonObject, model: string): object {
-  const head = {
-    id: `resp_${shortId()}`,
-    created_at: createdAt(),
-    instructions: stringField(body, "instructions"),
-    metadata: body.metadata ?? undefined,
+/** What of a response changes while it is made. */
+interface Progress {
+  readonly status: string;
+  readonly output: readonly object[];
+  readonly output_text: string;
+  readonly error?: object;
+  readonly incomplete_details?: object;
+  readonly usage?: object;
+}
+
+/** The response in the order of LMDeploy's fields, with what it repeats of the request; what is null is left out. */
+function drawn({ body, model, id, created_at }: ResponseUnderWay, progress: Progress): object {
+  const { status, output, output_text, error, incomplete_details, usage } = progress;
+  const fields = {
+    id,
+    created_at,
+    error,
+    incomplete_details,
+    instructions: body.instructions,
+    metadata: body.metadata,
     model,
     object: "response",
+    output,
     parallel_tool_calls: body.parallel_tool_calls ?? true,
-    temperature: body.temperature ?? undefined,
+    temperature: body.temperature,
     tool_choice: body.tool_choice ?? "auto",
     tools: listField(body, "tools"),
-    top_p: body.top_p ?? undefined,
+    top_p: body.top_p,
     background: false,
-    max_output_tokens: body.max_output_tokens ?? undefined,
-    service_tier: "auto",
-    text: body.text ?? undefined,
+    max_output_tokens: body.max_output_tokens,
+    output_text,
+    service_tier: body.service_tier ?? "auto",
+    status,
+    text: body.text,
     truncation: "disabled",
+    usage,
+    user: body.user,
     store: false,
   };
-  return Object.fromEntries(Object.entries(head).filter(([, value]) => value !== undefined));
+  const isThere = ([, value]: [string, unknown]) => value !== undefined && value !== null;
+  return Object.fromEntries(Object.entries(fields).filter(isThere));
 }
 
 function outputItem({ completion, toolCall, itemId: id }: ResponseUnderWay, text: string) {
@@ -101,55 +122,80 @@ function outputItem({ completion, toolCall, itemId: id }: ResponseUnderWay, text
   return { id, content, role: "assistant", status, type: "message" };
 }
 
+const EMPTY_PART = { type: "output_text", text: "", annotations: [] };
+
+/** The item that the answer will be, as it is when it begins. */
+function emptyItem(underWay: ResponseUnderWay): object {
+  if (underWay.toolCall) return outputItem(underWay, "");
+  const id = underWay.itemId;
+  return { id, type: "message", role: "assistant", status: "in_progress", content: [] };
+}
+
 function finished(
-  { completion, head }: ResponseUnderWay,
+  underWay: ResponseUnderWay,
   output: readonly object[],
   output_text: string,
-  error?: EngineRefusal,
+  failure?: EngineRefusal,
 ): object {
-  const isCut = finishOf(completion) === "length";
-  const isAborted = finishOf(completion) === "abort";
-  const message = isAborted ? "Response generation was cancelled." : error?.message;
-  const input_tokens = error ? 0 : completion.prompt.tokens;
-  const output_tokens = error ? 0 : saidTokens(completion);
-  return {
-    ...head,
-    ...(message !== undefined && { error: { code: "server_error", message } }),
-    ...(isCut && { incomplete_details: { reason: "max_output_tokens" } }),
-    status: error ? "failed" : isAborted ? "cancelled" : isCut ? "incomplete" : "completed",
+  const { completion } = underWay;
+  const reason = finishOf(completion);
+  const isAborted = reason === "abort";
+  const message = isAborted ? "Response generation was cancelled." : failure?.message;
+  const input_tokens = failure ? 0 : completion.prompt.tokens;
+  const output_tokens = failure ? 0 : saidTokens(completion);
+  return drawn(underWay, {
+    status: failure ? "failed" : (STATUSES[reason] ?? "completed"),
     output,
     output_text,
+    ...(message !== undefined && { error: { code: "server_error", message } }),
+    ...(reason === "length" && { incomplete_details: { reason: "max_output_tokens" } }),
     usage: {
       input_tokens,
-      input_tokens_details: { cached_tokens: 0 },
+      input_tokens_details: {
+        cache_write_tokens: 0,
+        cached_tokens: 0,
+        input_tokens_per_turn: [],
+        cached_tokens_per_turn: [],
+      },
       output_tokens,
-      output_tokens_details: { reasoning_tokens: 0 },
+      output_tokens_details: {
+        reasoning_tokens: 0,
+        tool_output_tokens: 0,
+        output_tokens_per_turn: [],
+        tool_output_tokens_per_turn: [],
+      },
       total_tokens: input_tokens + output_tokens,
     },
-  };
+  });
 }
+
+const STATUSES: Readonly<Record<string, string>> = {
+  length: "incomplete",
+  abort: "cancelled",
+  error: "failed",
+};
 
 /** Begins before the prefill; an engine that fails ends it with `response.failed`, as if it were whole. */
 async function* responseEvents(underWay: ResponseUnderWay): AsyncGenerator<string, void> {
-  const { completion, toolCall, head, itemId: item_id } = underWay;
+  const { completion, toolCall, itemId: item_id, id: response_id } = underWay;
   let sequence_number = 0;
   const event = (type: string, fields: object) => {
     const text = namedEvent(type, { type, sequence_number, ...fields });
     sequence_number += 1;
     return text;
   };
-  const initial = { ...head, output: [], output_text: "", status: "in_progress" };
-  yield event("response.created", { response: initial });
-  yield event("response.in_progress", { response: initial });
-  const place = { item_id, output_index: 0 };
+  const response = drawn(underWay, { status: "in_progress", output: [], output_text: "" });
+  yield event("response.created", { response });
+  yield event("response.in_progress", { response });
+  const place = { response_id, item_id, output_index: 0 };
   const textPlace = { ...place, content_index: 0 };
-  const item = { ...outputItem(underWay, ""), ...(!toolCall && { content: [] }) };
-  const emptyPart = { type: "output_text", text: "", annotations: [] };
   const start = () => {
-    const added = { output_index: 0, item: { ...item, status: "in_progress" } };
+    const item = { ...emptyItem(underWay), status: "in_progress" };
+    const added = { response_id, output_index: 0, item };
     const first = event("response.output_item.added", added);
     if (toolCall) return first;
-    return first + event("response.content_part.added", { ...textPlace, part: emptyPart });
+    const partPlace = { response_id, output_index: 0, item_id, content_index: 0 };
+    return first + event("response.content_part.added", { ...partPlace, part: EMPTY_PART });
   };
   let text = "";
   let isBegun = false;
@@ -160,7 +206,7 @@ async function* responseEvents(underWay: ResponseUnderWay): AsyncGenerator<strin
       isBegun = true;
       text += delta;
       if (toolCall) yield event("response.function_call_arguments.delta", { ...place, delta });
-      else yield event("response.output_text.delta", { ...textPlace, delta, logprobs: [] });
+      else yield event("response.output_text.delta", { ...textPlace, delta });
     }
   } catch (error) {
     if (!(error instanceof EngineRefusal)) throw error;
@@ -171,13 +217,13 @@ async function* responseEvents(underWay: ResponseUnderWay): AsyncGenerator<strin
     const call = { ...place, name: toolCall.name, arguments: text };
     yield event("response.function_call_arguments.done", call);
   } else {
-    yield event("response.output_text.done", { ...textPlace, text, logprobs: [] });
-    yield event("response.content_part.done", { ...textPlace, part: { ...emptyPart, text } });
+    yield event("response.output_text.done", { ...textPlace, text });
+    yield event("response.content_part.done", { ...textPlace, part: { ...EMPTY_PART, text } });
   }
   const whole = outputItem(underWay, text);
-  yield event("response.output_item.done", { output_index: 0, item: whole });
-  const response = finished(underWay, [whole], text, failure);
-  yield event(lastEvent(underWay, failure), { response });
+  yield event("response.output_item.done", { response_id, output_index: 0, item: whole });
+  const last = finished(underWay, [whole], text, failure);
+  yield event(lastEvent(underWay, failure), { response: last });
 }
 
 function lastEvent({ completion }: ResponseUnderWay, failure: EngineRefusal | undefined): string {
