@@ -153,9 +153,9 @@ function isEmptyPart(type: string, value: Readonly<Record<string, unknown>>): bo
   }
 }
 
-/** The status of a failure that is reported in the last pieces of a stream, or null. */
-export function failureAtEnd(pieces: readonly Uint8Array[]): number | null {
-  const bytes = Buffer.concat(pieces);
+/** The status of a failure that is reported in `ending`, the last bytes of a stream, or null. */
+export function failureAtEnd(ending: Uint8Array): number | null {
+  const bytes = Buffer.from(ending.buffer, ending.byteOffset, ending.length);
   if (!bytes.includes("error") && !bytes.includes("failed")) return null;
   for (const event of bytes.toString("utf8").split(/\r\n\r\n|\n\n|\r\r/)) {
     const name = /^event: ?(.*)$/m.exec(event)?.[1]?.trim() ?? "";

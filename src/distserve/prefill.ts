@@ -99,7 +99,7 @@ async function sendAndRead(
   learnt: Learnt,
   wire: AbortController,
 ): Promise<PrefillResult> {
-  const answer = await forward(attempt, request, upstream.fetch, wire.signal);
+  const answer = await forward(attempt, request, upstream, wire.signal);
   if (!(answer instanceof Response)) return answer;
   // It names no session: nothing is lost when its connection ends with the attempt.
   if (!answer.ok) endWith(attempt, wire);

@@ -50,7 +50,10 @@ export async function readAnswer(
       return await readOpening(attempt, answer, reader, clock);
     }
     const first = await reader.read();
-    if (first.done) return { answer, status, pieces: [], rest: null };
+    if (first.done) {
+      if (answer.ok && status !== 204 && endsWithConnection(headers)) throw new Error(CUT);
+      return { answer, status, pieces: [], rest: null };
+    }
     attempt.received(clock.now());
     return { answer, status, pieces: [first.value], rest: reader };
   } catch (error) {
@@ -84,6 +87,35 @@ async function readOpening(
 /** Whether the head says how long the answer is: then the engine has it whole. */
 export function knowsLength(headers: Headers): boolean {
   return headers.has("content-length");
+}
+
+/** What is said of an answer that ended with its connection, in its middle. */
+export const CUT = "the answer ended in its middle";
+
+/**
+ * Whether the end of the connection is the end of the answer. fetch takes a reset for such an end
+ * (Bun 1.4.5): only what came can tell whether that was all.
+ */
+export function endsWithConnection(headers: Headers): boolean {
+  return !headers.has("content-length") && !headers.has("transfer-encoding");
+}
+
+/** Streams whose last event is known. */
+const MARKED_END = /^\/v1\/(?:chat\/completions|completions|messages|responses)(?:\?|$)/;
+const END_MARK = /\[DONE\]|message_stop|response\.(?:completed|incomplete|failed)|error/;
+
+/**
+ * Whether an answer that ended with its connection, `last` being the end of what came, was cut.
+ * @param headers The engine's.
+ */
+export function isCut(headers: Headers, target: string, last: Uint8Array): boolean {
+  const text = Buffer.from(last.buffer, last.byteOffset, last.length).toString("latin1");
+  if (isPlainEvents(headers)) {
+    if (!/(?:\n\n|\r\r|\r\n\r\n)$/.test(text)) return true;
+    return MARKED_END.test(target) && !END_MARK.test(text);
+  }
+  const isJson = /^application\/(?:[\w.-]+\+)?json\b/i.test(headers.get("content-type") ?? "");
+  return isJson && !/[}\]]\s*$/.test(text);
 }
 
 /** Whether an answer is known to be so short that it is read whole. */

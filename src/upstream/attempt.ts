@@ -10,12 +10,14 @@ export type Stop =
   | "connect_timeout"
   | "first_byte_timeout"
   | "idle_timeout"
+  | "node_gone"
   | "total_timeout";
 
 const TIMEOUTS: Readonly<Record<string, string>> = {
   connect_timeout: "no connection within the connect time limit",
   first_byte_timeout: "no answer within the first-byte time limit",
   idle_timeout: "the answer stood still for longer than the idle time limit",
+  node_gone: "the answer stood still, and its engine takes no connection any more",
   total_timeout: "no complete answer within the total time limit",
 };
 

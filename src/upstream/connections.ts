@@ -1,11 +1,5 @@
-import type { Fetch } from "./forward.ts";
+import { type Fetch, LONGEST_IDLE_MS } from "./forward.ts";
 
-/**
- * Servers close connections that stay idle, uvicorn (under most engines) after 5 s. A request that
- * is sent in that moment is lost, and on the only node of a model there is nobody to send it to
- * again. So no connection is used that has been idle for longer than this, ms.
- */
-const LONGEST_IDLE_MS = 3_000;
 /** What nobody uses any more is closed after this, s; Bun rounds it up by some seconds. */
 const UNUSED_S = 4;
 

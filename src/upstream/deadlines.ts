@@ -25,6 +25,8 @@ export interface DeadlineOptions {
 
 /** Limits are kept to this precision, ms: one timer for all attempts instead of some for each. */
 const TICK_MS = 100;
+/** So long an answer may stand still whose engine takes no connection any more, ms: it is stopping, and hangs. */
+const GONE_SILENT_MS = 10_000;
 /** A connection that is tried from the side has at most this long to stand, ms. */
 const LONGEST_CHECK_MS = 1_000;
 
@@ -66,6 +68,7 @@ export class Deadlines {
     } else if (attempt.begun) {
       const silentMs = attempt.silentMs(nowMs);
       if (idleMs !== null && silentMs >= idleMs) attempt.stop("idle_timeout");
+      else if (silentMs >= GONE_SILENT_MS && attempt.lease.node.absent) attempt.stop("node_gone");
     } else if (firstByteMs !== null && elapsedMs >= firstByteMs) {
       attempt.stop("first_byte_timeout");
     } else if (elapsedMs >= connectMs - checkMs && !attempt.connected && !attempt.connectChecked) {

@@ -1,8 +1,25 @@
-import type { Attempt, Unanswered } from "./attempt.ts";
+import { neverSent } from "../core/failure.ts";
+import { type Attempt, classify, type Unanswered } from "./attempt.ts";
 import type { InferenceRequest } from "./request.ts";
 
 /** fetch, as handed in: the network is the caller's. */
 export type Fetch = (url: string, init: BunFetchRequestInit) => Promise<Response>;
+
+/**
+ * Servers close connections that stay idle, uvicorn (under most engines) after 5 s. A request that
+ * is sent in that moment is lost. So no connection is used that has been idle for longer, ms.
+ */
+export const LONGEST_IDLE_MS = 3_000;
+
+/** What sending takes. */
+export interface Wire {
+  readonly fetch: Fetch;
+  /** Monotonic clock, ms. */
+  readonly now: () => number;
+}
+
+/** A connection that its engine had closed is found so at once; what comes later says something of the engine, ms. */
+const STALE_MS = 1_000;
 
 /**
  * Sends the request to the attempt's node; resolves when the head of the answer is there. Never
@@ -12,11 +29,12 @@ export type Fetch = (url: string, init: BunFetchRequestInit) => Promise<Response
 export async function forward(
   attempt: Attempt,
   request: InferenceRequest,
-  fetch: Fetch,
+  wire: Wire,
   signal: AbortSignal = attempt.signal,
 ): Promise<Response | Unanswered> {
+  const { node } = attempt.lease;
   try {
-    const answer = await fetch(attempt.lease.node.url + request.target, {
+    const answer = await onUsedOrFresh(attempt, wire, node.url + request.target, {
       method: "POST",
       headers: request.headers,
       body: request.body,
@@ -32,8 +50,38 @@ export async function forward(
       return attempt.failed(new Error(`no answer has the status ${answer.status}`));
     }
     attempt.connected = true;
+    if (answer.headers.get("connection") !== "close") node.headAtMs = wire.now();
     return answer;
   } catch (error) {
     return attempt.failed(error);
+  }
+}
+
+/**
+ * Over a connection that was used before, if there is one. Engines close those without announcing it,
+ * uvicorn behind every unhandled error: a reset then says nothing of the engine, and the request goes
+ * out once more over a connection of its own. fetch does not tell which it used: it may have been a
+ * used one if the node has answered since the oldest that is kept.
+ */
+async function onUsedOrFresh(
+  { lease, signal }: Attempt,
+  { fetch, now }: Wire,
+  url: string,
+  init: BunFetchRequestInit,
+): Promise<Response> {
+  try {
+    return await fetch(url, init);
+  } catch (error) {
+    const nowMs = now();
+    const isStale =
+      !signal.aborted &&
+      nowMs - lease.startedAtMs <= STALE_MS &&
+      nowMs - lease.node.headAtMs <= LONGEST_IDLE_MS &&
+      classify(error).kind === "lost";
+    if (!isStale) throw error;
+    return await fetch(url, { ...init, keepalive: false }).catch((again: unknown) => {
+      // It may have had the request all the same, and have died of it.
+      throw neverSent(classify(again).kind) ? error : again;
+    });
   }
 }

@@ -4,7 +4,15 @@ import { CLIENT_GONE, COMPLETE, type End, SHUTDOWN } from "../core/exchange.ts";
 import { answerHeaders } from "../core/headers.ts";
 import { failureAtEnd } from "../core/sse-opening.ts";
 import { finalErrorEvent, isNumbered, SseTail } from "../core/sse-tail.ts";
-import { answered, isPlainEvents, type Judged, type PieceReader } from "./answer.ts";
+import {
+  answered,
+  CUT,
+  endsWithConnection,
+  isCut,
+  isPlainEvents,
+  type Judged,
+  type PieceReader,
+} from "./answer.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
 import { type PieceByPiece, Reply } from "./reply.ts";
 import type { InferenceRequest } from "./request.ts";
@@ -36,6 +44,7 @@ export function handOn(
   const { lease } = attempt;
   const { exchange } = request;
   const isEvents = isPlainEvents(answer.headers);
+  const mayBeCut = answer.ok && endsWithConnection(answer.headers);
   const headers = answerHeaders(answer, exchange.id, lease.node.url);
   exchange.head(answer.status);
   const failure = isEvents && judged.status !== answer.status ? judged.status : null;
@@ -48,7 +57,7 @@ export function handOn(
   }
   lease.answering(judged.status);
   const tail = isEvents ? new SseTail(isNumbered(request.target)) : null;
-  const relaying = { attempt, answer, clock, tail, request, failure };
+  const relaying = { attempt, answer, clock, tail, request, failure, mayBeCut };
   return new Reply(answer.status, headers, pieceByPiece(joined(pieces), rest, relaying));
 }
 
@@ -68,6 +77,8 @@ interface Relaying {
   readonly request: InferenceRequest;
   /** The status of a failure that its first event has reported, or null. */
   readonly failure: number | null;
+  /** Nothing but what came tells whether that was all. */
+  readonly mayBeCut: boolean;
 }
 
 /**
@@ -80,7 +91,7 @@ function pieceByPiece(
   reader: PieceReader,
   relaying: Relaying,
 ): PieceByPiece {
-  const { attempt, answer, clock, tail, request } = relaying;
+  const { attempt, answer, clock, tail, request, mayBeCut } = relaying;
   const { exchange, target } = request;
   let piece = first;
   return {
@@ -91,10 +102,10 @@ function pieceByPiece(
       try {
         while (piece !== null) {
           exchange.piece(piece.length, nowMs);
-          if (tail !== null) {
-            tail.push(piece);
+          tail?.push(piece);
+          if (tail !== null || mayBeCut) {
             beforeLast = last;
-            last = piece.length <= REPORT_BYTES ? piece : NOTHING;
+            last = piece.subarray(-REPORT_BYTES);
           }
           const wrote = sink.write(piece);
           // The sink has a copy: a client that does not read should not hold two.
@@ -106,7 +117,9 @@ function pieceByPiece(
           attempt.received(nowMs);
           piece = next.value;
         }
-        const failure = relaying.failure ?? failureAtEnd([beforeLast, last]);
+        const ending = Buffer.concat([beforeLast, last]);
+        if (mayBeCut && isCut(answer.headers, target, ending)) throw new Error(CUT);
+        const failure = relaying.failure ?? (tail === null ? null : failureAtEnd(ending));
         attempt.lease.end(answered(answer, clock, failure ?? answer.status));
         exchange.end(failure === null ? COMPLETE : SAID_FAILURE);
         sink.close();

@@ -51,7 +51,7 @@ export async function send(
   upstream: Upstream,
   isUnread: (status: number) => boolean = isRetriable,
 ): Promise<Result> {
-  const answer = await forward(attempt, request, upstream.fetch);
+  const answer = await forward(attempt, request, upstream);
   if (!(answer instanceof Response)) return answer;
   const { status } = answer;
   if (isUnread(status)) return { kind: "unread", answer, status, judged: null };

@@ -173,3 +173,27 @@ test("a stream of events is one in whatever case its type is written", async () 
   ]);
   expect(answer.body.toString()).toBe(EVENTS + OPENAI_EVENT);
 });
+
+const OPEN_END = "HTTP/1.1 200 OK\r\ncontent-type: ";
+
+test.each([
+  ["JSON", "/v1/embeddings", `${OPEN_END}application/json\r\n\r\n{"data":[1,`],
+  ["a stream in an event", "/generate", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\ndata: b`],
+  ["a stream between two", "/v1/completions", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\n`],
+])("an answer without length that is reset in its middle is broken: %s", async (_, path, sent) => {
+  const answer = await get(path, [{ send: sent }, A_MOMENT, { reset: true }]);
+  expect(answer).toMatchObject({ status: 200, complete: false, connection: "reset" });
+});
+
+test.each([
+  ["JSON", `${OPEN_END}application/json\r\n\r\n{"data":[1]}\n`],
+  ["a stream", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\ndata: [DONE]\n\n`],
+])("one that ends with its connection is whole: %s", async (_, sent) => {
+  const answer = await get("/v1/completions", [{ send: sent }, A_MOMENT, { close: true }]);
+  expect(answer).toMatchObject({ status: 200, complete: true });
+});
+
+test("one of which nothing has come is none", async () => {
+  steps = [{ send: `${OPEN_END}application/json\r\n\r\n` }, A_MOMENT, { reset: true }];
+  expect((await rawPost(proxy.port, "/v1/embeddings", { model: "tiny" }).ended).status).toBe(502);
+});

@@ -30,8 +30,11 @@ afterAll(async () => {
 });
 
 function steps(way: Way | undefined): readonly RawStep[] {
-  if (way === undefined) return [{ send: httpAnswer('{"ok":true}') }];
-  if (typeof way === "number") return [{ send: httpAnswer(`{"status":${way}}`, [], `${way} X`) }];
+  // No connection is used twice: what is lost on a used one says nothing, and is sent again.
+  const close = ["connection: close"];
+  if (way === undefined) return [{ send: httpAnswer('{"ok":true}', close) }];
+  if (typeof way === "number")
+    return [{ send: httpAnswer(`{"status":${way}}`, close, `${way} X`) }];
   if (way === "hang") return RAW_ANSWERS.silence;
   if (way === "reset") return RAW_ANSWERS.reset;
   return way === "half a head" ? RAW_ANSWERS.halfHead : RAW_ANSWERS.shortBody;
