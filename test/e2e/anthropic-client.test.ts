@@ -1,10 +1,12 @@
 /** Anthropic's real client: messages, models and errors as it expects them, under both base URLs. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import Anthropic from "@anthropic-ai/sdk";
 import { startEngine } from "../../src/sim/server/api-server.ts";
 import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
+
+setDefaultTimeout(60_000);
 
 const MODEL = "org/model";
 const KEY = "sk-client";

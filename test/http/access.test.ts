@@ -1,5 +1,5 @@
 /** Who may use inference and who may register engines. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +8,8 @@ import { INFERENCE_PATHS } from "../support/inference-paths.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { postText, sendRaw } from "../support/raw-http.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(60_000);
 
 const KEYS = ["sk-first", "sk-second", "sk-with-!#$%&'*+.^_`|~-signs"];
 

@@ -1,9 +1,11 @@
 /** Who may administer: every call, with every key, from inside and outside the trusted network. */
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { HttpAnswer } from "../support/http-answers.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { sendRaw } from "../support/raw-http.ts";
 import { TLS_FLAGS } from "../support/tls/files.ts";
+
+setDefaultTimeout(60_000);
 
 const CALLS = [
   ["POST", "/nodes/add"],

@@ -1,5 +1,5 @@
 /** A row of the table decides who may call a route, what it answers and how it is described. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { parseServeConfig } from "../../src/config/serve-config.ts";
 import type { Who } from "../../src/http/access.ts";
 import { createApp } from "../../src/http/app.ts";
@@ -11,6 +11,8 @@ import { RouteTable } from "../../src/http/routes/table.ts";
 import { Log } from "../../src/observe/log.ts";
 import { assemble } from "../../src/proxy/assemble.ts";
 import { placementRoutes } from "./example-route.ts";
+
+setDefaultTimeout(60_000);
 
 const detail = { hide: true };
 
