@@ -89,7 +89,9 @@ class Trial {
       (await this.#prefill.atWork()) === 0 &&
       (await this.#decode.atWork()) === 0;
     while (performance.now() < endMs && !(await isClear())) await Bun.sleep(POLL_MS);
-    return (await isClear()) ? "" : `; ${this.#kept()} sessions kept`;
+    if (await isClear()) return "";
+    const atWork = [await this.#prefill.atWork(), await this.#decode.atWork()];
+    return `; ${this.#kept()} sessions kept, ${atWork.join(" and ")} requests at work on prefill and decode`;
   }
 
   async refused(): Promise<void> {

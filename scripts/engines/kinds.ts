@@ -35,6 +35,8 @@ export interface Kind {
   /** How often it may be asked what it works on, ms. */
   readonly pollMs: number;
   readonly startLimitMs: number;
+  /** Time between two requests of the load under which one of two engines fails, ms. */
+  readonly requestEveryMs: number;
   readonly faults: readonly Fault[];
   /** How the process that computes is called, where it is one of its own. */
   readonly core?: string;
@@ -50,6 +52,7 @@ const lmdeploy: Kind = {
   places: 8,
   pollMs: 20,
   startLimitMs: 60_000,
+  requestEveryMs: 300,
   faults: ["kill", "terminate", "stop", "sleep", "break", "other-key"],
   install: (cache) => install(cache, "lmdeploy", () => null),
   command: (folder, port, { apiKey, role, proxyUrl, ids }) => ({
@@ -72,6 +75,7 @@ const llama: Kind = {
   // It looks for a client that left only when no result came for a second, and a page of metrics is one.
   pollMs: 1_500,
   startLimitMs: 30_000,
+  requestEveryMs: 300,
   faults: ["kill", "stop", "other-key"],
   install: (cache) =>
     install(cache, "llama", (folder) => [
@@ -93,7 +97,8 @@ const vllm: Kind = {
   title: "vLLM 0.32.0 on CPU",
   places: PLACES,
   pollMs: 20,
-  startLimitMs: 240_000,
+  startLimitMs: 300_000,
+  requestEveryMs: 800,
   faults: ["kill", "kill-core", "terminate", "stop", "stop-core", "sleep", "other-key"],
   core: "EngineCore",
   install: (cache) =>

@@ -2,7 +2,6 @@
 import type { ProxyProcess } from "../../test/support/proxy.ts";
 import { rawPost } from "../../test/support/raw-client.ts";
 
-const EVERY_MS = 300;
 /** A client that has not had a word by then goes away. */
 const PATIENCE_MS = 10_000;
 /** And one whose answer has stood still for so long, after all else is over. */
@@ -29,7 +28,7 @@ export class Load {
   readonly #timer: NodeJS.Timeout;
   readonly #running = new Set<Promise<void>>();
 
-  constructor(proxy: ProxyProcess) {
+  constructor(proxy: ProxyProcess, everyMs: number) {
     this.#port = proxy.port;
     let count = 0;
     this.#timer = setInterval(() => {
@@ -37,7 +36,7 @@ export class Load {
       const one = this.#ask(count % 2 === 0);
       this.#running.add(one);
       void one.finally(() => this.#running.delete(one));
-    }, EVERY_MS);
+    }, everyMs);
   }
 
   /** Sends no more, and waits for the answers under way. */
@@ -99,6 +98,7 @@ function judge(
   if (status !== 200) return "refused";
   const hasWords = /"content":\s?"[^"]/.test(text);
   if (hasError) return hasWords ? "cut" : "refused";
-  if (!isComplete) return "cut";
+  // An engine that gives a request up itself says so in the answer.
+  if (!isComplete || /"finish_reason":\s?"abort"/.test(text)) return "cut";
   return stream && !text.includes("[DONE]") ? "cut" : "deceptive";
 }

@@ -12,7 +12,7 @@ import { cacheFolder } from "./install.ts";
 import { tryKeys } from "./keys.ts";
 import { KINDS, type Kind } from "./kinds.ts";
 import { leave } from "./leaving.ts";
-import { writeTable } from "./page.ts";
+import { keep, writeTable } from "./page.ts";
 import { markdown, type Row } from "./report.ts";
 
 const PARTS = ["bytes", "leaving", "keys", "faults", "distserve"] as const;
@@ -32,9 +32,10 @@ async function runKind(kind: Kind, parts: readonly string[]): Promise<Row[]> {
   const folder = await kind.install(values.cache);
   const rows: Row[] = [];
   const has = (part: Part) => parts.includes(part);
-  const add = (found: readonly Row[]) => {
+  const add = async (found: readonly Row[]) => {
     for (const row of found) console.error(`${row.verdict} ${row.kind} ${row.what}: ${row.seen}`);
     rows.push(...found);
+    await keep(values.cache, kind.name, kind.title, rows);
   };
   const command = [values.lmproxy];
   if (has("bytes") || has("leaving") || has("faults")) {
@@ -42,16 +43,17 @@ async function runKind(kind: Kind, parts: readonly string[]): Promise<Row[]> {
     {
       await using proxy = await startProxy(["--node", first.url], { command });
       await untilHealthy(proxy);
-      if (has("bytes")) add(await compareBytes(first, proxy));
-      if (has("leaving")) add(await leave(first, proxy));
+      if (has("bytes")) await add(await compareBytes(first, proxy));
+      if (has("leaving")) await add(await leave(first, proxy));
     }
     if (has("faults")) {
       await using second = await Engine.start(kind, folder);
-      for (const fault of kind.faults) add([await tryFaults(fault, first, second, command)]);
+      for (const fault of kind.faults) await add([await tryFaults(fault, first, second, command)]);
     }
   }
-  if (has("keys")) add(await tryKeys(kind, folder, command));
-  if (has("distserve") && kind.name === "lmdeploy") add(await tryDistServe(kind, folder, command));
+  if (has("keys")) await add(await tryKeys(kind, folder, command));
+  if (has("distserve") && kind.name === "lmdeploy")
+    await add(await tryDistServe(kind, folder, command));
   return rows;
 }
 
@@ -82,5 +84,9 @@ for (const kind of KINDS.filter(({ name }) => names.includes(name))) {
 }
 const table = markdown(rows);
 console.log(table);
-if (values.write) await writeTable(table, values.lmproxy);
+if (values.write)
+  await writeTable(
+    values.cache,
+    KINDS.map(({ name }) => name),
+  );
 process.exit(rows.some(({ verdict }) => verdict === "bad") ? 1 : 0);

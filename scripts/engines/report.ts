@@ -21,7 +21,7 @@ const TITLES: Readonly<Record<string, string>> = {
 };
 
 export function markdown(rows: readonly Row[]): string {
-  const parts = [...new Set(rows.map(({ part }) => part))];
+  const parts = Object.keys(TITLES).filter((part) => rows.some((row) => row.part === part));
   return parts
     .map((part) => {
       const lines = rows
