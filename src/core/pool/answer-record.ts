@@ -20,12 +20,15 @@ export class AnswerRecord {
   readonly #clients: (string | null)[] = Array.from({ length: SIZE }, () => null);
   #count = 0;
   #next = 0;
+  /** When the last of them came, ms. */
+  lastAtMs = Number.NEGATIVE_INFINITY;
 
   /** The first word of a good answer came at `atMs`, `tookMs` after the request was sent. */
   add({ promptBytes, stream, client }: Asked, tookMs: number, atMs: number): void {
     const at = this.#next;
     this.#tookMs[at] = tookMs;
     this.#atMs[at] = atMs;
+    this.lastAtMs = atMs;
     this.#bytes[at] = promptBytes;
     this.#streams[at] = stream ? 1 : 0;
     this.#clients[at] = client;
@@ -57,11 +60,10 @@ export class AnswerRecord {
     return found;
   }
 
-  /** Whether a good answer came after `sinceMs`; to `client`, if one is given. */
-  servedSince(sinceMs: number, client?: string): boolean {
+  /** Whether a good answer to `client` came after `sinceMs`. */
+  servedSince(sinceMs: number, client: string): boolean {
     for (let at = 0; at < this.#count; at += 1) {
-      const isHis = client === undefined || this.#clients[at] === client;
-      if (isHis && (this.#atMs[at] ?? 0) > sinceMs) return true;
+      if (this.#clients[at] === client && (this.#atMs[at] ?? 0) > sinceMs) return true;
     }
     return false;
   }
@@ -69,6 +71,7 @@ export class AnswerRecord {
   clear(): void {
     this.#count = 0;
     this.#next = 0;
+    this.lastAtMs = Number.NEGATIVE_INFINITY;
     this.#clients.fill(null);
   }
 }

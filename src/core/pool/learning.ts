@@ -206,7 +206,7 @@ export class Learning {
    */
   #isRequestsDoing({ node, request, startedAtMs }: Lease): boolean {
     const since = startedAtMs - SERVED_LATELY_MS;
-    const servedLately = (one: Node) => one.conduct.answers.servedSince(since);
+    const servedLately = (one: Node) => one.conduct.answers.lastAtMs > since;
     const before = this.#peers.of(node).filter(({ health }) => health.wasLostBy(request));
     if (before.length === 0 || ![node, ...before].every(servedLately)) return false;
     for (const peer of before) this.#listeners.change(peer, () => peer.health.absolve());

@@ -13,6 +13,8 @@ import type { Node } from "./node.ts";
 
 /** Fewer answers than this to the like of a request are nothing to compare with. */
 const LEAST_ANSWERS = 3;
+/** More than this tell no more. */
+const ENOUGH_ANSWERS = 256;
 /** A request is late after this many times what nearly all (95 %) of the like took at peers, ... */
 const LATE_TIMES = 3;
 /** ... but not before this, ms. */
@@ -29,6 +31,8 @@ const SLOW_MOST = 8;
 const SLOW_LEAST = 4;
 /** ... and not by anything that nobody would notice, ms. */
 const SLOW_LEAST_MS = 50;
+/** No more nodes than this are looked at closely at a time, the slowest first: each is compared with all others. */
+const SUSPECTS = 8;
 /** Refusals in a row are the node's when their chance, were it like its peers, is below this. */
 const BY_CHANCE = 1e-3;
 
@@ -57,15 +61,20 @@ export class Peers {
 
   /**
    * After how long a request, sent to `node` at `sentAtMs`, is late: ms, or null when peers have not
-   * answered the like since, or do so no more.
+   * answered the like since.
    */
-  lateAfterMs(node: Node, asked: Like, sentAtMs: number, nowMs: number): number | null {
+  lateAfterMs(node: Node, asked: Like, sentAtMs: number): number | null {
     const usualMs = this.#usualMs(node, asked, sentAtMs, 0.95);
-    if (usualMs === null) return null;
-    const goOn = this.of(node).some(({ conduct }) =>
-      conduct.answers.servedSince(Math.max(sentAtMs, nowMs - LATE_LEAST_MS)),
-    );
-    return goOn ? Math.max(LATE_LEAST_MS, LATE_TIMES * usualMs) : null;
+    return usualMs === null ? null : Math.max(LATE_LEAST_MS, LATE_TIMES * usualMs);
+  }
+
+  /** When the last good answer of any other node began, ms. */
+  lastAnswerAtMs(node: Node): number {
+    let lastAtMs = Number.NEGATIVE_INFINITY;
+    for (const { conduct } of this.of(node)) {
+      if (conduct.answers.lastAtMs > lastAtMs) lastAtMs = conduct.answers.lastAtMs;
+    }
+    return lastAtMs;
   }
 
   /** Whether a request that was given up had waited long beside what peers have answered since. */
@@ -90,13 +99,20 @@ export class Peers {
       if (took.length > 0) usual.set(node, quantile(took, 0.5));
     }
     const groups = Map.groupBy(nodes, ({ models: [model = null] }) => model);
-    return [...groups.values()].flatMap((group) => {
+    const suspects = [...groups.values()].flatMap((group) => {
       const sorted = group.flatMap((node) => usual.get(node) ?? []).sort((a, b) => a - b);
       const ofGroup = sorted[Math.floor((sorted.length - 1) / 2)] ?? Number.POSITIVE_INFINITY;
+      const leastMs = Math.max(2 * ofGroup, SLOW_LEAST_MS);
       return group.filter(
-        (node) => (usual.get(node) ?? 0) >= 2 * ofGroup || silentSince(node, nowMs) >= SLOW_LEAST,
+        (node) => (usual.get(node) ?? 0) >= leastMs || silentSince(node, nowMs) >= SLOW_LEAST,
       );
     });
+    return suspects
+      .sort(
+        (a, b) =>
+          (usual.get(b) ?? Number.POSITIVE_INFINITY) - (usual.get(a) ?? Number.POSITIVE_INFINITY),
+      )
+      .slice(0, SUSPECTS);
   }
 
   /**
@@ -121,6 +137,7 @@ export class Peers {
   /** Whether it refuses what its peers answer: one client's bad requests are refused by all alike. */
   refusesAlone(node: Node, nowMs: number): boolean {
     const { refusalsInARow, refusedClients } = node.conduct;
+    if (refusalsInARow < 2) return false;
     const peers = this.of(node);
     let good = 0;
     let refused = 0;
@@ -143,7 +160,11 @@ export class Peers {
   /** What `share` of the like took at peers, of what they have answered since `sinceMs`; null for too few. */
   #usualMs(node: Node, asked: Like, sinceMs: number, share: number): number | null {
     const took: number[] = [];
-    for (const { conduct } of this.of(node)) conduct.answers.collect(asked, sinceMs, took);
+    const peers = this.of(node);
+    // Of hundreds of nodes some tell enough; not the same ones to everybody.
+    for (let i = 0; i < peers.length && took.length < ENOUGH_ANSWERS; i += 1) {
+      peers[(i + node.slot) % peers.length]?.conduct.answers.collect(asked, sinceMs, took);
+    }
     return took.length < LEAST_ANSWERS ? null : quantile(took, share);
   }
 }

@@ -8,6 +8,9 @@ import type { Doubt } from "./trials.ts";
 export const LOOK_MS = 250;
 /** A look that comes so much later than the last says that the proxy itself stood still, ms. */
 const STALL_MS = 1_000;
+/** More requests than this of a node, and of all, are not compared with others at a time. */
+const AT_A_LOOK = 8;
+const ALL_AT_A_LOOK = 256;
 /** How often answers are compared, ms. */
 const COMPARE_MS = 1_000;
 /** A lone late request moves after so many times what makes it late; two late ones need not wait. */
@@ -30,6 +33,7 @@ export interface WatchOptions {
 /** What has been silent for too long, judged by what peers answer meanwhile. */
 export class Watch {
   readonly #options: WatchOptions;
+  #looks = 0;
   #lookedAtMs = Number.POSITIVE_INFINITY;
   #comparedAtMs = Number.NEGATIVE_INFINITY;
 
@@ -42,13 +46,17 @@ export class Watch {
     const { index } = this.#options;
     const stoodStill = nowMs - this.#lookedAtMs > STALL_MS;
     this.#lookedAtMs = nowMs;
-    for (const role of ROLES) {
-      for (const node of index.serving(null, role)) {
-        node.conduct.moved(node.progress, nowMs);
-        // Nobody could be heard: what they sent has yet to be read.
-        if (stoodStill) node.conduct.movedAtMs = nowMs;
-        if (node.inFlight > 0) this.#lookForHung(node, nowMs);
-      }
+    this.#looks += 1;
+    const nodes = ROLES.flatMap((role) => index.serving(null, role));
+    let left = ALL_AT_A_LOOK;
+    for (let i = 0; i < nodes.length; i += 1) {
+      // Others come first at every look: there may be too many for one.
+      const node = nodes[(i + this.#looks * AT_A_LOOK) % nodes.length];
+      if (node === undefined) continue;
+      node.conduct.moved(node.progress, nowMs);
+      // Nobody could be heard: what they sent has yet to be read.
+      if (stoodStill) node.conduct.movedAtMs = nowMs;
+      if (node.inFlight > 0 && left > 0) left -= this.#lookForHung(node, nowMs);
     }
     if (nowMs - this.#comparedAtMs < COMPARE_MS) return;
     this.#comparedAtMs = nowMs;
@@ -57,24 +65,26 @@ export class Watch {
 
   /**
    * A node that sends nothing at all while peers answer the like gets no more, and what is late there
-   * moves, unless it may be a long prefill.
+   * moves, unless it may be a long prefill. Returns how many requests were looked at.
    */
-  #lookForHung(node: Node, nowMs: number): void {
+  #lookForHung(node: Node, nowMs: number): number {
     const { peers, doubt, trialFailed } = this.#options;
     const stillMs = nowMs - node.conduct.movedAtMs;
-    if (stillMs < LATE_LEAST_MS) return;
+    if (stillMs < LATE_LEAST_MS) return 0;
+    // When nobody answers anything any more, nobody is the odd one.
+    if (nowMs - peers.lastAnswerAtMs(node) > LATE_LEAST_MS) return 0;
+    const silent = this.#silent(node, nowMs);
     const late: { readonly lease: OpenRequest; readonly times: number }[] = [];
     let evidence = 0;
-    for (const lease of node.leases) {
+    for (const lease of silent) {
       const ageMs = nowMs - lease.startedAtMs;
-      if (lease.firstByteAtMs !== null || lease.lastResort || ageMs < LATE_LEAST_MS) continue;
-      const lateAfterMs = peers.lateAfterMs(node, lease.asked, lease.startedAtMs, nowMs);
+      const lateAfterMs = peers.lateAfterMs(node, lease.asked, lease.startedAtMs);
       if (lateAfterMs === null || Math.min(ageMs, stillMs) < lateAfterMs) continue;
       late.push({ lease, times: ageMs / lateAfterMs });
       evidence += isTold(node, lease) ? 1 : 0.5;
     }
-    if (evidence < 1) return;
-    if (node.health.state === "healthy" && !peers.mayGo(node)) return;
+    if (evidence < 1) return silent.length;
+    if (node.health.state === "healthy" && !peers.mayGo(node)) return silent.length;
     const silentS = Math.round(stillMs / 100) / 10;
     doubt(node, "late", `sent nothing for ${silentS} s while its peers answered the like`);
     for (const { lease, times } of late) {
@@ -82,6 +92,18 @@ export class Watch {
       if (mayBePrefill(lease, nowMs) || (evidence < 2 && times < ALONE_TIMES)) continue;
       lease.sender?.evict("node_ejected");
     }
+    return silent.length;
+  }
+
+  /** Some of the requests that have waited long for their first word, others at every look. */
+  #silent(node: Node, nowMs: number): OpenRequest[] {
+    const all = [...node.leases].filter(
+      ({ firstByteAtMs, lastResort, startedAtMs }) =>
+        firstByteAtMs === null && !lastResort && nowMs - startedAtMs >= LATE_LEAST_MS,
+    );
+    if (all.length <= AT_A_LOOK) return all;
+    const from = (this.#looks * AT_A_LOOK) % all.length;
+    return [...all.slice(from), ...all.slice(0, from)].slice(0, AT_A_LOOK);
   }
 
   #lookForSlow(nodes: readonly Node[], nowMs: number): void {
