@@ -260,6 +260,7 @@ function createUpstream(
     nodesInUse: () => registry.nodesInUse(),
     reachable: (url, limitMs) =>
       pinned.reachable(url, limitMs, (at, withinMs) => tcp.reachable(at, withinMs)),
+    connecting: (url) => tcp.connecting(url),
     limits: {
       connectMs: config.connectTimeoutMs,
       firstByteMs: config.firstByteTimeoutMs,

@@ -21,6 +21,8 @@ export interface DeadlineOptions {
   readonly nodesInUse: () => readonly Node[];
   /** Whether a TCP connection to the node behind `url` can be had within `limitMs`. */
   readonly reachable: (url: string, limitMs: number) => Promise<boolean>;
+  /** How many connections to it do not stand yet. */
+  readonly connecting: (url: string) => Promise<number>;
 }
 
 /** Limits are kept to this precision, ms: one timer for all attempts instead of some for each. */
@@ -73,17 +75,33 @@ export class Deadlines {
       attempt.stop("first_byte_timeout");
     } else if (elapsedMs >= connectMs - checkMs && !attempt.connected && !attempt.connectChecked) {
       attempt.connectChecked = true;
-      this.#checkConnection(attempt, checkMs);
+      void this.#checkConnection(attempt, checkMs);
     }
   }
 
   /**
    * fetch neither limits nor reports its connecting. A request that is silent may wait for its
-   * connection or for a long prefill; a second connection from the side tells which.
+   * connection or for a long prefill; a second connection from the side, tried twice, tells whether
+   * the node takes any. Those that stand already may do so: only as many requests are given up as
+   * there are connections that do not stand, the latest ones.
    */
-  #checkConnection(attempt: Attempt, limitMs: number): void {
-    void this.#options.reachable(attempt.lease.node.url, limitMs).then((reachable) => {
-      if (!reachable && !attempt.connected) attempt.stop("connect_timeout");
-    });
+  async #checkConnection(attempt: Attempt, limitMs: number): Promise<void> {
+    const { reachable, connecting } = this.#options;
+    const { node } = attempt.lease;
+    for (let tries = 0; tries < 2; tries += 1) {
+      if (await reachable(node.url, limitMs / 2)) return;
+    }
+    const missing = await connecting(node.url);
+    if (!attempt.connected && laterThan(attempt) < missing) attempt.stop("connect_timeout");
   }
+}
+
+/** Requests on the node of `attempt` that were sent after it and have no answer yet either. */
+function laterThan({ lease }: Attempt): number {
+  let count = 0;
+  for (const { sender, startedAtMs } of lease.node.leases) {
+    const isSilent = sender instanceof Attempt && !sender.connected;
+    if (isSilent && startedAtMs > lease.startedAtMs) count += 1;
+  }
+  return count;
 }

@@ -20,6 +20,8 @@ export interface PinnedFetchOptions {
 const KEEP_MS = 5_000;
 /** A name server that takes longer than this is not waited for while there is an address that works, ms. */
 const SILENT_MS = 500;
+/** An address to which no connection could be had comes last for this long, ms. */
+const SHUN_MS = 30_000;
 /** More names than this are not kept. */
 const MAX_NAMES = 1_024;
 
@@ -45,10 +47,17 @@ function readNamed(url: string): Named | null {
 
 interface Known {
   readonly resolvedAtMs: number;
-  /** The one to try first stands first. */
   readonly addresses: readonly string[];
+  readonly use: AddressUse;
   /** Why none of them is connected to. */
   readonly refusal: string | null;
+}
+
+interface AddressUse {
+  /** Requests so far: each begins with another address. */
+  requests: number;
+  /** Addresses to which no connection could be had, and until when they come last, ms. */
+  readonly shunned: Map<string, number>;
 }
 
 interface Resolving {
@@ -78,8 +87,8 @@ export class PinnedFetch {
   };
 
   /**
-   * Whether `check` can connect to where requests for `url` go; if not, they go to another address
-   * of its name next. Never rejects if `check` does not.
+   * Whether `check` can connect to wherever requests for `url` go; to where it cannot, they go last
+   * from then on. Never rejects if `check` does not.
    */
   async reachable(
     url: string,
@@ -91,39 +100,51 @@ export class PinnedFetch {
     const resolving = this.#resolved(named, AbortSignal.timeout(limitMs));
     const known = await resolving.catch(() => null);
     if (known === null) return false;
-    const isReached = await check(named.scheme === "https" ? url : urlAt(known, named), limitMs);
-    if (!isReached) this.#tryAnotherNext(known);
-    return isReached;
+    if (named.scheme === "https") return check(url, limitMs);
+    const nowMs = this.#options.clock.now();
+    const inUse = known.addresses.filter((address) => !isShunned(address, known.use, nowMs));
+    const checks = (inUse.length > 0 ? inUse : known.addresses).map(async (address) => {
+      const isReached = await check(urlAt(address, named), limitMs);
+      if (!isReached) this.#shun(address, known);
+      return isReached;
+    });
+    return (await Promise.all(checks)).every(Boolean);
   }
 
-  /** By the address that comes first; one to which no connection can be had is followed by the next. */
+  /** By the address whose turn it is; one to which no connection can be had is followed by the next. */
   async #fetchFrom(known: Known, named: Named, init: BunFetchRequestInit): Promise<Response> {
     const headers = new Headers(init.headers);
     headers.set("host", named.authority);
-    let left = known.addresses.length;
-    for (let at = known; ; at = this.#tryAnotherNext(at)) {
-      left -= 1;
+    const addresses = this.#inTurn(known);
+    for (let at = 0; ; at += 1) {
+      const address = addresses[at] ?? "";
       try {
-        return await this.#options.fetch(urlAt(at, named), { ...init, headers });
+        return await this.#options.fetch(urlAt(address, named), { ...init, headers });
       } catch (error) {
         const clientLeft = error instanceof Error && error.name === "AbortError";
         if (clientLeft) throw error;
+        this.#shun(address, known);
         const { kind } = classify(error);
-        const isFree = left > 0 && (kind === "refused" || kind === "unreachable");
-        if (!isFree) {
-          this.#tryAnotherNext(at);
-          throw error;
-        }
+        const isFree = kind === "refused" || kind === "unreachable";
+        if (!isFree || at + 1 >= addresses.length) throw error;
       }
     }
   }
 
-  /** Puts the first address last: what is known then. */
-  #tryAnotherNext(failed: Known): Known {
-    const [first = "", ...others] = failed.addresses;
-    const next = { ...failed, addresses: [...others, first] };
-    for (const [name, known] of this.#known) if (known === failed) this.#known.set(name, next);
-    return next;
+  /** All addresses: those that are well take turns, the others come last. */
+  #inTurn({ addresses, use }: Known): readonly string[] {
+    if (addresses.length === 1) return addresses;
+    const nowMs = this.#options.clock.now();
+    const shunned = addresses.filter((address) => isShunned(address, use, nowMs));
+    const well = addresses.filter((address) => !shunned.includes(address));
+    const first = well.length === 0 ? 0 : use.requests % well.length;
+    use.requests += 1;
+    return [...well.slice(first), ...well.slice(0, first), ...shunned];
+  }
+
+  /** Of a name that has one address there is nothing to choose. */
+  #shun(address: string, { addresses, use }: Known): void {
+    if (addresses.length > 1) use.shunned.set(address, this.#options.clock.now() + SHUN_MS);
   }
 
   async #resolved({ host, port }: Named, signal: AbortSignal | null): Promise<Known> {
@@ -169,9 +190,11 @@ export class PinnedFetch {
       throw notResolved(host);
     }
     const isSame = new Set(before?.addresses).symmetricDifference(new Set(found)).size === 0;
+    const kept = isSame ? before : undefined;
     const known = {
       resolvedAtMs: clock.now(),
-      addresses: before !== undefined && isSame ? before.addresses : found,
+      addresses: kept?.addresses ?? found,
+      use: kept?.use ?? { requests: 0, shunned: new Map<string, number>() },
       refusal: found.map((ip) => refusal(host, ip, port)).find((why) => why !== null) ?? null,
     };
     if (this.#known.size >= MAX_NAMES) this.#known.clear();
@@ -184,8 +207,12 @@ function notResolved(host: string): Error {
   return Object.assign(new Error(`${host} cannot be resolved`), { code: "ENOTFOUND" });
 }
 
-/** The URL by the address that comes first. */
-function urlAt({ addresses: [address = ""] }: Known, { port, rest }: Named): string {
+function isShunned(address: string, { shunned }: AddressUse, nowMs: number): boolean {
+  return (shunned.get(address) ?? 0) > nowMs;
+}
+
+/** The URL by one of the addresses. */
+function urlAt(address: string, { port, rest }: Named): string {
   return `http://${address.includes(":") ? `[${address}]` : address}:${port}${rest}`;
 }
 

@@ -133,6 +133,23 @@ describe("a name", () => {
     ]);
   });
 
+  test("has all of its addresses used, in turn, and those that are down left alone for a while", async () => {
+    const { pinned, port, connected, state } = start();
+    const hosts = () => connected.splice(0).map((url) => new URL(url).hostname);
+    state.addresses = ["127.0.0.1", "::ffff:127.0.0.1"];
+    const ask = () => textOf(pinned.fetch(`http://engine.test:${port}/`, {}));
+    for (let i = 0; i < 4; i += 1) await ask();
+    const other = "[::ffff:7f00:1]";
+    expect(hosts()).toEqual(["127.0.0.1", other, "127.0.0.1", other]);
+    state.addresses = ["127.0.0.9", "127.0.0.1"];
+    state.nowMs += 5_000;
+    for (let i = 0; i < 3; i += 1) await ask();
+    expect(hosts()).toEqual(["127.0.0.9", "127.0.0.1", "127.0.0.1", "127.0.0.1"]);
+    state.nowMs += 31_000;
+    for (let i = 0; i < 2; i += 1) await ask();
+    expect(hosts()).toContain("127.0.0.9");
+  });
+
   test("of which no address answers fails once all have been tried", async () => {
     const { pinned, port, connected, state } = start();
     state.addresses = ["127.0.0.9", "127.0.0.8"];
@@ -192,7 +209,7 @@ describe("a name", () => {
 });
 
 describe("whether a node can be reached", () => {
-  test("is tried where its requests go, and another address comes next when not", async () => {
+  test("is tried wherever its requests go, and the addresses that are well come first", async () => {
     const { pinned, port, connected, state } = start();
     state.addresses = ["127.0.0.9", "127.0.0.1"];
     const tried: string[] = [];
@@ -202,13 +219,14 @@ describe("whether a node can be reached", () => {
     };
     expect(await pinned.reachable(`http://engine.test:${port}`, 1_000, check)).toBe(false);
     expect(await pinned.reachable(`http://engine.test:${port}`, 1_000, check)).toBe(true);
-    expect(tried).toEqual(["127.0.0.9", "127.0.0.1"]);
+    // Both may have requests; the first is left alone then.
+    expect(tried).toEqual(["127.0.0.9", "127.0.0.1", "127.0.0.1"]);
     await textOf(pinned.fetch(`http://engine.test:${port}/`, {}));
     expect(connected.map((url) => new URL(url).hostname)).toEqual(["127.0.0.1"]);
     for (const url of ["http://127.0.0.7:1", "https://engine.test:2"]) {
       await pinned.reachable(url, 1_000, check);
     }
-    expect(tried.slice(2)).toEqual(["127.0.0.7", "engine.test"]);
+    expect(tried.slice(3)).toEqual(["127.0.0.7", "engine.test"]);
   });
 
   test("is not tried where no engine may be, nor for longer than it may take", async () => {
