@@ -148,7 +148,7 @@ export class Learning {
   /** The first word of an answer came. */
   firstByte(lease: Lease, nowMs: number): void {
     const { node, asked, startedAtMs, status } = lease;
-    const isGood = status === null || (status >= 200 && status < 300);
+    const isGood = status !== null && status >= 200 && status < 300;
     if (lease.generation !== node.generation || !isGood) return;
     const { health, conduct } = node;
     const tookMs = nowMs - startedAtMs;

@@ -50,6 +50,7 @@ export class Lease implements OpenRequest {
   heldBy: { drop(): void } | null = null;
 
   #firstByteAtMs: number | null = null;
+  #isFirstByteTold = false;
   #outcome: Outcome | null = null;
   readonly #listener: LeaseListener;
 
@@ -79,6 +80,7 @@ export class Lease implements OpenRequest {
     if (this.#outcome !== null) return;
     this.status = status;
     this.#listener.answering(this, status);
+    this.#tellFirstByte();
   }
 
   /** A piece of the answer's body arrived at `nowMs`. */
@@ -87,7 +89,14 @@ export class Lease implements OpenRequest {
     this.node.progress += 1;
     if (this.#firstByteAtMs !== null) return;
     this.#firstByteAtMs = nowMs;
-    if (this.#outcome === null) this.#listener.firstByte(this, nowMs);
+    if (this.#outcome === null) this.#tellFirstByte();
+  }
+
+  /** Once it is known what it is the first byte of: an answer, or a failure, also one that says 200. */
+  #tellFirstByte(): void {
+    if (this.#isFirstByteTold || this.status === null || this.#firstByteAtMs === null) return;
+    this.#isFirstByteTold = true;
+    this.#listener.firstByte(this, this.#firstByteAtMs);
   }
 
   /** When the answer's first byte arrived, ms, or null. */
@@ -103,6 +112,10 @@ export class Lease implements OpenRequest {
   /** Gives the node back; the first call counts, others change nothing. */
   end(outcome: Outcome): void {
     if (this.#outcome !== null) return;
+    if (outcome.kind === "answered") {
+      this.status = outcome.status;
+      this.#tellFirstByte();
+    }
     this.#outcome = outcome;
     this.sender = null;
     try {
