@@ -7,6 +7,15 @@ const { properties: fields } = ConfigSchema;
 
 const forwarding = flagGroup("Requests", [
   {
+    key: "forwardPaths",
+    names: ["forward"],
+    argument: "path",
+    kind: kinds.text("a path such as /my/inference, of letters, digits and . _ ~ -"),
+    value: fields.forwardPaths,
+    isList: true,
+    help: "A path beside the known ones whose POSTs go to engines; none that changes an engine.",
+  },
+  {
     key: "maxBodyBytes",
     names: ["max-body"],
     argument: "size",

@@ -91,6 +91,10 @@ export const ConfigSchema = Type.Object({
 
   apiKeys: list(Key, "Keys for inference; empty: open to all"),
   adminKey: orNull(Key, "Key for administration; null: an API key does"),
+  forwardPaths: list(
+    Type.String({ pattern: "^(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$", maxLength: 200 }),
+    "Paths that are forwarded beside those that are known",
+  ),
   forwardCredentials: Type.Boolean({
     default: false,
     description: "Clients' keys go on to engines",

@@ -11,6 +11,7 @@ import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 import { CLIENT_GONE, type Exchange } from "../core/exchange.ts";
 import { requestHeaders } from "../core/headers.ts";
+import { serveTheSame } from "../core/pool/model-index.ts";
 import { requestId } from "../core/request-id.ts";
 import { NOTHING_ASKED } from "../core/strategies/strategy.ts";
 import { Reply } from "../upstream/reply.ts";
@@ -188,13 +189,7 @@ function isMultipart(type: string | null): type is string {
 
 /** A body that names no model may go anywhere while all nodes serve the same, adapters aside. */
 function anyModel({ registry }: Services): null {
-  const [first, ...others] = registry.nodes().filter(({ models }) => models.length > 0);
-  if (first === undefined) return null;
-  // Engines of two kinds say two things of what lies behind one name.
-  const isSame =
-    others.every(({ names }) => names === first.names) ||
-    others.every(({ roots }) => roots === first.roots);
-  if (isSame) return null;
+  if (serveTheSame(registry.nodes())) return null;
   throw new ProxyError(
     "invalid_request",
     `Name one of the models in \`model\`: ${listed(registry.models())}.`,

@@ -33,20 +33,20 @@ function readRegistration(body: AddNodeBody): Registration {
 
 /** Takes a node out, known or not; its running requests finish. */
 export function removeNode(url: string, peerAddress: string | null, services: Services) {
-  const node = services.registry.membership.remove(nameOf(url, peerAddress, services));
+  const node = services.registry.membership.remove(nodeNamed(url, peerAddress, services));
   return { message: node === undefined ? `${url} was not registered.` : `Removed ${node.url}.` };
 }
 
 /** No new requests for a node; those it has go on. @throws ProxyError not_found */
 export function drainNode(url: string, peerAddress: string | null, services: Services) {
-  const node = services.registry.membership.drain(nameOf(url, peerAddress, services));
+  const node = services.registry.membership.drain(nodeNamed(url, peerAddress, services));
   if (node === undefined) throw unknownNode(url);
   return { state: node.health.state, unfinished: node.inFlight };
 }
 
 /** @throws ProxyError not_found, or upstream_error when the engine refuses; the node is out all the same. */
 export async function terminateNode(url: string, peerAddress: string | null, services: Services) {
-  const node = services.registry.membership.remove(nameOf(url, peerAddress, services));
+  const node = services.registry.membership.remove(nodeNamed(url, peerAddress, services));
   if (node === undefined) throw unknownNode(url);
   const refused = await terminateEngine(node, services);
   if (refused !== null) throw new ProxyError("upstream_error", refused);
@@ -58,7 +58,7 @@ export async function terminateNode(url: string, peerAddress: string | null, ser
  * engine on 0.0.0.0 is known by its peer's address, and whoever looks for it may be another peer.
  * @throws ProxyError invalid_request when several nodes registered so.
  */
-function nameOf(url: string, peerAddress: string | null, services: Services): string {
+export function nodeNamed(url: string, peerAddress: string | null, services: Services): string {
   const { nodePolicy, registry } = services;
   const normal = nodePolicy.normalise(url, peerAddress);
   if (registry.get(normal) !== undefined) return normal;

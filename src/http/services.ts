@@ -1,3 +1,4 @@
+import type { Clock } from "../core/clock.ts";
 import type { Exchanges } from "../core/exchange.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
@@ -37,6 +38,10 @@ export interface Services {
   readonly log: EventLog;
   /** Monotonic clock, ms. */
   readonly now: () => number;
+  /** Calls back once, after so many ms; the function returned keeps it from that. */
+  readonly after: Clock["after"];
+  /** For how long a connection may stand idle, s. */
+  readonly keepAliveS: number;
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly proto: "http" | "https";

@@ -179,6 +179,8 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
     proto: config.tls === null ? ("http" as const) : ("https" as const),
     startedAtS,
     upstreamApiKey: config.upstreamApiKey,
+    after: CLOCK.after,
+    keepAliveS: keepAliveS(config),
     answersAsLmdeploy: config.as === "lmdeploy",
   };
   const workers = [

@@ -3,6 +3,7 @@ import { parseAllowRule } from "../core/address/address-policy.ts";
 import { NodePolicy } from "../discovery/node-policy.ts";
 import { checkStatePath } from "../state/file.ts";
 import { namedNodes } from "./join-nodes.ts";
+import { routesOf } from "./routes.ts";
 import { tlsOf } from "./tls.ts";
 
 /**
@@ -12,6 +13,7 @@ import { tlsOf } from "./tls.ts";
 export async function checkConfig(config: Config): Promise<void> {
   const allow = config.allowNodes.map(parseAllowRule);
   namedNodes(config, new NodePolicy({ allow, proxyPort: () => config.port }));
+  routesOf(config);
   if (config.statePath !== null) checkStatePath(config.statePath);
   if (config.tls === null) return;
   const server = Bun.serve({

@@ -3,7 +3,6 @@ import { requestId } from "../core/request-id.ts";
 import { createApp } from "../http/app.ts";
 import { errorResponse, unexpectedError } from "../http/error-response.ts";
 import { front } from "../http/front.ts";
-import { ROUTES } from "../http/routes/index.ts";
 import { RouteTable } from "../http/routes/table.ts";
 import { LineSink } from "../observe/line-sink.ts";
 import { type EventLog, Log, logUnexpected } from "../observe/log.ts";
@@ -12,6 +11,7 @@ import { assemble, CLOCK, keepAliveS } from "./assemble.ts";
 import { lineFormat } from "./effective.ts";
 import { joinNodes } from "./join-nodes.ts";
 import { startMetricsServer } from "./metrics-server.ts";
+import { routesOf } from "./routes.ts";
 import { tlsOf } from "./tls.ts";
 
 /** A proxy that serves. */
@@ -52,8 +52,9 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     server: () => server,
   });
   const { nodePolicy, random, registry, mode } = services;
-  const table = new RouteTable(ROUTES);
-  const app = createApp(ROUTES, table, services);
+  const routes = routesOf(config);
+  const table = new RouteTable(routes);
+  const app = createApp(routes, table, services);
   const server: Bun.Server<undefined> = Bun.serve({
     hostname: config.host,
     port: config.port,

@@ -151,3 +151,19 @@ test("keys are printed nowhere", async () => {
   const { out: served, err } = await program.finished();
   expect(served + err).not.toContain("canary");
 });
+
+test.each([
+  ["/sleep", "answered already"],
+  ["/v1/update_weights", "changes an engine"],
+  ["/x/wake_up", "changes an engine"],
+  ["/update_weights_from_disk", "changes an engine"],
+  ["/collective_rpc", "changes an engine"],
+  ["/terminate", "changes an engine"],
+  ["/v1/chat/completions", "answered already"],
+  ["/a/../b", "--forward must be"],
+  ["a", "--forward must be"],
+])("--forward %s is refused, by --print-config too", async (path, why) => {
+  const { err, code } = await run(["--print-config", "--forward", path]);
+  expect(code).toBe(2);
+  expect(err).toContain(why);
+});

@@ -14,8 +14,9 @@ beforeAll(async () => {
     script: () => [{ send: httpAnswer('{"ok":1}') }],
     probes: { "/metrics": [{ send: httpAnswer("") }] },
   });
-  proxy = await startProxy(["--node", engine.url]);
-  await untilHealthy(proxy);
+  // Administrators may call all engines by some of these names.
+  proxy = await startProxy(["--node", engine.url, "--admin-key", "sk-admin"]);
+  await untilHealthy(proxy, 1, "sk-admin");
 });
 
 afterAll(async () => {

@@ -16,12 +16,22 @@ const QUIET_MS = 3_000;
 /** A node that answered somebody this long ago goes on answering, ms: what failed there was the request. */
 const SERVED_LATELY_MS = 2_000;
 
+/** LMDeploy's `/health` is up to 12 s old. */
+const PROBES_LAG_MS = 15_000;
+
+interface Told {
+  readonly what: "asleep" | "awake";
+  /** Until when probes may say otherwise, ms. */
+  readonly untilMs: number;
+}
+
 /** What probes, gauges and the outcomes of requests teach of nodes. */
 export class Learning {
   readonly #peers: Peers;
   readonly #watch: Watch;
   readonly #listeners: Listeners;
   readonly #now: () => number;
+  readonly #told = new WeakMap<Node, Told>();
 
   /** @param now Monotonic clock, ms. */
   constructor(index: ModelIndex, listeners: Listeners, now: () => number) {
@@ -63,9 +73,32 @@ export class Learning {
     if (asleep) this.#moveRequests(node, false);
   }
 
+  /**
+   * An administrator put the engine to sleep, or woke it. Probes may lag behind by some seconds: what
+   * they say against it does not count for a while.
+   */
+  told(node: Node, what: Told["what"]): void {
+    const nowMs = this.#now();
+    this.#told.set(node, { what, untilMs: nowMs + PROBES_LAG_MS });
+    this.#listeners.change(node, () => {
+      if (what === "awake") node.health.gaugesRead(false, nowMs);
+      node.health.probed({ kind: what === "awake" ? "ok" : "sleeping" }, nowMs, false);
+    });
+    if (what === "asleep") this.#moveRequests(node, false);
+  }
+
+  #isOutdated(node: Node, { kind }: ProbeResult): boolean {
+    const told = this.#told.get(node);
+    if (told === undefined) return false;
+    const against = told.what === "asleep" ? "ok" : "sleeping";
+    if (kind === against && this.#now() < told.untilMs) return true;
+    this.#told.delete(node);
+    return false;
+  }
+
   /** A health probe came back; `progressed`: the node sent bytes of some answer meanwhile. */
   probed(node: Node, result: ProbeResult, progressed: boolean): void {
-    if (result.kind === "ours") return;
+    if (result.kind === "ours" || this.#isOutdated(node, result)) return;
     const { health } = node;
     const wasDown = health.down;
     // Before the change is told, of which it is the reason.

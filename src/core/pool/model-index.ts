@@ -66,3 +66,14 @@ export class ModelIndex {
 export function modelKey(model: string | null, role: Role): string {
   return model === null ? role : `${role} ${model}`;
 }
+
+/** Whether nodes serve the same models, as far as they are known, adapters aside. */
+export function serveTheSame(nodes: readonly Node[]): boolean {
+  const [first, ...others] = nodes.filter(({ models }) => models.length > 0);
+  if (first === undefined) return true;
+  // Engines of two kinds say two things of what lies behind one name.
+  return (
+    others.every(({ names }) => names === first.names) ||
+    others.every(({ roots }) => roots === first.roots)
+  );
+}

@@ -13,6 +13,7 @@ import {
 import { CHAT_SCHEMAS } from "./chat-schemas.ts";
 import { ENGINE_SCHEMAS } from "./engine-schemas.ts";
 import { errorResponses } from "./errors.ts";
+import { WORKER_SCHEMAS } from "./worker-schemas.ts";
 
 const AnthropicError = Type.Object({
   type: Type.Literal("error"),
@@ -58,7 +59,11 @@ const SCHEMAS: Readonly<Record<string, TSchema>> = {
   Error: ErrorEnvelope,
   AnthropicError,
   Message,
-  Status: Type.Object({ status: Type.String() }),
+  Status: Type.Object({
+    status: Type.String(),
+    healthy_workers: Type.Optional(Type.Integer({ minimum: 0 })),
+    total_workers: Type.Optional(Type.Integer({ minimum: 0 })),
+  }),
   Model,
   ModelList,
   AnthropicModel,
@@ -75,6 +80,7 @@ const SCHEMAS: Readonly<Record<string, TSchema>> = {
   Collected,
   ...CHAT_SCHEMAS,
   ...ENGINE_SCHEMAS,
+  ...WORKER_SCHEMAS,
 };
 
 type Components = NonNullable<ElysiaSwaggerConfig["documentation"]>["components"];

@@ -5,7 +5,8 @@ request and passes the engine's answer on, byte for byte.
 **Inference.** Bodies pass as they came: fields that are not named here reach the engine, too. Besides
 the paths below, any other POST under \`/v1/\` is forwarded to a node that serves the \`model\` in its
 body (for \`multipart/form-data\`, in its \`model\` field), except paths that change an engine, such as
-loading adapters or weights, which are answered with 404.
+loading adapters or weights, which are answered with 404; so are \`/inference/v1/generate\`, \`/classify\`,
+\`/encode\`, \`/invocations\`, \`/v2/rerank\`, \`/v2/embed\` and the paths of \`--forward\`.
 
 **Errors.** What the proxy itself refuses comes in OpenAI's envelope, under \`/v1/messages\` and
 \`/anthropic/\` in Anthropic's. Errors of an engine pass unchanged, whatever their shape. A known path

@@ -8,7 +8,11 @@ const LIVE = "Whether the proxy is up";
 const LIVE_RESPONSES = ok("Status", { status: "healthy" }, "The proxy is up");
 const ROUTABLE = "Whether a request has somewhere to go";
 const ROUTABLE_RESPONSES = {
-  ...ok("Status", { status: "ready" }, "At least one node is healthy"),
+  ...ok(
+    "Status",
+    { status: "ready", healthy_workers: 2, total_workers: 3 },
+    "At least one node is healthy",
+  ),
   ...failures(["service_unavailable"]),
 };
 
@@ -58,9 +62,15 @@ function ready({ registry, lifecycle, mode }: Services) {
   const missing = mode.needed.find(
     (role) => !registry.serving(null, role).some((node) => node.health.state === "healthy"),
   );
-  if (missing === undefined) return { status: "ready" };
+  const nodes = registry.nodes();
+  if (missing === undefined) {
+    const healthy = nodes.filter((node) => node.health.state === "healthy");
+    return { status: "ready", healthy_workers: healthy.length, total_workers: nodes.length };
+  }
   const what = mode.needed.length > 1 ? `${missing} node` : "node";
-  throw new ProxyError("service_unavailable", `No ${what} is healthy; see /nodes/status.`, {
-    retryAfterS: 1,
-  });
+  throw new ProxyError(
+    "service_unavailable",
+    `No ${what} of ${nodes.length} is healthy; see /nodes/status.`,
+    { retryAfterS: 1 },
+  );
 }

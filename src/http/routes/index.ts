@@ -1,12 +1,16 @@
+import { callRoutes } from "./calls.ts";
 import { debugRoutes } from "./debug.ts";
 import { distServeRoutes } from "./distserve.ts";
 import { documentationRoutes } from "./documentation.ts";
+import { engineInfoRoutes } from "./engine-info.ts";
+import { otherInferenceRoutes } from "./forwarded.ts";
 import { healthRoutes } from "./health.ts";
 import { inferenceRoutes } from "./inference.ts";
 import { metricsRoutes } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
 import { nodeRoutes } from "./nodes.ts";
 import type { Route } from "./route.ts";
+import { workerRoutes } from "./workers.ts";
 
 /**
  * Everything that the proxy answers, in the order of its document: who may call it, how it is
@@ -15,8 +19,12 @@ import type { Route } from "./route.ts";
  */
 export const ROUTES: readonly Route[] = [
   ...inferenceRoutes,
+  ...otherInferenceRoutes,
   ...modelRoutes,
+  ...engineInfoRoutes,
   ...nodeRoutes,
+  ...callRoutes,
+  ...workerRoutes,
   ...distServeRoutes,
   ...healthRoutes,
   ...metricsRoutes,

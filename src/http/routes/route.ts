@@ -5,7 +5,7 @@ import type { Services } from "../services.ts";
 
 /** What every row of the table says. */
 interface Row {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "DELETE";
   /** As Elysia's router reads it: `:name` is one part of a path, `*` all that is left of it. */
   readonly path: string;
   readonly who: Who;

@@ -1,0 +1,138 @@
+import { ROLES } from "../core/engine/roles.ts";
+import { ProxyError } from "../core/errors.ts";
+import type { Node } from "../core/pool/node.ts";
+import { fanOut, type NodeAnswer } from "../upstream/fan-out.ts";
+import { nodeNamed } from "./nodes.ts";
+import type { Services } from "./services.ts";
+
+/** Something that is to be called at nodes, on an administrator's word. */
+export interface NodeCall {
+  readonly method: "GET" | "POST";
+  /** Path and query at each engine. */
+  readonly target: string;
+  /** Sent as JSON; undefined for none. */
+  readonly body: unknown;
+  /** One node alone, as it may be named; null for all. */
+  readonly url: string | null;
+  /** Only nodes that serve this; null for all. */
+  readonly model: string | null;
+  /** Limit of each node's answer, ms. */
+  readonly timeoutMs: number;
+}
+
+/** Nodes that are called at the same time. */
+const AT_ONCE = 32;
+/** More of a node's answer is not read. */
+const MAX_BYTES = 1024 * 1024;
+
+/**
+ * Calls it at all nodes (or one, or those of a model) and tells what each answered: 200 when all did
+ * well, 207 when some did, 502 when none did.
+ * @param more Further fields of the answer, by how many nodes there are and how many did well.
+ * @throws ProxyError when no node is meant.
+ */
+export async function callNodes(
+  call: NodeCall,
+  request: Request,
+  services: Services,
+  more: (total: number, succeeded: number) => object = () => ({}),
+): Promise<Response> {
+  const nodes = nodesOf(call, request, services);
+  const { server, engineHeaders, fetch, now, keepAliveS } = services;
+  // Bun would close a connection that stands still meanwhile.
+  server().timeout(request, 0);
+  const answers = await fanOut(nodes, {
+    method: call.method,
+    target: call.target,
+    // LMDeploy's /sleep wants a content type although it takes no body.
+    ...(call.method === "GET"
+      ? {}
+      : { json: call.body === undefined ? "" : JSON.stringify(call.body) }),
+    timeoutMs: call.timeoutMs,
+    maxBytes: MAX_BYTES,
+    headers: engineHeaders,
+    fetch,
+    atOnce: AT_ONCE,
+    now,
+  });
+  await learn(call, answers, services);
+  server().timeout(request, keepAliveS);
+  return answerOf(answers, more);
+}
+
+function nodesOf({ url, model }: NodeCall, request: Request, services: Services): readonly Node[] {
+  const { registry, peers } = services;
+  if (url !== null) {
+    const node = registry.get(nodeNamed(url, peers.of(request).address, services));
+    if (node !== undefined) return [node];
+    throw new ProxyError("not_found", `${url} is not registered; see /nodes/status.`, {
+      param: "url",
+    });
+  }
+  const nodes =
+    model === null ? registry.nodes() : ROLES.flatMap((role) => registry.serving(model, role));
+  if (nodes.length > 0) return nodes;
+  if (model !== null && registry.nodes().length > 0) {
+    throw new ProxyError("model_not_found", `No node serves the model \`${model}\`.`, {
+      param: "model",
+    });
+  }
+  throw new ProxyError("service_unavailable", "There is no node to call; see /nodes/status.", {
+    retryAfterS: 1,
+  });
+}
+
+function didWell({ answer }: NodeAnswer): boolean {
+  return "status" in answer && answer.status >= 200 && answer.status < 300;
+}
+
+/** What the call changed is known at once, and not when a probe finds out. */
+async function learn(call: NodeCall, answers: readonly NodeAnswer[], services: Services) {
+  const { registry, discovery } = services;
+  const [path = "", query = ""] = call.target.split("?", 2);
+  const well = answers.filter(didWell).map(({ node }) => node);
+  if (path === "/sleep") for (const node of well) registry.learning.told(node, "asleep");
+  // Woken in parts, it is for the engine to say when it is awake.
+  if (/^\/wake_?up$/.test(path) && !/(?:^|&)tags=/.test(query)) {
+    for (const node of well) registry.learning.told(node, "awake");
+  }
+  if (/^(?:\/v1)?\/(?:un)?load_lora_adapter$/.test(path)) {
+    await Promise.all(well.map((node) => discovery.stillServes(node, "")));
+  }
+}
+
+function answerOf(
+  answers: readonly NodeAnswer[],
+  more: (total: number, succeeded: number) => object,
+): Response {
+  const failed = answers.filter((one) => !didWell(one)).map(({ node }) => node.url);
+  const succeeded = answers.length - failed.length;
+  const results = answers.map((one) => [one.node.url, resultOf(one)]);
+  const status = failed.length === 0 ? 200 : succeeded === 0 ? 502 : 207;
+  return Response.json(
+    {
+      ...more(answers.length, succeeded),
+      total: answers.length,
+      succeeded,
+      failed,
+      results: Object.fromEntries(results),
+    },
+    { status },
+  );
+}
+
+function resultOf({ answer, tookMs }: NodeAnswer) {
+  const latency_ms = Math.round(tookMs);
+  return "status" in answer
+    ? { status: answer.status, latency_ms, body: jsonOr(answer.body) }
+    : { status: null, latency_ms, error: answer.detail };
+}
+
+/** JSON as such, all else as text. */
+function jsonOr(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

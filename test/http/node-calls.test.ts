@@ -1,0 +1,132 @@
+/** Calls to all engines, or some: what they get, what is answered, and what the proxy knows afterwards. */
+import { expect, test } from "bun:test";
+import { ask } from "../support/ask.ts";
+import { startEngineProcess } from "../support/engine-process.ts";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { startRecordingNode } from "../support/recording-node.ts";
+import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+async function post(proxy: ProxyProcess, target: string, body?: unknown, key?: string) {
+  const answer = await fetch(proxy.url + target, {
+    method: "POST",
+    headers: key === undefined ? {} : { authorization: `Bearer ${key}` },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  return { status: answer.status, body: Object(await answer.json()) };
+}
+
+test("every node gets the body and the query, and one answer tells what each answered", async () => {
+  await using one = startRecordingNode();
+  await using two = startRecordingNode();
+  await using proxy = await startProxy(["--node", one.url, two.url]);
+  const { status, body } = await post(proxy, "/abort_request?x=1", { rid: "r" });
+  expect(status).toBe(200);
+  expect(one.asked).toEqual(['POST /abort_request?x=1 {"rid":"r"}']);
+  expect(two.asked).toEqual(one.asked);
+  expect(body).toMatchObject({ total: 2, succeeded: 2, failed: [] });
+  const port = Number(new URL(one.url).port);
+  expect(body.results[one.url]).toMatchObject({ status: 200, body: { port } });
+});
+
+test("some failing is 207, all failing 502, no node 503", async () => {
+  await using one = startRecordingNode();
+  await using two = startRecordingNode();
+  await using proxy = await startProxy(["--node", one.url, two.url]);
+  two.status = 500;
+  const some = await post(proxy, "/flush_cache");
+  expect(some.status).toBe(207);
+  expect(some.body).toMatchObject({
+    ...{ total: 2, succeeded: 1, failed: [two.url] },
+    ...{ status: "partial_success", workers_flushed: 1, total_workers: 2 },
+  });
+  await two[Symbol.asyncDispose]();
+  one.status = 400;
+  const all = await post(proxy, "/pause_generation");
+  expect(all.status).toBe(502);
+  expect(all.body.results[two.url]).toMatchObject({ status: null, error: expect.any(String) });
+  await using empty = await startProxy();
+  expect((await post(empty, "/flush_cache")).status).toBe(503);
+});
+
+test("?url= and ?model= narrow it, and are not passed on", async () => {
+  await using one = startRecordingNode(["a"]);
+  await using two = startRecordingNode(["b"]);
+  await using proxy = await startProxy(["--node", one.url, two.url]);
+  await untilHealthy(proxy, 2);
+  expect((await post(proxy, `/resume?url=${encodeURIComponent(`${one.url}/`)}`)).body.total).toBe(
+    1,
+  );
+  expect((await post(proxy, "/resume?model=b&y=2")).body.total).toBe(1);
+  expect(one.asked).toEqual(["POST /resume"]);
+  expect(two.asked).toEqual(["POST /resume?y=2"]);
+  expect((await post(proxy, "/resume?url=http://127.0.0.1:9")).status).toBe(404);
+  expect((await post(proxy, "/resume?model=c")).status).toBe(404);
+});
+
+test("/nodes/call takes any path of an engine, and no other host", async () => {
+  await using node = startRecordingNode();
+  await using proxy = await startProxy(["--node", node.url]);
+  const call = (body: object) => post(proxy, "/nodes/call", body);
+  const weights = { path: "/update_weights_from_disk", body: { model_path: "/w" }, timeout_s: 5 };
+  expect((await call(weights)).status).toBe(200);
+  expect((await call({ path: "/get_load?x=1", method: "GET" })).status).toBe(200);
+  expect(node.asked).toEqual([
+    'POST /update_weights_from_disk {"model_path":"/w"}',
+    "GET /get_load?x=1",
+  ]);
+  for (const path of [
+    "get_load",
+    "@127.0.0.1:9/",
+    ":9/",
+    "http://127.0.0.1:9/",
+    "/a b",
+    "/a\r\nb",
+  ]) {
+    expect([path, (await call({ path })).status]).toEqual([path, 400]);
+  }
+  expect(node.asked).toHaveLength(2);
+});
+
+test("a node that does not answer is told after its time limit", async () => {
+  const hanging = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Promise(() => {}) });
+  await using proxy = await startProxy(["--node", hanging.url.origin]);
+  const { status, body } = await post(proxy, "/nodes/call", { path: "/x", timeout_s: 0.2 });
+  expect(status).toBe(502);
+  expect(body.results[hanging.url.origin].error).toContain("0.2 s");
+  await hanging.stop(true);
+});
+
+test("an adapter that is loaded this way is served at once", async () => {
+  await using node = startRecordingNode();
+  await using proxy = await startProxy(["--node", node.url]);
+  await untilHealthy(proxy);
+  await post(proxy, "/v1/load_lora_adapter", { lora_name: "adapter", lora_path: "/a" });
+  expect((await ask(proxy, { model: "adapter" })).status).toBe(200);
+});
+
+test("a node asleep gets nothing before any probe says so, and again once it is woken", async () => {
+  await using engine = await startEngineProcess();
+  // No probe in the time of this test.
+  await using proxy = await startProxy(["--node", engine.url, "--health-interval", "600"]);
+  await untilHealthy(proxy);
+  expect((await post(proxy, "/sleep?level=1")).status).toBe(200);
+  const states = async () => Object.values(await proxy.status()).map(({ state }) => state);
+  expect(await states()).toEqual(["sleeping"]);
+  expect((await ask(proxy)).status).toBe(503);
+  expect((await post(proxy, "/wakeup")).status).toBe(200);
+  await until("it is healthy", async () => (await states())[0] === "healthy");
+  expect((await ask(proxy)).status).toBe(200);
+});
+
+test("only administrators call engines", async () => {
+  await using node = startRecordingNode();
+  const keys = ["--api-keys", "sk-client", "--admin-key", "sk-admin"];
+  await using proxy = await startProxy(["--node", node.url, ...keys]);
+  for (const target of ["/flush_cache", "/sleep", "/v1/load_lora_adapter", "/nodes/call"]) {
+    expect((await post(proxy, target, { path: "/x" })).status).toBe(401);
+    expect((await post(proxy, target, { path: "/x" }, "sk-client")).status).toBe(401);
+  }
+  expect(node.asked).toEqual([]);
+  expect((await post(proxy, "/flush_cache", undefined, "sk-admin")).status).toBe(200);
+});

@@ -1,0 +1,161 @@
+/** What scripts for vllm-router, sglang-router and smg call, with the shapes that they read. */
+import { expect, test } from "bun:test";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { startRecordingNode } from "../support/recording-node.ts";
+import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+async function call(proxy: ProxyProcess, method: string, target: string, body?: unknown) {
+  const answer = await fetch(proxy.url + target, {
+    method,
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await answer.text();
+  const isJson = answer.headers.get("content-type")?.includes("json") === true;
+  return { status: answer.status, text, json: Object(isJson ? JSON.parse(text) : {}) };
+}
+
+test("POST /workers is 200 once the node can be routed to; it is listed, shown and removed by its id", async () => {
+  await using node = startRecordingNode();
+  await using proxy = await startProxy();
+  const added = await call(proxy, "POST", "/workers", { url: `${node.url}/`, priority: 10 });
+  expect(added.status).toBe(200);
+  expect(added.json).toMatchObject({ success: true, status: "accepted", url: node.url });
+  const id = added.json.worker_id;
+  expect(id).toMatch(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+  const routed = await call(proxy, "POST", "/v1/completions", { model: "tiny", prompt: "x" });
+  expect(routed.status).toBe(200);
+
+  const worker = {
+    ...{ id, url: node.url, model_id: "tiny", worker_type: "regular", is_healthy: true, load: 0 },
+    ...{ connection_mode: "Http", priority: 50, cost: 1 },
+  };
+  expect((await call(proxy, "GET", "/workers")).json).toMatchObject({
+    workers: [worker],
+    total: 1,
+    stats: { prefill_count: 0, decode_count: 0, regular_count: 1 },
+  });
+  const encoded = encodeURIComponent(node.url);
+  expect((await call(proxy, "GET", `/workers/${id}`)).json).toMatchObject(worker);
+  expect((await call(proxy, "GET", `/workers/${encoded}`)).json).toMatchObject(worker);
+  expect((await call(proxy, "GET", "/get_loads")).json).toEqual({
+    workers: [{ worker: node.url, load: 0 }],
+  });
+  expect((await call(proxy, "GET", "/list_workers")).json).toEqual({ urls: [node.url] });
+
+  // Twice is no mistake, and no second node.
+  expect((await call(proxy, "POST", "/workers", { url: node.url })).json.worker_id).toBe(id);
+  expect((await call(proxy, "DELETE", `/workers/${id}`)).json).toMatchObject({ success: true });
+  expect((await call(proxy, "GET", `/workers/${id}`)).status).toBe(404);
+  expect((await call(proxy, "GET", "/workers")).json.total).toBe(0);
+  await call(proxy, "POST", "/workers", { url: node.url });
+  expect((await call(proxy, "DELETE", `/workers/${encoded}`)).status).toBe(200);
+  expect((await call(proxy, "PUT", `/workers/${encoded}`)).status).toBe(405);
+});
+
+test("/add_worker and /remove_worker take ?url=, and answer in words", async () => {
+  await using node = startRecordingNode();
+  await using proxy = await startProxy();
+  const query = `?url=${encodeURIComponent(node.url)}`;
+  expect(await call(proxy, "POST", `/add_worker${query}`)).toMatchObject({
+    status: 200,
+    text: `Successfully added worker: ${node.url}`,
+  });
+  expect((await call(proxy, "POST", `/add_worker${query}`)).status).toBe(200);
+  for (let i = 0; i < 2; i += 1) {
+    expect(await call(proxy, "POST", `/remove_worker${query}`)).toMatchObject({
+      status: 200,
+      text: `Successfully removed worker: ${node.url}`,
+    });
+  }
+  expect((await call(proxy, "POST", "/add_worker")).status).toBe(400);
+});
+
+test("a registration of a dead engine, or of one that hangs, is 202 and does not wait for it", async () => {
+  const hanging = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Promise(() => {}) });
+  await using proxy = await startProxy();
+  for (const url of ["http://127.0.0.1:9", hanging.url.origin]) {
+    const added = await call(proxy, "POST", "/workers", { url });
+    expect([url, added.status]).toEqual([url, 202]);
+    expect(added.json.message).toContain("as soon as its health probe passes");
+  }
+  await hanging.stop(true);
+});
+
+test("what cannot be a node is refused as by /nodes/add", async () => {
+  await using proxy = await startProxy();
+  for (const body of [
+    { url: "http://169.254.169.254" },
+    { url: "grpc://a:1" },
+    { url: "http://a:1", worker_type: "prefill" },
+    { url: "http://a:1", worker_type: "encode" },
+    {},
+  ]) {
+    expect([body, (await call(proxy, "POST", "/workers", body)).status]).toEqual([body, 400]);
+  }
+});
+
+test("/readiness counts nodes; /finish_session is understood", async () => {
+  await using node = startRecordingNode();
+  await using proxy = await startProxy(["--node", node.url, "http://127.0.0.1:9"]);
+  await until("one is ready", async () => (await call(proxy, "GET", "/readiness")).status === 200);
+  const ready = await call(proxy, "GET", "/readiness");
+  expect(ready.json).toEqual({ status: "ready", healthy_workers: 1, total_workers: 2 });
+  await using empty = await startProxy();
+  expect(await call(empty, "GET", "/readiness")).toMatchObject({ status: 503 });
+  expect(await call(proxy, "POST", "/finish_session?session_id=s")).toMatchObject({
+    status: 200,
+    json: { status: "ok", session_id: "s" },
+  });
+});
+
+test("registrations are an engine's, the rest an administrator's", async () => {
+  await using proxy = await startProxy(["--admin-key", "sk-admin", "--trust-nodes", "127.0.0.1"]);
+  expect((await call(proxy, "POST", "/workers", { url: "http://127.0.0.1:9" })).status).toBe(202);
+  for (const [method, target] of [
+    ["GET", "/workers"],
+    ["GET", "/workers/x"],
+    ["DELETE", "/workers/x"],
+    ["GET", "/list_workers"],
+    ["GET", "/get_loads"],
+    ["POST", "/remove_worker?url=http://127.0.0.1:9"],
+  ] as const) {
+    expect([target, (await call(proxy, method, target)).status]).toEqual([target, 401]);
+  }
+});
+
+test.each([
+  "/health_generate",
+  "/get_model_info",
+  "/model_info",
+  "/get_server_info",
+  "/server_info",
+  "/version",
+])("GET %s is one node's own answer", async (path) => {
+  await using node = startRecordingNode(["a"]);
+  await using other = startRecordingNode(["b"]);
+  await using proxy = await startProxy(["--node", node.url, other.url]);
+  await untilHealthy(proxy, 2);
+  const answer = await call(proxy, "GET", `${path}?model=a`);
+  expect(answer).toMatchObject({ status: 200, json: { port: Number(new URL(node.url).port) } });
+  expect(node.asked).toEqual([`GET ${path}`]);
+  expect(other.asked).toEqual([]);
+  const ofAny = await call(proxy, "GET", path);
+  expect(ofAny.status).toBe(path.endsWith("model_info") ? 400 : 200);
+  expect((await call(proxy, "GET", `${path}?model=c`)).status).toBe(404);
+});
+
+test("inference outside /v1 and the paths of --forward go to engines, changes of engines do not", async () => {
+  await using node = startRecordingNode();
+  await using proxy = await startProxy(["--node", node.url, "--forward", "/my/inference"]);
+  await untilHealthy(proxy);
+  const paths = ["/inference/v1/generate", "/classify", "/encode", "/invocations", "/my/inference"];
+  for (const path of paths) {
+    expect([path, (await call(proxy, "POST", path, { model: "tiny" })).status]).toEqual([
+      path,
+      200,
+    ]);
+  }
+  expect(node.asked).toEqual(paths.map((path) => `POST ${path} {"model":"tiny"}`));
+  expect((await call(proxy, "POST", "/not/forwarded", {})).status).toBe(404);
+});
