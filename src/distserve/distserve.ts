@@ -40,6 +40,8 @@ export interface DistServeOptions {
 
 /** How long requests may take to end, and sessions to be freed, when the proxy ends, ms. */
 const CLOSE_LIMIT_MS = 5_000;
+/** An engine that registers is kept waiting for this long at most, ms. */
+const IDENTIFY_LIMIT_MS = 1_000;
 
 /** Prefill and decode on different engines: pairs, sessions and requests, and what nodes do to them. */
 export class DistServe {
@@ -51,6 +53,7 @@ export class DistServe {
   readonly #parts: DistServeParts;
   readonly #dummyMigration: string | null;
   readonly #closing = new AbortController();
+  readonly #identifying = new Map<Node, Promise<void>>();
   readonly #timers = new Set<() => void>();
   #unsubscribe: () => void = () => {};
 
@@ -90,6 +93,10 @@ export class DistServe {
       now,
       pairs: this.#pairs,
       sessions: this.#sessions,
+      stillThere: async (prefill) => {
+        const reply = await this.#calls.engineInfo(prefill.url);
+        if ("kind" in reply && reply.kind === "refused") this.#refused(prefill.url);
+      },
       names: new SessionNames(),
       room: new DecodeRoom(options.maxInFlightPerNode),
       pairWaitMs: options.pairWaitMs,
@@ -100,10 +107,10 @@ export class DistServe {
 
   start(): void {
     this.#unsubscribe = this.#options.upstream.registry.subscribe({
-      nodeAdded: (node) => void this.#forgetIfAbsent(node),
+      nodeAdded: (node) => this.#identify(node),
       nodeRestarted: (node, by) => {
         if (by === "gone") this.#forget(node);
-        else void this.#forgetIfAbsent(node);
+        else this.#registeredAgain(node);
         if (node.health.alive) this.#joined(node);
       },
       nodeRemoved: (node) => this.#tidy(node),
@@ -177,6 +184,27 @@ export class DistServe {
   #forget(node: Node): void {
     this.#sessions.forget(node);
     this.#pairs.drop(node);
+  }
+
+  /** It may be another process, whose peers do not know it: its pairs are made anew as soon as nobody uses them. */
+  #registeredAgain(node: Node): void {
+    this.#pairs.suspect(node);
+    this.#identify(node);
+  }
+
+  /** Resolves when it is known whether the engine that has just registered is another process, or soon. */
+  async identified(node: Node): Promise<void> {
+    await this.#identifying.get(node);
+  }
+
+  #identify(node: Node): void {
+    const { promise: isLate, resolve } = Promise.withResolvers<void>();
+    const stop = this.#after(IDENTIFY_LIMIT_MS, resolve);
+    const done = Promise.race([this.#forgetIfAbsent(node), isLate]).finally(() => {
+      stop();
+      if (this.#identifying.get(node) === done) this.#identifying.delete(node);
+    });
+    this.#identifying.set(node, done);
   }
 
   /**

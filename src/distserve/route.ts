@@ -13,6 +13,7 @@ import type { Pairs } from "./pairs.ts";
 import { cannotConnect, cannotHandOver, type FailedPair, type PlannedPair } from "./refusals.ts";
 import { type Endpoint, endpointOf, type SessionNames } from "./session-names.ts";
 import type { Session } from "./sessions.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 
 export interface RouteOptions {
   readonly registry: Registry;
@@ -215,8 +216,14 @@ export class Route {
     return this.#options.registry.pick({ model, role: "Decode", asked, tried, among });
   }
 
+  /** Whether it is of no use to this request; one that found an engine gone is, once that is back. */
   #hasFailed(prefill: Node, decode: Node): boolean {
-    return this.#failed.some((pair) => pair.prefill === prefill && pair.decode === decode);
+    return this.#failed.some(
+      (pair) =>
+        pair.prefill === prefill &&
+        pair.decode === decode &&
+        (pair.failure.gone.length === 0 || prefill.absent || decode.absent),
+    );
   }
 
   /**
@@ -229,9 +236,17 @@ export class Route {
     if (failure !== null && failure !== DROPPED) this.#failed.push({ ...pair, failure });
   }
 
-  async #waitForPrefill(): Promise<Lease | null> {
+  /** What `take` gives as soon as that is not to be waited for. */
+  async #waitForPrefill(): Promise<Lease | null | NoNode> {
     const { client, signal } = this.#request;
-    return (await this.#options.admission.proceed(this.wanted, client, signal, this.take)).lease;
+    let none: NoNode | null = null;
+    const { lease } = await this.#options.admission.proceed(this.wanted, client, signal, () => {
+      const next = this.take();
+      if (next === null || next instanceof Lease || isWorthWaiting(next)) return next;
+      none = next;
+      return null;
+    });
+    return lease ?? none;
   }
 
   /** What `#takeDecode` gives as soon as that is not to be waited for. */
@@ -277,18 +292,7 @@ export class Route {
   }
 
   /** @throws what the client's signal gives when it leaves; ProxyError when the proxy shuts down */
-  async #unlessGone<T>(waiting: Promise<T>): Promise<T> {
-    const signals = [this.#request.signal, this.#options.closing];
-    const { promise: gone, reject } = Promise.withResolvers<never>();
-    const onAbort = () => reject(signals.find(({ aborted }) => aborted)?.reason);
-    for (const signal of signals) {
-      if (signal.aborted) onAbort();
-      signal.addEventListener("abort", onAbort, { once: true });
-    }
-    try {
-      return await Promise.race([waiting, gone]);
-    } finally {
-      for (const signal of signals) signal.removeEventListener("abort", onAbort);
-    }
+  #unlessGone<T>(waiting: Promise<T>): Promise<T> {
+    return unlessAborted(waiting, [this.#request.signal, this.#options.closing]);
   }
 }

@@ -37,12 +37,19 @@ export class Session {
   decodingOn: Node | null = null;
   /** Its engine is gone, and its blocks with it. */
   isLost = false;
+  readonly #generation: number;
   readonly #end: (session: Session, handedOver: boolean) => void;
 
   constructor(node: Node, number: string, end: (session: Session, handedOver: boolean) => void) {
     this.node = node;
+    this.#generation = node.generation;
     this.number = number;
     this.#end = end;
+  }
+
+  /** Its engine registered anew since it was opened, and may be another process. */
+  get isDoubtful(): boolean {
+    return this.node.generation !== this.#generation;
   }
 
   /** Nobody wants its blocks any more. The first end counts. */
@@ -50,7 +57,7 @@ export class Session {
     this.#end(this, false);
   }
 
-  /** The decode engine has fetched them, and has told the prefill engine. The first end counts. */
+  /** The decode engine has fetched them and has told the prefill engine, or they are lost. The first end counts. */
   handedOver(): void {
     this.#end(this, true);
   }

@@ -4,6 +4,8 @@ import { ProxyError } from "../core/errors.ts";
 import { CLIENT_GONE } from "../core/exchange.ts";
 import { neverSent } from "../core/failure.ts";
 import { Lease } from "../core/pool/lease.ts";
+import type { Node } from "../core/pool/node.ts";
+import { isBadAnswer } from "../core/pool/statuses.ts";
 import { isRetriable, RetryState } from "../core/retry.ts";
 import { Attempt } from "../upstream/attempt.ts";
 import { clientGone, Reply } from "../upstream/reply.ts";
@@ -26,6 +28,8 @@ import type { Session, SessionLedger } from "./sessions.ts";
 export interface DistServeParts extends RouteOptions {
   readonly upstream: Upstream;
   readonly sessions: SessionLedger;
+  /** Asks a prefill engine for a sign of life; when nobody listens there its sessions are lost. */
+  readonly stillThere: (prefill: Node) => Promise<void>;
   readonly transport: Transport;
 }
 
@@ -142,6 +146,7 @@ export class TwoSteps {
         this.#request.signal.throwIfAborted();
         const lease = await this.#route.decode(session);
         if (session.isLost) {
+          session.handedOver();
           failed?.discard();
           return this.#lostBlocks(session);
         }
@@ -154,6 +159,10 @@ export class TwoSteps {
         const answer = await this.#decodeOn(lease, prefilled);
         if (answer instanceof Reply) return answer;
         failed = answer;
+        // Refused by a decode engine that its prefill engine does not know any more: never freed,
+        // since the number may be another request's by now.
+        if (session.isDoubtful && failed.keepsBlocks) session.isLost = true;
+        if (session.isLost) continue;
         if (!failed.keepsBlocks || !failed.mayRetry) {
           session.free();
           return failed;
@@ -183,6 +192,8 @@ export class TwoSteps {
       sessions.follow(session, lease);
       return result.reply;
     }
+    // It may be the prefill engine that is gone: then this is no word on the request.
+    if (isBroken(result)) await this.#parts.stillThere(prefillNode);
     if (isSuspicious(result)) pairs.doubt(prefillNode, lease.node);
     this.#route.triedDecode.add(lease.node);
     if (!neverTaken(result)) {
@@ -258,6 +269,10 @@ function isRefusal(status: number): boolean {
 function neverTaken(result: Result): boolean {
   if (result.kind === "unread") return result.judged === null && isRefusal(result.status);
   return "detail" in result && neverSent(result.kind);
+}
+
+function isBroken(result: Result): boolean {
+  return result.kind === "unread" && isBadAnswer(result.status);
 }
 
 /** Whether it failed as it would if the two engines did not know each other any more. */

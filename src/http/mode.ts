@@ -24,6 +24,8 @@ export interface Mode {
 export interface Disaggregated {
   /** Connects every pair and tells how they are. */
   connectAll(): Promise<Static<typeof WarmedUp>["pairs"]>;
+  /** Resolves within a second, when it is known whether the engine of a node that registered is a new process. */
+  identified(node: Node): Promise<void>;
   /** Frees every session that nobody wants any more. */
   collect(): Promise<{ readonly freed: number; readonly failed: number }>;
   /** With how many engines the node's is connected, and how many sessions it keeps blocks for. */

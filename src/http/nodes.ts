@@ -8,8 +8,11 @@ import type { Services } from "./services.ts";
 const TERMINATE_TIMEOUT_MS = 5_000;
 const TERMINATE_MAX_BYTES = 64 * 1024;
 
-/** Registers a node; answers before anything is asked of its engine, which may not listen yet. */
-export function addNode(body: AddNodeBody, peerAddress: string | null, services: Services) {
+/**
+ * Registers a node; answers before its engine does, which may not listen yet. With DistServe that is
+ * made use of: one that is known is asked before it is answered, and refuses if it is a new process.
+ */
+export async function addNode(body: AddNodeBody, peerAddress: string | null, services: Services) {
   const url = services.nodePolicy.accept(body.url, peerAddress);
   const registration = readRegistration(body);
   const refused = services.mode.refusal(registration.role);
@@ -19,6 +22,7 @@ export function addNode(body: AddNodeBody, peerAddress: string | null, services:
     ...registration,
     registeredAs: given === url ? null : given,
   });
+  await services.mode.disaggregated?.identified(node);
   return { message: `Added ${node.url}; it gets requests as soon as its health probe passes.` };
 }
 

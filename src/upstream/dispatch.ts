@@ -1,8 +1,10 @@
 import { Admitted } from "../core/admission/admission.ts";
 import type { Role } from "../core/engine/roles.ts";
 import { CLIENT_GONE } from "../core/exchange.ts";
+import type { Wanted } from "../core/pool/choose.ts";
 import { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
+import { isRefusal } from "../core/pool/statuses.ts";
 import { RetryState } from "../core/retry.ts";
 import { Attempt } from "./attempt.ts";
 import { clientGone, type Reply } from "./reply.ts";
@@ -60,17 +62,38 @@ export async function dispatch(
         registry.hasAnother(wanted) &&
         ((await hasUnloaded(attempt, result, request, upstream)) ||
           worthRetrying(attempt, result, retriesOf()));
-      const lease = mayRetry ? registry.acquire(wanted) : null;
-      if (!(lease instanceof Lease)) return await settle(attempt, result, request, upstream);
+      let lease = mayRetry ? registry.acquire(wanted) : null;
+      const mayWait = lease === "full" && !isRefusedRequest(result);
+      if (!mayWait && !(lease instanceof Lease)) {
+        return await settle(attempt, result, request, upstream);
+      }
       if (result.kind === "unread") discard(attempt, result, upstream);
+      if (!(lease instanceof Lease)) lease = await placeElsewhere(wanted, request, upstream);
       place.hold(lease);
       exchange.attempt(lease);
       attempt = new Attempt(lease, attempt.requestStartedAtMs);
       attempt.mayMove = mayMove;
     }
+  } catch (error) {
+    if (request.signal.aborted) return clientGone();
+    throw error;
   } finally {
     place.drop();
   }
+}
+
+/** The request was refused for itself, so it seems: another node may see it otherwise, but not after a wait. */
+function isRefusedRequest(result: Result): boolean {
+  return result.kind === "unread" && isRefusal(result.status);
+}
+
+/** Others could take the request, and are full: it waits like everybody, ahead of those that have no place yet. */
+async function placeElsewhere(
+  wanted: Wanted,
+  { client, signal }: InferenceRequest,
+  { admission, registry }: Upstream,
+): Promise<Lease> {
+  return (await admission.proceed(wanted, client, signal, () => registry.acquire(wanted))).lease;
 }
 
 /** Whether the node answered 404 since it has unloaded the model, an adapter maybe, that others still serve. */

@@ -4,8 +4,6 @@ import { RAW_ANSWERS } from "../../src/sim/faulty/raw-answers.ts";
 import { httpAnswer, type RawStep, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { ask, times } from "../support/ask.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
-import { type RawExchange, rawPost } from "../support/raw-client.ts";
-import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
 setDefaultTimeout(30_000);
@@ -141,7 +139,7 @@ test("--no-retry-sent: what an engine may have begun is not sent again, all else
 });
 
 test("a failure that has nowhere else to go takes nothing of the budget", async () => {
-  const asked = { failing: 0, busy: 0 };
+  const asked = { failing: 0, other: 0 };
   const answer = (status: string) => [{ send: httpAnswer("{}", [], status) }];
   const failing = startRawServer({
     script({ method }) {
@@ -150,29 +148,27 @@ test("a failure that has nowhere else to go takes nothing of the budget", async 
       return answer(asked.failing % 2 === 1 ? "500 X" : "200 OK");
     },
   });
-  const busy = startRawServer({
+  const other = startRawServer({
     script({ method }) {
       if (method === "GET") return answer("404 X");
-      asked.busy += 1;
-      return asked.busy === 1 ? RAW_ANSWERS.silence : answer("500 X");
+      asked.other += 1;
+      return answer("500 X");
     },
   });
-  const nodes = ["--node", failing.url, "--node", busy.url];
-  await using proxy = await startProxy([...nodes, "--max-concurrency-per-node", "1"]);
+  await using proxy = await startProxy(["--node", failing.url, "--node", other.url]);
   await untilHealthy(proxy, 2);
-  const held: RawExchange[] = [];
-  while (asked.busy === 0) {
-    held.push(rawPost(proxy.port, "/generate", { model: "tiny" }));
-    await until("an engine has it", () => asked.busy + asked.failing >= held.length);
-  }
-  if (asked.failing % 2 === 1) await ask(proxy);
+  const administer = (verb: string) =>
+    fetch(`${proxy.url}/nodes/${verb}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ url: other.url }),
+    });
+  await administer("drain");
   for (let i = 0; i < 12; i += 1) expect((await ask(proxy)).status).toBe(i % 2 === 0 ? 500 : 200);
-  for (const exchange of held) exchange.leave();
-  await until("the other one is free", async () => {
-    return (await proxy.status())[busy.url]?.unfinished === 0;
-  });
-  const before = asked.failing + asked.busy;
+  await administer("add");
+  await untilHealthy(proxy, 2);
+  const before = asked.failing + asked.other;
   await ask(proxy);
-  expect(asked.failing + asked.busy).toBe(before + 2);
-  for (const engine of [failing, busy]) engine.stop();
+  expect(asked.failing + asked.other).toBe(before + 2);
+  for (const engine of [failing, other]) engine.stop();
 });

@@ -62,7 +62,8 @@ export class WaitingLine<W extends Waiter> {
   }
 
   /**
-   * Lets everybody try whose turn it is; none before another of its queue.
+   * Lets everybody try whose turn it is; none before another of its queue, but one that has tried
+   * nodes already may be held up by what does not hold up others.
    * @param attempt Returns what the waiter is still blocked by, or null when it went on.
    */
   advance(attempt: (waiter: W) => Blocked | null): void {
@@ -73,7 +74,7 @@ export class WaitingLine<W extends Waiter> {
           this.delete(waiter);
         } else {
           waiter.blockedBy = blockedBy;
-          if (blockedBy !== "client") break;
+          if (blockedBy !== "client" && waiter.wanted.tried.size === 0) break;
         }
       }
     }

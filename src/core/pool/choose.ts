@@ -54,10 +54,14 @@ export class Chooser {
     candidates.clear();
     let full = false;
     let elsewhere = false;
+    let resting = false;
     for (const node of serving) {
       if (tried.has(node)) continue;
       const due = !node.health.routable(nowMs);
-      if (due && !(first && node.health.trialDue(nowMs))) continue;
+      if (due && !(first && node.health.trialDue(nowMs))) {
+        resting ||= node.health.state === "healthy" && among?.(node) !== false;
+        continue;
+      }
       if (among?.(node) === false) elsewhere ||= !due;
       else if (this.#isFull(node)) full ||= !due;
       else if (due) return { node, trial: true, lastResort: false };
@@ -65,7 +69,9 @@ export class Chooser {
     }
     if (candidates.size > 0) return this.#best(wanted, nowMs, false);
     if (full) return "full";
-    return first && !elsewhere ? this.#lastResort(serving, wanted, nowMs) : "unavailable";
+    if (first && !elsewhere) return this.#lastResort(serving, wanted, nowMs);
+    // Passed over for a moment, on its own word: it is full, and will have a place.
+    return resting ? "full" : "unavailable";
   }
 
   /** Every node is ejected or passed over: rather than refuse everything, try them. */

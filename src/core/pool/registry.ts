@@ -50,14 +50,10 @@ export class Registry {
     return this.membership.nodesInUse();
   }
 
-  /** Whether a request that has tried some nodes could have another one now. */
+  /** Whether a request that has tried some nodes could have another one, now or when it has a place. */
   hasAnother({ model, role, tried }: Pick<Wanted, "model" | "role" | "tried">): boolean {
-    const nowMs = this.#options.now();
     return this.serving(model, role).some(
-      (node) =>
-        !tried.has(node) &&
-        node.health.routable(nowMs) &&
-        node.inFlight < this.#options.maxInFlightPerNode,
+      (node) => !tried.has(node) && node.health.state === "healthy",
     );
   }
 

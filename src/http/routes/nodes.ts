@@ -74,8 +74,8 @@ export const nodeRoutes = [
       },
     },
     body: AddNode,
-    answer: ({ body, peerAddress }, services) =>
-      said(services, addNode(body, peerAddress, services), "Added successfully"),
+    answer: async ({ body, peerAddress }, services) =>
+      said(services, await addNode(body, peerAddress, services), "Added successfully"),
   }),
   route({
     method: "GET",

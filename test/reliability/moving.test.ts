@@ -1,0 +1,123 @@
+/** A request that has to move always finds its place: it waits for one like everybody, ahead of newcomers. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { ask, times } from "../support/ask.ts";
+import { type GateEngine, startGateEngine } from "../support/gate-engine.ts";
+import { good, type OddEngine, silence, startOddEngine } from "../support/odd-engine.ts";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(30_000);
+
+interface Stage extends AsyncDisposable {
+  readonly going: OddEngine;
+  readonly staying: GateEngine;
+  readonly proxy: ProxyProcess;
+}
+
+/** One engine that answers nobody and is about to go, and one that answers when it is let. */
+async function stage(flags: readonly string[]): Promise<Stage> {
+  const going = startOddEngine({ answer: silence });
+  const staying = startGateEngine();
+  const nodes = ["--node", going.url, "--node", staying.url];
+  const proxy = await startProxy([...nodes, "--health-interval", "0.1", ...flags]);
+  await untilHealthy(proxy, 2);
+  return {
+    going,
+    staying,
+    proxy,
+    async [Symbol.asyncDispose]() {
+      await proxy.end("SIGKILL");
+      await Promise.all([going.stop(), staying.stop()]);
+    },
+  };
+}
+
+function send(proxy: ProxyProcess, count: number, name = "old"): Promise<number>[] {
+  return times(count, null).map(
+    async (_, i) => (await ask(proxy, { name: `${name} ${i}` })).status,
+  );
+}
+
+/** Lets the staying engine answer one after the other until all `answers` are there. */
+async function letAnswer(staying: GateEngine, answers: readonly Promise<number>[]) {
+  let over = false;
+  const statuses = Promise.all(answers).finally(() => {
+    over = true;
+  });
+  await until("all are answered", () => {
+    staying.release(1);
+    return over;
+  });
+  return await statuses;
+}
+
+test.each([
+  ["dies", ({ going }: Stage) => void going.stop()],
+  [
+    "is ejected by probes",
+    ({ going }: Stage) => {
+      going.health = () => new Response(null, { status: 500 });
+    },
+  ],
+])("while the other engine is full, its own %s", async (_, go) => {
+  await using all = await stage(["--max-concurrency-per-node", "4"]);
+  const { going, staying, proxy } = all;
+  const answers = send(proxy, 8);
+  await until("both are full", () => going.open === 4 && staying.waiting === 4);
+  go(all);
+  expect(await letAnswer(staying, answers)).toEqual(times(8, 200));
+  expect(new Set(staying.arrived).size).toBe(8);
+});
+
+test("while the other engine is full, its own says 503", async () => {
+  await using all = await stage(["--max-concurrency-per-node", "4"]);
+  const { going, staying, proxy } = all;
+  going.answer = () => new Response("busy", { status: 503, headers: { "retry-after": "60" } });
+  const answers = send(proxy, 8);
+  await until("one is full", () => staying.waiting === 4);
+  expect(await letAnswer(staying, answers)).toEqual(times(8, 200));
+});
+
+test("it goes ahead of those that have no place yet", async () => {
+  await using all = await stage(["--max-concurrency-per-node", "1"]);
+  const { going, staying, proxy } = all;
+  const old = send(proxy, 2);
+  await until("both are full", () => going.open === 1 && staying.waiting === 1);
+  const newcomers = send(proxy, 3, "new");
+  await until("they wait", async () => {
+    const answer = await fetch(`${proxy.url}/metrics`);
+    return /^lmproxy_queue_length 3$/m.test(await answer.text());
+  });
+  await going.stop();
+  await until("the node is out", async () => {
+    return (await proxy.status())[going.url]?.state === "unhealthy";
+  });
+  expect(await letAnswer(staying, [...old, ...newcomers])).toEqual(times(5, 200));
+  expect(staying.arrived.map((name) => name.slice(0, 3))).toEqual([
+    ...times(2, "old"),
+    ...times(3, "new"),
+  ]);
+});
+
+test("while the other engine is passed over for a moment", async () => {
+  await using all = await stage([]);
+  const { going, proxy } = all;
+  const busy = startOddEngine({
+    answer: (_, nth) =>
+      nth > 0 ? good() : new Response("", { status: 503, headers: { "retry-after": "3" } }),
+  });
+  const change = (verb: string, url: string) =>
+    fetch(`${proxy.url}/nodes/${verb}`, { method: "POST", body: JSON.stringify({ url }) });
+  await change("remove", all.staying.url);
+  await change("add", busy.url);
+  await untilHealthy(proxy, 2);
+  going.answer = good;
+  while (busy.requests === 0) await ask(proxy);
+  going.answer = silence;
+  const answers = send(proxy, 4);
+  await until("it has them", () => going.open === 4);
+  await going.stop();
+  expect(await Promise.all(answers)).toEqual(times(4, 200));
+  await busy.stop();
+});
