@@ -25,7 +25,7 @@ const KINDS: readonly (readonly [string, object])[] = [
 test("10,000 requests of every kind, a third of them cancelled, leave nothing in flight", async () => {
   const random = seededRandom(42);
   const engines = await Promise.all(
-    [1, 2, 3].map((seed) => startEngine({ models: ["m"], seed, timeScale: 0.02 })),
+    [1, 2, 3].map((seed) => startEngine({ models: ["m"], seed, voice: "tricky", timeScale: 0.02 })),
   );
   await using proxy = await startProxy(engines.flatMap(({ url }) => ["--node", url]));
   await untilHealthy(proxy, 3);

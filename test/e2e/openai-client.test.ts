@@ -13,7 +13,7 @@ let proxy: ProxyProcess;
 let client: OpenAI;
 
 beforeAll(async () => {
-  engine = await startEngine({ models: ["m"], timeScale: 0 });
+  engine = await startEngine({ models: ["m"], voice: "tricky", timeScale: 0 });
   proxy = await startProxy(["--node", engine.url]);
   await until("the node is healthy", async () =>
     Object.values(await proxy.status()).every(

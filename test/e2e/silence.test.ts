@@ -16,7 +16,7 @@ function rawRequest(port: number, path: string, body: string): Promise<string> {
     port,
     socket: {
       open(socket) {
-        const head = `POST ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n`;
+        const head = `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\n`;
         socket.write(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
       },
       data: (_socket, piece) => {
