@@ -12,6 +12,7 @@ const PAGES = [
   "ARCHITECTURE.md",
   "CHANGELOG.md",
   "docs/distserve.md",
+  "docs/switching.md",
   "docs/reliability.md",
   "docs/behind-a-proxy.md",
   "docs/performance.md",

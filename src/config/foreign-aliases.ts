@@ -158,6 +158,7 @@ export const ALIASES: readonly ForeignFlag[] = [
   ...rows(same("--tls-key"), { SM: "tls-key-path" }),
   ...rows(same("--body-timeout"), { M: "stream-body-stall-timeout-secs" }),
   ...rows(same("--metrics-interval"), { M: "load-monitor-interval" }),
+  ...rows(same("--sse-keepalive"), { M: "sse-keepalive-secs" }),
   ...rows(keepAlive, { M: "idle-connection-timeout-secs" }),
   ...rows(prometheusPort, { VSM: "prometheus-port" }),
   ...rows(same("--metrics-host"), { VSM: "prometheus-host" }),

@@ -94,7 +94,4 @@ export const REFUSED: readonly ForeignFlag[] = [
   ...refused("models have no other names here yet; engines name them (--served-model-name)", {
     M: "model-alias",
   }),
-  ...refused("silent streams get no comments yet; raise the limits of what stands between", {
-    M: "sse-keepalive-secs",
-  }),
 ];

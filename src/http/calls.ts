@@ -10,8 +10,8 @@ export interface NodeCall {
   readonly method: "GET" | "POST";
   /** Path and query at each engine. */
   readonly target: string;
-  /** Sent as JSON; undefined for none. */
-  readonly body: unknown;
+  /** Sent as it is, as JSON; empty for none. */
+  readonly json: string;
   /** One node alone, as it may be named; null for all. */
   readonly url: string | null;
   /** Only nodes that serve this; null for all. */
@@ -45,9 +45,7 @@ export async function callNodes(
     method: call.method,
     target: call.target,
     // LMDeploy's /sleep wants a content type although it takes no body.
-    ...(call.method === "GET"
-      ? {}
-      : { json: call.body === undefined ? "" : JSON.stringify(call.body) }),
+    ...(call.method === "GET" ? {} : { json: call.json }),
     timeoutMs: call.timeoutMs,
     maxBytes: MAX_BYTES,
     headers: engineHeaders,

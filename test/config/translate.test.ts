@@ -58,6 +58,7 @@ describe("aliases", () => {
       "--as smg --prometheus-port 1 --prometheus-host ::1",
       "--as smg --metrics-port 1 --metrics-host ::1",
     ],
+    ["--sse-keepalive-secs 15", "--sse-keepalive 15"],
     ["--log-json", "--log-format json"],
     ["--prefill http://a none --decode http://b", "--prefill http://a --decode http://b"],
     ["--intra-node-data-parallel-size 1 --backend sglang --history-backend none", ""],

@@ -16,6 +16,14 @@ const CALLS = [
   ["GET", "/nodes/terminate_all"],
   ["POST", "/distserve/connection_warmup"],
   ["POST", "/distserve/gc"],
+  ["POST", "/nodes/call"],
+  ["POST", "/flush_cache"],
+  ["POST", "/v1/load_lora_adapter"],
+  ["GET", "/workers"],
+  ["DELETE", "/workers/x"],
+  ["POST", "/remove_worker?url=http://127.0.0.1:9"],
+  ["GET", "/list_workers"],
+  ["GET", "/get_loads"],
 ] as const;
 
 const KEYS = { none: null, wrong: "sk-wrong", client: "sk-client", admin: "sk-admin" } as const;

@@ -25,6 +25,11 @@ const PATHS: readonly (readonly [path: string, allow: string])[] = [
   ["/nodes/drain", POST],
   ["/nodes/terminate", POST],
   ["/nodes/terminate_all", "GET, OPTIONS"],
+  ["/nodes/call", POST],
+  ["/flush_cache", POST],
+  ["/workers", "GET, POST, HEAD, OPTIONS"],
+  ["/workers/x", "GET, DELETE, HEAD, OPTIONS"],
+  ["/list_workers", GET],
 ];
 
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"];
@@ -63,8 +68,9 @@ describe.each(PATHS)("%s", (path, allow) => {
             ? { type: "error", error: { type: "api_error" } }
             : { error: { code: "method_not_allowed", type: "invalid_request_error", param: null } },
         );
+        const others = allow.split(", ").filter((one) => one !== "HEAD" && one !== "OPTIONS");
         expect(envelope.error.message).toBe(
-          `${spelled} does not answer ${method}; use ${allow.startsWith("GET") ? "GET" : "POST"}.`,
+          `${spelled} does not answer ${method}; use ${others.join(" or ")}.`,
         );
       }
     },

@@ -29,6 +29,15 @@ test("every node gets the body and the query, and one answer tells what each ans
   expect(body.results[one.url]).toMatchObject({ status: 200, body: { port } });
 });
 
+test("the body passes as it came, also what JSON in JavaScript cannot hold", async () => {
+  await using node = startRecordingNode();
+  await using proxy = await startProxy(["--node", node.url]);
+  const body = '{ "rid": 12345678901234567890, "x": 1.0 }';
+  const answer = await fetch(`${proxy.url}/abort_request`, { method: "POST", body });
+  expect(answer.status).toBe(200);
+  expect(node.asked).toEqual([`POST /abort_request ${body}`]);
+});
+
 test("some failing is 207, all failing 502, no node 503", async () => {
   await using one = startRecordingNode();
   await using two = startRecordingNode();
@@ -85,6 +94,7 @@ test("/nodes/call takes any path of an engine, and no other host", async () => {
   ]) {
     expect([path, (await call({ path })).status]).toEqual([path, 400]);
   }
+  expect((await call({ path: "/x", method: "GET", body: 1 })).status).toBe(400);
   expect(node.asked).toHaveLength(2);
 });
 

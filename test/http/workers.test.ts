@@ -44,7 +44,10 @@ test("POST /workers is 200 once the node can be routed to; it is listed, shown a
   expect((await call(proxy, "GET", "/list_workers")).json).toEqual({ urls: [node.url] });
 
   // Twice is no mistake, and no second node.
-  expect((await call(proxy, "POST", "/workers", { url: node.url })).json.worker_id).toBe(id);
+  const again = await call(proxy, "POST", "/workers", { url: node.url, api_key: "canary" });
+  expect(again.json.worker_id).toBe(id);
+  expect(again.json.message).toContain("--upstream-api-key");
+  expect(again.text).not.toContain("canary");
   expect((await call(proxy, "DELETE", `/workers/${id}`)).json).toMatchObject({ success: true });
   expect((await call(proxy, "GET", `/workers/${id}`)).status).toBe(404);
   expect((await call(proxy, "GET", "/workers")).json.total).toBe(0);

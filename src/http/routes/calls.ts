@@ -1,6 +1,8 @@
 import { t } from "elysia";
+import { ProxyError } from "../../core/errors.ts";
 import { callNodes } from "../calls.ts";
 import { failures } from "../docs/errors.ts";
+import { type BodyLimits, letGo, readBody } from "../read-body.ts";
 import { targetOf } from "../request-target.ts";
 import { route } from "./route.ts";
 
@@ -64,17 +66,30 @@ function toAll([path, summary, timeoutMs]: (typeof TO_ALL)[number]) {
       requestBody: { required: false, content: { "application/json": { schema: {} } } },
       responses: RESPONSES,
     },
-    body: t.Optional(t.Any()),
-    answer: ({ request, body }, services) => {
+    answer: async ({ request }, services) => {
       const query = new URLSearchParams(targetOf(request).split("?", 2)[1] ?? "");
       const [url, model] = [query.get("url"), query.get("model")];
       query.delete("url");
       query.delete("model");
       const target = query.size === 0 ? path : `${path}?${query}`;
-      const call = { method: "POST", target, body, url, model, timeoutMs } as const;
-      return callNodes(call, request, services, path === "/flush_cache" ? flushed : undefined);
+      const json = await textOf(request, services.adminBodyLimits);
+      const call = { method: "POST", target, json, url, model, timeoutMs } as const;
+      return await callNodes(
+        call,
+        request,
+        services,
+        path === "/flush_cache" ? flushed : undefined,
+      );
     },
   });
+}
+
+/** The body as it came. @throws ProxyError as `readBody` */
+async function textOf(request: Request, limits: BodyLimits): Promise<string> {
+  const body = await readBody(request, limits);
+  const text = new TextDecoder().decode(body);
+  letGo(body, limits.memory);
+  return text;
 }
 
 /** What sglang-router and smg answer, beside ours. */
@@ -115,19 +130,25 @@ export const callRoutes = [
       model: t.Optional(t.String({ description: "Nodes that serve it" })),
       timeout_s: t.Optional(t.Number({ minimum: 0.1, maximum: 3600, description: "Default: 600" })),
     }),
-    answer: ({ request, body }, services) =>
-      callNodes(
+    answer: ({ request, body }, services) => {
+      if (body.method === "GET" && body.body !== undefined) {
+        throw new ProxyError("invalid_request", "A GET takes no body; leave it out, or POST it.", {
+          param: "body",
+        });
+      }
+      return callNodes(
         {
           method: body.method ?? "POST",
           target: body.path,
-          body: body.body,
+          json: body.body === undefined ? "" : JSON.stringify(body.body),
           url: body.url ?? null,
           model: body.model ?? null,
           timeoutMs: (body.timeout_s ?? LONG_MS / 1_000) * 1_000,
         },
         request,
         services,
-      ),
+      );
+    },
   }),
   ...TO_ALL.map(toAll),
 ];

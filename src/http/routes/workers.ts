@@ -36,6 +36,8 @@ const ADDED = {
   message: "Added http://10.0.0.7:8000; it gets requests.",
 };
 
+const NO_KEY = " Its api_key is not kept; engines' key is --upstream-api-key's.";
+
 const Url = t.Object({ url: t.String({ description: "The node" }) });
 
 /** Administration of nodes, as scripts for vllm-router, sglang-router and smg call it. */
@@ -82,6 +84,7 @@ export const workerRoutes: readonly AnsweringRoute[] = [
         url: t.String(),
         worker_type: t.Optional(t.Union([t.String(), t.Null()])),
         model_id: t.Optional(t.Union([t.String({ maxLength: 512 }), t.Null()])),
+        api_key: t.Optional(t.Union([t.String(), t.Null()])),
       },
       { additionalProperties: true, examples: [{ url: "http://10.0.0.7:8000" }] },
     ),
@@ -94,7 +97,7 @@ export const workerRoutes: readonly AnsweringRoute[] = [
         worker_id: id,
         url: node.url,
         location: `/workers/${id}`,
-        message: added(node.url, routable),
+        message: added(node.url, routable) + (body.api_key ? NO_KEY : ""),
       };
       return Response.json(answer, { status: routable ? 200 : 202 });
     },
