@@ -1,5 +1,5 @@
 /** One real engine as a process of its own. */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
 import {
@@ -46,22 +46,31 @@ export class Engine {
     return join(this.#scratch, `${this.#starts}.log`);
   }
 
+  get #events(): string {
+    return join(this.#scratch, `${this.#starts}.events`);
+  }
+
   log(): string {
     return readFileSync(this.#log, "utf8");
   }
 
   /** What the stand-in under LMDeploy's server tells of, in order. */
   events(): Record<string, unknown>[] {
-    return this.log()
+    if (!existsSync(this.#events)) return [];
+    return readFileSync(this.#events, "utf8")
       .split("\n")
-      .filter((line) => line.startsWith('{"event"'))
+      .filter((line) => line.endsWith("}"))
       .map((line) => JSON.parse(line));
   }
 
   #spawn(): Subprocess {
     this.#starts += 1;
     const { argv, env } = this.kind.command(this.#folder, this.port, this.#options);
-    return spawnPinned([...argv], { core: null, log: this.#log, env: { ...env } });
+    return spawnPinned([...argv], {
+      core: null,
+      log: this.#log,
+      env: { ...env, EVENTS: this.#events },
+    });
   }
 
   async untilUp(): Promise<void> {
@@ -100,10 +109,12 @@ export class Engine {
 
   /** To the process that computes, where it is one of its own. */
   signalCore(signal: NodeJS.Signals): void {
-    for (const pid of groupOf(this.#child.pid)) {
-      const name = readFileSync(`/proc/${pid}/cmdline`, "latin1");
-      if (this.kind.core !== undefined && name.includes(this.kind.core)) process.kill(pid, signal);
-    }
+    const { core } = this.kind;
+    const found = groupOf(this.#child.pid).filter(
+      (pid) => core !== undefined && readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(core),
+    );
+    if (found.length === 0) throw new Error(`${this.kind.title} has no process ${core}`);
+    for (const pid of found) process.kill(pid, signal);
   }
 
   /** Requests that it runs or keeps waiting, by its own word. */

@@ -6,6 +6,9 @@ import { markdown, type Row } from "./report.ts";
 const PAGE = join(import.meta.dir, "../../docs/engines.md");
 const BEGIN = "<!-- table: scripts/real-engines --write -->";
 
+/** Of when the run began: the executable was built just before. */
+const COMMIT = Bun.spawnSync(["git", "rev-parse", "--short", "HEAD"]).stdout.toString().trim();
+
 /** What the last runs saw of a kind, and of which lmproxy. */
 export interface Seen {
   readonly kind: string;
@@ -19,9 +22,8 @@ export interface Seen {
 export async function keep(cache: string, kind: string, title: string, rows: readonly Row[]) {
   const before = (await kept(cache, kind))?.rows ?? [];
   const parts = new Set(rows.map(({ part }) => part));
-  const commit = Bun.spawnSync(["git", "rev-parse", "--short", "HEAD"]).stdout.toString().trim();
   const seen: Seen = {
-    ...{ kind, title, commit, day: new Date().toISOString().slice(0, 10) },
+    ...{ kind, title, commit: COMMIT, day: new Date().toISOString().slice(0, 10) },
     rows: [...before.filter(({ part }) => !parts.has(part)), ...rows],
   };
   await Bun.write(fileOf(cache, kind), JSON.stringify(seen, null, 1));

@@ -3,8 +3,8 @@ over a stand-in for the engine below them: it needs no model and no GPU, and mak
 
 usage: lmdeploy_engine.py PORT FOLDER [--role Prefill] [--proxy-url URL] [--api-key KEY] [--ids released]
 
-FOLDER gets a tokenizer and a configuration, once. A line of JSON on standard output tells of everything
-that reaches the stand-in. SIGUSR1 breaks it or mends it: while it is broken every inference ends as
+FOLDER gets a tokenizer and a configuration, once. The file that the variable EVENTS names gets a line of
+JSON for everything that reaches the stand-in. SIGUSR1 breaks it or mends it: while it is broken every inference ends as
 when the engine's process is gone.
 
 --ids released  prefill answers as this release gives them (0.15.0 to 0.18.0 name no session)
@@ -105,7 +105,8 @@ from lmdeploy.pytorch.disagg.config import EngineRole  # noqa: E402
 
 
 def tell(event, **facts):
-    print(json.dumps({"event": event, **facts}), flush=True)
+    with open(os.environ["EVENTS"], "a") as file:
+        file.write(json.dumps({"event": event, **facts}) + "\n")
 
 
 class Inference:
