@@ -36,6 +36,11 @@ export class ProxyClient {
     return await this.#call("GET", path);
   }
 
+  /** @throws CommandError when the proxy cannot be reached or refuses */
+  async delete(path: string): Promise<unknown> {
+    return await this.#call("DELETE", path);
+  }
+
   async #call(method: string, path: string, body?: string): Promise<unknown> {
     const { status, text, isOurs } = await this.#send(method, path, body);
     const answer = parseJson(text);

@@ -3,11 +3,11 @@ import { Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { Command } from "commander";
 import { flagGroup } from "../config/flag.ts";
-import { type Run, readArguments } from "./command.ts";
+import { type Run, readArguments, type Surroundings } from "./command.ts";
 import { CommandError } from "./command-error.ts";
 import { ProxyClient } from "./proxy-client.ts";
 import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
-import { shortTime, tableLines } from "./table.ts";
+import { plain, shortTime, tableLines } from "./table.ts";
 
 const Settings = Type.Object({ ...PROXY_FIELDS, json: Type.Boolean({ default: false }) });
 
@@ -22,6 +22,8 @@ const FLAGS = [
   ]),
   ...PROXY_FLAGS,
 ];
+
+const Cancelled = Type.Object({ cancelled: Type.Integer() });
 
 const TextOrNull = Type.Union([Type.String(), Type.Null()]);
 const OpenRequests = Type.Array(
@@ -38,8 +40,9 @@ const OpenRequests = Type.Array(
 );
 
 export const run: Run = async (argv, surroundings) => {
+  if (argv[0] === "cancel") return await cancel(argv.slice(1), surroundings);
   const command = new Command("lmproxy requests").description(
-    "Show the requests that run or wait, oldest first.",
+    "Show the requests that run or wait, oldest first. `lmproxy requests cancel ID` ends one.",
   );
   const line = readArguments(command, FLAGS, Settings, argv, surroundings, "LMPROXY_REQUESTS_");
   if (line.help !== null) {
@@ -48,12 +51,39 @@ export const run: Run = async (argv, surroundings) => {
   }
   const { proxyUrl, adminKey, json } = line.values;
   const answer = await new ProxyClient(proxyUrl, adminKey).get("/debug/requests");
-  if (!Value.Check(OpenRequests, answer)) {
-    throw new CommandError(`${proxyUrl} answers, but not as this lmproxy does; is it older?`);
-  }
+  if (!Value.Check(OpenRequests, answer)) throw stranger(proxyUrl);
   await surroundings.print(json ? `${JSON.stringify(answer, null, 2)}\n` : drawRequests(answer));
   return 0;
 };
+
+async function cancel(argv: readonly string[], surroundings: Surroundings): Promise<number> {
+  const command = new Command("lmproxy requests cancel")
+    .description("End all requests by an id; their clients get an error.")
+    .argument("<id>", "as lmproxy requests shows it");
+  const line = readArguments(
+    command,
+    PROXY_FLAGS,
+    Type.Object(PROXY_FIELDS),
+    argv,
+    surroundings,
+    "LMPROXY_REQUESTS_",
+  );
+  if (line.help !== null) {
+    await surroundings.print(line.help);
+    return 0;
+  }
+  const { proxyUrl, adminKey } = line.values;
+  const [id = ""] = line.operands;
+  const path = `/debug/requests/${encodeURIComponent(id)}`;
+  const answer = await new ProxyClient(proxyUrl, adminKey).delete(path);
+  if (!Value.Check(Cancelled, answer)) throw stranger(proxyUrl);
+  await surroundings.print(`cancelled ${answer.cancelled} by the id ${plain(id)}\n`);
+  return 0;
+}
+
+function stranger(proxyUrl: string): CommandError {
+  return new CommandError(`${proxyUrl} answers, but not as this lmproxy does; is it older?`);
+}
 
 type Open = (typeof OpenRequests)["static"][number];
 

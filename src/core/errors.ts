@@ -54,7 +54,8 @@ export type Rejection =
   | "client_limit"
   | "no_node"
   | "memory"
-  | "draining";
+  | "draining"
+  | "cancelled";
 
 export interface ProxyErrorOptions {
   /** The field of the request that is at fault, as OpenAI's `param`. */
@@ -70,6 +71,8 @@ export interface ProxyErrorOptions {
   readonly anthropicMessage?: string;
   /** The connection is of no more use: answer with `Connection: close`. */
   readonly close?: boolean;
+  /** Sending it again would undo what was wanted: said as `X-Should-Retry: false`, as OpenAI and Anthropic do. */
+  readonly isFinal?: boolean;
 }
 
 /** An expected failure with an HTTP status and a message that tells the user what to do. */

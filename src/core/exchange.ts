@@ -70,6 +70,8 @@ export class Exchange implements InBag {
   readonly tries: Try[] = [];
   /** When the last piece was handed on, ms; only with a first one. */
   lastPieceAtMs = 0;
+  /** Takes it off wherever it is, so that its client gets an error; set by whoever runs it, once its body is there. */
+  cancel: (() => void) | null = null;
   #end: End | null = null;
   readonly #exchanges: Exchanges;
 
@@ -164,6 +166,13 @@ export class Exchanges {
     const exchange = new Exchange(id, request, route, this);
     this.#open.add(exchange);
     return exchange;
+  }
+
+  /** Cancels all that run by this id, as clients chose it; returns how many. */
+  cancel(id: string): number {
+    const meant = [...this.#open].filter(({ id: own, cancel }) => own === id && cancel !== null);
+    for (const { cancel } of meant) cancel?.();
+    return meant.length;
   }
 
   /** Calls `listener` at every end from now on; the function returned ends that. */

@@ -1,6 +1,6 @@
 import { ProxyError } from "../core/errors.ts";
 import { dispatch } from "../upstream/dispatch.ts";
-import { clientGone, type Reply } from "../upstream/reply.ts";
+import { givenUp, type Reply } from "../upstream/reply.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
 import { decodeBody, refuseSeveral } from "./bodies.ts";
 import { Route } from "./route.ts";
@@ -34,7 +34,7 @@ export async function dispatchDistServe(
   try {
     return await new TwoSteps(request, head, route, parts).answer();
   } catch (error) {
-    if (request.signal.aborted) return clientGone();
+    if (request.signal.aborted) return givenUp(request.signal);
     throw error;
   } finally {
     route.end();

@@ -5,7 +5,7 @@ import { answered, isShort, knowsLength, readAnswer } from "../upstream/answer.t
 import type { Attempt, Unanswered } from "../upstream/attempt.ts";
 import { forward } from "../upstream/forward.ts";
 import { handOn } from "../upstream/relay.ts";
-import type { InferenceRequest } from "../upstream/request.ts";
+import { type InferenceRequest, isCancelled } from "../upstream/request.ts";
 import { discard, type Result, type Upstream } from "../upstream/send.ts";
 import { readPrefillAnswer } from "./answers.ts";
 import { type Endpoint, endpointOf, muteReleases, type SessionNames } from "./session-names.ts";
@@ -44,8 +44,8 @@ const LONGEST_LINGER_MS = 600_000;
  * Sends a prefill request and reads its answer whole.
  *
  * The engine keeps the blocks of a prefill under a number that only its answer tells. So the request
- * is not cancelled with its client: when its time is over, or its node is ejected, the result comes at
- * once, but the answer is still read if there is one, and its session freed. An engine that hangs must
+ * is not cancelled with its client: when its time is over, it is cancelled by an
+ * administrator or its node is ejected, the result comes at once, but the answer is still read if there is one, and its session freed. An engine that hangs must
  * not hold what clients have left behind: some time after its client a prefill is broken off.
  * @param request With the prefill's body.
  */
@@ -60,7 +60,7 @@ export async function prefill(
   const { promise: stopped, resolve } = Promise.withResolvers<null>();
   attempt.signal.addEventListener("abort", () => resolve(null), { once: true });
   if (attempt.signal.aborted) resolve(null);
-  const stopWatching = whenLeft(request, upstream, () => attempt.stop("client_gone"));
+  const stopWatching = whenLeft(request, upstream, () => attempt.stopWith(request.signal));
   const result = await Promise.race([answering, stopped]);
   stopWatching();
   if (result !== null) return result;
@@ -81,7 +81,8 @@ function whenLeft({ signal, body }: InferenceRequest, { after }: Clock, giveUp: 
   const lingerMs = Math.min(LINGER_MS + body.length * LINGER_MS_PER_BYTE, LONGEST_LINGER_MS);
   let cancel = () => {};
   const onLeft = () => {
-    cancel = after(lingerMs, giveUp);
+    if (isCancelled(signal)) giveUp();
+    else cancel = after(lingerMs, giveUp);
   };
   if (signal.aborted) onLeft();
   else signal.addEventListener("abort", onLeft, { once: true });

@@ -8,8 +8,8 @@ import type { Node } from "../core/pool/node.ts";
 import { isBadAnswer } from "../core/pool/statuses.ts";
 import { isRetriable, RetryState } from "../core/retry.ts";
 import { Attempt } from "../upstream/attempt.ts";
-import { clientGone, Reply } from "../upstream/reply.ts";
-import type { InferenceRequest } from "../upstream/request.ts";
+import { givenUp, Reply } from "../upstream/reply.ts";
+import { type InferenceRequest, isCancelled } from "../upstream/request.ts";
 import {
   discard,
   type Result,
@@ -69,9 +69,10 @@ export class TwoSteps {
     // Lives as long as the request: it must not hold the bodies as well.
     const current = this.#current;
     const { exchange } = request;
-    request.signal.addEventListener("abort", () => {
-      current.attempt?.stop("client_gone");
-      exchange.end(CLIENT_GONE);
+    const { signal } = request;
+    signal.addEventListener("abort", () => {
+      current.attempt?.stopWith(signal);
+      if (!isCancelled(signal)) exchange.end(CLIENT_GONE);
     });
   }
 
@@ -101,7 +102,7 @@ export class TwoSteps {
       if (answer instanceof Reply) return answer;
       if (this.#request.signal.aborted) {
         answer.discard();
-        return clientGone();
+        return givenUp(this.#request.signal);
       }
       next = answer.mayRetry ? this.#route.take() : "unavailable";
       const isStuck = typeof next === "string" && !isWorthWaiting(next) && !this.#route.mayWait;
@@ -115,8 +116,8 @@ export class TwoSteps {
     const { upstream } = this.#parts;
     const attempt = this.#begin(lease);
     if (this.#request.signal.aborted) {
-      attempt.stop("client_gone");
-      return clientGone();
+      attempt.stopWith(this.#request.signal);
+      return givenUp(this.#request.signal);
     }
     const headers = new Headers(this.#request.headers);
     // Its answer is read here.
@@ -219,7 +220,7 @@ export class TwoSteps {
 
   #endWithClient(attempt: Attempt): void {
     this.#current.attempt = attempt;
-    if (this.#request.signal.aborted) attempt.stop("client_gone");
+    if (this.#request.signal.aborted) attempt.stopWith(this.#request.signal);
   }
 
   #failed(attempt: Attempt, result: Result, mayRetry: boolean): Failed {

@@ -8,7 +8,7 @@ import { nameForAnthropic } from "./dialect.ts";
  * @param id The request's, for its headers, and for Anthropic's envelope.
  */
 export function errorResponse(error: ProxyError, dialect: Dialect, id: string): Response {
-  const { retryAfterS, allow, close } = error.options;
+  const { retryAfterS, allow, close, isFinal } = error.options;
   const headers = new Headers({
     "content-type": "application/json",
     "x-request-id": id,
@@ -19,6 +19,7 @@ export function errorResponse(error: ProxyError, dialect: Dialect, id: string): 
     headers.set("retry-after", String(Math.max(1, Math.ceil(retryAfterS))));
   if (allow !== undefined) headers.set("allow", allow.join(", "));
   if (close === true) headers.set("connection", "close");
+  if (isFinal === true) headers.set("x-should-retry", "false");
   if (error.status === 401) headers.set("www-authenticate", "Bearer");
   return new Response(JSON.stringify(errorEnvelope(error, dialect, id)), {
     status: error.status,

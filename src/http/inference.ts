@@ -1,4 +1,4 @@
-import { listed, shuttingDown } from "../core/admission/refusals.ts";
+import { cancelled, listed, shuttingDown } from "../core/admission/refusals.ts";
 import { stripMembers } from "../core/body/body-edit.ts";
 import { multipartModel } from "../core/body/multipart.ts";
 import {
@@ -69,6 +69,7 @@ async function answer(
     services.mode.assureServed(pathOf(target));
     sent = await readBody(request, services.bodyLimits);
     exchange.read(sent.length);
+    const signal = cancellable(exchange);
     const type = headers.get("content-type");
     const { head, body, model } =
       sent.length <= ONE_SLICE_BYTES
@@ -107,7 +108,7 @@ async function answer(
       head,
       asked: { ...NOTHING_ASKED, promptBytes: body.length, stream: exchange.stream, client },
       client,
-      signal: request.signal,
+      signal,
     });
     nameForAnthropic(reply.headers, dialectOf(target, headers), id);
     if (request.signal.aborted) exchange.end(CLIENT_GONE);
@@ -127,6 +128,19 @@ async function answer(
     memory.give(copiedBytes);
     if (sent !== null) letGo(sent, memory);
   }
+}
+
+/**
+ * Aborts when the client leaves, or with the error for it when somebody cancels the request. What is
+ * still being read has limits of its own, and needs no engine.
+ */
+function cancellable(exchange: Exchange): AbortSignal {
+  const controller = new AbortController();
+  const { signal } = exchange.request;
+  if (signal.aborted) controller.abort(signal.reason);
+  else signal.addEventListener("abort", () => controller.abort(signal.reason), { once: true });
+  exchange.cancel = () => controller.abort(cancelled());
+  return controller.signal;
 }
 
 function responseOf({ status, headers, body }: Reply): Response {

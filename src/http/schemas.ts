@@ -146,6 +146,14 @@ export const Collected = t.Object({
   failed: Type.Integer({ minimum: 0, description: "Still kept by their engines" }),
 });
 
+/** Requests that were taken off wherever they were. */
+export const Cancelled = t.Object({
+  cancelled: Type.Integer({
+    minimum: 1,
+    description: "How many ran by this id: clients choose it",
+  }),
+});
+
 /** The requests that have not ended, oldest first. */
 export const OpenRequests = t.Array(
   t.Object({

@@ -2,10 +2,12 @@ import { AddressRefused } from "../core/address/address-policy.ts";
 import type { Failure } from "../core/failure.ts";
 import type { Lease } from "../core/pool/lease.ts";
 import type { EvictionReason, Sender } from "../core/pool/node.ts";
+import { isCancelled } from "./request.ts";
 
 /** Why the proxy itself ended an attempt. */
 export type Stop =
   | "client_gone"
+  | "cancelled"
   | EvictionReason
   | "connect_timeout"
   | "first_byte_timeout"
@@ -71,6 +73,11 @@ export class Attempt implements Sender {
     const blameless = failure === null || this.clientHoldsUp;
     this.lease.end(blameless ? { kind: "cancelled" } : failure);
     this.#controller.abort();
+  }
+
+  /** Ends it with the request, whose signal has aborted. */
+  stopWith(signal: AbortSignal): void {
+    this.stop(isCancelled(signal) ? "cancelled" : "client_gone");
   }
 
   /** A piece of the answer arrived at `nowMs`. */

@@ -7,8 +7,8 @@ import type { Node } from "../core/pool/node.ts";
 import { isRefusal } from "../core/pool/statuses.ts";
 import { RetryState } from "../core/retry.ts";
 import { Attempt } from "./attempt.ts";
-import { clientGone, type Reply } from "./reply.ts";
-import type { InferenceRequest } from "./request.ts";
+import { givenUp, type Reply } from "./reply.ts";
+import { type InferenceRequest, isCancelled } from "./request.ts";
 import { discard, type Result, send, settle, type Upstream, worthRetrying } from "./send.ts";
 
 /**
@@ -30,7 +30,7 @@ export async function dispatch(
     const admitted = admission.admit(wanted, request.client, request.signal);
     place = admitted instanceof Admitted ? admitted : await admitted;
   } catch (error) {
-    if (request.signal.aborted) return clientGone();
+    if (request.signal.aborted) return givenUp(request.signal);
     throw error;
   }
   exchange.admitted();
@@ -46,13 +46,13 @@ export async function dispatch(
   attempt.mayMove = mayMove;
   exchange.attempt(place.lease);
   const leave = () => {
-    attempt.stop("client_gone");
-    exchange.end(CLIENT_GONE);
+    attempt.stopWith(request.signal);
+    if (!isCancelled(request.signal)) exchange.end(CLIENT_GONE);
   };
   request.signal.addEventListener("abort", leave);
   try {
     for (;;) {
-      if (request.signal.aborted) attempt.stop("client_gone");
+      if (request.signal.aborted) attempt.stopWith(request.signal);
       const result = await send(attempt, request, upstream);
       if (result.kind === "relayed") return result.reply;
       tried.add(attempt.lease.node);
@@ -75,7 +75,7 @@ export async function dispatch(
       attempt.mayMove = mayMove;
     }
   } catch (error) {
-    if (request.signal.aborted) return clientGone();
+    if (request.signal.aborted) return givenUp(request.signal);
     throw error;
   } finally {
     place.drop();

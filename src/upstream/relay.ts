@@ -191,6 +191,12 @@ function streamBroke(unanswered: Unanswered): ProxyError | null {
       "The answer broke off: the proxy is shutting down.",
     );
   }
+  if (unanswered.kind === "stopped" && unanswered.why === "cancelled") {
+    return new ProxyError(
+      "service_unavailable",
+      "The answer broke off: an administrator cancelled this request.",
+    );
+  }
   return new ProxyError(
     "upstream_error",
     "The answer broke off: the engine's connection was lost.",

@@ -1,3 +1,5 @@
+import { ProxyError } from "../core/errors.ts";
+
 /** What the client of an inference request gets: an engine's answer, whole or as it comes. */
 export class Reply {
   /** HTTP status. */
@@ -22,6 +24,15 @@ export interface PieceByPiece {
   pull(sink: ReadableStreamDirectController): Promise<void>;
   /** The client has left. */
   cancel(): void;
+}
+
+/**
+ * What a request gets whose signal aborted: its client has left, unless the reason is an error for it.
+ * @throws ProxyError that reason
+ */
+export function givenUp({ reason }: AbortSignal): Reply {
+  if (reason instanceof ProxyError) throw reason;
+  return clientGone();
 }
 
 /** What a client that has left gets; nobody reads it. */

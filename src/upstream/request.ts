@@ -1,6 +1,12 @@
 import type { RequestHead } from "../core/body/request-head.ts";
+import { ProxyError } from "../core/errors.ts";
 import type { Exchange } from "../core/exchange.ts";
 import type { Asked } from "../core/strategies/strategy.ts";
+
+/** Whether what `signal` ended was cancelled by an administrator; else its client has left. */
+export function isCancelled({ reason }: AbortSignal): boolean {
+  return reason instanceof ProxyError;
+}
 
 /** A client's inference request, read and understood, not yet sent anywhere. */
 export interface InferenceRequest {
@@ -20,6 +26,6 @@ export interface InferenceRequest {
   readonly asked: Asked;
   /** Who asks: an API key's name, or an address. */
   readonly client: string;
-  /** Aborts when the client leaves. */
+  /** Aborts when the client leaves, or with the `ProxyError` it gets when the request is cancelled. */
   readonly signal: AbortSignal;
 }

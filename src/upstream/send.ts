@@ -1,5 +1,5 @@
 import type { Admission } from "../core/admission/admission.ts";
-import { shuttingDown } from "../core/admission/refusals.ts";
+import { cancelled, shuttingDown } from "../core/admission/refusals.ts";
 import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Lease } from "../core/pool/lease.ts";
@@ -125,5 +125,6 @@ function giveUp(result: Unanswered): Reply {
   if (result.why === "shutdown") {
     throw shuttingDown();
   }
+  if (result.why === "cancelled") throw cancelled();
   return clientGone();
 }

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
@@ -8,14 +8,17 @@ import { run } from "./program.ts";
 const engine = Bun.serve({
   hostname: "127.0.0.1",
   port: 0,
+  idleTimeout: 0,
   routes: { "/v1/models": Response.json({ object: "list", data: [{ id: "m" }] }) },
   fetch: ({ method }) => {
     if (method === "GET") return new Response();
-    const body = new ReadableStream({ start: (to) => to.enqueue(`data: {"choices":[]}\n\n`) });
+    const said = 'data: {"choices":[{"index":0,"text":"a"}]}\n\n';
+    const body = new ReadableStream({ start: (to) => to.enqueue(said) });
     return new Response(body, { headers: { "content-type": "text/event-stream" } });
   },
 });
 let proxy: ProxyProcess;
+setDefaultTimeout(30_000);
 
 beforeAll(async () => {
   proxy = await startProxy(["--node", engine.url.origin, "--api-keys", "team-a:sk-1"]);
@@ -69,8 +72,26 @@ test("health tells up, not ready and gone apart", async () => {
   expect((await run(["health", "--proxy-url", empty.url])).code).toBe(0);
   const notReady = await run(["health", "--ready", "--proxy-url", empty.url]);
   expect(notReady.code).toBe(3);
-  expect(notReady.err).toContain("No node is healthy");
+  expect(notReady.err).toContain("No node of 0 is healthy");
   const gone = await run(["health", "--proxy-url", "http://127.0.0.1:1"]);
   expect(gone.code).toBe(1);
   expect(gone.err).toContain("does not answer");
+});
+
+test("requests cancel ends one, and says so when there is none", async () => {
+  const answer = await fetch(`${proxy.url}/v1/completions`, {
+    method: "POST",
+    headers: {
+      authorization: "Bearer sk-1",
+      "content-type": "application/json",
+      "x-request-id": "hangs",
+    },
+    body: JSON.stringify({ model: "m", prompt: "x", stream: true }),
+  });
+  const cancelled = await run(["requests", "cancel", "hangs", ...HERE()]);
+  expect(cancelled).toMatchObject({ code: 0, out: "cancelled 1 by the id hangs\n" });
+  await expect(answer.text()).rejects.toThrow();
+  const again = await run(["requests", "cancel", "hangs", ...HERE()]);
+  expect(again.code).toBe(1);
+  expect(again.err).toContain("No request runs or waits by the id hangs");
 });

@@ -64,6 +64,15 @@ export function shuttingDown(): ProxyError {
   });
 }
 
+/** 503: somebody who may administer the proxy took it off. */
+export function cancelled(): ProxyError {
+  return new ProxyError("service_unavailable", "An administrator cancelled this request.", {
+    isFinal: true,
+    rejection: "cancelled",
+    proxyErrorType: "proxy_internal_response",
+  });
+}
+
 /** No place to wait in: 429 when the client itself is the reason, else 503. */
 export function queueFull(blockedBy: Blocked, model: string | null): ProxyError {
   if (blockedBy === "client") {

@@ -1,6 +1,7 @@
 import type { ElysiaSwaggerConfig } from "@elysiajs/swagger";
 import { type TSchema, Type } from "@sinclair/typebox";
 import {
+  Cancelled,
   Collected,
   Draining,
   ErrorEnvelope,
@@ -69,6 +70,7 @@ const SCHEMAS: Readonly<Record<string, TSchema>> = {
   AnthropicModel,
   AnthropicModelList,
   NodeUrl: NodeUrlBody,
+  Cancelled,
   OpenRequests,
   NodeStatus,
   NodeStatuses: Type.Object(

@@ -1,7 +1,8 @@
+import { ProxyError } from "../../core/errors.ts";
 import { openRequests } from "../../observe/open-requests.ts";
 import { failures } from "../docs/errors.ts";
 import { ok } from "../docs/operation.ts";
-import { OpenRequests } from "../schemas.ts";
+import { Cancelled, OpenRequests } from "../schemas.ts";
 import { route } from "./route.ts";
 
 const EXAMPLE = [
@@ -40,5 +41,34 @@ export const debugRoutes = [
     },
     response: OpenRequests,
     answer: (_, { exchanges, now }) => openRequests(exchanges, now()),
+  }),
+  route({
+    method: "DELETE",
+    path: "/debug/requests/:id",
+    who: "administrator",
+    detail: {
+      tags: ["Health"],
+      operationId: "cancelRequest",
+      summary: "Cancel a request: all that run by this id",
+      description:
+        "Its client gets an error (503), or one last error event and a broken connection when its " +
+        "answer has begun. Its engine is free at once; of DistServe's prefills the answer is still " +
+        "read, since only that tells which KV blocks are to be freed.",
+      responses: {
+        ...ok("Cancelled", { cancelled: 1 }, "They are cancelled"),
+        ...failures(["not_found", "invalid_api_key", "forbidden", "internal_error"]),
+      },
+    },
+    response: Cancelled,
+    answer: ({ params }, { exchanges }) => {
+      const { id = "" } = params;
+      const cancelled = exchanges.cancel(id);
+      if (cancelled > 0) return { cancelled };
+      throw new ProxyError(
+        "not_found",
+        `No request runs or waits by the id ${id.slice(0, 128)}; see /debug/requests.`,
+        { param: "id" },
+      );
+    },
   }),
 ];

@@ -1,0 +1,144 @@
+/** An administrator cancels requests, wherever they are: the client is told, and the engine is free. */
+import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { startCluster } from "../distserve/cluster.ts";
+import { type GateEngine, startGateEngine } from "../support/gate-engine.ts";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(60_000);
+const KEY = { authorization: "Bearer sk-admin" };
+let engine: GateEngine;
+let stream: Bun.Server<undefined>;
+let streamsOpen = 0;
+let proxy: ProxyProcess;
+
+beforeAll(async () => {
+  engine = startGateEngine("tiny");
+  // Begins a stream of events and never ends it.
+  stream = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    idleTimeout: 0,
+    routes: { "/v1/models": Response.json({ object: "list", data: [{ id: "streams" }] }) },
+    fetch: ({ method, signal }) => {
+      if (method === "GET") return new Response();
+      streamsOpen += 1;
+      signal.addEventListener("abort", () => {
+        streamsOpen -= 1;
+      });
+      const said = 'data: {"choices":[{"index":0,"text":"a"}]}\n\n';
+      const body = new ReadableStream({ start: (to) => to.enqueue(said) });
+      return new Response(body, { headers: { "content-type": "text/event-stream" } });
+    },
+  });
+  const nodes = [engine.url, stream.url.origin].flatMap((url) => ["--node", url]);
+  const limits = ["--max-concurrency-per-node", "1", "--admin-key", "sk-admin"];
+  proxy = await startProxy([...nodes, ...limits]);
+  await untilHealthy(proxy, 2, "sk-admin");
+});
+
+afterEach(async () => {
+  engine.release(engine.waiting);
+  await until("nothing runs", async () => {
+    const idle = Object.values(await proxy.status("sk-admin")).every((one) => one.unfinished === 0);
+    return idle && (await listed()).length === 0;
+  });
+});
+
+afterAll(async () => {
+  await proxy[Symbol.asyncDispose]();
+  await engine.stop();
+  await stream.stop(true);
+});
+
+function ask(id: string, body: object): Promise<Response> {
+  return fetch(`${proxy.url}/v1/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json", "x-request-id": id },
+    body: JSON.stringify({ prompt: "x", ...body }),
+  });
+}
+
+async function listed(): Promise<readonly unknown[]> {
+  const list: unknown = await (await fetch(`${proxy.url}/debug/requests`, { headers: KEY })).json();
+  return Array.isArray(list) ? list : [];
+}
+
+function cancel(id: string, headers: Record<string, string> = KEY): Promise<Response> {
+  const path = `/debug/requests/${encodeURIComponent(id)}`;
+  return fetch(proxy.url + path, { method: "DELETE", headers });
+}
+
+async function expectCancelled(answer: Response): Promise<void> {
+  expect(answer.status).toBe(503);
+  expect(answer.headers.get("proxy-status")).toContain("lmproxy");
+  // Clients' libraries would send it again.
+  expect(answer.headers.get("x-should-retry")).toBe("false");
+  expect(await answer.json()).toMatchObject({
+    error: { message: "An administrator cancelled this request.", code: "service_unavailable" },
+  });
+}
+
+test("one that was sent, and all others of its id, whatever stands in that", async () => {
+  const id = "team/a:1%";
+  const asked = [ask(id, { model: "tiny" }), ask(id, { model: "tiny" })];
+  const other = ask("other", { model: "tiny", name: "other" });
+  await until("one is sent, two wait", async () => {
+    return engine.waiting === 1 && (await listed()).length === 3;
+  });
+  expect(await (await cancel(id)).json()).toEqual({ cancelled: 2 });
+  for (const answer of await Promise.all(asked)) await expectCancelled(answer);
+  await until("the engine has the next", () => engine.arrived.includes("other"));
+  expect(engine.waiting).toBe(1);
+  engine.release(1);
+  expect((await other).status).toBe(200);
+});
+
+test("one whose answer has begun: a last event, and a broken connection", async () => {
+  const answer = await ask("streaming", { model: "streams", stream: true });
+  expect(streamsOpen).toBe(1);
+  expect((await cancel("streaming")).status).toBe(200);
+  let got = "";
+  const read = async () => {
+    const decoder = new TextDecoder();
+    for await (const piece of answer.body ?? []) got += decoder.decode(piece, { stream: true });
+  };
+  await expect(read()).rejects.toThrow();
+  expect(got).toMatch(/"text":"a".*\n\ndata: \{"error":.*cancelled.*\}\n\n$/s);
+  expect(got).not.toContain("[DONE]");
+  await until("the engine is free", () => streamsOpen === 0);
+});
+
+test("nobody's, or by nobody who may", async () => {
+  expect((await cancel("nobody")).status).toBe(404);
+  const answering = ask("mine", { model: "tiny" });
+  await until("it is sent", () => engine.waiting === 1);
+  expect((await cancel("mine", {})).status).toBe(401);
+  engine.release(1);
+  expect((await answering).status).toBe(200);
+  expect((await cancel("mine")).status).toBe(404);
+});
+
+test.each([
+  ["while it is prefilled", "prefills"],
+  ["while it is decoded", "decodes"],
+] as const)("DistServe's, %s", async (_, step) => {
+  await using cluster = await startCluster();
+  const [held] = cluster[step];
+  if (held === undefined) throw new Error("no engine");
+  // It stands still.
+  held.setPace(0);
+  const init = { headers: { "content-type": "application/json", "x-request-id": "two-steps" } };
+  const answering = cluster.chat({}, init);
+  await until(
+    "it is there",
+    async () => (await cluster.proxy.status())[held.url]?.unfinished === 1,
+  );
+  const path = `${cluster.proxy.url}/debug/requests/two-steps`;
+  expect((await fetch(path, { method: "DELETE" })).status).toBe(200);
+  await expectCancelled(await answering);
+  expect((await cluster.proxy.status())[held.url]?.unfinished).toBe(0);
+  held.setPace(1);
+  await cluster.quiet();
+});
