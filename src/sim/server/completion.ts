@@ -36,9 +36,14 @@ export interface CompletionOptions {
   readonly chosenSession?: number | undefined;
 }
 
-/** The model a body asks for; the first served one if it names none. Refuses unknown ones with 404. */
+/**
+ * The model a body asks for; the first served one if it names none. Refuses unknown ones with 404, but
+ * for llama.cpp, which answers to any name with its own.
+ */
 export function requestedModel(engine: Engine, body: JsonObject, param: string | null = null) {
-  const name = stringField(body, "model") ?? engine.models[0] ?? "";
+  const own = engine.models[0] ?? "";
+  if (engine.settings.kind === "llamacpp") return own;
+  const name = stringField(body, "model") ?? own;
   if (!engine.models.includes(name)) {
     throw new EngineRefusal(404, `The model '${name}' does not exist.`, param);
   }

@@ -3,9 +3,10 @@ import { type Answer, EngineRefusal, jsonAnswer, UnfitBody } from "./answer.ts";
 import type { Settings } from "./settings.ts";
 
 /** Whose words an error is in. */
-export type Dialect = "flat" | "openai" | "anthropic" | "responses";
+export type Dialect = "flat" | "openai" | "anthropic" | "responses" | "llamacpp";
 
 export function dialectOf({ kind, traits }: Settings, path: string): Dialect {
+  if (kind === "llamacpp") return "llamacpp";
   if (path.startsWith("/v1/messages")) return "anthropic";
   if (kind !== "lmdeploy") return "openai";
   return path.startsWith("/v1/responses") && !traits.hasOldErrors ? "responses" : "flat";
@@ -30,6 +31,8 @@ export function errorBody(settings: Settings, dialect: Dialect, refusal: EngineR
       return { type: "error", error: { type: anthropicType(code), message } };
     case "responses":
       return { error: { message, type: code === 401 ? INVALID : typeOf(code), param, code } };
+    case "llamacpp":
+      return { error: { code, message, type: code === 503 ? "unavailable_error" : typeOf(code) } };
     case "openai":
       return { error: { message, type: vllmType(code), param, code } };
     case "flat":

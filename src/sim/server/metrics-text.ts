@@ -151,6 +151,7 @@ function escapeLabel(value: string): string {
 }
 
 function labelSets({ settings, model }: MetricsSource, rank: number): readonly string[] {
+  if (settings.kind === "llamacpp") return [""];
   const name = `model_name="${escapeLabel(model)}"`;
   if (settings.kind !== "sglang") return [`engine="${rank}",${name}`];
   // SGLang shows a total under the empty priority beside the single priorities.
@@ -175,7 +176,8 @@ export function metricsText(source: MetricsSource, usage?: string): string {
       const isLie = usage !== undefined && name.includes("usage");
       const value = isLie ? usage : float(pick(stats, source));
       for (const set of labelSets(source, rank)) {
-        lines.push(`${name}{${labels === undefined ? set : `${set},${labels}`}} ${value}`);
+        const all = [set, labels].filter(Boolean).join(",");
+        lines.push(`${name}${all === "" ? "" : `{${all}}`} ${value}`);
       }
     });
   }

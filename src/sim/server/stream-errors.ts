@@ -1,6 +1,6 @@
 /** What a stream says when the engine fails under it: its 200 has gone out long before. */
 import { asciiEvent, EngineRefusal, namedEvent, SSE_DONE, sseEvent } from "./answer.ts";
-import { errorBody } from "./errors.ts";
+import { dialectOf, errorBody } from "./errors.ts";
 import type { Settings } from "./settings.ts";
 
 /** The events, and if the engine fails an event with the error, and the end as if all were well. */
@@ -15,7 +15,7 @@ export async function* withFailure(
     const isLmdeploy = settings.kind === "lmdeploy";
     yield isLmdeploy
       ? asciiEvent({ error: errorBody(settings, "flat", error) })
-      : sseEvent(errorBody(settings, "openai", error));
+      : sseEvent(errorBody(settings, dialectOf(settings, ""), error));
     yield SSE_DONE;
   }
 }

@@ -136,6 +136,19 @@ describe("asleep", () => {
     expect((await asked).status).toBe(200);
   });
 
+  test("llama.cpp answers to any name, in its own words, and counts without labels", async () => {
+    const engine = await start({ kind: "llamacpp" });
+    const answer = await (await post(engine.url + CHAT, { messages: HI, model: "any" })).json();
+    expect(answer).toMatchObject({ model: "tiny" });
+    const missing = await post(`${engine.url}/nothing`, {});
+    expect([missing.status, await missing.json()]).toEqual([
+      404,
+      { error: { code: 404, message: "File Not Found", type: "not_found_error" } },
+    ]);
+    const page = await (await fetch(`${engine.url}/metrics`)).text();
+    expect(page).toContain("\nllamacpp:requests_processing 0.0\n");
+  });
+
   test("llama.cpp is woken by a request", async () => {
     const engine = await start({ kind: "llamacpp" });
     await call(engine, "/sleep");

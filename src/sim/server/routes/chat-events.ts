@@ -1,4 +1,5 @@
 /** The events of a streamed chat completion, in LMDeploy's manner and in that of the others. */
+import type { EngineKind } from "../../../core/engine/kinds.ts";
 import { asciiEvent, SSE_DONE, sseEvent } from "../answer.ts";
 import { booleanField, type JsonObject, numberField } from "../body.ts";
 import { type Completion, cachedTokens, finishOf, usageOf } from "../completion.ts";
@@ -59,13 +60,17 @@ function lmdeployChoice(answer: ChatAnswer, { index, completion, piece }: Said, 
  * As vLLM and SGLang, but unkinder: a first event with the role alone, here before the prefill, then
  * an event a token with every field there, the reason with an empty delta, and the usage behind.
  */
-export async function* otherEvents(answer: ChatAnswer): AsyncGenerator<string, void> {
+export async function* otherEvents(
+  answer: ChatAnswer,
+  kind: EngineKind,
+): AsyncGenerator<string, void> {
   const { body, choices, toolCall, envelope, transfer, withUsage } = answer;
   const head = { ...envelope, object: OBJECT };
   const event = (index: number, delta: object, finish_reason: string | null, more: object = {}) =>
     sseEvent({ ...head, choices: [{ index, delta, logprobs: null, finish_reason, ...more }] });
+  const opening = toolCall !== null || kind === "llamacpp" ? null : "";
   for (const index of choices.keys()) {
-    yield event(index, { role: "assistant", content: toolCall ? null : "" }, null);
+    yield event(index, { role: "assistant", content: opening }, null);
   }
   let isFirst = true;
   for await (const said of rounds(choices)) {

@@ -117,7 +117,8 @@ export async function chatCompletions(
   const envelope = { id: answerId(engine, choices), object: "", created: createdAt(), model };
   const answer = { body, choices, toolCall, envelope, transfer, withUsage: wantsUsage(body) };
   if (!booleanField(body, "stream")) return jsonAnswer(await wholeAnswer(engine, answer));
-  const events = settings.kind === "lmdeploy" ? lmdeployEvents(answer) : otherEvents(answer);
+  const events =
+    settings.kind === "lmdeploy" ? lmdeployEvents(answer) : otherEvents(answer, settings.kind);
   return eventStream(withFailure(settings, events));
 }
 

@@ -150,6 +150,7 @@ export async function route(engine: Engine, call: Call): Promise<Answer> {
   if (method === "GET" && path.startsWith(MODEL_PATH)) {
     return openaiModel(engine, path.slice(MODEL_PATH.length));
   }
+  if (kind === "llamacpp") throw new EngineRefusal(404, "File Not Found");
   return notServed(404);
 }
 
