@@ -2,7 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import { isEventStream, retryAfterMs } from "../core/headers.ts";
 import type { Answered } from "../core/pool/lease.ts";
 import { failureOfWhole } from "../core/said-failure.ts";
-import { SseOpening } from "../core/sse-opening.ts";
+import { failureAtEnd, SseOpening } from "../core/sse-opening.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
 
 /** Answers of known length up to this are read whole before they are sent on: half the work, and one try more. */
@@ -41,7 +41,8 @@ export async function readAnswer(
     if (isShort(headers)) {
       const body = await answer.bytes();
       attempt.received(clock.now());
-      const failure = answer.ok ? failureOfWhole(body) : null;
+      const said = isPlainEvents(headers) ? failureAtEnd : failureOfWhole;
+      const failure = answer.ok ? said(body) : null;
       return { answer, status: failure ?? status, pieces: [body], rest: null };
     }
     const reader: PieceReader | undefined = answer.body?.getReader();
