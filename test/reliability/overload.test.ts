@@ -147,6 +147,33 @@ test("--max-concurrency-per-client goes by key: 429 to who has too many, others 
   expect(await Promise.all([first, queued, other].map(statusOf))).toEqual([200, 200, 200]);
 });
 
+test("one client beyond its limit leaves the others their places in the queue", async () => {
+  const limits = ["--max-concurrency-per-client", "2", "--max-concurrency-per-node", "3"];
+  await using cluster = await startGated([
+    ...[...limits, "--queue-size", "20", "--api-keys", "one", "two"],
+  ]);
+  const { engine, proxy } = cluster;
+  const as = (key: string) => ({ headers: { authorization: `Bearer ${key}` } });
+  const greedy = [];
+  for (let i = 0; i < 30; i += 1) greedy.push(await send(proxy, "greedy", as("one")));
+  await until("two are at the engine", () => engine.waiting === 2);
+  const others = [];
+  for (let i = 0; i < 8; i += 1) others.push(await send(proxy, "other", as("two")));
+  let over = false;
+  const answers = Promise.all([...others, ...greedy].map(statusOf)).finally(() => {
+    over = true;
+  });
+  await until("all are answered", () => {
+    engine.release(1);
+    return over;
+  });
+  const statuses = await answers;
+  expect(statuses.slice(0, 8)).toEqual(times(8, 200));
+  const refused = statuses.slice(8).filter((status) => status !== 200);
+  expect(refused.length).toBeGreaterThanOrEqual(8);
+  expect(new Set(refused)).toEqual(new Set([429]));
+});
+
 test("without keys, clients are told apart by address", async () => {
   await using cluster = await startGated(["--max-concurrency-per-client", "1"]);
   const { engine, proxy } = cluster;

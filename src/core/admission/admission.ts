@@ -72,7 +72,10 @@ export class Admitted<L extends Lease | null = Lease> {
   }
 }
 
-/** Decides when a request may start: limits, and behind them a queue, first in first out per model. */
+/**
+ * Decides when a request may start: limits, and behind them a queue, first in first out per model,
+ * whose places are shared out among the clients that want them.
+ */
 export class Admission {
   readonly #registry: Registry;
   readonly #options: AdmissionOptions;
@@ -218,7 +221,9 @@ export class Admission {
 
   async #waitInLine<T extends object>(wait: Wait<T>): Promise<T> {
     if (this.#line.size >= this.#options.queueSize) {
-      throw queueFull(wait.blockedBy, wait.wanted.model);
+      const other = this.#line.toGiveWay(wait.client);
+      if (other === null) throw queueFull(wait.blockedBy, wait.wanted.model);
+      other.refuse(queueFull(this.#line.blockedBy(other), other.wanted.model));
     }
     return await this.#wait(this.#line, wait);
   }

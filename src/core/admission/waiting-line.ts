@@ -20,6 +20,8 @@ export interface Waiter {
  */
 export class WaitingLine<W extends Waiter> {
   readonly #queues = new Map<string, Set<W>>();
+  /** How many of each client wait. */
+  readonly #byClient = new Map<string, number>();
   #size = 0;
 
   get size(): number {
@@ -37,6 +39,7 @@ export class WaitingLine<W extends Waiter> {
     if (queue === undefined) this.#queues.set(key, new Set([waiter]));
     else queue.add(waiter);
     this.#size += 1;
+    this.#byClient.set(waiter.client, this.#count(waiter.client) + 1);
   }
 
   /** Takes one out; the first call counts. */
@@ -46,6 +49,36 @@ export class WaitingLine<W extends Waiter> {
     if (queue === undefined || !queue.delete(waiter)) return;
     if (queue.size === 0) this.#queues.delete(key);
     this.#size -= 1;
+    const left = this.#count(waiter.client) - 1;
+    if (left > 0) this.#byClient.set(waiter.client, left);
+    else this.#byClient.delete(waiter.client);
+  }
+
+  #count(client: string): number {
+    return this.#byClient.get(client) ?? 0;
+  }
+
+  /**
+   * Who has to make room for a newcomer of `client` when there is none: the last to come of the client
+   * that has the most places. Null when that would have no more than the newcomer's then.
+   */
+  toGiveWay(client: string): W | null {
+    let most = this.#count(client) + 1;
+    let greediest: string | null = null;
+    for (const [other, count] of this.#byClient) {
+      if (count <= most) continue;
+      most = count;
+      greediest = other;
+    }
+    if (greediest === null) return null;
+    let last: W | null = null;
+    for (const queue of this.#queues.values()) {
+      for (const waiter of queue) {
+        const isLater = waiter.arrival > (last?.arrival ?? Number.NEGATIVE_INFINITY);
+        if (waiter.client === greediest && isLater) last = waiter;
+      }
+    }
+    return last;
   }
 
   /** What those in front of a newcomer of `client` wait for, or null when nobody is in front of it. */

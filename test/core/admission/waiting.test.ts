@@ -59,15 +59,38 @@ describe("the queue", () => {
     ]);
     const tooMany = gate.ask({ client: "x" });
     const other = gate.ask({ client: "y" });
-    const full = gate.ask({ client: "z" });
+    // It gets the second place of the client that has two.
+    const shared = gate.ask({ client: "z" });
+    const full = gate.ask({ client: "w" });
     await heard();
-    expect(states([tooMany, other, full])).toEqual([
+    expect(states([tooMany, other, shared, full])).toEqual([
       "429 rate_limit_exceeded",
       "in",
+      "waits",
       "503 service_unavailable",
     ]);
     expect(tooMany.refused instanceof ProxyError && tooMany.refused.options.retryAfterS).toBe(1);
     expect(gate.admission.waiting).toBe(2);
+  });
+
+  test("shares its places out among the clients that want them", async () => {
+    const gate = new Gate({ maxConcurrency: 1, queueSize: 6 });
+    gate.ask({ client: "first" });
+    const greedy = Array.from({ length: 8 }, () => gate.ask({ client: "greedy" }));
+    await heard();
+    const waiting = (askers: readonly { readonly state: string }[]) =>
+      askers.map(({ state }) => state).filter((state) => state === "waits").length;
+    expect(waiting(greedy)).toBe(6);
+    const others = ["p", "q", "p", "q", "p", "q"].map((client) => gate.ask({ client }));
+    await heard();
+    expect([waiting(greedy), waiting(others)]).toEqual([2, 4]);
+    expect(greedy.map(({ state }) => state)).toEqual([
+      ...["waits", "waits"],
+      ...Array.from({ length: 6 }, () => "503 service_unavailable"),
+    ]);
+    expect(gate.ask({ client: "greedy" }).state).toBe("waits");
+    await heard();
+    expect([waiting(greedy), waiting(others), gate.admission.waiting]).toEqual([2, 4, 6]);
   });
 
   test("of no size refuses at once", async () => {
