@@ -22,8 +22,9 @@ export interface NodeCall {
 
 /** Nodes that are called at the same time. */
 const AT_ONCE = 32;
-/** More of a node's answer is not read. */
+/** More of a node's answer is not read: all of them stay in memory until the last is there. */
 const MAX_BYTES = 1024 * 1024;
+const MAX_BYTES_IN_ALL = 64 * 1024 * 1024;
 
 /**
  * Calls it at all nodes (or one, or those of a model) and tells what each answered: 200 when all did
@@ -47,7 +48,7 @@ export async function callNodes(
     // LMDeploy's /sleep wants a content type although it takes no body.
     ...(call.method === "GET" ? {} : { json: call.json }),
     timeoutMs: call.timeoutMs,
-    maxBytes: MAX_BYTES,
+    maxBytes: Math.min(MAX_BYTES, Math.floor(MAX_BYTES_IN_ALL / nodes.length)),
     headers: engineHeaders,
     fetch,
     atOnce: AT_ONCE,

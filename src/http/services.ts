@@ -12,6 +12,7 @@ import type { BunServer } from "./bun-server.ts";
 import type { Mode } from "./mode.ts";
 import type { Peers } from "./peers.ts";
 import type { BodyLimits } from "./read-body.ts";
+import type { SharedQuestions } from "./shared-questions.ts";
 import type { SseKeepalive } from "./sse-keepalive.ts";
 
 /** What the HTTP routes need; put together once, in `proxy/assemble.ts`. */
@@ -51,6 +52,7 @@ export interface Services {
   readonly engineHeaders: Readonly<Record<string, string>>;
   /** Asks engines, and nobody whom the node policy refuses. */
   readonly fetch: Fetch;
+  readonly sharedQuestions: SharedQuestions;
   readonly upstreamApiKey: string | null;
   /** Whether changes of nodes are answered by the strings of LMDeploy's proxy. */
   readonly answersAsLmdeploy: boolean;

@@ -67,7 +67,7 @@ export async function addWorker(
   services: Services,
 ): Promise<{ readonly node: Node; readonly routable: boolean }> {
   const role = roleOf(worker_type ?? "regular");
-  addNode({ url, role, models: model_id ? [model_id] : [] }, peerAddress, services);
+  await addNode({ url, role, models: model_id ? [model_id] : [] }, peerAddress, services);
   const node = services.registry.get(nodeNamed(url, peerAddress, services));
   if (node === undefined) throw new ProxyError("internal_error", `${url} did not join.`);
   return { node, routable: await becomesRoutable(node, services) };

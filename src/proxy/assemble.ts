@@ -14,6 +14,7 @@ import type { BunServer } from "../http/bun-server.ts";
 import { IdleLimit } from "../http/idle-limit.ts";
 import { Peers } from "../http/peers.ts";
 import type { Services } from "../http/services.ts";
+import { SharedQuestions } from "../http/shared-questions.ts";
 import { SlowBodies } from "../http/slow-bodies.ts";
 import { SseKeepalive } from "../http/sse-keepalive.ts";
 import { type Log, logUnexpected } from "../observe/log.ts";
@@ -179,6 +180,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
     proto: config.tls === null ? ("http" as const) : ("https" as const),
     startedAtS,
     upstreamApiKey: config.upstreamApiKey,
+    sharedQuestions: new SharedQuestions(),
     after: CLOCK.after,
     keepAliveS: keepAliveS(config),
     answersAsLmdeploy: config.as === "lmdeploy",

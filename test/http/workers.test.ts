@@ -148,6 +148,29 @@ test.each([
   expect((await call(proxy, "GET", `${path}?model=c`)).status).toBe(404);
 });
 
+test("clients who ask the same at once have an engine asked once", async () => {
+  let asked = 0;
+  const gate = Promise.withResolvers<void>();
+  await using engine = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    async fetch(request) {
+      if (new URL(request.url).pathname !== "/health_generate") return Response.json({ data: [] });
+      asked += 1;
+      await gate.promise;
+      return new Response();
+    },
+  });
+  await using proxy = await startProxy(["--node", engine.url.origin]);
+  await until("it is ready", async () => (await call(proxy, "GET", "/ready")).status === 200);
+  const answers = Array.from({ length: 20 }, () => call(proxy, "GET", "/health_generate"));
+  await until("one asks", () => asked > 0);
+  await call(proxy, "GET", "/health");
+  gate.resolve();
+  expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(Array(20).fill(200));
+  expect(asked).toBeLessThanOrEqual(2);
+});
+
 test("inference outside /v1 and the paths of --forward go to engines, changes of engines do not", async () => {
   await using node = startRecordingNode();
   await using proxy = await startProxy(["--node", node.url, "--forward", "/my/inference"]);

@@ -77,15 +77,11 @@ function nodesFor(model: string | null, anyNode: boolean, services: Services): N
 }
 
 async function askOne(path: string, nodes: readonly Node[], services: Services): Promise<Response> {
-  const { engineHeaders: headers, fetch } = services;
+  const { engineHeaders: headers, fetch, sharedQuestions } = services;
+  const options = { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BYTES, headers, fetch };
   let why = "";
   for (const { url } of nodes) {
-    const answer = await ask(url + path, {
-      timeoutMs: TIMEOUT_MS,
-      maxBytes: MAX_BYTES,
-      headers,
-      fetch,
-    });
+    const answer = await sharedQuestions.answer(url + path, () => ask(url + path, options));
     if ("status" in answer) {
       const type = /^\s*[[{]/.test(answer.body) ? "application/json" : "text/plain";
       return new Response(answer.body, {
