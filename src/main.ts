@@ -34,6 +34,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "Ask a running proxy whether it is up.",
     load: () => import("./commands/health.ts"),
   },
+  lab: {
+    summary: "Compare strategies against modelled engines, on recorded or made-up traffic.",
+    load: () => import("./commands/lab.ts"),
+  },
   openapi: {
     summary: "Print the OpenAPI document.",
     load: () => import("./commands/openapi.ts"),

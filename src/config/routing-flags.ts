@@ -1,10 +1,12 @@
 /** The flags of `lmproxy serve` that name nodes and say how they are chosen, in both modes. */
+
+import { STRATEGY_ALIASES } from "../core/strategies/index.ts";
 import { type Flag, flagGroup } from "./flag.ts";
 import * as kinds from "./kinds.ts";
 import { ConfigSchema, STRATEGY_NAMES } from "./schema.ts";
 
 const { properties: fields } = ConfigSchema;
-const strategy = kinds.choice(STRATEGY_NAMES);
+const strategy = kinds.choice(STRATEGY_NAMES, STRATEGY_ALIASES);
 
 const routing = flagGroup("Nodes and routing", [
   {

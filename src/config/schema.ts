@@ -45,7 +45,12 @@ function limitOrNull(description: string) {
 }
 
 export const STRATEGY_NAMES = [
+  "prefix_aware",
   "random",
+  "round_robin",
+  "power_of_two",
+  "consistent_hash",
+  "rendezvous_hash",
   "min_expected_latency",
   "min_observed_latency",
   "min_cache_usage",

@@ -13,7 +13,6 @@ import { CLIENT_GONE, type Exchange } from "../core/exchange.ts";
 import { requestHeaders } from "../core/headers.ts";
 import { serveTheSame } from "../core/pool/model-index.ts";
 import { requestId } from "../core/request-id.ts";
-import { NOTHING_ASKED } from "../core/strategies/strategy.ts";
 import { Reply } from "../upstream/reply.ts";
 import { dialectOf, nameForAnthropic } from "./dialect.ts";
 import { errorResponse, unexpectedError } from "./error-response.ts";
@@ -106,7 +105,11 @@ async function answer(
       body,
       model: model === null ? anyModel(services) : servedName(model, services),
       head,
-      asked: { ...NOTHING_ASKED, promptBytes: body.length, stream: exchange.stream, client },
+      asked: {
+        ...services.readPrompt(headers, body, head),
+        stream: exchange.stream,
+        client,
+      },
       client,
       signal,
     });

@@ -1,3 +1,4 @@
+import type { ReadPrompt } from "../core/body/prompt-reader.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Exchanges } from "../core/exchange.ts";
 import type { Node } from "../core/pool/node.ts";
@@ -25,6 +26,8 @@ export interface Services {
   readonly via: string;
   /** What the server knows of a request's connection. */
   readonly server: () => BunServer;
+  /** What strategies are told of a prompt. */
+  readonly readPrompt: ReadPrompt;
   readonly bodyLimits: BodyLimits;
   readonly maxHeaderBytes: number;
   /** Of administration's own: what clients send does not keep an administrator out. */

@@ -4,10 +4,9 @@ import { parseCidr } from "../core/address/cidr.ts";
 import { Admission } from "../core/admission/admission.ts";
 import type { Clock } from "../core/clock.ts";
 import { Exchanges } from "../core/exchange.ts";
-import { Registry } from "../core/pool/registry.ts";
+import type { Registry } from "../core/pool/registry.ts";
 import { LOOK_MS } from "../core/pool/watch.ts";
 import { RetryBudgets } from "../core/retry.ts";
-import { STRATEGIES } from "../core/strategies/index.ts";
 import { NodePolicy } from "../discovery/node-policy.ts";
 import { BodyMemory } from "../http/body-memory.ts";
 import type { BunServer } from "../http/bun-server.ts";
@@ -32,6 +31,7 @@ import { createAccess, engineHeadersOf } from "./keys.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { createMode } from "./mode.ts";
 import { observe } from "./observe.ts";
+import { createRouting } from "./routing.ts";
 
 /** What can be asked of the server only once it listens. */
 export interface Listening {
@@ -95,7 +95,9 @@ const ADMIN_BODY_BYTES = 4 * 1024 * 1024;
 export function assemble(config: Config, log: Log, listening: Listening): Assembled {
   const { now } = CLOCK;
   const { random } = Math;
-  const registry = createRegistry(config, now, random, log);
+  const { registry, readPrompt } = createRouting(config, now, random, (error) =>
+    logUnexpected(log, error),
+  );
   const nodePolicy = new NodePolicy({
     allow: config.allowNodes.map(parseAllowRule),
     proxyPort: listening.port,
@@ -143,6 +145,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
   const observed = { registry, exchanges, admission, bodyMemory, log, clock: CLOCK, startedAtS };
   const observing = observe(config, observed);
   const services = {
+    readPrompt,
     exchanges,
     sseKeepalive:
       config.sseKeepaliveMs === null ? null : new SseKeepalive(config.sseKeepaliveMs, CLOCK),
@@ -227,28 +230,6 @@ function createPoller(config: Config, questions: Questions, log: Log): MetricsPo
     ...questions,
     intervalMs: config.metricsIntervalMs,
     onNoUsage: (node, reason) => log.warning("KV-cache usage unknown", { node: node.url, reason }),
-  });
-}
-
-function createRegistry(
-  config: Config,
-  now: () => number,
-  random: () => number,
-  log: Log,
-): Registry {
-  const { strategy, prefillStrategy, decodeStrategy } = config;
-  const names = {
-    Hybrid: strategy,
-    Prefill: prefillStrategy ?? strategy,
-    Decode: decodeStrategy ?? strategy,
-  };
-  return new Registry({
-    onListenerError: (error) => logUnexpected(log, error),
-    now,
-    random,
-    strategy: (role) => STRATEGIES[names[role]],
-    sampleMaxAgeMs: 3 * config.metricsIntervalMs,
-    maxInFlightPerNode: config.maxConcurrencyPerNode ?? Number.POSITIVE_INFINITY,
   });
 }
 

@@ -15,7 +15,7 @@ test.each([
   ["--no-retry=false", "--no-retry takes no value"],
   [
     "--strategy fastest",
-    '--strategy must be one of random, min_expected_latency, min_observed_latency, min_cache_usage, not "fastest"',
+    '--strategy must be one of prefix_aware, random, round_robin, power_of_two, consistent_hash, rendezvous_hash, min_expected_latency, min_observed_latency, min_cache_usage, not "fastest"',
   ],
   [
     "--health-interval 0",
@@ -140,4 +140,4 @@ test("whatever is typed, the answer is a configuration, a help text or one line"
     }),
     { numRuns: 100 },
   );
-}, 20_000);
+}, 60_000);

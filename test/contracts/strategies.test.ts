@@ -21,6 +21,11 @@ const anyCandidate: fc.Arbitrary<Candidate> = fc.record({
   cacheUsage: unknownOr(fc.oneof(fc.constant(0), amount(3))),
   cacheShare: fc.double({ min: 1e-6, max: 1, noNaN: true }),
   weight: fc.oneof(fc.constant(1), fc.double({ min: 0.1, max: 1, noNaN: true })),
+  id: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+  lastTurn: fc.nat(),
+  cachedBytes: fc.oneof(fc.constant(0), amount(1e6)),
+  queuedBytes: fc.oneof(fc.constant(0), amount(1e7)),
+  prefillBytesPerS: fc.oneof(fc.constant(1), fc.double({ min: 1e-3, max: 1e9, noNaN: true })),
 });
 const anyCandidates = fc.array(anyCandidate, { minLength: 1, maxLength: 12 });
 

@@ -1,13 +1,23 @@
-import type { Candidate } from "../strategies/strategy.ts";
+import type { Asked, Candidate } from "../strategies/strategy.ts";
 import { DEFAULT_CACHE_SHARE } from "./cache-usage.ts";
 import type { Node } from "./node.ts";
+import type { RegistryListener } from "./registry-listener.ts";
 
 /** A node as a strategy sees it, for one choice. */
 export interface Seen extends Candidate {
   readonly node: Node;
 }
 
-type Filled = { -readonly [Field in keyof Seen]: Seen[Field] };
+/** The same while it is being filled. */
+export type Filled = { -readonly [Field in keyof Seen]: Seen[Field] };
+
+/** What others have learned of nodes, for strategies that ask for it. */
+export interface Knowledge {
+  /** Adds to every candidate what is known of its node with regard to this request. Changes nothing else. */
+  fill(candidates: readonly Filled[], asked: Asked, nowMs: number): void;
+  /** How it learns. */
+  readonly listener: RegistryListener;
+}
 
 /** Nodes whose warmth differs by no more than this, 2 s, have started together, and share equally. */
 const TOGETHER = 0.2;
@@ -45,7 +55,7 @@ export class Candidates {
    * What is known of those that were added. The array and its records are good until the next choice.
    * @param sampleMaxAgeMs A load sample this old no longer counts, ms.
    */
-  seen(nowMs: number, sampleMaxAgeMs: number): readonly Seen[] {
+  seen(nowMs: number, sampleMaxAgeMs: number): readonly Filled[] {
     const view = this.#view;
     let inFlight = 0;
     let warmest = 0;
@@ -72,6 +82,8 @@ export class Candidates {
       const penalty = node.charges.at(nowMs);
       record.load = ours + penalty;
       record.speed = node.speed;
+      record.id = node.id;
+      record.lastTurn = node.lastTurn;
       record.meanLatencyMs = node.meanLatencyMs(nowMs);
       record.cacheShare = share;
       const usage = node.cache.expected(nowMs, sampleMaxAgeMs, share, ours);
@@ -102,5 +114,10 @@ function blank(node: Node): Filled {
     cacheUsage: null,
     cacheShare: 0,
     weight: 1,
+    id: node.id,
+    lastTurn: 0,
+    cachedBytes: 0,
+    queuedBytes: 0,
+    prefillBytesPerS: 1,
   };
 }

@@ -1,6 +1,6 @@
 import type { Role } from "../engine/roles.ts";
 import type { Asked, Strategy } from "../strategies/strategy.ts";
-import { Candidates } from "./candidates.ts";
+import { Candidates, type Knowledge } from "./candidates.ts";
 import type { Node } from "./node.ts";
 
 /** Why no node could be had. */
@@ -22,6 +22,8 @@ export interface ChooserOptions {
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly strategy: (role: Role) => Strategy;
+  /** What the strategies in force need to be learned; left out: nothing. */
+  readonly knowledge?: readonly Knowledge[];
   /** A load sample this old no longer counts, ms. */
   readonly sampleMaxAgeMs: number;
   /** Requests a node may have in flight; Infinity for no limit. */
@@ -92,11 +94,13 @@ export class Chooser {
   }
 
   #best({ role, asked }: Wanted, nowMs: number, lastResort: boolean): Choice {
-    const { sampleMaxAgeMs, strategy, random } = this.#options;
+    const { sampleMaxAgeMs, strategy, knowledge, random } = this.#options;
     const seen = this.#candidates.seen(nowMs, sampleMaxAgeMs);
     const [only] = seen;
-    const { node } =
-      only !== undefined && seen.length === 1 ? only : strategy(role)(asked, seen, random);
-    return { node, trial: false, lastResort };
+    if (only !== undefined && seen.length === 1) {
+      return { node: only.node, trial: false, lastResort };
+    }
+    if (knowledge !== undefined) for (const one of knowledge) one.fill(seen, asked, nowMs);
+    return { node: strategy(role)(asked, seen, random).node, trial: false, lastResort };
   }
 }

@@ -48,6 +48,8 @@ export class Node {
   readonly url: string;
   /** A small number that no other node has; another's once this one has left and its requests have ended. */
   readonly slot: number;
+  /** The same for the same address: a whole number from 0 to 2^32 - 1. */
+  readonly id: number;
   readonly health = new NodeHealth();
   readonly latencies = new LatencyRing();
   readonly cache = new CacheUsage();
@@ -90,11 +92,14 @@ export class Node {
   headAtMs = Number.NEGATIVE_INFINITY;
   /** Counts pieces of answers received; moving means alive. */
   progress = 0;
+  /** Which of all requests was the last one it got, counted; 0 when it has had none. */
+  lastTurn = 0;
 
   #latencyAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(url: string, slot: number, registration: Registration) {
     this.url = url;
+    this.id = addressId(url);
     this.slot = slot;
     this.role = registration.role;
     this.speed = registration.speed;
@@ -160,4 +165,11 @@ function isAdapter(card: ModelCard | undefined): boolean {
 /** What lies behind the name of a model; not all engines say it. */
 function rootOf(model: string, card: ModelCard | undefined): string {
   return typeof card?.root === "string" ? card.root : model;
+}
+
+/** FNV-1a of 32 bits (RFC draft-eastlake-fnv), once for every node. */
+function addressId(url: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < url.length; i += 1) hash = Math.imul(hash ^ url.charCodeAt(i), 0x01000193);
+  return hash >>> 0;
 }

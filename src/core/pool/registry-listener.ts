@@ -18,6 +18,10 @@ export interface RegistryListener {
   stateChanged?(node: Node, from: NodeState, to: NodeState): void;
   /** A node should be probed at once. */
   probeWanted?(node: Node): void;
+  /** A request was given to a node, and is sent to it now. */
+  leaseStarted?(lease: Lease): void;
+  /** The first byte of its answer's body arrived. */
+  firstByte?(lease: Lease): void;
   leaseEnded?(lease: Lease, outcome: Outcome): void;
   /** Nodes, models, roles or speeds changed: what is kept on disk is out of date. Once for a set. */
   membershipChanged?(): void;
@@ -42,7 +46,28 @@ export class Listeners {
     };
   }
 
-  /** `leaseEnded`, told so often that it has a way of its own. */
+  // Told so often that they have ways of their own.
+
+  leaseStarted(lease: Lease): void {
+    for (const listener of this.#all) {
+      try {
+        listener.leaseStarted?.(lease);
+      } catch (error) {
+        this.#report(listener, error);
+      }
+    }
+  }
+
+  firstByte(lease: Lease): void {
+    for (const listener of this.#all) {
+      try {
+        listener.firstByte?.(lease);
+      } catch (error) {
+        this.#report(listener, error);
+      }
+    }
+  }
+
   leaseEnded(lease: Lease, outcome: Outcome): void {
     for (const listener of this.#all) {
       try {

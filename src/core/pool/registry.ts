@@ -22,6 +22,7 @@ export class Registry {
   readonly #options: RegistryOptions;
   readonly #listeners: Listeners;
   readonly #chooser: Chooser;
+  #turn = 0;
 
   constructor(options: RegistryOptions) {
     this.#options = options;
@@ -29,6 +30,7 @@ export class Registry {
     this.membership = new Membership(this.#listeners);
     this.learning = new Learning(this.membership.index, this.#listeners, options.now);
     this.#chooser = new Chooser(options);
+    for (const { listener } of options.knowledge ?? []) this.subscribe(listener);
   }
 
   /** Calls `listener` from now on; the function returned ends that. */
@@ -69,7 +71,10 @@ export class Registry {
     node.conduct.askedAtMs = startedAtMs;
     node.leases.add(lease);
     node.cache.started();
+    this.#turn += 1;
+    node.lastTurn = this.#turn;
     if (trial) node.health.trialStarted(lease);
+    this.#listeners.leaseStarted(lease);
     return lease;
   }
 
@@ -82,7 +87,10 @@ export class Registry {
 
   readonly #leases: LeaseListener = {
     answering: (lease, status) => this.learning.answering(lease, status),
-    firstByte: (lease, nowMs) => this.learning.firstByte(lease, nowMs),
+    firstByte: (lease, nowMs) => {
+      this.learning.firstByte(lease, nowMs);
+      this.#listeners.firstByte(lease);
+    },
     ended: (lease, outcome) => {
       const { node } = lease;
       const nowMs = this.#options.now();

@@ -41,17 +41,33 @@ export interface Candidate {
   readonly cacheShare: number;
   /** Share of its normal traffic a node that is being brought in may have, 0.1 to 1. */
   readonly weight: number;
+  /** Stays the same as long as the node's address does: a whole number from 0 to 2^32 - 1. */
+  readonly id: number;
+  /** Which of all requests was the last one it got, counted; 0 when it has had none. */
+  readonly lastTurn: number;
+  /** How much of this prompt it is expected to have in its prefix cache, bytes. */
+  readonly cachedBytes: number;
+  /** Prompts sent to it that stand before a new one, not yet computed, less what it has in its cache, bytes. */
+  readonly queuedBytes: number;
+  /** How much of prompts it computes in a second, learned, bytes; the others' mean without history, else 1. */
+  readonly prefillBytesPerS: number;
 }
 
 /**
  * Chooses one of `candidates` (never empty) and returns it. Pure: everything it knows is in what was
  * asked and in the candidates, its only chance is `random` (uniform in [0, 1)), used to break ties.
  */
-export type Strategy = <C extends Candidate>(
-  asked: Asked,
-  candidates: readonly C[],
-  random: () => number,
-) => C;
+export interface Strategy {
+  <C extends Candidate>(asked: Asked, candidates: readonly C[], random: () => number): C;
+  /** What has to be learned for it; left out: nothing but what the pool knows anyway. */
+  needs?: readonly Need[];
+}
+
+/**
+ * What a strategy may ask to be learned: `prompt`: a request's blocks, and which node has them
+ * (`cachedBytes`, `queuedBytes`, `prefillBytesPerS`); `key`: what should stay on one node (`Asked.key`).
+ */
+export type Need = "prompt" | "key";
 
 /** The mean of what `read` gives for the candidates that have it; `fallback` when none has. */
 export function meanOf(

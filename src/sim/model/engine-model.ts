@@ -67,6 +67,9 @@ export class EngineModel {
     return this.#nowMs;
   }
 
+  /** What is inside, only to be read. */
+  inside = () => ({ sequences: this.#sequences.values(), cache: this.#cache });
+
   /** Whether the empty engine could hold a request of this size; `submit` refuses others. */
   fits(promptTokens: number, answerTokens: number): boolean {
     return this.#blocksFor(promptTokens + answerTokens) <= this.params.totalBlocks;
@@ -185,7 +188,8 @@ export class EngineModel {
     if (this.#step !== null) return;
     this.#admit();
     this.#step = nextStep(this.#params, this.#running, this.#nowMs);
-    if (this.#step !== null && !this.#everyToken) this.#step.count = this.#row(this.#step);
+    if (this.#step === null || this.#everyToken) return;
+    this.#step.count = stepsInRow(this.#step, this.#running.length, this.#cache, this.#params);
   }
 
   #admit(): void {
@@ -232,11 +236,6 @@ export class EngineModel {
     for (const sequence of step.decoding) {
       if (sequence.state === "running") this.#decode(sequence, 1);
     }
-  }
-
-  #row(step: Step): number {
-    const { blockSizeTokens } = this.#params;
-    return stepsInRow(step, this.#running.length, blockSizeTokens, this.#cache.availableBlocks);
   }
 
   #decode(sequence: Sequence, tokens: number): void {

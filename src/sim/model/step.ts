@@ -76,8 +76,8 @@ export function nextStep(
 export function stepsInRow(
   { decoding }: Step,
   running: number,
-  blockSizeTokens: number,
-  availableBlocks: number,
+  { availableBlocks }: { readonly availableBlocks: number },
+  { blockSizeTokens }: EngineParams,
 ): number {
   // Somebody's prompt is being computed, or fetched.
   if (decoding.length < running) return 1;

@@ -21,6 +21,8 @@ function listen(cluster: Cluster): string[] {
     nodeRestarted: note("restarted"),
     probeWanted: note("probe"),
     stateChanged: (node, from, to) => heard.push(`${node.url.slice(7)} ${from} → ${to}`),
+    leaseStarted: ({ node }) => heard.push(`started ${node.url.slice(7)}`),
+    firstByte: ({ node }) => heard.push(`first byte ${node.url.slice(7)}`),
     leaseEnded: ({ node }, { kind }) => heard.push(`ended ${node.url.slice(7)} ${kind}`),
     membershipChanged: () => heard.push("members"),
   };
@@ -194,8 +196,11 @@ describe("listeners", () => {
       "n0 healthy → unhealthy",
       "restarted n0",
       "n0 unhealthy → healthy",
+      "started n0",
       "ended n0 cancelled",
+      "started n0",
       "ended n0 answered",
+      "started n0",
       "n0 healthy → unhealthy",
       "probe n0",
       "ended n0 lost",
@@ -243,7 +248,12 @@ describe("listeners", () => {
     cluster.pass(lease.node);
     expect({ told, inFlight: lease.node.inFlight }).toEqual({ told: true, inFlight: 0 });
     const name = lease.node.url.slice(7);
-    expect(heard).toEqual([`${name} healthy → unhealthy`, `probe ${name}`, `ended ${name} lost`]);
+    expect(heard).toEqual([
+      `started ${name}`,
+      `${name} healthy → unhealthy`,
+      `probe ${name}`,
+      `ended ${name} lost`,
+    ]);
     expect(cluster.listenerErrors).toEqual([new Error("a listener's mistake")]);
   });
 });

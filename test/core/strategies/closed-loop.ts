@@ -19,6 +19,11 @@ export function candidate(given: Given = {}): Candidate {
     cacheUsage: null,
     cacheShare: SHARE,
     weight: 1,
+    id: 0,
+    lastTurn: 0,
+    cachedBytes: 0,
+    queuedBytes: 0,
+    prefillBytesPerS: 1,
     ...given,
   };
 }

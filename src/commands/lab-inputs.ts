@@ -1,0 +1,117 @@
+/** What `lmproxy lab` is given by name or in a file. */
+import { basename } from "node:path";
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import type { ReadFile } from "../config/resolve.ts";
+import { UsageError } from "../config/usage-error.ts";
+import { type ClusterEvent, type ClusterShape, clusterOf, eventOf } from "../lab/clusters.ts";
+import { ENGINES, engineOf } from "../lab/engines.ts";
+import type { NamedModel } from "../lab/suite.ts";
+import { readTrace } from "../lab/trace/read-trace.ts";
+import { SYNTHETIC_NAMES, synthetic } from "../lab/trace/synthetic.ts";
+import { type Trace, TraceError } from "../lab/trace/trace.ts";
+
+const SYNTHETIC = "synthetic:";
+/** Made-up traffic and what a file leaves to chance are the same in every run. */
+const SEED = 1;
+
+const positive = Type.Optional(Type.Number({ exclusiveMinimum: 0 }));
+const count = Type.Optional(Type.Integer({ minimum: 1 }));
+
+const ModelFile = Type.Object(
+  {
+    prefillTokensPerS: positive,
+    stepBaseMs: positive,
+    stepPerSequenceMs: Type.Optional(Type.Number({ minimum: 0 })),
+    stepPer1kContextMs: Type.Optional(Type.Number({ minimum: 0 })),
+    blockSizeTokens: count,
+    totalBlocks: count,
+    maxBatchSize: count,
+    maxStepTokens: count,
+    prefixCache: Type.Optional(Type.Boolean()),
+  },
+  { additionalProperties: false },
+);
+
+const ClusterFile = Type.Object(
+  {
+    speeds: Type.Array(Type.Number({ exclusiveMinimum: 0 }), { minItems: 1, maxItems: 256 }),
+    events: Type.Optional(Type.Array(Type.String())),
+  },
+  { additionalProperties: false },
+);
+
+/** @throws UsageError */
+export function traceNamed(name: string, readFile: ReadFile): Trace {
+  if (name.startsWith(SYNTHETIC)) {
+    const trace = synthetic(name.slice(SYNTHETIC.length), SEED);
+    if (trace !== null) return trace;
+    throw new UsageError(
+      `--trace ${name}: there is ${SYNTHETIC} and ${SYNTHETIC_NAMES.join(", ")}`,
+    );
+  }
+  try {
+    return readTrace(basename(name), read("--trace", name, readFile), SEED);
+  } catch (error) {
+    if (error instanceof TraceError) throw new UsageError(`--trace ${name}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** @throws UsageError */
+export function clusterNamed(
+  name: string,
+  nodes: number,
+  more: readonly ClusterEvent[],
+  readFile: ReadFile,
+): ClusterShape {
+  const known = clusterOf(name, nodes);
+  if (known !== null) return { ...known, events: more };
+  const { speeds, events = [] } = fileOf("--cluster", name, ClusterFile, readFile);
+  return { name: basename(name), speeds, events: [...events.map(eventNamed), ...more] };
+}
+
+/** @throws UsageError */
+export function modelNamed(name: string, readFile: ReadFile): NamedModel {
+  const params = Object.hasOwn(ENGINES, name) ? ENGINES[name] : undefined;
+  if (params !== undefined) return { name, params };
+  const given = fileOf("--model", name, ModelFile, readFile);
+  return { name: basename(name), params: engineOf(given) };
+}
+
+/** @throws UsageError */
+export function eventNamed(text: string): ClusterEvent {
+  const event = eventOf(text);
+  if (event !== null) return event;
+  throw new UsageError(
+    `${text} is no event: write joins, dies, returns, slows or recovers, @ and the second, : and the ` +
+      "node, as slows@600:3",
+  );
+}
+
+function fileOf<T extends TSchema>(
+  flag: string,
+  path: string,
+  schema: T,
+  readFile: ReadFile,
+): Static<T> {
+  const text = read(flag, path, readFile);
+  try {
+    const value: unknown = JSON.parse(text);
+    const [wrong] = [...Value.Errors(schema, value)];
+    if (wrong === undefined) return Value.Decode(schema, value);
+    throw new UsageError(`${flag} ${path}: ${wrong.path || "the file"}: ${wrong.message}`);
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new UsageError(`${flag} ${path} is no JSON`);
+    throw error;
+  }
+}
+
+function read(flag: string, path: string, readFile: ReadFile): string {
+  try {
+    return readFile(path);
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    throw new UsageError(`${flag} ${path}: there is nothing of that name, and no file (${code})`);
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * The prefill work that stands before a node: prompts that were sent to it and have no first byte yet, in
+ * the order in which engines compute them, and how fast it computes them, learned from when first bytes
+ * come.
+ */
+import type { Lease } from "../pool/lease.ts";
+
+/** What was seen counts for this long, ms (e-fold): as long as a node that became slow may stay unnoticed. */
+const FORGETS_IN_MS = 30_000;
+
+/** So much more than expected before a prompt that is still being computed says that the node is slow. */
+const LATE = 2;
+/** Work that it must have shown before what it takes says something of what it had in its cache, ms. */
+const LEAST_BUSY_MS = 1_000;
+const FADES_EVERY_MS = 1_000;
+
+interface Took {
+  readonly tookMs: number;
+  readonly bytesPerMs: number;
+}
+
+interface Prompt {
+  readonly lease: Lease;
+  /** What of it has to be computed, as far as we know, bytes. */
+  readonly bytes: number;
+}
+
+export class PrefillWork {
+  /** First come, first computed. */
+  readonly #prompts: Prompt[] = [];
+  #queuedBytes = 0;
+  /** Since when it has been computing what is first in the line, ms. */
+  #sinceMs = 0;
+  /** What it computed, and how long it was busy with that; both fade. */
+  doneBytes = 0;
+  busyMs = 0;
+  #asOfMs = 0;
+
+  /** A prompt of which it has to compute `bytes` is sent to it. */
+  sent(lease: Lease, bytes: number, nowMs: number): void {
+    if (this.#prompts.length === 0) this.#sinceMs = nowMs;
+    this.#prompts.push({ lease, bytes });
+    this.#queuedBytes += bytes;
+  }
+
+  /**
+   * The first byte of its answer came: its prompt is computed.
+   * @returns How long that took, ms, and what the node was known to compute in a ms before; null where
+   * it does not tell.
+   */
+  computed(lease: Lease, nowMs: number): Took | null {
+    const place = this.#prompts.findIndex((prompt) => prompt.lease === lease);
+    const prompt = this.#prompts[place];
+    if (prompt === undefined) return null;
+    let { bytes } = prompt;
+    this.#take(place);
+    // Those before it that do not stream are computed as well, and never tell.
+    for (let i = place - 1; i >= 0; i -= 1) {
+      const before = this.#prompts[i];
+      if (before === undefined || before.lease.asked.stream) continue;
+      bytes += before.bytes;
+      this.#take(i);
+    }
+    const tookMs = nowMs - this.#sinceMs;
+    this.#sinceMs = nowMs;
+    this.fade(nowMs);
+    const isKnown = this.busyMs > LEAST_BUSY_MS && lease.asked.stream;
+    const took = { tookMs, bytesPerMs: this.doneBytes / this.busyMs };
+    if (lease.asked.stream) {
+      this.doneBytes += bytes;
+      this.busyMs += tookMs;
+    }
+    return place === 0 && isKnown ? took : null;
+  }
+
+  /** It ended without a first byte. */
+  ended(lease: Lease, nowMs: number): void {
+    const place = this.#prompts.findIndex((prompt) => prompt.lease === lease);
+    if (place < 0) return;
+    this.#take(place);
+    if (place === 0) this.#sinceMs = nowMs;
+  }
+
+  #take(place: number): void {
+    const [taken] = this.#prompts.splice(place, 1);
+    this.#queuedBytes = this.#prompts.length === 0 ? 0 : this.#queuedBytes - (taken?.bytes ?? 0);
+  }
+
+  /** What was seen long ago counts less. */
+  fade(nowMs: number): void {
+    if (nowMs - this.#asOfMs < FADES_EVERY_MS) return;
+    const left = Math.exp((this.#asOfMs - nowMs) / FORGETS_IN_MS);
+    this.doneBytes *= left;
+    this.busyMs *= left;
+    this.#asOfMs = nowMs;
+  }
+
+  /**
+   * How much it computes in a ms, bytes: what it has shown, and `mean` as if it had shown that for
+   * `priorMs`. Already when it takes too long for what it is at, not only afterwards.
+   */
+  bytesPerMs(nowMs: number, mean: number, priorMs: number): number {
+    const bytes = this.doneBytes + mean * priorMs;
+    const ms = this.busyMs + priorMs;
+    const first = this.#prompts[0];
+    if (first === undefined || !first.lease.asked.stream) return bytes / ms;
+    const lateMs = nowMs - this.#sinceMs - (LATE * first.bytes * ms) / bytes;
+    return lateMs <= 0 ? bytes / ms : bytes / (ms + lateMs);
+  }
+
+  /** What stands before a new prompt, bytes, if it computes so many in a ms. */
+  queuedBytes(nowMs: number, bytesPerMs: number): number {
+    let first = this.#prompts[0];
+    // Nothing tells when a prompt whose answer does not stream is computed: when it should be.
+    while (first !== undefined && !first.lease.asked.stream) {
+      const tookMs = first.bytes / bytesPerMs;
+      if (nowMs - this.#sinceMs < tookMs) break;
+      this.#sinceMs += tookMs;
+      this.#take(0);
+      first = this.#prompts[0];
+    }
+    if (first === undefined) return 0;
+    const done = Math.min(first.bytes, (nowMs - this.#sinceMs) * bytesPerMs);
+    return this.#queuedBytes - done;
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * Which nodes were sent which blocks of prompts, and when last: a bounded table from a block's hash to a
+ * set of nodes. All nodes' prefixes fall out of one walk over a prompt's blocks.
+ *
+ * Set-associative, as a processor's cache is: a hash has its place in one group of eight, which lie
+ * together, and the least recently used of them makes room for a new one. It never grows, and needs no
+ * list of what to forget.
+ */
+
+const WAYS = 8;
+/** Numbers of an entry: its hash, and when it was used last; 0: never. */
+const STRIDE = 2;
+/** Nodes that one word of a set stands for. */
+const WORD = 32;
+/** How finely the time of use is kept, ms: as a whole number of 32 bits it lasts for a year. */
+const TICK_MS = 10;
+
+export class PrefixIndex {
+  readonly #mask: number;
+  readonly #entries: Uint32Array;
+  #words = 1;
+  /** A set of nodes for each entry. */
+  #nodes: Uint32Array;
+
+  /** @param entries How many blocks it remembers, a power of two, 8 or more. */
+  constructor(entries: number) {
+    this.#mask = entries / WAYS - 1;
+    this.#entries = new Uint32Array(entries * STRIDE);
+    this.#nodes = new Uint32Array(entries);
+  }
+
+  /** Makes room for a node with this slot. */
+  reserve(slot: number): void {
+    const before = this.#words;
+    const words = Math.floor(slot / WORD) + 1;
+    if (words <= before) return;
+    const nodes = new Uint32Array((this.#entries.length / STRIDE) * words);
+    this.#nodes.forEach((set, at) => {
+      nodes[Math.floor(at / before) * words + (at % before)] = set;
+    });
+    this.#words = words;
+    this.#nodes = nodes;
+  }
+
+  /** The node was sent these blocks. */
+  add(slot: number, blocks: readonly number[], nowMs: number): void {
+    const words = this.#words;
+    const word = slot >>> 5;
+    const bit = 1 << (slot & 31);
+    const tick = Math.floor(nowMs / TICK_MS) + 1;
+    for (const hash of blocks) {
+      const known = this.#find(hash);
+      const entry = known < 0 ? this.#make(hash) : known;
+      this.#entries[entry * STRIDE + 1] = tick;
+      const at = entry * words + word;
+      this.#nodes[at] = (this.#nodes[at] ?? 0) | bit;
+    }
+  }
+
+  /** The node has nothing any more of what it was sent. */
+  forget(slot: number): void {
+    const others = ~(1 << (slot & 31));
+    for (let at = slot >>> 5; at < this.#nodes.length; at += this.#words) {
+      this.#nodes[at] = (this.#nodes[at] ?? 0) & others;
+    }
+  }
+
+  /**
+   * How many of `blocks`, from the first on, each node was sent.
+   * @param depths By slot, filled with counts; longer than the highest slot.
+   * @param usedAtMs By block, filled with when it was used last, ms.
+   */
+  walk(blocks: readonly number[], depths: Uint16Array, usedAtMs: number[]): void {
+    depths.fill(0);
+    usedAtMs.length = 0;
+    for (let depth = 0; depth < blocks.length; depth += 1) {
+      const entry = this.#find(blocks[depth] ?? 0);
+      if (entry < 0 || !this.#deepen(entry, depth, depths)) return;
+      usedAtMs.push((this.#entries[entry * STRIDE + 1] ?? 0) * TICK_MS);
+    }
+  }
+
+  /** Counts the block for every node that has it and all before it; whether there is one. */
+  #deepen(entry: number, depth: number, depths: Uint16Array): boolean {
+    const words = this.#words;
+    const nodes = this.#nodes;
+    let some = false;
+    for (let word = 0; word < words; word += 1) {
+      let bits = nodes[entry * words + word] ?? 0;
+      while (bits !== 0) {
+        const slot = word * WORD + 31 - Math.clz32(bits & -bits);
+        bits &= bits - 1;
+        if (depths[slot] !== depth) continue;
+        depths[slot] = depth + 1;
+        some = true;
+      }
+    }
+    return some;
+  }
+
+  /** -1: it is not there. */
+  #find(hash: number): number {
+    const entries = this.#entries;
+    const first = (hash & this.#mask) * WAYS;
+    for (let entry = first; entry < first + WAYS; entry += 1) {
+      if (entries[entry * STRIDE] === hash && entries[entry * STRIDE + 1] !== 0) return entry;
+    }
+    return -1;
+  }
+
+  /** The place of a new hash: an empty one, else that of the least recently used. */
+  #make(hash: number): number {
+    const entries = this.#entries;
+    const first = (hash & this.#mask) * WAYS;
+    let oldest = first;
+    for (let entry = first + 1; entry < first + WAYS; entry += 1) {
+      if ((entries[entry * STRIDE + 1] ?? 0) < (entries[oldest * STRIDE + 1] ?? 0)) oldest = entry;
+    }
+    entries[oldest * STRIDE] = hash;
+    this.#nodes.fill(0, oldest * this.#words, (oldest + 1) * this.#words);
+    return oldest;
+  }
+}

@@ -1,0 +1,104 @@
+import type { Node } from "../core/pool/node.ts";
+import type { Registry } from "../core/pool/registry.ts";
+import type { EngineParams } from "../sim/model/engine-params.ts";
+import { type ClusterEvent, type ClusterShape, SLOWER } from "./clusters.ts";
+import { EngineNode } from "./engine-node.ts";
+import { speedOf } from "./engines.ts";
+import type { VirtualTime } from "./virtual-time.ts";
+
+/** How often LMDeploy brings its gauges up to date, ms. */
+const GAUGES_MS = 10_000;
+/** How often the proxy reads them, and probes, ms: its defaults. */
+const POLL_MS = 5_000;
+const PROBE_MS = 5_000;
+/** When a probe that somebody wants is answered, ms. */
+const PROBE_TAKES_MS = 2;
+const WARM_UP_MS = 10_000;
+const MODEL = "m";
+
+/** Whatever happens to nodes beside requests: they join and die, are probed and polled. */
+export class Operations {
+  readonly #registry: Registry;
+  readonly #time: VirtualTime;
+  readonly #random: () => number;
+  readonly #onJoin: (node: Node, engine: EngineNode) => void;
+  readonly #engines: EngineNode[] = [];
+  #params: EngineParams | null = null;
+
+  constructor(
+    registry: Registry,
+    time: VirtualTime,
+    random: () => number,
+    onJoin: (node: Node, engine: EngineNode) => void,
+  ) {
+    this.#registry = registry;
+    this.#time = time;
+    this.#random = random;
+    this.#onJoin = onJoin;
+    registry.subscribe({ probeWanted: (node) => this.#probeSoon(node) });
+  }
+
+  /** All nodes join; when this returns they are brought in. */
+  start({ speeds, events }: ClusterShape, params: EngineParams): void {
+    this.#params = params;
+    for (const speed of speeds) this.#join(speed);
+    this.#time.advance(WARM_UP_MS);
+    for (const event of events) this.#time.after(event.atS * 1_000, () => this.#happen(event));
+  }
+
+  #join(speed: number): void {
+    if (this.#params === null) return;
+    const url = `http://n${this.#engines.length}`;
+    const params = { ...this.#params, ...speedOf(this.#params, speed) };
+    const engine = new EngineNode(url, params, this.#time);
+    this.#engines.push(engine);
+    const registration = { models: [MODEL], role: "Hybrid", speed: null } as const;
+    const node = this.#registry.membership.register(url, registration);
+    this.#onJoin(node, engine);
+    this.#repeat(GAUGES_MS, () => {
+      if (engine.alive) engine.refreshGauges();
+    });
+    this.#repeat(POLL_MS, () => this.#poll(node, engine));
+    this.#repeat(PROBE_MS, () => this.#probe(node));
+  }
+
+  #happen({ what, node }: ClusterEvent): void {
+    if (what === "joins") this.#join(1);
+    const engine = this.#engines[node];
+    if (engine === undefined || what === "joins") return;
+    if (what === "dies") engine.die();
+    else if (what === "returns") engine.comeBack();
+    else engine.changeSpeed(what === "slows" ? 1 / SLOWER : 1);
+  }
+
+  /** Each in its own time, as engines and the proxy's questions are. */
+  #repeat(everyMs: number, act: () => void): void {
+    const again = () => {
+      act();
+      this.#time.after(everyMs, again);
+    };
+    this.#time.after(this.#random() * everyMs, again);
+  }
+
+  #poll(node: Node, engine: EngineNode): void {
+    if (!engine.alive || !node.health.listens) return;
+    const { cacheUsage, running, waiting } = engine.gauges;
+    const sample = { cacheUsage, running, waiting };
+    this.#registry.learning.sampled(node, sample, "lmdeploy", this.#time.nowMs);
+  }
+
+  #probeSoon(node: Node): void {
+    this.#time.after(PROBE_TAKES_MS, () => this.#probe(node));
+  }
+
+  #probe(node: Node): void {
+    const engine = this.#engines.find(({ url }) => url === node.url);
+    const isAlive = engine?.alive === true;
+    const detail = "no connection";
+    this.#registry.learning.probed(
+      node,
+      isAlive ? { kind: "ok" } : { kind: "refused", detail },
+      false,
+    );
+  }
+}

@@ -1,0 +1,248 @@
+/**
+ * One run: a trace against a cluster of modelled engines, in virtual time, through the proxy's own
+ * registry. Everything is drawn from the seed.
+ */
+import type { Knowledge } from "../core/pool/candidates.ts";
+import { Lease } from "../core/pool/lease.ts";
+import type { Node } from "../core/pool/node.ts";
+import { Registry } from "../core/pool/registry.ts";
+import type { Strategy } from "../core/strategies/strategy.ts";
+import type { EngineParams } from "../sim/model/engine-params.ts";
+import { seededRandom } from "../sim/model/seeded-random.ts";
+import type { ClusterShape } from "./clusters.ts";
+import type { EngineNode } from "./engine-node.ts";
+import { percentile, type Row, Spread } from "./measures.ts";
+import { Operations } from "./operations.ts";
+import { VirtualTime } from "./virtual-time.ts";
+import type { Workload, WorkloadRequest } from "./workload.ts";
+
+/** What a strategy is made of for one run. */
+export interface Contestant {
+  readonly strategy: Strategy;
+  readonly knowledge: readonly Knowledge[];
+}
+
+/** What a yardstick may be shown that no proxy can know. */
+export interface Oracle {
+  engineOf(id: number): EngineNode | undefined;
+  /** The request that a node is being chosen for. */
+  current(): WorkloadRequest | null;
+}
+
+export interface ReplayOptions {
+  readonly workload: Workload;
+  readonly cluster: ClusterShape;
+  readonly model: { readonly name: string; readonly params: EngineParams };
+  readonly contestant: {
+    readonly name: string;
+    readonly make: (oracle: Oracle, time: VirtualTime) => Contestant;
+  };
+  readonly seed: number;
+  /** Factor on the rate at which requests come, above 0. */
+  readonly rate: number;
+  /** A turn begins when the one before it was answered, and its pause is over. */
+  readonly closedLoop: boolean;
+  /** A real clock, ms, for the cost of decisions. */
+  readonly stopwatch: () => number;
+}
+
+export interface Replayed {
+  readonly row: Row;
+  /** Sorted, s. */
+  readonly ttftS: Float64Array;
+  /** Requests in flight at each node, sampled every `SAMPLE_MS`. */
+  readonly load: readonly (readonly number[])[];
+}
+
+/** How often the load is looked at, ms. */
+export const SAMPLE_MS = 10_000;
+/** How many nodes a request may be lost with before it is given up. */
+const MAX_ATTEMPTS = 3;
+const MODEL = "m";
+
+export function replay(options: ReplayOptions): Replayed {
+  return new Replay(options).run();
+}
+
+class Replay {
+  readonly #options: ReplayOptions;
+  readonly #time = new VirtualTime();
+  readonly #random: () => number;
+  readonly #engines = new Map<number, EngineNode>();
+  readonly #registry: Registry;
+  readonly #operations: Operations;
+  readonly #ttftS: number[] = [];
+  readonly #e2eS: number[] = [];
+  readonly #spread = new Spread();
+  readonly #load: number[][] = [];
+  /** Requests that begin when the one at their place has been answered. */
+  readonly #next = new Map<number, number[]>();
+  #current: WorkloadRequest | null = null;
+  #open = 0;
+  #refused = 0;
+  #cachedTokens = 0;
+  #promptTokens = 0;
+  #decisionMs = 0;
+  #decisions = 0;
+
+  constructor(options: ReplayOptions) {
+    this.#options = options;
+    this.#random = seededRandom(options.seed);
+    const { strategy, knowledge } = options.contestant.make(
+      { engineOf: (id) => this.#engines.get(id), current: () => this.#current },
+      this.#time,
+    );
+    this.#registry = new Registry({
+      now: this.#time.now,
+      onListenerError: (error) => {
+        throw error;
+      },
+      random: this.#random,
+      strategy: () => strategy,
+      knowledge,
+      sampleMaxAgeMs: 15_000,
+      maxInFlightPerNode: Number.POSITIVE_INFINITY,
+    });
+    this.#operations = new Operations(this.#registry, this.#time, this.#random, (node, engine) =>
+      this.#engines.set(node.id, engine),
+    );
+  }
+
+  run(): Replayed {
+    const { cluster, model } = this.#options;
+    this.#operations.start(cluster, model.params);
+    const startMs = this.#time.nowMs;
+    const { requests, trace } = this.#options.workload;
+    requests.forEach((request, place) => {
+      this.#open += 1;
+      if (this.#options.closedLoop && request.after >= 0) {
+        const waiting = this.#next.get(request.after) ?? [];
+        this.#next.set(request.after, [...waiting, place]);
+        return;
+      }
+      const withinStepMs = this.#random() * trace.stepMs;
+      this.#arrivals.push({
+        place,
+        atMs: startMs + (request.atMs + withinStepMs) / this.#options.rate,
+      });
+    });
+    this.#arrivals.sort((a, b) => a.atMs - b.atMs);
+    this.#awaitArrival();
+    this.#time.after(SAMPLE_MS, this.#sample);
+    while (this.#open > 0) this.#time.advance(SAMPLE_MS);
+    return this.#result();
+  }
+
+  readonly #arrivals: { readonly place: number; readonly atMs: number }[] = [];
+  #arrived = 0;
+
+  #awaitArrival(): void {
+    const next = this.#arrivals[this.#arrived];
+    if (next === undefined) return;
+    this.#arrived += 1;
+    this.#time.after(Math.max(0, next.atMs - this.#time.nowMs), () => {
+      this.#awaitArrival();
+      this.#begin(next.place);
+    });
+  }
+
+  readonly #sample = (): void => {
+    const inFlight = this.#registry.nodes().map((node) => node.inFlight);
+    this.#spread.add(inFlight);
+    this.#load.push(inFlight);
+    this.#time.after(SAMPLE_MS, this.#sample);
+  };
+
+  #begin(place: number): void {
+    const request = this.#options.workload.requests[place];
+    if (request === undefined) throw new Error(`no request ${place}`);
+    this.#promptTokens += request.inputTokens;
+    this.#send(place, request, this.#time.nowMs, new Set());
+  }
+
+  #send(place: number, request: WorkloadRequest, arrivedAtMs: number, tried: Set<Node>): void {
+    const lease = this.#choose(request, tried);
+    if (lease === null) {
+      this.#end(place, false);
+      return;
+    }
+    const { node } = lease;
+    let told = false;
+    const accepted = this.#engines.get(node.id)?.submit({
+      id: `${place}`,
+      promptTokens: request.inputTokens,
+      answerTokens: request.outputTokens,
+      blockHashes: request.blockHashes,
+      firstToken: (cachedTokens) => {
+        told = true;
+        this.#cachedTokens += cachedTokens;
+        this.#ttftS.push((this.#time.nowMs - arrivedAtMs) / 1_000);
+        lease.answering(200);
+        lease.piece(this.#time.nowMs);
+      },
+      ended: (outcome) => {
+        lease.end(outcome);
+        const answered = outcome.kind === "answered";
+        if (answered) this.#e2eS.push((this.#time.nowMs - arrivedAtMs) / 1_000);
+        tried.add(node);
+        if (answered || told || tried.size >= MAX_ATTEMPTS) this.#end(place, answered);
+        else this.#send(place, request, arrivedAtMs, tried);
+      },
+    });
+    if (accepted === true) return;
+    lease.end({ kind: "answered", status: 400 });
+    this.#end(place, false);
+  }
+
+  #choose(request: WorkloadRequest, tried: ReadonlySet<Node>): Lease | null {
+    const { stopwatch } = this.#options;
+    this.#current = request;
+    const startMs = stopwatch();
+    const lease = this.#registry.acquire({
+      model: MODEL,
+      role: "Hybrid",
+      asked: request.asked,
+      tried,
+    });
+    this.#decisionMs += stopwatch() - startMs;
+    this.#decisions += 1;
+    this.#current = null;
+    return lease instanceof Lease ? lease : null;
+  }
+
+  #end(place: number, answered: boolean): void {
+    this.#open -= 1;
+    if (!answered) this.#refused += 1;
+    for (const next of this.#next.get(place) ?? []) {
+      const pauseMs = this.#options.workload.requests[next]?.pauseMs ?? 0;
+      this.#time.after(pauseMs, () => this.#begin(next));
+    }
+  }
+
+  #result(): Replayed {
+    const { workload, contestant, cluster, model, seed } = this.#options;
+    const ttft = Float64Array.from(this.#ttftS).sort();
+    const e2e = Float64Array.from(this.#e2eS).sort();
+    const row: Row = {
+      strategy: contestant.name,
+      trace: workload.trace.name,
+      cluster: cluster.name,
+      nodes: cluster.speeds.length,
+      model: model.name,
+      seed,
+      requests: workload.requests.length,
+      refused: this.#refused,
+      ttft_p50_s: percentile(ttft, 0.5),
+      ttft_p90_s: percentile(ttft, 0.9),
+      ttft_p99_s: percentile(ttft, 0.99),
+      e2e_p50_s: percentile(e2e, 0.5),
+      e2e_p90_s: percentile(e2e, 0.9),
+      e2e_p99_s: percentile(e2e, 0.99),
+      hit_rate: this.#promptTokens === 0 ? 0 : this.#cachedTokens / this.#promptTokens,
+      ideal_hit_rate: workload.idealHitRate,
+      load_spread: this.#spread.ratio,
+      decision_us: (this.#decisionMs * 1_000) / Math.max(1, this.#decisions),
+    };
+    return { row, ttftS: ttft, load: this.#load };
+  }
+}

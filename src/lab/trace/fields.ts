@@ -1,0 +1,42 @@
+/** Reading the fields of one line of a trace. */
+import { TraceError } from "./trace.ts";
+
+export interface Line {
+  /** Counted from 1. */
+  readonly number: number;
+  readonly value: Readonly<Record<string, unknown>>;
+}
+
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** A finite number that is not negative. @throws TraceError */
+export function amount({ number, value }: Line, field: string): number {
+  const given = value[field];
+  if (typeof given === "number" && Number.isFinite(given) && given >= 0) return given;
+  throw new TraceError(`Line ${number} of the trace: \`${field}\` must be a number, 0 or more.`);
+}
+
+export function amountOr(line: Line, field: string, fallback: number): number {
+  const given = line.value[field];
+  return given === undefined || given === null ? fallback : amount(line, field);
+}
+
+/** Tokens: whole, and at least one, since an engine computes no less. @throws TraceError */
+export function tokens(line: Line, field: string): number {
+  return Math.max(1, Math.round(amount(line, field)));
+}
+
+/** The names of blocks; empty when there are none. @throws TraceError */
+export function hashIds({ number, value }: Line): (number | string)[] {
+  const given = value["hash_ids"] ?? [];
+  if (Array.isArray(given) && given.every(isName)) return given;
+  throw new TraceError(
+    `Line ${number} of the trace: \`hash_ids\` must be a list of numbers or strings.`,
+  );
+}
+
+function isName(value: unknown): value is number | string {
+  return typeof value === "number" || typeof value === "string";
+}

@@ -1,0 +1,105 @@
+/** The laboratory by its command line. */
+import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { run } from "../../src/commands/lab.ts";
+
+const LINES = Array.from({ length: 60 }, (_, i) =>
+  JSON.stringify({
+    timestamp: Math.floor(i / 4) * 2_000,
+    input_length: 2_048 + (i % 3) * 512,
+    output_length: 20,
+    hash_ids: [i % 4, 10 + (i % 4), 20 + (i % 8), 30 + i, 100 + i, 200 + i],
+  }),
+).join("\n");
+
+/** @returns Exit code 0's output. */
+async function lab(...argv: string[]): Promise<string> {
+  let printed = "";
+  const code = await run(["--trace", "t.jsonl", "--jobs", "1", "--seeds", "1", ...argv], {
+    env: {},
+    print: (text) => {
+      printed += text;
+      return Promise.resolve();
+    },
+    warn: () => {},
+    readFile: (path) => {
+      if (path === "t.jsonl") return LINES;
+      if (path === "c.json") return '{"speeds": [1, 2], "events": ["slows@5:1", "dies@10"]}';
+      if (path === "m.json") return '{"prefillTokensPerS": 50000}';
+      throw Object.assign(new Error("no such file"), { code: "ENOENT" });
+    },
+  });
+  expect(code).toBe(0);
+  return printed;
+}
+
+const FIELDS = [
+  ...["strategy", "trace", "cluster", "nodes", "model", "seed", "requests", "refused"],
+  ...["ttft_p50_s", "ttft_p99_s", "e2e_p99_s", "hit_rate", "ideal_hit_rate", "decision_us"],
+];
+
+test("every strategy and yardstick answers everything, and rows have the fields that scripts read", async () => {
+  const rows = JSON.parse(await lab("--json"));
+  expect(rows.map((row: { strategy: string }) => row.strategy)).toContainValues([
+    "prefix_aware",
+    "round_robin",
+    "lmetric",
+  ]);
+  for (const row of rows) {
+    for (const field of FIELDS) expect(row).toHaveProperty(field);
+    expect(row).toMatchObject({ trace: "t.jsonl", cluster: "equal", nodes: 8, requests: 60 });
+    expect(row.refused).toBe(0);
+    expect(row.hit_rate).toBeWithin(0, row.ideal_hit_rate + 1e-9);
+  }
+});
+
+test("the same seed gives the same rows, another one others", async () => {
+  const rows = async (seeds: string) =>
+    JSON.parse(await lab("--json", "--strategies", "prefix_aware", "--seeds", seeds)).map(
+      (row: object) => ({ ...row, decision_us: 0 }),
+    );
+  const [twice, once] = [await rows("2"), await rows("1")];
+  expect(twice.slice(0, 1)).toEqual(once);
+  expect(twice[1]).not.toEqual({ ...twice[0], seed: 2 });
+});
+
+test("clusters and models come from files too, and nodes may die in the middle", async () => {
+  const argv = ["--cluster", "c.json", "--model", "m.json", "--strategies", "prefix_aware"];
+  const [row] = JSON.parse(await lab("--json", ...argv));
+  expect(row).toMatchObject({ cluster: "c.json", model: "m.json", nodes: 2, refused: 0 });
+});
+
+test("a table marks what is shown an oracle's view", async () => {
+  const table = await lab("--strategies", "random,lmetric");
+  expect(table).toContain("lmetric *");
+  expect(table).not.toContain("random *");
+});
+
+test("a plot is written", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "lmproxy-plot-"));
+  try {
+    const file = join(folder, "plot.svg");
+    await lab("--strategies", "random,prefix_aware", "--plot", file);
+    const svg = await Bun.file(file).text();
+    expect(svg).toStartWith("<svg");
+    expect(svg.match(/<path/g)?.length).toBe(2 + 2 * 8);
+    expect(svg).not.toContain("NaN");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+describe("what is wrong is said", () => {
+  test.each([
+    [["--strategies", "prefix_awre"], "did you mean prefix_aware"],
+    [["--trace", "synthetic:x"], "synthetic:"],
+    [["--trace", "none.csv"], "no file (ENOENT)"],
+    [["--cluster", "t.jsonl"], "no JSON"],
+    [["--model", "c.json"], "speeds"],
+    [["--event", "explodes@3"], "explodes@3 is no event"],
+  ])("%p", async (argv, says) => {
+    await expect(lab(...argv)).rejects.toThrow(says);
+  });
+});
