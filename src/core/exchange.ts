@@ -101,8 +101,8 @@ export class Exchange implements InBag {
   }
 
   /** It has a place; what it waited for is over. */
-  admitted(): void {
-    this.admittedAtMs = this.#exchanges.now();
+  admitted(nowMs = this.#exchanges.now()): void {
+    this.admittedAtMs = nowMs;
   }
 
   /** It is sent to a node. */
@@ -125,10 +125,10 @@ export class Exchange implements InBag {
   }
 
   /** It is over; the first call counts, others change nothing. */
-  end(end: End): void {
+  end(end: End, nowMs = this.#exchanges.now()): void {
     if (this.#end !== null) return;
     this.#end = end;
-    this.endedAtMs = this.#exchanges.now();
+    this.endedAtMs = nowMs;
     this.#exchanges.over(this);
   }
 }

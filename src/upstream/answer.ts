@@ -40,7 +40,7 @@ export async function readAnswer(
     // Looking at `body` would make a stream of it, which costs more than all the rest.
     if (isShort(headers)) {
       const body = await answer.bytes();
-      attempt.received(clock.now());
+      begun(attempt, headers, clock);
       const said = isPlainEvents(headers) ? failureAtEnd : failureOfWhole;
       const failure = answer.ok ? said(body) : null;
       return { answer, status: failure ?? status, pieces: [body], rest: null };
@@ -55,11 +55,18 @@ export async function readAnswer(
       if (answer.ok && status !== 204 && endsWithConnection(headers)) throw new Error(CUT);
       return { answer, status, pieces: [], rest: null };
     }
-    attempt.received(clock.now());
+    begun(attempt, headers, clock);
     return { answer, status, pieces: [first.value], rest: reader };
   } catch (error) {
     return attempt.failed(error);
   }
+}
+
+/** Its first piece is there, over a connection that may be used again. */
+function begun(attempt: Attempt, headers: Headers, clock: Clock): void {
+  const nowMs = clock.now();
+  attempt.received(nowMs);
+  if (headers.get("connection") !== "close") attempt.lease.node.answeredAtMs = nowMs;
 }
 
 async function readOpening(
@@ -79,7 +86,7 @@ async function readOpening(
       attempt.lease.node.progress += 1;
       continue;
     }
-    attempt.received(clock.now());
+    begun(attempt, answer.headers, clock);
     const status = verdict === "begun" ? answer.status : verdict.failure;
     return { answer, status, pieces, rest: next.done ? null : reader };
   }

@@ -33,7 +33,7 @@ export async function dispatch(
     if (request.signal.aborted) return givenUp(request.signal);
     throw error;
   }
-  exchange.admitted();
+  exchange.admitted(place.lease.startedAtMs);
   budgets.request(request.model);
   let retries: RetryState | null = null;
   const retriesOf = () => {

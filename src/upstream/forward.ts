@@ -50,7 +50,6 @@ export async function forward(
       return attempt.failed(new Error(`no answer has the status ${answer.status}`));
     }
     attempt.connected = true;
-    if (answer.headers.get("connection") !== "close") node.headAtMs = wire.now();
     return answer;
   } catch (error) {
     return attempt.failed(error);
@@ -76,7 +75,7 @@ async function onUsedOrFresh(
     const isStale =
       !signal.aborted &&
       nowMs - lease.startedAtMs <= STALE_MS &&
-      nowMs - lease.node.headAtMs <= LONGEST_IDLE_MS &&
+      nowMs - lease.node.answeredAtMs <= LONGEST_IDLE_MS &&
       classify(error).kind === "lost";
     if (!isStale) throw error;
     return await fetch(url, { ...init, keepalive: false }).catch((again: unknown) => {

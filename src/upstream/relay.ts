@@ -51,8 +51,9 @@ export function handOn(
   if (rest === null) {
     lease.end(answered(answer, clock, judged.status));
     const body = joined(pieces);
-    if (body !== null) exchange.piece(body.length, lease.firstByteAtMs ?? clock.now());
-    exchange.end(failure === null ? COMPLETE : SAID_FAILURE);
+    const nowMs = lease.firstByteAtMs ?? clock.now();
+    if (body !== null) exchange.piece(body.length, nowMs);
+    exchange.end(failure === null ? COMPLETE : SAID_FAILURE, nowMs);
     return new Reply(answer.status, headers, body);
   }
   lease.answering(judged.status);
@@ -105,7 +106,8 @@ function pieceByPiece(
           tail?.push(piece);
           if (tail !== null || mayBeCut) {
             beforeLast = last;
-            last = piece.subarray(-REPORT_BYTES);
+            // A view of its own would cost each piece more than all that is done with it here.
+            last = piece.length <= REPORT_BYTES ? piece : piece.subarray(-REPORT_BYTES);
           }
           const wrote = sink.write(piece);
           // The sink has a copy: a client that does not read should not hold two.

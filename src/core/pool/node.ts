@@ -88,8 +88,8 @@ export class Node {
   generation = 0;
   /** Nobody has answered since it registered or was found gone: who answers next belongs to this generation. */
   absent = true;
-  /** When the head of an answer last came from it over a connection that it may keep, ms. */
-  headAtMs = Number.NEGATIVE_INFINITY;
+  /** When an answer last began over a connection that it may keep, ms. */
+  answeredAtMs = Number.NEGATIVE_INFINITY;
   /** Counts pieces of answers received; moving means alive. */
   progress = 0;
   /** Which of all requests was the last one it got, counted; 0 when it has had none. */
