@@ -23,6 +23,8 @@ interface Told {
   readonly what: "asleep" | "awake";
   /** Until when probes may say otherwise, ms. */
   readonly untilMs: number;
+  /** The process that was told. */
+  readonly generation: number;
 }
 
 /** What probes, gauges and the outcomes of requests teach of nodes. */
@@ -79,7 +81,8 @@ export class Learning {
    */
   told(node: Node, what: Told["what"]): void {
     const nowMs = this.#now();
-    this.#told.set(node, { what, untilMs: nowMs + PROBES_LAG_MS });
+    const { generation } = node;
+    this.#told.set(node, { what, untilMs: nowMs + PROBES_LAG_MS, generation });
     this.#listeners.change(node, () => {
       if (what === "awake") node.health.gaugesRead(false, nowMs);
       node.health.probed({ kind: what === "awake" ? "ok" : "sleeping" }, nowMs, false);
@@ -91,7 +94,8 @@ export class Learning {
     const told = this.#told.get(node);
     if (told === undefined) return false;
     const against = told.what === "asleep" ? "ok" : "sleeping";
-    if (kind === against && this.#now() < told.untilMs) return true;
+    const isSame = told.generation === node.generation;
+    if (kind === against && isSame && this.#now() < told.untilMs) return true;
     this.#told.delete(node);
     return false;
   }
