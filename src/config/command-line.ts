@@ -110,7 +110,10 @@ function unknownFlag(typed: string, command: string, flags: readonly Flag[]): st
   }
   const names = flags.flatMap((flag) => flag.names);
   if (names.includes(name)) return `--${name} takes no value`;
-  const nearest = nearestName(name.toLowerCase().replaceAll("_", "-"), [...names, "help"]);
+  const plain = name.toLowerCase().replaceAll("_", "-");
+  const begun = names.filter((one) => one.startsWith(plain));
+  const shortest = begun.toSorted((a, b) => a.length - b.length)[0];
+  const nearest = shortest ?? nearestName(plain, [...names, "help"]);
   return nearest === undefined
     ? `unknown flag --${name}; see ${command} --help`
     : `unknown flag --${name}; did you mean --${nearest}?`;

@@ -147,11 +147,11 @@ function withoutBootstrapPort(words: readonly string[]): readonly string[] {
 
 function theirs(flag: ForeignFlag, { inline, words }: Typed, product: Product | null): Taken {
   const name = `--${flag.name}`;
-  if (!flag.takesValues && words.length > 0) throw new UsageError(`${name} takes no value`);
-  if (!flag.takesValues && inline === "false") return { words: [] };
-  const values = inline === null || !flag.takesValues ? words : [inline, ...words];
   const { becomes } = flag;
+  if (!flag.takesValues && inline === "false") return { words: [] };
   if (becomes.kind === "refused") throw new UsageError(`${name} is refused: ${becomes.because}`);
+  if (!flag.takesValues && words.length > 0) throw new UsageError(`${name} takes no value`);
+  const values = inline === null || !flag.takesValues ? words : [inline, ...words];
   if (becomes.kind === "nothing") {
     return { words: [], note: `${name} has no effect here: ${becomes.because}` };
   }

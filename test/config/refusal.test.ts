@@ -8,6 +8,7 @@ import { refusal } from "./parse.ts";
 test.each([
   ["--porr 80", "unknown flag --porr; did you mean --port?"],
   ["--stratgy random", "unknown flag --stratgy; did you mean --strategy?"],
+  ["--max-conc 5", "unknown flag --max-conc; did you mean --max-concurrency?"],
   ["--frobnicate", "unknown flag --frobnicate; see lmproxy serve --help"],
   ["--port", "--port needs a value: a whole number from 0 to 65535"],
   ["--port 65536", '--port must be a whole number from 0 to 65535, not "65536"'],

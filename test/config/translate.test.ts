@@ -145,6 +145,7 @@ test.each([
   ["--backend openai", "--backend is refused: nodes are engines, not providers"],
   ["--intra-node-data-parallel-size 8", /each rank its own port and --node$/],
   ["--max-payload-size", /^--max-body needs a value/],
+  ["--service-discovery static", /is refused: discovery through Kubernetes/],
   ["--disable-retries 5", "--disable-retries takes no value"],
   ["--as nginx", '--as must be one of lmdeploy, vllm-router, sglang-router, smg, not "nginx"'],
   ["--forward-credentials --upstream-api-key k", /choose one$/],
