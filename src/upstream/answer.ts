@@ -40,7 +40,7 @@ export async function readAnswer(
     // Looking at `body` would make a stream of it, which costs more than all the rest.
     if (isShort(headers)) {
       const body = await answer.bytes();
-      begun(attempt, headers, clock);
+      if (body.length > 0) begun(attempt, headers, clock);
       const said = isPlainEvents(headers) ? failureAtEnd : failureOfWhole;
       const failure = answer.ok ? said(body) : null;
       return { answer, status: failure ?? status, pieces: [body], rest: null };

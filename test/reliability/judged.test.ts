@@ -104,6 +104,22 @@ for (const status of [400, 401, 403, 404]) {
   });
 }
 
+test("an engine whose answers are good and empty is out, and nobody else", async () => {
+  await using cluster = await startAll(4, ["--strategy", "random"]);
+  const { proxy, odd } = cluster;
+  await send(proxy, 2, (sent) => sent < 40);
+  odd.answer = () => new Response("");
+  await until("it is out", async () => {
+    await send(proxy, 2, (sent) => sent < 10);
+    return (await proxy.status())[odd.url]?.state === "unhealthy";
+  });
+  expect((await proxy.status())[odd.url]?.last_error).toBe(
+    "answers nothing to what its peers answer",
+  );
+  await until("that is logged", () => proxy.log().includes("node is out"));
+  expect(proxy.log().match(/node is out/g)).toHaveLength(1);
+});
+
 test("a client's bad requests, refused by every engine alike, take nobody out", async () => {
   await using cluster = await startAll(4);
   const { proxy, odd, others } = cluster;
@@ -111,7 +127,7 @@ test("a client's bad requests, refused by every engine alike, take nobody out", 
   expect(new Set(await send(proxy, 2, (sent) => sent < 200))).toEqual(new Set([404]));
   const asked = [odd, ...others].reduce((sum, { requests }) => sum + requests, 0);
   expect(asked).toBeLessThanOrEqual(400);
-  expect(proxy.log()).not.toContain("to=unhealthy");
+  expect(proxy.log()).not.toContain("node is out");
 });
 
 test("a node that is out and gets no traffic is back within seconds of being well, gauges read", async () => {

@@ -35,6 +35,7 @@ export interface OpenRequest extends InBag {
   /** When the answer's first byte arrived, ms, or null. */
   readonly firstByteAtMs: number | null;
   readonly lastResort: boolean;
+  readonly trial: boolean;
   readonly asked: Asked;
   /** Null as long as nobody sends it. */
   readonly sender: Sender | null;

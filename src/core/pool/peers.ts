@@ -17,13 +17,19 @@ const LEAST_ANSWERS = 3;
 const ENOUGH_ANSWERS = 256;
 /** A request is late after this many times what nearly all (95 %) of the like took at peers, ... */
 const LATE_TIMES = 3;
-/** ... but not before this, ms. */
+/** ... but not before this, ms, ... */
 export const LATE_LEAST_MS = 2_000;
+/**
+ * ... and what a prefill takes that finds nothing in the cache, bytes a ms (2,500 tokens a second): the
+ * like may have been answered from it.
+ */
+const COLD_PREFILL = 10;
 /** Whoever gives up after this many times that, and after this long, has waited long. */
 const GIVEN_UP_TIMES = 2;
 const GIVEN_UP_LEAST_MS = 500;
-/** Answers of the last minute are compared. */
+/** Answers of the last minute are compared; of the last five when nothing newer is there. */
 const RECENT_MS = 60_000;
+const LATELY_MS = 300_000;
 /** A node is slow when half of its last answers took so many times what 90 % of the like took at peers, ... */
 const SLOW_TIMES = 2.5;
 /** ... judged by so many, ... */
@@ -61,27 +67,40 @@ export class Peers {
 
   /**
    * After how long a request, sent to `node` at `sentAtMs`, is late: ms, or null when peers have not
-   * answered the like since.
+   * answered the like, or are in the same trouble.
    */
-  lateAfterMs(node: Node, asked: Like, sentAtMs: number): number | null {
-    const usualMs = this.#usualMs(node, asked, sentAtMs, 0.95);
-    return usualMs === null ? null : Math.max(LATE_LEAST_MS, LATE_TIMES * usualMs);
+  lateAfterMs(node: Node, asked: Like, sentAtMs: number, nowMs: number): number | null {
+    const usualMs = this.#usualNowMs(node, asked, sentAtMs, nowMs);
+    if (usualMs === null) return null;
+    return Math.max(LATE_LEAST_MS + asked.promptBytes / COLD_PREFILL, LATE_TIMES * usualMs);
   }
 
-  /** When the last good answer of any other node began, ms. */
-  lastAnswerAtMs(node: Node): number {
-    let lastAtMs = Number.NEGATIVE_INFINITY;
-    for (const { conduct } of this.of(node)) {
-      if (conduct.answers.lastAtMs > lastAtMs) lastAtMs = conduct.answers.lastAtMs;
-    }
-    return lastAtMs;
-  }
-
-  /** Whether a request that was given up had waited long beside what peers have answered since. */
+  /** Whether a request that was given up had waited long beside what peers take. */
   waitedLong(node: Node, asked: Like, sentAtMs: number, nowMs: number): boolean {
-    const usualMs = this.#usualMs(node, asked, sentAtMs, 0.95);
+    const usualMs = this.#usualNowMs(node, asked, sentAtMs, nowMs);
     if (usualMs === null) return false;
-    return nowMs - sentAtMs >= Math.max(GIVEN_UP_LEAST_MS, GIVEN_UP_TIMES * usualMs);
+    return nowMs - sentAtMs >= longFor(usualMs) + asked.promptBytes / COLD_PREFILL;
+  }
+
+  /**
+   * What nearly all of the like takes at peers: of what they have answered since `sentAtMs`, if they go
+   * on answering; else, when little is asked, of what they answered lately, unless they keep somebody
+   * waiting, too.
+   */
+  #usualNowMs(node: Node, asked: Like, sentAtMs: number, nowMs: number): number | null {
+    const peers = this.of(node);
+    const goOn = peers.some(({ conduct }) => conduct.answers.lastAtMs > nowMs - LATE_LEAST_MS);
+    const usualMs = goOn ? this.#usualMs(node, asked, sentAtMs, 0.95) : null;
+    if (usualMs !== null) return usualMs;
+    const latelyMs = this.#usualMs(node, asked, nowMs - LATELY_MS, 0.95);
+    if (latelyMs === null) return null;
+    const keepWaiting = peers.some(({ leases }) =>
+      [...leases].some(
+        ({ firstByteAtMs, startedAtMs }) =>
+          firstByteAtMs === null && nowMs - startedAtMs > longFor(latelyMs),
+      ),
+    );
+    return keepWaiting ? null : latelyMs;
   }
 
   /** Whether an answer's first word came slowly beside what peers made of the like. */
@@ -176,6 +195,11 @@ function silentSince(node: Node, nowMs: number): number {
     if (firstByteAtMs === null && nowMs - startedAtMs >= LATE_LEAST_MS) count += 1;
   }
   return count;
+}
+
+/** What is a long wait, where nearly all take `usualMs`, ms. */
+function longFor(usualMs: number): number {
+  return Math.max(GIVEN_UP_LEAST_MS, GIVEN_UP_TIMES * usualMs);
 }
 
 function isSlow(tookMs: number, usualMs: number): boolean {

@@ -71,17 +71,15 @@ export class Watch {
     const { peers, doubt, trialFailed } = this.#options;
     const stillMs = nowMs - node.conduct.movedAtMs;
     if (stillMs < LATE_LEAST_MS) return 0;
-    // When nobody answers anything any more, nobody is the odd one.
-    if (nowMs - peers.lastAnswerAtMs(node) > LATE_LEAST_MS) return 0;
     const silent = this.#silent(node, nowMs);
     const late: { readonly lease: OpenRequest; readonly times: number }[] = [];
     let evidence = 0;
     for (const lease of silent) {
       const ageMs = nowMs - lease.startedAtMs;
-      const lateAfterMs = peers.lateAfterMs(node, lease.asked, lease.startedAtMs);
+      const lateAfterMs = peers.lateAfterMs(node, lease.asked, lease.startedAtMs, nowMs);
       if (lateAfterMs === null || Math.min(ageMs, stillMs) < lateAfterMs) continue;
       late.push({ lease, times: ageMs / lateAfterMs });
-      evidence += isTold(node, lease) ? 1 : 0.5;
+      evidence += isTold(node, lease) || lease.trial ? 1 : 0.5;
     }
     if (evidence < 1) return silent.length;
     if (node.health.state === "healthy" && !peers.mayGo(node)) return silent.length;
@@ -128,6 +126,8 @@ export class Watch {
     const { conduct } = node;
     conduct.moved(node.progress, nowMs);
     if (lease.lastResort || conduct.movedAtMs > lease.startedAtMs) return;
+    // Here it was to show that it answers at all.
+    if (node.health.doubt === "late" && !mayBePrefill(lease, nowMs)) trialFailed(node, lease);
     if (!peers.waitedLong(node, lease.asked, lease.startedAtMs, nowMs)) return;
     trialFailed(node, lease);
     conduct.givenUp += isTold(node, lease) ? 1 : 0.5;

@@ -118,6 +118,41 @@ test("ten minutes of prefill are never taken for hung, whatever is answered besi
   }
 });
 
+test.each([1, 0.2])(
+  "where %d requests come a second, those that meet a hung engine move, too",
+  (perSecond) => {
+    for (const strategy of NAMES) {
+      const { cluster, odd } = start(strategy);
+      const well = { perSecond, seconds: 40 / perSecond, firstWordMs: () => 300 };
+      send(cluster, well);
+      const seen = send(cluster, {
+        ...well,
+        firstWordMs: (node) => (node === odd ? Number.POSITIVE_INFINITY : 300),
+      });
+      cluster.time.advance(12_000);
+      expect(givenUp(seen)).toBe(0);
+      expect(Math.max(...seen.requests.map(({ waitedMs }) => waitedMs))).toBeLessThan(5_000);
+    }
+  },
+);
+
+test("an engine whose answers come as a whole, which may be long, is out once some clients have given up in a row", () => {
+  const { cluster, odd } = start("random");
+  const well = {
+    perSecond: 1,
+    seconds: 60,
+    firstWordMs: () => 300,
+    asked: () => ({ stream: false }),
+  };
+  send(cluster, well);
+  const seen = send(cluster, {
+    ...well,
+    firstWordMs: (node) => (node === odd ? Number.POSITIVE_INFINITY : 300),
+  });
+  cluster.time.advance(12_000);
+  expect(givenUp(seen)).toBeLessThanOrEqual(4);
+});
+
 test("when all of them stand still, nobody moves and nobody is out", () => {
   const { cluster } = start("random");
   send(cluster, { perSecond: 20, seconds: 20, firstWordMs: () => 300 });
