@@ -193,7 +193,13 @@ export const run: Run = async (argv, surroundings) => {
     .description("Run a simulated LLM engine that answers as LMDeploy's api_server does.")
     .addHelpText(
       "after",
-      "\nVariables: LMPROXY_ENGINE_ and the first name, as LMPROXY_ENGINE_PORT.",
+      [
+        "",
+        "While it runs: GET /debug/state; POST /debug/set with JSON such as",
+        '{"pace": 0} (hangs behind a healthy /health; 0.1: ten times slower; 1: as ever),',
+        '{"health": "unhealthy"}, {"models": ["a", "b"]}, {"dead": true}.',
+        "Variables: LMPROXY_ENGINE_ and the first name, as LMPROXY_ENGINE_PORT.",
+      ].join("\n"),
     );
   const line = readArguments(command, FLAGS, Settings, argv, surroundings, "LMPROXY_ENGINE_");
   if (line.help !== null) {

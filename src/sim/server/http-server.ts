@@ -33,8 +33,8 @@ export interface HttpServer {
   stop(force: boolean): Promise<void>;
 }
 
-/** uvicorn's `timeout_keep_alive`: an idle connection is closed after so long, s. */
-const KEEP_ALIVE_S = 5;
+/** uvicorn's `timeout_keep_alive`: an idle connection is closed after so long, ms. */
+const KEEP_ALIVE_MS = 5_000;
 
 const INTERNAL_ERROR: Reply = {
   status: 500,
@@ -63,7 +63,6 @@ export function startHttpServer(options: HttpServerOptions): HttpServer {
       },
       data: (socket, bytes) => socket.data.receive(bytes),
       drain: (socket) => socket.data.drained(),
-      timeout: (socket) => socket.data.endIfIdle(),
       close(socket) {
         connections.delete(socket.data);
         socket.data.closed();
@@ -94,12 +93,14 @@ class Connection {
   #departure: AbortController | null = null;
   #isAnswering = false;
   #isLast = false;
+  /** A socket's own time-outs come in steps of four seconds. */
+  #idle: ReturnType<typeof setTimeout> | undefined;
   #drained: (() => void) | null = null;
 
   constructor(socket: Socket<Connection>, answer: HttpServerOptions["answer"]) {
     this.#socket = socket;
     this.#answer = answer;
-    socket.timeout(KEEP_ALIVE_S);
+    this.#beIdle();
   }
 
   receive(bytes: Uint8Array): void {
@@ -113,11 +114,18 @@ class Connection {
 
   closed(): void {
     this.#isGone = true;
+    clearTimeout(this.#idle);
     this.#departure?.abort();
     this.#drained?.();
   }
 
-  endIfIdle(): void {
+  /** From now on, until a request is there. */
+  #beIdle(): void {
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => this.#endIfIdle(), KEEP_ALIVE_MS);
+  }
+
+  #endIfIdle(): void {
     if (!this.#isAnswering && this.#reader.isEmpty) this.#socket.end();
   }
 
@@ -125,14 +133,14 @@ class Connection {
   stop(force: boolean): void {
     this.#isLast = true;
     if (force) this.#socket.terminate();
-    else this.endIfIdle();
+    else this.#endIfIdle();
   }
 
   async #answerAll(): Promise<void> {
     this.#isAnswering = true;
     try {
       for (let request = this.#next(); request !== null; request = this.#next()) {
-        this.#socket.timeout(0);
+        clearTimeout(this.#idle);
         await this.#exchange(request);
         if (this.#isGone) return;
       }
@@ -143,7 +151,7 @@ class Connection {
     } finally {
       this.#isAnswering = false;
     }
-    this.#socket.timeout(KEEP_ALIVE_S);
+    if (!this.#isGone) this.#beIdle();
   }
 
   #next(): HttpRequest | null {

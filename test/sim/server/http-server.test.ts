@@ -83,3 +83,11 @@ test("an engine that stops finishes what runs and takes nothing new", async () =
   await until("it is refused", () => late.isClosed);
   expect(late.text).toBe("");
 });
+
+test("an idle connection ends after some seconds, a slow request does not", async () => {
+  const engine = await start();
+  const idle = dial(engine, "GET /health HTTP/1.1\r\nhost: x\r\n\r\n");
+  const slow = dial(engine, "POST /generate HTTP/1.1\r\ncontent-le");
+  await until("the idle one is closed", () => idle.isClosed);
+  expect(slow.isClosed).toBe(false);
+}, 20_000);
