@@ -52,7 +52,7 @@ export function translate(
   asVariable: string | undefined,
 ): Translated {
   const own = [...flags.flatMap(({ names }) => names), "help"];
-  const typed = split(argv).map((one) => ({ ...one, name: ownName(one.name, own) }));
+  const typed = split(argv).map((one) => ({ ...one, as: one.name, name: ownName(one.name, own) }));
   const foreign = typed.flatMap(({ name }) => FOREIGN_FLAGS.get(name ?? "") ?? []);
   const product = productOf(typed, asVariable) ?? guess(foreign);
   const words: string[] = [];
@@ -60,6 +60,9 @@ export function translate(
   const notes: Note[] = [];
   for (const one of typed) {
     const flag = FOREIGN_FLAGS.get(one.name ?? "");
+    if (one.as?.replaceAll("_", "-") !== one.name && one.as !== null) {
+      notes.push({ level: "info", text: `--${one.as} is taken as --${one.name}` });
+    }
     const taken = flag === undefined ? ourOwn(one) : theirs(flag, one, product);
     words.push(...taken.words);
     otherwise.push(...(taken.otherwise ?? []));

@@ -49,6 +49,11 @@ const STARTS: readonly (readonly [where: string, argv: string, nodes: readonly s
     TWO,
   ],
   [
+    "a serving launcher, equals signs",
+    "--host=0.0.0.0 --port 30000 --worker-startup-timeout-secs=36000 --worker-startup-check-interval=10 --policy=round_robin --worker-urls http://worker1:8000 http://worker2:8000",
+    TWO,
+  ],
+  [
     "sglang-router, multi-model",
     "--enable-igw --policy cache_aware --max-concurrent-requests 512",
     [],

@@ -193,6 +193,13 @@ describe("LMDeploy's command line", () => {
     expect(words(argv)).toBe(ours);
   });
 
+  test("a prefix is told, with the flag that it was taken for", () => {
+    expect(notes("--server_port 80 --log info --routing=random")).toEqual([
+      "--log is taken as --log-level",
+      "--routing is taken as --routing-strategy",
+    ]);
+  });
+
   test("--api-keys without a value asks for none, and says so", () => {
     const { config, notes } = parse("--api-keys --port 81");
     expect(config.apiKeys).toEqual([]);
