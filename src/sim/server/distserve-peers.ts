@@ -53,6 +53,8 @@ export class DistServePeers {
     if (!URL.canParse(localId) || portOf(localId) !== this.#port) {
       return refuse(`cannot bind ${localId}: that is not this engine`);
     }
+    // Its brackets are lost on the way to the socket.
+    if (new URL(localId).hostname.startsWith("[")) return refuse(`cannot bind ${localId}`);
     if (localId === remoteId) return refuse("an engine cannot be its own peer");
     const { tp_size: localTp } = body.local_engine_config;
     const { tp_size: remoteTp } = body.remote_engine_config;

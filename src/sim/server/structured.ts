@@ -11,8 +11,9 @@ export function piecesOf(text: string): readonly string[] {
 }
 
 /**
- * The answer that fits `response_format`, Responses' `text.format`, vLLM's `structured_outputs` and
- * `guided_…`, or SGLang's `regex` and `json_schema`, in pieces; `null` when none of them is there.
+ * The answer that fits `response_format`, Responses' `text.format`, Anthropic's `output_config.format`,
+ * vLLM's `structured_outputs` and `guided_…`, or SGLang's `regex` and `json_schema`, in pieces; `null`
+ * when none of them is there.
  */
 export function structuredPieces(body: JsonObject): readonly string[] | null {
   const text = structuredText(body);
@@ -21,10 +22,12 @@ export function structuredPieces(body: JsonObject): readonly string[] | null {
 
 function structuredText(body: JsonObject): string | null {
   const text = isObject(body.text) ? body.text.format : undefined;
+  const config = isObject(body.output_config) ? body.output_config : {};
   const outputs = isObject(body.structured_outputs) ? body.structured_outputs : {};
   return (
     formatText(body.response_format) ??
     formatText(text) ??
+    formatText(config.format ?? body.output_format) ??
     choiceText(outputs.choice ?? body.guided_choice) ??
     patternText(outputs.regex ?? body.guided_regex ?? body.regex) ??
     schemaText(outputs.json ?? body.guided_json ?? body.json_schema) ??

@@ -76,6 +76,16 @@ test("token ids and log probabilities come when they are asked for, one a token,
   expect(generated.meta_info.output_token_logprobs).toHaveLength(4);
 });
 
+test("usage tells of prompt tokens that the prefix cache had", async () => {
+  const engine = await start();
+  const messages = [{ role: "user", content: "x".repeat(64 * 4 * 3) }];
+  const cached = async () => {
+    const { usage } = await json(post(engine.url + CHAT, { messages }));
+    return usage.prompt_tokens_details.cached_tokens;
+  };
+  expect([await cached(), await cached()]).toEqual([0, 192]);
+});
+
 test("an answer ends before a stop word, or behind it if it is to be kept", async () => {
   const engine = await start();
   const ask = async (more: object) => {
@@ -163,6 +173,14 @@ describe("structured outputs", () => {
     const engine = await start({ kind });
     const { choices } = await json(post(engine.url + CHAT, { messages: HI, ...asked }));
     expect(choices[0].message.content).toMatch(pattern);
+  });
+
+  test("in Anthropic's words, where they are understood", async () => {
+    const engine = await start({ kind: "vllm" });
+    const output_config = { format: { type: "json_schema", schema: PERSON } };
+    const body = { messages: HI, max_tokens: 500, output_config };
+    const { content } = await json(post(`${engine.url}/v1/messages`, body));
+    expect(fits(JSON.parse(content[0].text))).toBe(true);
   });
 
   test("end early like any other answer", async () => {

@@ -16,6 +16,7 @@ import {
 import type { Engine } from "../engine.ts";
 import { checkSampling } from "../sampling.ts";
 import { withNamedFailure } from "../stream-errors.ts";
+import { structuredPieces } from "../structured.ts";
 import { countTokens, tokenId } from "../tokens.ts";
 import { type ToolCall, toolCallFor } from "../tool-call.ts";
 import { chatPrompt } from "./chat.ts";
@@ -61,7 +62,7 @@ export async function messages(engine: Engine, call: Call, body: JsonObject): Pr
   }
   const toolCall = toolCallFor(body, sent);
   const text = sent.length === 0 ? ids.join(" ") : promptOf(body);
-  const pieces = toolCall?.pieces ?? null;
+  const pieces = toolCall?.pieces ?? structuredPieces(body);
   const completion = startCompletion(engine, call, body, text, { model, pieces });
   const head = { id: `msg_${shortId()}`, type: "message", role: "assistant" };
   const underWay = { completion, toolCall, head, model };
