@@ -58,6 +58,10 @@ function addAnswering(app: Elysia, route: AnsweringRoute, services: Services): v
       const id = requestId(request.headers, services.random);
       set.headers["x-request-id"] = id;
       if (dialectOf(path, request.headers) === "anthropic") set.headers["request-id"] = id;
+      // What the router could not decode, it leaves out.
+      if (path.includes(":") && Object.values(params).some((part: unknown) => part === null)) {
+        throw new ProxyError("invalid_request", "The path cannot be decoded: it holds a stray %.");
+      }
       const peerAddress = peers.of(request).address;
       return route.answer({ request, params, body, query, peerAddress }, services);
     },

@@ -28,6 +28,7 @@ const ADDED: readonly Route[] = [
   get("/nodes/open", "anybody"),
   get("/v1/for-administrators", "administrator"),
   get("/forgotten", nobody),
+  get("/parts/:part", "anybody"),
 ];
 
 let server: Bun.Server<undefined>;
@@ -155,4 +156,10 @@ describe("the example of ARCHITECTURE.md", () => {
       },
     });
   });
+});
+
+test("a part of a path that cannot be decoded is the client's mistake", async () => {
+  const answer = await fetch(`${server.url.origin}/parts/%zz`);
+  expect([answer.status, await answer.text()]).toEqual([400, expect.stringContaining("stray %")]);
+  expect((await fetch(`${server.url.origin}/parts/a%2Fb`)).status).toBe(200);
 });

@@ -54,6 +54,10 @@ test("POST /workers is 200 once the node can be routed to; it is listed, shown a
   await call(proxy, "POST", "/workers", { url: node.url });
   expect((await call(proxy, "DELETE", `/workers/${encoded}`)).status).toBe(200);
   expect((await call(proxy, "PUT", `/workers/${encoded}`)).status).toBe(405);
+  for (const name of ["%2F", "x", "http%3A%2F%2F127.0.0.1%3A9", "a/b"]) {
+    expect([name, (await call(proxy, "GET", `/workers/${name}`)).status]).toEqual([name, 404]);
+  }
+  expect((await call(proxy, "GET", "/workers/%zz")).status).toBe(400);
 });
 
 test("/add_worker and /remove_worker take ?url=, and answer in words", async () => {
