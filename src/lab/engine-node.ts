@@ -77,11 +77,12 @@ export class EngineNode {
 
   refreshGauges(): void {
     this.#run();
-    const { usage, running, waiting, cachedPromptTokens, computedPromptTokens } =
+    const { usageWithoutCached, running, waiting, cachedPromptTokens, computedPromptTokens } =
       this.#model.stats();
     const promptTokens = cachedPromptTokens + computedPromptTokens;
     this.gauges = {
-      cacheUsage: usage,
+      // As LMDeploy counts from 0.18.0 on: what only the prefix cache holds is free.
+      cacheUsage: usageWithoutCached,
       running,
       waiting,
       cachedTokens: cachedPromptTokens,

@@ -20,6 +20,7 @@ const anyCandidate: fc.Arbitrary<Candidate> = fc.record({
   meanLatencyMs: unknownOr(fc.oneof(fc.constant(0), amount(1e7))),
   cacheUsage: unknownOr(fc.oneof(fc.constant(0), amount(3))),
   cacheShare: fc.double({ min: 1e-6, max: 1, noNaN: true }),
+  usagePerRequest: fc.oneof(fc.constant(0), fc.double({ min: 1e-6, max: 1, noNaN: true })),
   weight: fc.oneof(fc.constant(1), fc.double({ min: 0.1, max: 1, noNaN: true })),
   id: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
   lastTurn: fc.nat(),

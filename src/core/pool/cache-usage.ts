@@ -57,13 +57,14 @@ export class CacheUsage {
    * @param nowMs When the sample was asked for.
    * @param open Open requests that were sent since it was asked for.
    * @param refreshMs How long its gauges may show the same although its load changed, ms.
+   * @returns Whether the gauges are known to have been brought up to date.
    */
   sampled(
     sample: LoadSample,
     nowMs: number,
     open: number,
     refreshMs = gaugesRefreshMs(null),
-  ): void {
+  ): boolean {
     const previous = this.#sample;
     const stale =
       previous !== null &&
@@ -73,12 +74,13 @@ export class CacheUsage {
       nowMs - this.#unchangedSinceMs < refreshMs;
     this.#sample = sample;
     this.#sampledAtMs = nowMs;
-    if (stale) return;
+    if (stale) return false;
     this.#unchangedSinceMs = nowMs;
     this.#countsFromMs = nowMs;
     this.#open = open;
     this.#ended = 0;
     this.#learn(sample);
+    return true;
   }
 
   #learn({ cacheUsage, running }: LoadSample): void {

@@ -61,11 +61,15 @@ export class Candidates {
     let warmest = 0;
     let shares = 0;
     let learned = 0;
+    let held = 0;
+    let heldRequests = 0;
     for (const record of view) {
       const { node } = record;
       inFlight += node.inFlight;
       record.weight = node.health.warm(nowMs);
       if (record.weight > warmest) warmest = record.weight;
+      held += node.held.usage;
+      heldRequests += node.held.requests;
       if (!node.cache.hasLearned) continue;
       shares += node.cache.share;
       learned += 1;
@@ -76,6 +80,7 @@ export class Candidates {
     let late = 0;
     for (const { weight } of view) if (warmest - weight > TOGETHER) late += 1;
     const leastWeight = leastWeightOf(late, view.length);
+    const heldMean = heldRequests > 0 ? held / heldRequests : share;
     for (const record of view) {
       const { node } = record;
       const ours = node.inFlight;
@@ -86,6 +91,7 @@ export class Candidates {
       record.lastTurn = node.lastTurn;
       record.meanLatencyMs = node.meanLatencyMs(nowMs);
       record.cacheShare = share;
+      record.usagePerRequest = node.held.perRequest(heldMean);
       const usage = node.cache.expected(nowMs, sampleMaxAgeMs, share, ours);
       record.cacheUsage = usage === null ? null : usage + penalty * share;
       // Bringing it in slowly would help nobody when no other candidate has a request, or none has
@@ -113,6 +119,7 @@ function blank(node: Node): Filled {
     meanLatencyMs: null,
     cacheUsage: null,
     cacheShare: 0,
+    usagePerRequest: 0,
     weight: 1,
     id: node.id,
     lastTurn: 0,

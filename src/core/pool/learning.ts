@@ -65,7 +65,8 @@ export class Learning {
   sampled(node: Node, sample: LoadSample, engine: EngineKind | null, askedAtMs: number): void {
     let open = 0;
     for (const lease of node.leases) if (lease.startedAtMs >= askedAtMs) open += 1;
-    node.cache.sampled(sample, askedAtMs, open, gaugesRefreshMs(engine));
+    const isNew = node.cache.sampled(sample, askedAtMs, open, gaugesRefreshMs(engine));
+    if (isNew) node.held.sampled(sample, node.inFlight);
     if (engine !== null) node.engine = engine;
   }
 

@@ -7,6 +7,7 @@ import { CacheUsage } from "./cache-usage.ts";
 import { Charges } from "./charges.ts";
 import { Conduct } from "./conduct.ts";
 import { NodeHealth } from "./health.ts";
+import { HeldUsage } from "./held-usage.ts";
 import { LatencyRing } from "./latency-ring.ts";
 
 /** What an engine (or an operator) says of a node when it registers. */
@@ -54,6 +55,7 @@ export class Node {
   readonly health = new NodeHealth();
   readonly latencies = new LatencyRing();
   readonly cache = new CacheUsage();
+  readonly held = new HeldUsage();
   readonly leases = new Bag<OpenRequest>();
   readonly conduct = new Conduct();
   readonly charges = new Charges();
@@ -154,6 +156,7 @@ export class Node {
     this.noList = null;
     this.charges.clear();
     this.cache.forget();
+    this.held.forget();
     this.conduct.forget();
     this.health.replaced();
   }

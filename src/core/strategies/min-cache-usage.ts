@@ -1,27 +1,18 @@
 import { minExpectedLatency } from "./min-expected-latency.ts";
-import { type Candidate, lowestCost, meanOf, type Strategy } from "./strategy.ts";
+import { lowestCost, type Strategy } from "./strategy.ts";
 
 /**
- * The lowest KV-cache usage once this request were added. A node without a fresh sample takes the
- * mean of the others, at their mean load: with less load it counts as emptier, with more as fuller.
- * (The mean alone would starve it, since one of the others is always below it; and its own load on top
- * would too, since the mean holds the others' load already.) The request itself adds the same on every
- * node: nodes whose shares differ are compared by what they hold. When no node has a sample,
- * `min_expected_latency` decides.
+ * The lowest KV-cache usage once this request were added: what the node shows in use for every request
+ * that we hold there, times what we hold now. The last sample itself does not count: gauges are
+ * refreshed every 10 s and read every 5, and whoever looked empty in them would get everything until the
+ * next. When no node has a fresh sample, `min_expected_latency` decides.
  */
 export const minCacheUsage: Strategy = (asked, candidates, random) => {
-  const meanUsage = meanOf(candidates, (node) => node.cacheUsage, -1);
-  if (meanUsage < 0) return minExpectedLatency(asked, candidates, random);
-  const ofSampled = (read: (node: Candidate) => number) =>
-    meanOf(candidates, (node) => (node.cacheUsage === null ? null : read(node)), 0);
-  const meanLoad = ofSampled((node) => node.load);
-  const share = ofSampled((node) => node.cacheShare);
+  const isKnown = candidates.some((node) => node.cacheUsage !== null);
+  if (!isKnown) return minExpectedLatency(asked, candidates, random);
   return lowestCost(
     candidates,
-    (node) => {
-      const usage = node.cacheUsage ?? meanUsage + (node.load - meanLoad) * share;
-      return (Math.max(usage, 0) + share) / node.weight;
-    },
+    ({ load, usagePerRequest, weight }) => ((load + 1) * usagePerRequest) / weight,
     random,
   );
 };

@@ -39,6 +39,8 @@ export interface Candidate {
   readonly cacheUsage: number | null;
   /** What one more request is expected to add to `cacheUsage`, fraction. */
   readonly cacheShare: number;
+  /** KV-cache usage that it shows for every request that we hold there, over some samples, fraction; 0: nothing is known. */
+  readonly usagePerRequest: number;
   /** Share of its normal traffic a node that is being brought in may have, 0.1 to 1. */
   readonly weight: number;
   /** Stays the same as long as the node's address does: a whole number from 0 to 2^32 - 1. */

@@ -18,6 +18,7 @@ export function candidate(given: Given = {}): Candidate {
     meanLatencyMs: null,
     cacheUsage: null,
     cacheShare: SHARE,
+    usagePerRequest: SHARE,
     weight: 1,
     id: 0,
     lastTurn: 0,

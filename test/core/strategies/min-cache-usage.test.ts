@@ -5,23 +5,29 @@ import { traffic } from "../../../src/lab/traffic.ts";
 import { choice, type Given } from "./closed-loop.ts";
 
 const TABLE: [what: string, nodes: Given[], chosen: number][] = [
-  ["the emptiest, whatever its load", [{ cacheUsage: 0.3 }, { cacheUsage: 0.2, load: 9 }], 1],
   [
-    "the emptiest, whatever one of its requests takes",
+    "the emptiest by what we hold there, whatever the last sample says",
     [
-      { cacheUsage: 0.3, cacheShare: 0.001 },
-      { cacheUsage: 0.29, cacheShare: 0.2 },
+      { cacheUsage: 0.1, load: 9 },
+      { cacheUsage: 0.6, load: 2 },
     ],
     1,
   ],
-  ["one that is overfull last", [{ cacheUsage: 1.4 }, { cacheUsage: 1.1 }], 1],
-  ["no sample as the mean: after the emptiest", [{ cacheUsage: 0.2 }, { cacheUsage: 0.6 }, {}], 0],
-  ["no sample as the mean: before the fullest", [{ cacheUsage: 0.4, load: 2 }, { load: 1 }], 1],
-  ["no sample, more load than the mean: as fuller", [{ cacheUsage: 0.4, load: 1 }, { load: 2 }], 0],
   [
-    "no sample, far less load: as empty, no less",
-    [{ cacheUsage: 0 }, { cacheUsage: 0.1, load: 99 }, { load: 1, weight: 0.5 }],
-    0,
+    "of two with as much in flight the one where a request takes less",
+    [
+      { cacheUsage: 0.3, load: 4, usagePerRequest: 0.02 },
+      { cacheUsage: 0.3, load: 4, usagePerRequest: 0.01 },
+    ],
+    1,
+  ],
+  [
+    "one of twice the size while it holds less than twice as much",
+    [
+      { cacheUsage: 0.3, load: 5, usagePerRequest: 0.02 },
+      { cacheUsage: 0.3, load: 10, usagePerRequest: 0.01 },
+    ],
+    1,
   ],
   [
     "min_expected_latency without any sample",
