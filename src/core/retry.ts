@@ -177,6 +177,11 @@ export class RetryState {
     return (status === 502 || status === 504) && this.#afterBadAnswer();
   }
 
+  /** Whether another node may be asked, free, if a 500 turns out to be its node's fault: once. */
+  get mayFollowNodesFault(): boolean {
+    return this.#rules.retry && this.#internalErrors === 1 && this.#lost === 0;
+  }
+
   #afterBadAnswer(): boolean {
     this.#badAnswers += 1;
     return this.#badAnswers <= MOST_BAD_ANSWERS && this.#draw();

@@ -130,8 +130,7 @@ export class Route {
   /** A lease of a decode node connected with `prefill`, else the one to connect it with. */
   #takeDecode(prefill: Node): Lease | Node | NoNode {
     const { registry, pairs } = this.#options;
-    const { model, asked } = this.wanted;
-    const wanted = { model, role: "Decode", asked, tried: this.triedDecode } as const;
+    const wanted = this.wantedOf("Decode");
     const isConnected = (node: Node) => pairs.isConnected(prefill, node);
     const isGood = (node: Node) => isConnected(node) && !pairs.isBad(prefill, node);
     let lease = registry.acquire({ ...wanted, among: isGood });
@@ -148,10 +147,16 @@ export class Route {
     return this.#failed.length === 0 ? noNode(this.wanted.model) : cannotConnect(this.#failed);
   }
 
+  /** What it wants of a node of the role, whichever it is paired with. */
+  wantedOf(role: Role): Wanted {
+    const { model, asked } = this.wanted;
+    const tried = role === "Prefill" ? this.triedPrefill : this.triedDecode;
+    return { model, role, asked, tried };
+  }
+
   /** Whether there is another node of the role that it has not tried. */
   hasAnother(role: Role): boolean {
-    const tried = role === "Prefill" ? this.triedPrefill : this.triedDecode;
-    return this.#options.registry.hasAnother({ model: this.wanted.model, role, tried });
+    return this.#options.registry.hasAnother(this.wantedOf(role));
   }
 
   /** It needs no node any more. */
@@ -211,9 +216,7 @@ export class Route {
   }
 
   #pickDecode(among: (node: Node) => boolean): Node | NoNode {
-    const { model, asked } = this.wanted;
-    const tried = this.triedDecode;
-    return this.#options.registry.pick({ model, role: "Decode", asked, tried, among });
+    return this.#options.registry.pick({ ...this.wantedOf("Decode"), among });
   }
 
   /** Whether it is of no use to this request; one that found an engine gone is, once that is back. */
@@ -252,8 +255,7 @@ export class Route {
   /** What `#takeDecode` gives as soon as that is not to be waited for. */
   async #waitForDecode(prefill: Node): Promise<Lease | Node | NoNode> {
     const { client, signal } = this.#request;
-    const { model, asked } = this.wanted;
-    const wanted = { model, role: "Decode", asked, tried: this.triedDecode } as const;
+    const wanted = this.wantedOf("Decode");
     let other: Node | NoNode = "unavailable";
     const { lease } = await this.#options.admission.proceed(wanted, client, signal, () => {
       const next = this.#takeDecode(prefill);

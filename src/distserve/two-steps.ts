@@ -18,6 +18,7 @@ import {
   type Upstream,
   worthRetrying,
 } from "../upstream/send.ts";
+import { isNodesFault } from "../upstream/whose-fault.ts";
 import { decodeBody, prefillBody } from "./bodies.ts";
 import { type PrefillResult, prefill } from "./prefill.ts";
 import { migrationJson, type Transport } from "./protocol.ts";
@@ -135,7 +136,7 @@ export class TwoSteps {
       const mayRetry = !lease.lastResort && this.#retries.afterStatus(502);
       return failedWith(mayRetry, () => Promise.reject(result.error));
     }
-    return this.#failed(attempt, result, worthRetrying(attempt, result, this.#retries));
+    return this.#failed(attempt, result, await this.#mayTryAgain(attempt, result));
   }
 
   /** The second step. The session has ended, or ends with the answer, whatever comes of it. */
@@ -198,7 +199,7 @@ export class TwoSteps {
     if (isSuspicious(result)) pairs.doubt(prefillNode, lease.node);
     this.#route.triedDecode.add(lease.node);
     if (!neverTaken(result)) {
-      return this.#failed(attempt, result, worthRetrying(attempt, result, this.#retries));
+      return this.#failed(attempt, result, await this.#mayTryAgain(attempt, result));
     }
     const mayRetry =
       result.kind === "unread"
@@ -221,6 +222,16 @@ export class TwoSteps {
   #endWithClient(attempt: Attempt): void {
     this.#current.attempt = attempt;
     if (this.#request.signal.aborted) attempt.stopWith(this.#request.signal);
+  }
+
+  async #mayTryAgain(attempt: Attempt, result: Result): Promise<boolean> {
+    if (worthRetrying(attempt, result, this.#retries)) return true;
+    const { lease } = attempt;
+    const wanted = this.#route.wantedOf(lease.node.role);
+    return (
+      this.#retries.mayFollowNodesFault &&
+      (await isNodesFault(lease, result, wanted, this.#parts.upstream))
+    );
   }
 
   #failed(attempt: Attempt, result: Result, mayRetry: boolean): Failed {

@@ -4,6 +4,7 @@ import { parseCidr } from "../core/address/cidr.ts";
 import { Admission } from "../core/admission/admission.ts";
 import type { Clock } from "../core/clock.ts";
 import { Exchanges } from "../core/exchange.ts";
+import { FailingNodes } from "../core/pool/failing-nodes.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { LOOK_MS } from "../core/pool/watch.ts";
 import { RetryBudgets } from "../core/retry.ts";
@@ -109,9 +110,10 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
     clock: CLOCK,
   });
   const { fetch } = pinned;
-  const upstream = createUpstream(config, registry, pinned, (node, model) =>
-    discovery.stillServes(node, model),
-  );
+  const upstream = createUpstream(config, registry, pinned, {
+    stillServes: (node, model) => discovery.stillServes(node, model),
+    isWell: (node) => prober.isWell(node),
+  });
   const engineHeaders = engineHeadersOf(config);
   const { mode, distServe } = createMode(config, upstream, engineHeaders, log);
   const onError = (error: unknown) => logUnexpected(log, error);
@@ -122,6 +124,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
     onNoList: (node, reason) =>
       log.warning("models of the node not known", { node: node.url, reason }),
   });
+  const prober = createProber(config, questions);
   const slow = new SlowBodies(config.bodyTimeoutMs, CLOCK);
   const exchanges = new Exchanges({
     now,
@@ -190,7 +193,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
   };
   const workers = [
     ...observing.workers,
-    createProber(config, questions),
+    prober,
     createPoller(config, questions, log),
     discovery,
     upstream.deadlines,
@@ -237,7 +240,7 @@ function createUpstream(
   config: Config,
   registry: Registry,
   pinned: PinnedFetch,
-  stillServes: Upstream["stillServes"],
+  questions: Pick<Upstream, "stillServes" | "isWell">,
 ): Upstream {
   const tcp = new TcpCheck(CLOCK.after);
   const deadlines = new Deadlines({
@@ -257,7 +260,8 @@ function createUpstream(
     ...CLOCK,
     registry,
     fetch: pinned.fetch,
-    stillServes,
+    ...questions,
+    failing: new FailingNodes(CLOCK.now),
     admission: new Admission(registry, {
       maxConcurrency: config.maxConcurrency ?? Number.POSITIVE_INFINITY,
       maxPerClient: config.maxConcurrencyPerClient ?? Number.POSITIVE_INFINITY,

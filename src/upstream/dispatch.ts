@@ -10,6 +10,7 @@ import { Attempt } from "./attempt.ts";
 import { givenUp, type Reply } from "./reply.ts";
 import { type InferenceRequest, isCancelled } from "./request.ts";
 import { discard, type Result, send, settle, type Upstream, worthRetrying } from "./send.ts";
+import { isNodesFault } from "./whose-fault.ts";
 
 /**
  * Answers a request by one node of `role`: choose and reserve one, send, hand the answer on; when it
@@ -61,7 +62,9 @@ export async function dispatch(
         // Before the budget: it is for retries that are made.
         registry.hasAnother(wanted) &&
         ((await hasUnloaded(attempt, result, request, upstream)) ||
-          worthRetrying(attempt, result, retriesOf()));
+          worthRetrying(attempt, result, retriesOf()) ||
+          (retriesOf().mayFollowNodesFault &&
+            (await isNodesFault(attempt.lease, result, wanted, upstream))));
       let lease = mayRetry ? registry.acquire(wanted) : null;
       const mayWait = lease === "full" && !isRefusedRequest(result);
       if (!mayWait && !(lease instanceof Lease)) {

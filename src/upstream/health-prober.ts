@@ -1,5 +1,5 @@
 import type { Clock } from "../core/clock.ts";
-import { isAnswer, readHealth } from "../core/engine/health-answer.ts";
+import { isAnswer, type ProbeResult, readHealth } from "../core/engine/health-answer.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { type AskOptions, ask } from "./ask.ts";
@@ -45,6 +45,8 @@ export class HealthProber {
   readonly #rounds: Rounds;
   /** What the probes of each node that were answered took, the longest of late, ms. */
   readonly #tookMs = new WeakMap<Node, number>();
+  /** Questions under way whose answers requests wait for. */
+  readonly #asked = new Map<Node, Promise<boolean>>();
   #unsubscribe: (() => void) | null = null;
 
   constructor(options: HealthProberOptions) {
@@ -76,8 +78,25 @@ export class HealthProber {
     this.#rounds.stop();
   }
 
+  /** Whether the node says now that it is well; true where it says nothing in time. Never rejects. */
+  isWell(node: Node): Promise<boolean> {
+    const asked = this.#asked.get(node);
+    if (asked !== undefined) return asked;
+    const answer = this.#ask(node, true).then(({ kind }) => kind === "ok" || kind === "timeout");
+    this.#asked.set(node, answer);
+    void answer.finally(() => this.#asked.delete(node));
+    return answer;
+  }
+
+  async #ask(node: Node, atOnce: boolean): Promise<ProbeResult> {
+    const { path, headers, fetch } = this.#options;
+    const timeoutMs = this.#timeoutMs(node, atOnce);
+    const maxBytes = path === "/health" ? MAX_BYTES : MAX_PAGE_BYTES;
+    return readHealth(path, await ask(node.url + path, { timeoutMs, maxBytes, headers, fetch }));
+  }
+
   async #probe(node: Node, atOnce: boolean): Promise<void> {
-    const { registry, clock, path, headers, fetch } = this.#options;
+    const { registry, clock } = this.#options;
     const isMember = () => registry.get(node.url) === node;
     if (!isMember() && node.inFlight === 0) {
       this.#rounds.remove(node);
@@ -86,9 +105,7 @@ export class HealthProber {
     const { generation, progress } = node;
     const timeoutMs = this.#timeoutMs(node, atOnce);
     const askedAtMs = clock.now();
-    const maxBytes = path === "/health" ? MAX_BYTES : MAX_PAGE_BYTES;
-    const answer = await ask(node.url + path, { timeoutMs, maxBytes, headers, fetch });
-    const result = readHealth(path, answer);
+    const result = await this.#ask(node, atOnce);
     if (node.generation !== generation) {
       // Another process is there now, or nobody: whoever found that out wants a probe of its own.
       this.#rounds.now(node);

@@ -2,6 +2,7 @@ import type { Admission } from "../core/admission/admission.ts";
 import { cancelled, shuttingDown } from "../core/admission/refusals.ts";
 import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
+import type { FailingNodes } from "../core/pool/failing-nodes.ts";
 import type { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
@@ -16,6 +17,9 @@ import { handOn } from "./relay.ts";
 import { clientGone, type Reply } from "./reply.ts";
 import type { InferenceRequest } from "./request.ts";
 
+/** Of the prompt's making, or of an engine's that is about to end. */
+export const INTERNAL_ERROR = 500;
+
 /** What sending a request needs; made once, shared by both serving strategies. */
 export interface Upstream extends Clock {
   readonly registry: Registry;
@@ -24,6 +28,10 @@ export interface Upstream extends Clock {
   readonly budgets: RetryBudgets;
   readonly retryRules: RetryRules;
   readonly fetch: Fetch;
+  /** Which nodes have failed several requests at one moment. */
+  readonly failing: FailingNodes;
+  /** Whether a node's health check says that it is well, asked now; true where it says nothing in time. */
+  readonly isWell: (node: Node) => Promise<boolean>;
   /** Whether a node serves a model that it has just answered with 404; soon known. */
   readonly stillServes: (node: Node, model: string) => Promise<boolean>;
 }
@@ -54,13 +62,18 @@ export async function send(
   const answer = await forward(attempt, request, upstream);
   if (!(answer instanceof Response)) return answer;
   const { status } = answer;
-  if (isUnread(status)) return { kind: "unread", answer, status, judged: null };
+  if (isUnread(status)) return unread(attempt, { answer, status, judged: null }, upstream);
   const judged = await readAnswer(attempt, answer, upstream);
   if ("kind" in judged) return judged;
   if (judged.status !== status && isUnread(judged.status)) {
-    return { kind: "unread", answer, status: judged.status, judged };
+    return unread(attempt, { answer, status: judged.status, judged }, upstream);
   }
   return { kind: "relayed", reply: handOn(attempt, judged, request, upstream) };
+}
+
+function unread({ lease }: Attempt, found: Omit<Unread, "kind">, { failing }: Upstream): Unread {
+  if (found.status === INTERNAL_ERROR) failing.failed(lease.node);
+  return { kind: "unread", ...found };
 }
 
 /** Gives up an answer that nobody will read, for another node's. Never rejects. */
