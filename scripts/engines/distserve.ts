@@ -1,8 +1,9 @@
 /** DistServe with LMDeploy's own server on both sides, as its releases name their sessions. */
-import { type ProxyProcess, startProxy } from "../../test/support/proxy.ts";
+import type { ProxyProcess } from "../../test/support/proxy.ts";
 import { rawPost } from "../../test/support/raw-client.ts";
 import { untilHealthy } from "../../test/support/until-healthy.ts";
 import { Engine } from "./engine.ts";
+import { startExecutable } from "./executable.ts";
 import type { EngineOptions, Kind } from "./kinds.ts";
 import type { Row } from "./report.ts";
 
@@ -18,14 +19,10 @@ const RELEASES: Readonly<Record<Ids, string>> = {
   field: "0.18.0, sessions named as proposed in #4977, header of #4969 asked for",
 };
 
-export async function tryDistServe(
-  kind: Kind,
-  folder: string,
-  command: readonly string[],
-): Promise<Row[]> {
+export async function tryDistServe(kind: Kind, folder: string, executable: string): Promise<Row[]> {
   const rows: Row[] = [];
   for (const ids of ["released", "number", "field"] as const) {
-    const proxy = await startProxy(["--serving-strategy", "DistServe"], { command });
+    const proxy = await startExecutable(executable, ["--serving-strategy", "DistServe"]);
     const proxyUrl = proxy.url;
     const prefill = await Engine.start(kind, folder, { ids, proxyUrl, role: "Prefill" });
     const decode = await Engine.start(kind, folder, { ids, proxyUrl, role: "Decode" });
@@ -41,7 +38,7 @@ export async function tryDistServe(
     }
     rows.push(...trial.rows);
   }
-  rows.push(await dummyPrefill(kind, folder, command));
+  rows.push(await dummyPrefill(kind, folder, executable));
   return rows;
 }
 
@@ -237,10 +234,10 @@ async function ask(
   return { status, text, isWhole: complete && status === 200 && isCounted };
 }
 
-async function dummyPrefill(kind: Kind, folder: string, command: readonly string[]): Promise<Row> {
+async function dummyPrefill(kind: Kind, folder: string, executable: string): Promise<Row> {
   await using decode = await Engine.start(kind, folder, { role: "Decode" });
   const flags = ["--serving-strategy", "DistServe", "--dummy-prefill", "--decode", decode.url];
-  await using proxy = await startProxy(flags, { command });
+  await using proxy = await startExecutable(executable, flags);
   await untilHealthy(proxy);
   const answers = [await ask(proxy, false, {}), await ask(proxy, true, {})];
   const shown = answers.map(({ isWhole, status, text }) =>

@@ -1,7 +1,8 @@
 /** What happens to clients when one of two real engines fails under load. */
-import { type ProxyProcess, startProxy } from "../../test/support/proxy.ts";
+import type { ProxyProcess } from "../../test/support/proxy.ts";
 import { untilHealthy } from "../../test/support/until-healthy.ts";
 import type { Engine } from "./engine.ts";
+import { startExecutable } from "./executable.ts";
 import type { Fault } from "./kinds.ts";
 import { type Fate, Load } from "./load.ts";
 import type { Row } from "./report.ts";
@@ -67,11 +68,11 @@ export async function tryFaults(
   fault: Fault,
   struck: Engine,
   other: Engine,
-  command: readonly string[],
+  executable: string,
 ): Promise<Row> {
   const act = ACTS[fault];
   const nodes = ["--node", struck.url, other.url];
-  await using proxy = await startProxy([...nodes, "--log-level", "error"], { command });
+  await using proxy = await startExecutable(executable, [...nodes, "--log-level", "error"]);
   await untilHealthy(proxy, 2);
   const load = new Load(proxy, struck.kind.requestEveryMs);
   await Bun.sleep(BEFORE_MS);

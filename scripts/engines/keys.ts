@@ -1,6 +1,7 @@
 /** Engines that ask for a key, and clients that have another one. */
-import { type ProxyProcess, startProxy } from "../../test/support/proxy.ts";
+import type { ProxyProcess } from "../../test/support/proxy.ts";
 import { Engine } from "./engine.ts";
+import { startExecutable } from "./executable.ts";
 import type { Kind } from "./kinds.ts";
 import type { Row } from "./report.ts";
 
@@ -9,11 +10,7 @@ const CLIENT_KEY = "sk-client-7215ee9c7d";
 const LIMIT_MS = 20_000;
 const POLL_MS = 100;
 
-export async function tryKeys(
-  kind: Kind,
-  folder: string,
-  command: readonly string[],
-): Promise<Row[]> {
+export async function tryKeys(kind: Kind, folder: string, executable: string): Promise<Row[]> {
   await using engine = await Engine.start(kind, folder, { apiKey: ENGINE_KEY });
   const node = ["--node", engine.url];
   const row = (what: string, isGood: boolean, seen: string): Row => ({
@@ -21,7 +18,7 @@ export async function tryKeys(
   });
   const rows: Row[] = [];
   {
-    await using proxy = await startProxy(node, { command });
+    await using proxy = await startExecutable(executable, node);
     await untilLooked(proxy);
     const none = await statusWith(proxy, null);
     const { last_error } = (await proxy.status())[engine.url] ?? {};
@@ -35,7 +32,7 @@ export async function tryKeys(
     );
   }
   const keys = ["--api-keys", CLIENT_KEY, "--upstream-api-key", ENGINE_KEY];
-  await using proxy = await startProxy([...node, ...keys], { command });
+  await using proxy = await startExecutable(executable, [...node, ...keys]);
   await untilLooked(proxy, CLIENT_KEY);
   const seen = await Promise.all([
     statusWith(proxy, CLIENT_KEY),

@@ -2,11 +2,11 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { killAllAtExit } from "../../bench/host.ts";
-import { startProxy } from "../../test/support/proxy.ts";
 import { untilHealthy } from "../../test/support/until-healthy.ts";
 import { compareBytes } from "./bytes.ts";
 import { tryDistServe } from "./distserve.ts";
 import { Engine } from "./engine.ts";
+import { startExecutable } from "./executable.ts";
 import { tryFaults } from "./faults.ts";
 import { cacheFolder } from "./install.ts";
 import { tryKeys } from "./keys.ts";
@@ -37,23 +37,24 @@ async function runKind(kind: Kind, parts: readonly string[]): Promise<Row[]> {
     rows.push(...found);
     await keep(values.cache, kind.name, kind.title, rows);
   };
-  const command = [values.lmproxy];
+  const executable = values.lmproxy;
   if (has("bytes") || has("leaving") || has("faults")) {
     await using first = await Engine.start(kind, folder);
     {
-      await using proxy = await startProxy(["--node", first.url], { command });
+      await using proxy = await startExecutable(executable, ["--node", first.url]);
       await untilHealthy(proxy);
       if (has("bytes")) await add(await compareBytes(first, proxy));
       if (has("leaving")) await add(await leave(first, proxy));
     }
     if (has("faults")) {
       await using second = await Engine.start(kind, folder);
-      for (const fault of kind.faults) await add([await tryFaults(fault, first, second, command)]);
+      for (const fault of kind.faults)
+        await add([await tryFaults(fault, first, second, executable)]);
     }
   }
-  if (has("keys")) await add(await tryKeys(kind, folder, command));
+  if (has("keys")) await add(await tryKeys(kind, folder, executable));
   if (has("distserve") && kind.name === "lmdeploy")
-    await add(await tryDistServe(kind, folder, command));
+    await add(await tryDistServe(kind, folder, executable));
   return rows;
 }
 
