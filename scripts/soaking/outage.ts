@@ -40,8 +40,9 @@ export async function breakEverything(
       seen += engine.requests.filter(({ method }) => method === "POST").length;
       engine.stop();
     }
-    // What a node has in its hands as it goes out moves for nothing, and half of them go out.
-    const moved = what === "resets" ? CLIENTS : 0;
+    // What a node has in its hands as it goes out moves for nothing, and half of them go out; what is
+    // under way when all say that they are busy is tried at two more.
+    const moved = { 500: 0, 503: 2 * CLIENTS, resets: CLIENTS }[what] ?? 0;
     const most = Math.floor(1.2 * sent + 3 * (seconds + 1) + moved);
     figures.push({
       name: `attempts at the engines, all of them: ${what}`,

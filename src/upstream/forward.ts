@@ -79,6 +79,8 @@ async function onUsedOrFresh(
       classify(error).kind === "lost";
     if (!isStale) throw error;
     return await fetch(url, { ...init, keepalive: false }).catch((again: unknown) => {
+      // It resets fresh ones as well: that the next request is lost says nothing of its connection.
+      lease.node.answeredAtMs = Number.NEGATIVE_INFINITY;
       // It may have had the request all the same, and have died of it.
       throw neverSent(classify(again).kind) ? error : again;
     });
