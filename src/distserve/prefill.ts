@@ -30,7 +30,7 @@ export interface Learnt {
 }
 
 /** What it takes to send one. */
-type Sending = Clock & Pick<Upstream, "fetch">;
+type Sending = Clock & Pick<Upstream, "fetch" | "retryRules">;
 
 /** Block ids take 7 bytes each: this is room for more tokens than any context has. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;

@@ -1,4 +1,5 @@
 import { neverSent } from "../core/failure.ts";
+import type { RetryRules } from "../core/retry.ts";
 import { type Attempt, classify, type Unanswered } from "./attempt.ts";
 import type { InferenceRequest } from "./request.ts";
 
@@ -16,6 +17,7 @@ export interface Wire {
   readonly fetch: Fetch;
   /** Monotonic clock, ms. */
   readonly now: () => number;
+  readonly retryRules: RetryRules;
 }
 
 /** A connection that its engine had closed is found so at once; what comes later says something of the engine, ms. */
@@ -64,7 +66,7 @@ export async function forward(
  */
 async function onUsedOrFresh(
   { lease, signal }: Attempt,
-  { fetch, now }: Wire,
+  { fetch, now, retryRules: { retry, retrySent } }: Wire,
   url: string,
   init: BunFetchRequestInit,
 ): Promise<Response> {
@@ -73,6 +75,9 @@ async function onUsedOrFresh(
   } catch (error) {
     const nowMs = now();
     const isStale =
+      retry &&
+      retrySent &&
+      !lease.lastResort &&
       !signal.aborted &&
       nowMs - lease.startedAtMs <= STALE_MS &&
       nowMs - lease.node.answeredAtMs <= LONGEST_IDLE_MS &&

@@ -60,7 +60,8 @@ function begin(bodyBytes: number) {
   const clock = { now, wallMs: now, after, every: () => () => {}, soon: setImmediate };
   const attempt = new Attempt(lease);
   const learnt = { sessions, names: new SessionNames() };
-  const result = prefill(attempt, request, { ...clock, fetch }, learnt);
+  const retryRules = { retry: true, retrySent: true };
+  const result = prefill(attempt, request, { ...clock, fetch, retryRules }, learnt);
   return { node, attempt, client, result, sessions };
 }
 

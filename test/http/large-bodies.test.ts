@@ -1,5 +1,5 @@
 /** Bodies that are large, or slow, or in very many pieces: what they cost the proxy and its other clients. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { startEngine } from "../../src/sim/server/api-server.ts";
 import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
@@ -8,6 +8,7 @@ import { sendRaw } from "../support/raw-http.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 import { writeAll } from "../support/write-all.ts";
 
+setDefaultTimeout(60_000);
 const MIB = 1024 * 1024;
 const CHUNKED =
   "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" +

@@ -48,6 +48,14 @@ test("an engine that closes behind every answer without a word loses nothing", a
   expect(proxy.log()).not.toContain("node is out");
 });
 
+test("with --no-retry-sent nothing is sent twice, not even then", async () => {
+  const engine = startForgetful(() => httpAnswer('{"ok":true}'));
+  const flags = ["--no-retry-sent", "--health-interval", "60"];
+  await using proxy = await startProxy(["--node", engine.url, ...flags]);
+  await untilHealthy(proxy);
+  expect([(await ask(proxy)).status, (await ask(proxy)).status]).toEqual([200, 502]);
+});
+
 test("one client's 500s take nobody else's request, and no engine, with them", async () => {
   const engines = times(2, null).map(() =>
     startForgetful((text) =>
