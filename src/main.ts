@@ -30,6 +30,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "Show what a running proxy does just now, oldest first.",
     load: () => import("./commands/requests.ts"),
   },
+  explain: {
+    summary: "Show how a request went, and why its nodes were chosen.",
+    load: () => import("./commands/explain.ts"),
+  },
   health: {
     summary: "Ask a running proxy whether it is up.",
     load: () => import("./commands/health.ts"),

@@ -41,6 +41,20 @@ export const OBSERVE_FLAGS: readonly Flag[] = flagGroup("Log and metrics", [
     help: "Requests that get a line: off, errors, slow=2 (errors too), all.",
   },
   {
+    key: "explainBytes",
+    names: ["explain-memory"],
+    argument: "size",
+    kind: { ...kinds.byteSize, expects: "a size such as 8388608, 512KiB or 8MiB, or 0" },
+    value: fields.explainBytes,
+    help: "Memory for explanations of requests that have ended; 0 for none.",
+  },
+  {
+    key: "exposeNode",
+    names: ["expose-node"],
+    value: fields.exposeNode,
+    help: "Name the node and the attempts on answers: X-Lmproxy-Node, X-Lmproxy-Attempts.",
+  },
+  {
     key: "metricsPort",
     names: ["metrics-port"],
     argument: "number",

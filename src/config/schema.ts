@@ -173,6 +173,12 @@ export const ConfigSchema = Type.Object({
     default: "all",
     description: "Which requests get a line; a number: those that took so many ms, and errors",
   }),
+  explainBytes: Type.Integer({
+    minimum: 0,
+    default: 8 * 1024 * 1024,
+    description: "What is kept to explain requests that have ended",
+  }),
+  exposeNode: Type.Boolean({ default: false, description: "Tell clients which node answered" }),
 });
 
 type DeepReadonly<T> = T extends (infer Item)[]

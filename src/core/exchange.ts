@@ -3,6 +3,7 @@
  * to know of it, written down as it happens and told once, at its end.
  */
 import { Bag, type InBag } from "./bag.ts";
+import type { Explained, Explainer } from "./choice.ts";
 import type { ErrorKind, Rejection } from "./errors.ts";
 
 /**
@@ -33,11 +34,15 @@ export interface Try {
   /** When the answer's first byte arrived, ms, or null. */
   readonly firstByteAtMs: number | null;
   /** Null while it is open. */
-  readonly outcome: { readonly kind: string } | null;
+  readonly outcome: {
+    readonly kind: string;
+    readonly status?: number;
+    readonly detail?: string;
+  } | null;
 }
 
 /** All times are monotonic, ms. Whoever finds something out writes it down; nothing else is asked. */
-export class Exchange implements InBag {
+export class Exchange implements InBag, Explainer {
   place = -1;
   readonly id: string;
   readonly request: Request;
@@ -68,11 +73,14 @@ export class Exchange implements InBag {
   pieces = 0;
   endedAtMs: number | null = null;
   readonly tries: Try[] = [];
+  /** Why the node of each try was chosen, at the same place; null where nobody wants to know. */
+  readonly choices: (Explained | null)[] = [];
   /** When the last piece was handed on, ms; only with a first one. */
   lastPieceAtMs = 0;
   /** Takes it off wherever it is, so that its client gets an error; set by whoever runs it, once its body is there. */
   cancel: (() => void) | null = null;
   #end: End | null = null;
+  #choice: Explained | null = null;
   readonly #exchanges: Exchanges;
 
   constructor(id: string, request: Request, route: string, exchanges: Exchanges) {
@@ -105,9 +113,21 @@ export class Exchange implements InBag {
     this.admittedAtMs = nowMs;
   }
 
+  /** For those who choose a node for it: itself, if somebody wants to know, else null. */
+  get explainer(): Explainer | null {
+    return this.#exchanges.explains ? this : null;
+  }
+
+  /** A node was chosen for what is tried next. */
+  chosen(explained: Explained): void {
+    this.#choice = explained;
+  }
+
   /** It is sent to a node. */
   attempt(lease: Try): void {
     this.tries.push(lease);
+    this.choices.push(this.#choice);
+    this.#choice = null;
   }
 
   /** The client gets an answer with HTTP `status`; the first head counts. */
@@ -146,6 +166,8 @@ export type ExchangeListener = (exchange: Exchange) => void;
 /** All exchanges that are open, and who wants to hear of their ends. */
 export class Exchanges {
   readonly now: () => number;
+  /** Whether somebody wants to know why nodes are chosen. */
+  explains = false;
   readonly #report: (error: unknown) => void;
   readonly #open = new Bag<Exchange>();
   #listeners: readonly ExchangeListener[] = [];

@@ -57,9 +57,10 @@ export class Route {
   constructor(request: InferenceRequest, options: RouteOptions) {
     this.#options = options;
     this.#request = request;
-    const { model, target, asked } = request;
-    this.#endpoint = endpointOf(target);
-    this.wanted = { model, role: "Prefill", asked, tried: this.triedPrefill };
+    const { explainer } = request.exchange;
+    this.#endpoint = endpointOf(request.target);
+    const { model, asked } = request;
+    this.wanted = { model, role: "Prefill", asked, tried: this.triedPrefill, explainer };
   }
 
   /**
@@ -73,7 +74,8 @@ export class Route {
     if (typeof plan === "string") return plan;
     const { registry, pairs, room } = this.#options;
     if (pairs.isConnected(plan.prefill, plan.decode)) {
-      const lease = registry.acquire({ ...this.wanted, among: (node) => node === plan.prefill });
+      const wanted = this.wantedOf("Prefill");
+      const lease = registry.acquire({ ...wanted, among: (node) => node === plan.prefill });
       if (lease instanceof Lease) room.coming(this);
       return lease;
     }
@@ -130,7 +132,7 @@ export class Route {
   /** A lease of a decode node connected with `prefill`, else the one to connect it with. */
   #takeDecode(prefill: Node): Lease | Node | NoNode {
     const { registry, pairs } = this.#options;
-    const wanted = this.wantedOf("Decode");
+    const wanted = { ...this.wanted, ...this.wantedOf("Decode") };
     const isConnected = (node: Node) => pairs.isConnected(prefill, node);
     const isGood = (node: Node) => isConnected(node) && !pairs.isBad(prefill, node);
     let lease = registry.acquire({ ...wanted, among: isGood });
@@ -150,19 +152,14 @@ export class Route {
   /** What it wants of a node of the role, whichever it is paired with. */
   wantedOf(role: Role): Wanted {
     const { model, asked } = this.wanted;
-    const tried = role === "Prefill" ? this.triedPrefill : this.triedDecode;
-    return { model, role, asked, tried };
+    return { model, role, asked, tried: role === "Prefill" ? this.triedPrefill : this.triedDecode };
   }
 
   /** Whether there is another node of the role that it has not tried. */
-  hasAnother(role: Role): boolean {
-    return this.#options.registry.hasAnother(this.wantedOf(role));
-  }
+  readonly hasAnother = (role: Role) => this.#options.registry.hasAnother(this.wantedOf(role));
 
   /** It needs no node any more. */
-  end(): void {
-    this.#options.room.arrived(this);
-  }
+  readonly end = () => this.#options.room.arrived(this);
 
   #plan(): PlannedPair | NoNode {
     const { pairs } = this.#options;

@@ -42,8 +42,12 @@ export async function infer(
     return sseKeepalive.begin(answering, exchange, target);
   }
   const answered = await answering;
-  if (answered instanceof Reply) return responseOf(answered);
-  return errorResponse(answered, dialectOf(pathOf(target), request.headers), id);
+  const response =
+    answered instanceof Reply
+      ? responseOf(answered)
+      : errorResponse(answered, dialectOf(pathOf(target), request.headers), id);
+  if (services.exposesNode) nameNode(response.headers, exchange);
+  return response;
 }
 
 /** Never rejects; the exchange ends with the reply. */
@@ -144,6 +148,12 @@ function cancellable(exchange: Exchange): AbortSignal {
   else signal.addEventListener("abort", () => controller.abort(signal.reason), { once: true });
   exchange.cancel = () => controller.abort(cancelled());
   return controller.signal;
+}
+
+function nameNode(headers: Headers, { tries }: Exchange): void {
+  const last = tries.at(-1);
+  if (last !== undefined) headers.set("x-lmproxy-node", last.node.url);
+  headers.set("x-lmproxy-attempts", String(tries.length));
 }
 
 function responseOf({ status, headers, body }: Reply): Response {

@@ -146,6 +146,63 @@ export const Collected = t.Object({
   failed: Type.Integer({ minimum: 0, description: "Still kept by their engines" }),
 });
 
+const NumberOrNull = t.Union([t.Number(), t.Null()]);
+const TextOrNull = t.Union([t.String(), t.Null()]);
+
+/** How requests went, and why their nodes were chosen. */
+export const Explanations = t.Array(
+  t.Object({
+    id: t.String(),
+    phase: t.Union([TextOrNull], { description: "As in /debug/requests; null when it is over" }),
+    began_at: t.String({ description: "RFC 3339" }),
+    client: TextOrNull,
+    method: t.String(),
+    path: t.String(),
+    model: TextOrNull,
+    stream: t.Boolean(),
+    status: NumberOrNull,
+    outcome: TextOrNull,
+    error: TextOrNull,
+    admitted_ms: NumberOrNull,
+    first_byte_ms: NumberOrNull,
+    total_ms: NumberOrNull,
+    longest_gap_ms: t.Number(),
+    bytes_in: t.Number(),
+    bytes_out: t.Number(),
+    pieces: t.Number(),
+    attempts: t.Array(
+      t.Object({
+        node: t.String(),
+        sent_ms: NumberOrNull,
+        first_byte_ms: NumberOrNull,
+        outcome: TextOrNull,
+        status: NumberOrNull,
+        detail: TextOrNull,
+        choice: t.Union([
+          t.Object({
+            why: t.String({ description: "strategy, only (no other) or trial" }),
+            strategy: TextOrNull,
+            candidates: t.Number(),
+            last_resort: t.Boolean({ description: "No node was routable: all were candidates" }),
+            best: t.Array(
+              t.Object({
+                node: t.String(),
+                score: t.Union([NumberOrNull], { description: "The strategy looks for the least" }),
+                sample_age_ms: NumberOrNull,
+                seen: t.Record(t.String(), NumberOrNull, {
+                  description: "Every figure the strategy saw",
+                }),
+              }),
+              { description: "The chosen one, then the best of the others; three at most" },
+            ),
+          }),
+          t.Null(),
+        ]),
+      }),
+    ),
+  }),
+);
+
 /** Requests that were taken off wherever they were. */
 export const Cancelled = t.Object({
   cancelled: Type.Integer({

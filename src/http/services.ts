@@ -37,6 +37,10 @@ export interface Services {
   readonly sseKeepalive: SseKeepalive | null;
   /** How each node does beside its peers. */
   readonly nodeFigures: () => ReadonlyMap<Node, NodeFigures>;
+  /** All that is known of requests by an id, those that run first. */
+  readonly explain: (id: string) => readonly unknown[];
+  /** Whether answers name their node. */
+  readonly exposesNode: boolean;
   /** The page at `/metrics`, in OpenMetrics' dialect or not. */
   readonly metricsPage: (openMetrics: boolean) => string;
   readonly log: EventLog;

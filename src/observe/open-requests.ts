@@ -42,7 +42,7 @@ export function openRequests(exchanges: Exchanges, nowMs: number): OpenRequest[]
     }));
 }
 
-function phaseOf({ readAtMs, tries, firstByteAtMs }: Exchange): Phase {
+export function phaseOf({ readAtMs, tries, firstByteAtMs }: Exchange): Phase {
   if (firstByteAtMs !== null) return "answering";
   if (tries.length > 0) return "sent";
   return readAtMs === null ? "reading" : "waiting";

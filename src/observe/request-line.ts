@@ -60,6 +60,7 @@ export function requestFields(exchange: Exchange): Fields {
     error: errorOf(exchange),
     node: last?.node.url,
     attempts: tries.length,
+    ...choiceFields(exchange),
     tried: tries.length > 1 ? tries.slice(0, -1).map(drawTry).join(" ") : null,
     queue_ms: admittedAtMs === null ? null : Math.round(exchange.queuedMs),
     first_byte_ms: sinceArrival(exchange, firstByteAtMs),
@@ -69,6 +70,26 @@ export function requestFields(exchange: Exchange): Fields {
     bytes_out: exchange.bytesOut,
     pieces: exchange.pieces,
   };
+}
+
+/** Why the last node: what it was compared by, and with which. */
+function choiceFields({ choices }: Exchange): Fields {
+  const choice = choices.at(-1) ?? null;
+  if (choice === null) return {};
+  const [chosen, next] = choice.best;
+  return {
+    strategy: choice.strategy,
+    candidates: choice.candidates,
+    score: rounded(chosen.score),
+    next_score: rounded(next?.score),
+    next_node: next?.node.url,
+    sample_age_ms: chosen.sampleAgeMs === null ? null : Math.round(chosen.sampleAgeMs),
+  };
+}
+
+/** To four digits that mean something. */
+function rounded(score: number | null | undefined): number | null {
+  return typeof score === "number" ? Number(score.toPrecision(4)) : null;
 }
 
 function drawTry({ node, outcome }: Try): string {

@@ -154,6 +154,8 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
       config.sseKeepaliveMs === null ? null : new SseKeepalive(config.sseKeepaliveMs, CLOCK),
     metricsPage: observing.metricsPage,
     nodeFigures: observing.nodeFigures,
+    explain: observing.explain,
+    exposesNode: config.exposeNode,
     registry,
     discovery,
     log,

@@ -7,6 +7,8 @@ import type { Clock } from "../core/clock.ts";
 import type { Exchanges } from "../core/exchange.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { BodyMemory } from "../http/body-memory.ts";
+import { explanationOf, told } from "../observe/explanation.ts";
+import { Explanations } from "../observe/explanations.ts";
 import type { Log } from "../observe/log.ts";
 import { LoopLag } from "../observe/loop-lag.ts";
 import { Metrics } from "../observe/metrics.ts";
@@ -15,6 +17,9 @@ import { NodeEvents } from "../observe/node-events.ts";
 import { nodeFigures } from "../observe/node-figures.ts";
 import { processStats } from "../observe/process-stats.ts";
 import { RequestLog } from "../observe/request-log.ts";
+
+/** So many of one id are told. */
+const MOST_TOLD = 100;
 
 /** What is observed. */
 export interface Observed {
@@ -40,6 +45,13 @@ export function observe(config: Config, observed: Observed) {
   const metrics = new Metrics(registry, clock.now);
   exchanges.subscribe(requests.ended);
   exchanges.subscribe(metrics.ended);
+  const explanations = new Explanations({
+    mostBytes: config.explainBytes,
+    now: clock.now,
+    wallMs: clock.wallMs,
+  });
+  if (config.explainBytes > 0) exchanges.subscribe(explanations.ended);
+  exchanges.explains = config.explainBytes > 0 || config.accessLog !== "off";
   const lag = new LoopLag(clock);
   const page = {
     metrics,
@@ -58,6 +70,14 @@ export function observe(config: Config, observed: Observed) {
   };
   return {
     workers: [new NodeEvents(registry, log, clock), lag],
+    /** Those that run by an id, then those that have ended, the latest first. */
+    explain: (id: string) => {
+      const open = [...exchanges.open].filter((exchange) => exchange.id === id);
+      const running = open.map((exchange) =>
+        told(JSON.stringify(explanationOf(exchange, clock.now(), clock.wallMs()))),
+      );
+      return [...running, ...explanations.of(id)].slice(0, MOST_TOLD);
+    },
     nodeFigures: () => nodeFigures(registry, metrics, clock.now()),
     metricsPage: (openMetrics: boolean) => metricsPage(page, openMetrics),
   };

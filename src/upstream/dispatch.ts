@@ -25,7 +25,8 @@ export async function dispatch(
   const { admission, budgets, registry, retryRules } = upstream;
   const { exchange } = request;
   const tried = new Set<Node>();
-  const wanted = { model: request.model, role, asked: request.asked, tried };
+  const { explainer } = exchange;
+  const wanted = { model: request.model, role, asked: request.asked, tried, explainer };
   let place: Admitted;
   try {
     const admitted = admission.admit(wanted, request.client, request.signal);

@@ -59,6 +59,8 @@ test("without flags and variables everything has its documented default", () => 
     logLevel: "info",
     logFormat: "auto",
     accessLog: "all",
+    explainBytes: 8_388_608,
+    exposeNode: false,
     metricsPort: null,
     metricsHost: "127.0.0.1",
   });
@@ -126,6 +128,7 @@ const EXAMPLES: Readonly<Record<string, { text: string; value: unknown }>> = {
   "--metrics-port": { text: "9090", value: 9090 },
   "--metrics-host": { text: "::", value: "::" },
   "--access-log": { text: "slow=2.5s", value: 2500 },
+  "--explain-memory": { text: "512KiB", value: 524_288 },
 };
 
 /** Those that make `tls` and `statePath` together have tests of their own. */

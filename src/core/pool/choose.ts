@@ -1,7 +1,10 @@
+import type { Explainer } from "../choice.ts";
 import type { Role } from "../engine/roles.ts";
+import { strategyName } from "../strategies/index.ts";
 import type { Asked, Strategy } from "../strategies/strategy.ts";
 import { Candidates, type Knowledge } from "./candidates.ts";
 import type { Node } from "./node.ts";
+import { Ranking } from "./ranking.ts";
 
 /** Why no node could be had. */
 export type NoNode = "unknown_model" | "starting" | "full" | "unavailable";
@@ -14,6 +17,8 @@ export interface Wanted {
   readonly asked: Asked;
   /** Nodes it has tried already; a request that has tried some gets only nodes known to be good. */
   readonly tried: ReadonlySet<Node>;
+  /** Told why the one was chosen; left out: nobody wants to know. */
+  readonly explainer?: Explainer | null;
   /** Only these come into question; left out: all. */
   readonly among?: (node: Node) => boolean;
 }
@@ -42,6 +47,7 @@ export interface Choice {
 export class Chooser {
   readonly #options: ChooserOptions;
   readonly #candidates = new Candidates();
+  readonly #ranking = new Ranking();
 
   constructor(options: ChooserOptions) {
     this.#options = options;
@@ -66,7 +72,7 @@ export class Chooser {
       }
       if (among?.(node) === false) elsewhere ||= !due;
       else if (this.#isFull(node)) full ||= !due;
-      else if (due) return { node, trial: true, lastResort: false };
+      else if (due) return this.#onTrial(node, wanted, nowMs);
       else candidates.add(node);
     }
     if (candidates.size > 0) return this.#best(wanted, nowMs, false);
@@ -93,14 +99,41 @@ export class Chooser {
     return node.inFlight >= this.#options.maxInFlightPerNode;
   }
 
-  #best({ role, asked }: Wanted, nowMs: number, lastResort: boolean): Choice {
-    const { sampleMaxAgeMs, strategy, knowledge, random } = this.#options;
+  #best(wanted: Wanted, nowMs: number, lastResort: boolean): Choice {
+    const { role, asked, explainer = null } = wanted;
+    const { sampleMaxAgeMs, knowledge, random } = this.#options;
     const seen = this.#candidates.seen(nowMs, sampleMaxAgeMs);
     const [only] = seen;
     if (only !== undefined && seen.length === 1) {
+      explainer?.chosen({ ...alone(only.node, nowMs), why: "only", lastResort });
       return { node: only.node, trial: false, lastResort };
     }
     if (knowledge !== undefined) for (const one of knowledge) one.fill(seen, asked, nowMs);
-    return { node: strategy(role)(asked, seen, random).node, trial: false, lastResort };
+    const strategy = this.#options.strategy(role);
+    if (explainer === null) {
+      return { node: strategy(asked, seen, random).node, trial: false, lastResort };
+    }
+    const ranking = this.#ranking;
+    ranking.clear();
+    const chosen = strategy(asked, seen, random, ranking.note);
+    explainer.chosen({
+      why: "strategy",
+      strategy: strategyName(strategy),
+      candidates: seen.length,
+      lastResort,
+      best: ranking.weighed(chosen, nowMs),
+    });
+    return { node: chosen.node, trial: false, lastResort };
   }
+
+  #onTrial(node: Node, { explainer }: Wanted, nowMs: number): Choice {
+    explainer?.chosen({ ...alone(node, nowMs), why: "trial", lastResort: false });
+    return { node, trial: true, lastResort: false };
+  }
+}
+
+/** Of a node that no strategy was asked about. */
+function alone(node: Node, nowMs: number) {
+  const weighed = { node, score: null, sampleAgeMs: node.cache.ageMs(nowMs), seen: {} };
+  return { strategy: null, candidates: 1, best: [weighed] as const };
 }

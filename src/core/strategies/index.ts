@@ -21,6 +21,15 @@ export const STRATEGIES = {
   min_cache_usage: minCacheUsage,
 } as const satisfies Record<string, Strategy>;
 
+const NAMES: ReadonlyMap<Strategy, string> = new Map(
+  Object.entries(STRATEGIES).map(([name, strategy]) => [strategy, name]),
+);
+
+/** The name of a strategy, or null for one that users cannot give. */
+export function strategyName(strategy: Strategy): string | null {
+  return NAMES.get(strategy) ?? null;
+}
+
 /** Names that other routers have for them. */
 export const STRATEGY_ALIASES: Readonly<Record<string, StrategyName>> = {
   cache_aware: "prefix_aware",

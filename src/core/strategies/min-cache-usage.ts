@@ -7,12 +7,13 @@ import { lowestCost, type Strategy } from "./strategy.ts";
  * refreshed every 10 s and read every 5, and whoever looked empty in them would get everything until the
  * next. When no node has a fresh sample, `min_expected_latency` decides.
  */
-export const minCacheUsage: Strategy = (asked, candidates, random) => {
+export const minCacheUsage: Strategy = (asked, candidates, random, note) => {
   const isKnown = candidates.some((node) => node.cacheUsage !== null);
-  if (!isKnown) return minExpectedLatency(asked, candidates, random);
+  if (!isKnown) return minExpectedLatency(asked, candidates, random, note);
   return lowestCost(
     candidates,
     ({ load, usagePerRequest, weight }) => ((load + 1) * usagePerRequest) / weight,
     random,
+    note,
   );
 };

@@ -6,7 +6,7 @@ import { lowestCost, meanOf, type Strategy } from "./strategy.ts";
  * joins the others takes it in the measure in which it is not brought in yet: the first answers are
  * the short ones, and after those alone it would look many times faster than it is.
  */
-export const minObservedLatency: Strategy = (_asked, candidates, random) => {
+export const minObservedLatency: Strategy = (_asked, candidates, random, note) => {
   const meanMs = meanOf(candidates, (node) => node.meanLatencyMs, 1);
   const warmest = candidates.reduce((most, { weight }) => Math.max(most, weight), 0);
   return lowestCost(
@@ -18,5 +18,6 @@ export const minObservedLatency: Strategy = (_asked, candidates, random) => {
       return (Math.max(latencyMs, 0.001) * (load + 1)) / weight;
     },
     random,
+    note,
   );
 };

@@ -7,7 +7,7 @@ import { lowestCost, type Strategy } from "./strategy.ts";
  * than in proportion. (LMetric, arXiv 2603.15202, takes the product of work and batch; the root waits
  * less for the first token.) Squared here, so that without prompts it is `min_expected_latency`.
  */
-export const prefixAware: Strategy = (asked, candidates, random) =>
+export const prefixAware: Strategy = (asked, candidates, random, note) =>
   lowestCost(
     candidates,
     ({ cachedBytes, queuedBytes, prefillBytesPerS, load, weight }) => {
@@ -16,5 +16,6 @@ export const prefixAware: Strategy = (asked, candidates, random) =>
       return (workS * workS * (load + 1)) / weight;
     },
     random,
+    note,
   );
 prefixAware.needs = ["prompt"];

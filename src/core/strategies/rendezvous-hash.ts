@@ -11,9 +11,9 @@ const BOUND = 1.25;
  * 2018): a node with more than 1.25 times the mean in flight is passed over. Without a key
  * `min_expected_latency` decides.
  */
-export const rendezvousHash: Strategy = (asked, candidates, random) => {
+export const rendezvousHash: Strategy = (asked, candidates, random, note) => {
   const { key } = asked;
-  if (key === null) return minExpectedLatency(asked, candidates, random);
+  if (key === null) return minExpectedLatency(asked, candidates, random, note);
   let load = 0;
   let weights = 0;
   for (const candidate of candidates) {
@@ -26,6 +26,7 @@ export const rendezvousHash: Strategy = (asked, candidates, random) => {
     open.length > 0 ? open : candidates,
     ({ id, speed }) => -Math.log(draw(key, id)) / (speed ?? 1),
     random,
+    note,
   );
 };
 rendezvousHash.needs = ["key"];

@@ -60,10 +60,18 @@ export interface Candidate {
  * asked and in the candidates, its only chance is `random` (uniform in [0, 1)), used to break ties.
  */
 export interface Strategy {
-  <C extends Candidate>(asked: Asked, candidates: readonly C[], random: () => number): C;
+  <C extends Candidate>(
+    asked: Asked,
+    candidates: readonly C[],
+    random: () => number,
+    note?: Note<C>,
+  ): C;
   /** What has to be learned for it; left out: nothing but what the pool knows anyway. */
   needs?: readonly Need[];
 }
+
+/** Told what each candidate costs that a strategy compares, when somebody wants to know why it was chosen. */
+export type Note<C> = (candidate: C, cost: number) => void;
 
 /**
  * What a strategy may ask to be learned: `prompt`: a request's blocks, and which node has them
@@ -96,12 +104,14 @@ export function lowestCost<C extends Candidate>(
   candidates: readonly C[],
   cost: (candidate: C) => number,
   random: () => number,
+  note?: Note<C>,
 ): C {
   let best: C | undefined;
   let bestCost = Number.POSITIVE_INFINITY;
   let ties = 0;
   for (const candidate of candidates) {
     const value = cost(candidate);
+    note?.(candidate, value);
     if (best !== undefined && Math.abs(value - bestCost) <= TIE_TOLERANCE * bestCost) {
       ties += 1;
       if (random() * ties < 1) best = candidate;

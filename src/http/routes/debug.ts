@@ -21,7 +21,54 @@ const EXAMPLE = [
   },
 ];
 
-/** What the proxy does just now. */
+const EXPLAINED = [
+  {
+    id: "req-7f1ca9d3e6fbed3146fba933",
+    phase: null,
+    began_at: "2026-11-28T03:04:05.678Z",
+    client: "key:team-a",
+    method: "POST",
+    path: "/v1/chat/completions",
+    model: "internlm2-chat-7b",
+    stream: true,
+    status: 200,
+    outcome: "answered",
+    error: null,
+    admitted_ms: 1,
+    first_byte_ms: 412,
+    total_ms: 8_123,
+    longest_gap_ms: 55,
+    bytes_in: 8_123,
+    bytes_out: 20_480,
+    pieces: 160,
+    attempts: [
+      {
+        node: "http://10.0.0.7:23333",
+        sent_ms: 1,
+        first_byte_ms: 412,
+        outcome: "answered",
+        status: 200,
+        detail: null,
+        choice: {
+          why: "strategy",
+          strategy: "min_cache_usage",
+          candidates: 19,
+          last_resort: false,
+          best: [
+            {
+              node: "http://10.0.0.7:23333",
+              score: 0.41,
+              sample_age_ms: 3_120,
+              seen: { load: 3, cache_usage: 0.4, cache_share: 0.01, weight: 1 },
+            },
+          ],
+        },
+      },
+    ],
+  },
+];
+
+/** What the proxy does just now, and what it has done. */
 export const debugRoutes = [
   route({
     method: "GET",
@@ -41,6 +88,35 @@ export const debugRoutes = [
     },
     response: OpenRequests,
     answer: (_, { exchanges, now }) => openRequests(exchanges, now()),
+  }),
+  route({
+    method: "GET",
+    path: "/debug/requests/:id",
+    who: "administrator",
+    detail: {
+      tags: ["Health"],
+      operationId: "explainRequest",
+      summary: "Explain a request: its attempts and times, and why each node was chosen",
+      description:
+        "All by this id, which clients choose: those that run, then those that have ended, the latest " +
+        "first, 100 at most. `--explain-memory` bounds what is kept; failures and the slowest stay " +
+        "longest. The figures are those that the choice was made on.",
+      responses: {
+        ...ok("Explanations", EXPLAINED, "What is known"),
+        ...failures(["not_found", "invalid_api_key", "forbidden", "internal_error"]),
+      },
+    },
+    answer: ({ params }, { explain }) => {
+      const { id = "" } = params;
+      const explained = explain(id);
+      if (explained.length > 0) return explained;
+      throw new ProxyError(
+        "not_found",
+        `Nothing is known of the id ${id.slice(0, 128)}: it has not been here, or is forgotten ` +
+          "(see --explain-memory).",
+        { param: "id" },
+      );
+    },
   }),
   route({
     method: "DELETE",

@@ -1,0 +1,153 @@
+/** `lmproxy explain ID`: how a request went, and why its nodes were chosen. */
+import { type Static, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import { Command } from "commander";
+import { flagGroup } from "../config/flag.ts";
+import { type Run, readArguments } from "./command.ts";
+import { CommandError } from "./command-error.ts";
+import { ProxyClient } from "./proxy-client.ts";
+import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
+import { plain, shortTime, tableLines } from "./table.ts";
+
+const Settings = Type.Object({ ...PROXY_FIELDS, json: Type.Boolean({ default: false }) });
+
+const FLAGS = [
+  ...flagGroup("Output", [
+    {
+      key: "json",
+      names: ["json"],
+      value: Settings.properties.json,
+      help: "Print JSON, as GET /debug/requests/{id} answers.",
+    },
+  ]),
+  ...PROXY_FLAGS,
+];
+
+const NumberOrNull = Type.Union([Type.Number(), Type.Null()]);
+const TextOrNull = Type.Union([Type.String(), Type.Null()]);
+
+const Weighed = Type.Object({
+  node: Type.String(),
+  score: NumberOrNull,
+  sample_age_ms: NumberOrNull,
+  seen: Type.Record(Type.String(), NumberOrNull),
+});
+
+const Attempt = Type.Object({
+  node: Type.String(),
+  sent_ms: NumberOrNull,
+  first_byte_ms: NumberOrNull,
+  outcome: TextOrNull,
+  status: NumberOrNull,
+  detail: TextOrNull,
+  choice: Type.Union([
+    Type.Object({
+      why: Type.String(),
+      strategy: TextOrNull,
+      candidates: Type.Number(),
+      last_resort: Type.Boolean(),
+      best: Type.Array(Weighed),
+    }),
+    Type.Null(),
+  ]),
+});
+
+const Explanation = Type.Object({
+  id: Type.String(),
+  phase: TextOrNull,
+  began_at: Type.String(),
+  client: TextOrNull,
+  path: Type.String(),
+  model: TextOrNull,
+  status: NumberOrNull,
+  outcome: TextOrNull,
+  error: TextOrNull,
+  admitted_ms: NumberOrNull,
+  first_byte_ms: NumberOrNull,
+  total_ms: NumberOrNull,
+  longest_gap_ms: Type.Number(),
+  bytes_out: Type.Number(),
+  pieces: Type.Number(),
+  attempts: Type.Array(Attempt),
+});
+
+export const run: Run = async (argv, surroundings) => {
+  const command = new Command("lmproxy explain")
+    .description("Show how a request went, and why its nodes were chosen.")
+    .argument("<id>", "the request's, as X-Request-Id and the log have it");
+  const line = readArguments(command, FLAGS, Settings, argv, surroundings, "LMPROXY_EXPLAIN_");
+  if (line.help !== null) {
+    await surroundings.print(line.help);
+    return 0;
+  }
+  const { proxyUrl, adminKey, json } = line.values;
+  const path = `/debug/requests/${encodeURIComponent(line.operands[0] ?? "")}`;
+  const answer = await new ProxyClient(proxyUrl, adminKey).get(path);
+  if (!Value.Check(Type.Array(Explanation), answer)) {
+    throw new CommandError(`${proxyUrl} answers, but not as this lmproxy does; is it older?`);
+  }
+  const drawn = json ? `${JSON.stringify(answer, null, 2)}\n` : answer.map(draw).join("\n");
+  await surroundings.print(drawn);
+  return 0;
+};
+
+function draw(one: Static<typeof Explanation>): string {
+  const how = one.outcome === null ? `${one.phase ?? "runs"} now` : one.outcome;
+  const facts = [
+    ["client", one.client],
+    ["asked", `${one.path}${one.model === null ? "" : `, model ${one.model}`}`],
+    ["got", `${one.status ?? "nothing yet"} (${how}${one.error === null ? "" : `, ${one.error}`})`],
+    ["times", times(one)],
+    ["answer", `${one.bytes_out} bytes in ${one.pieces} pieces`],
+  ].map(([title, text]) => `  ${title?.padEnd(7)} ${plain(text ?? "-")}\n`);
+  const attempts = one.attempts.map(drawAttempt);
+  if (attempts.length === 0) attempts.push("  It was sent to no node.\n");
+  return `${plain(one.id)}  ${one.began_at}\n${facts.join("")}${attempts.join("")}`;
+}
+
+function times(one: Static<typeof Explanation>): string {
+  return [
+    ["a place after", one.admitted_ms],
+    ["first byte after", one.first_byte_ms],
+    ["longest gap", one.pieces > 1 ? one.longest_gap_ms : null],
+    ["in all", one.total_ms],
+  ]
+    .flatMap(([title, ms]) => (typeof ms === "number" ? [`${title} ${shortTime(ms / 1_000)}`] : []))
+    .join(", ");
+}
+
+function drawAttempt(attempt: Static<typeof Attempt>, at: number): string {
+  const { node, outcome, status, detail, choice, sent_ms } = attempt;
+  const how = [outcome ?? "open", status, detail].filter((part) => part !== null).join(" ");
+  const sent = sent_ms === null ? "" : `, sent after ${shortTime(sent_ms / 1_000)}`;
+  const head = `\n  attempt ${at + 1}: ${plain(node)}: ${plain(how)}${sent}\n`;
+  if (choice === null) return head;
+  return head + drawChoice(choice);
+}
+
+const WHY: Readonly<Record<string, string>> = {
+  only: "There was no other.",
+  trial: "It was out for its answers, and this request was its trial.",
+};
+
+function drawChoice(choice: NonNullable<Static<typeof Attempt>["choice"]>): string {
+  const { why, strategy, candidates, last_resort, best } = choice;
+  const chose = `${strategy ?? "The strategy"} chose it among ${candidates}; the lowest score wins.`;
+  const all = last_resort ? " No node was routable: all were tried." : "";
+  const said = `    ${WHY[why] ?? plain(chose)}${all}\n`;
+  if (why !== "strategy") return said;
+  const figures = [...new Set(best.flatMap(({ seen }) => Object.keys(seen)))];
+  const columns = [
+    ["    node", ...best.map(({ node }) => `    ${node}`)],
+    ["score", ...best.map(({ score }) => figure(score))],
+    ["sample age", ...best.map(({ sample_age_ms: ms }) => (ms === null ? "-" : `${ms} ms`))],
+    ...figures.map((name) => [name, ...best.map(({ seen }) => figure(seen[name] ?? null))]),
+  ];
+  // What is nothing for all of them tells nothing.
+  const telling = columns.filter(([, ...cells]) => cells.some((cell) => cell !== "-"));
+  return said + tableLines(telling, []).join("");
+}
+
+function figure(value: number | null): string {
+  return value === null ? "-" : String(Number(value.toPrecision(4)));
+}

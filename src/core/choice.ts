@@ -1,0 +1,34 @@
+/** What a choice of a node was made on, told by the choice itself. */
+
+/** One node that came into question. */
+export interface Weighed {
+  readonly node: { readonly url: string };
+  /** What the strategy looked for the least of; null when it compares nothing, or there was nothing to compare. */
+  readonly score: number | null;
+  /** Age of the sample of its gauges, ms, or null. */
+  readonly sampleAgeMs: number | null;
+  /** All that the strategy saw of it, by name. */
+  readonly seen: Readonly<Record<string, number | null>>;
+}
+
+/** Why one node was chosen and not another. */
+export interface Explained {
+  /**
+   * `strategy`: it was the strategy's choice. `only`: there was no other. `trial`: it had been taken
+   * out for its answers, and this request decides whether it returns.
+   */
+  readonly why: "strategy" | "only" | "trial";
+  /** By the name users give it; null for none of those. */
+  readonly strategy: string | null;
+  /** How many came into question. */
+  readonly candidates: number;
+  /** No node was routable: all were candidates. */
+  readonly lastResort: boolean;
+  /** The chosen one, then the best of the others; three at most. */
+  readonly best: readonly [Weighed, ...Weighed[]];
+}
+
+/** Who wants to know. */
+export interface Explainer {
+  chosen(explained: Explained): void;
+}
