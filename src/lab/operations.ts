@@ -1,5 +1,6 @@
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
+import { LOOK_MS } from "../core/pool/watch.ts";
 import type { EngineParams } from "../sim/model/engine-params.ts";
 import { type ClusterEvent, type ClusterShape, SLOWER } from "./clusters.ts";
 import { EngineNode } from "./engine-node.ts";
@@ -43,6 +44,7 @@ export class Operations {
     this.#params = params;
     for (const speed of speeds) this.#join(speed);
     this.#time.advance(WARM_UP_MS);
+    this.#repeat(LOOK_MS, () => this.#registry.learning.look());
     for (const event of events) this.#time.after(event.atS * 1_000, () => this.#happen(event));
   }
 

@@ -255,8 +255,8 @@ export class NodeHealth {
   trialEnded(trial: object, passed: boolean | null, nowMs: number): void {
     if (!this.#trials.ended(trial) || passed === null) return;
     if (this.#phase !== "ejected" || this.#ejectedBy === "probes") return;
-    if (passed) this.#becomeHealthy(nowMs);
-    else this.#trials.failed(nowMs);
+    if (!passed) this.#trials.failed(nowMs);
+    else if (this.#trials.passed(nowMs)) this.#becomeHealthy(nowMs);
   }
 
   /** No new requests from now on; running ones go on. */

@@ -191,7 +191,7 @@ export class Learning {
     const { health, conduct } = node;
     const tookMs = nowMs - startedAtMs;
     if (lease.trial && health.doubt === "late") {
-      const passed = !this.#peers.cameSlowly(node, asked, tookMs, nowMs);
+      const passed = this.#peers.passes(node, asked, tookMs, nowMs);
       this.#listeners.change(node, () => health.trialEnded(lease, passed, nowMs));
     } else if (startedAtMs < health.healthySinceMs) return;
     conduct.answers.add(asked, tookMs, nowMs);

@@ -35,6 +35,8 @@ const SLOW_TIMES = 2.5;
 /** ... judged by so many, ... */
 const SLOW_MOST = 8;
 const SLOW_LEAST = 4;
+/** One that is to show that it is slow no more takes no more than so many times that. */
+const TRIAL_TIMES = 1.5;
 /** ... and not by anything that nobody would notice, ms. */
 const SLOW_LEAST_MS = 50;
 /** No more nodes than this are looked at closely at a time, the slowest first: each is compared with all others. */
@@ -103,8 +105,13 @@ export class Peers {
     return keepWaiting ? null : latelyMs;
   }
 
-  /** Whether an answer's first word came slowly beside what peers made of the like. */
-  cameSlowly(node: Node, asked: Like, tookMs: number, nowMs: number): boolean {
+  /** Whether the answer to a request on trial came no more slowly than nearly all of the like at peers. */
+  passes(node: Node, asked: Like, tookMs: number, nowMs: number): boolean {
+    const usualMs = this.#usualMs(node, asked, nowMs - LATELY_MS, 0.9);
+    return usualMs === null || tookMs <= Math.max(TRIAL_TIMES * usualMs, SLOW_LEAST_MS);
+  }
+
+  #isSlow(node: Node, asked: Like, tookMs: number, nowMs: number): boolean {
     const usualMs = this.#usualMs(node, asked, nowMs - RECENT_MS, 0.9);
     return usualMs !== null && isSlow(tookMs, usualMs);
   }
@@ -144,7 +151,7 @@ export class Peers {
     const open = [...node.leases]
       .filter(({ firstByteAtMs, lastResort }) => firstByteAtMs === null && !lastResort)
       .map(({ asked, startedAtMs }) => ({ asked, tookMs: nowMs - startedAtMs }))
-      .filter(({ asked, tookMs }) => this.cameSlowly(node, asked, tookMs, nowMs));
+      .filter(({ asked, tookMs }) => this.#isSlow(node, asked, tookMs, nowMs));
     const ratios: number[] = [];
     for (const { asked, tookMs } of [...open, ...last].slice(0, SLOW_MOST)) {
       const usualMs = this.#usualMs(node, asked, since, 0.9);

@@ -3,6 +3,10 @@ const FIRST_TRIAL_WAIT_MS = 1_000;
 const LONGEST_TRIAL_WAIT_MS = 30_000;
 /** One that is slow, or was hung, is to be found again within half a minute. */
 const LONGEST_LATE_WAIT_MS = 20_000;
+/** A slow engine is quick now and then: so many good ones in a row bring it back. */
+const PASSES_WHEN_LATE = 3;
+/** One that is out again so soon was never well, ms. */
+const SOON_AGAIN_MS = 60_000;
 
 /**
  * Why a node is out although it answers probes:
@@ -18,6 +22,8 @@ export class Trials {
   #doubt: Doubt = "answers";
   #dueAtMs = 0;
   #waitMs = FIRST_TRIAL_WAIT_MS;
+  #passed = 0;
+  #backAtMs = Number.NEGATIVE_INFINITY;
   /** The request that is on trial, or null. */
   #open: object | null = null;
   /** Nothing is asked of the node or its peers, so that no trial comes: the next one need not wait. */
@@ -30,8 +36,11 @@ export class Trials {
 
   /** The node is out from now on. */
   begin(why: Doubt, nowMs: number): void {
+    // One that came back by luck waits on from where it was.
+    const again = why === "late" && nowMs - this.#backAtMs < SOON_AGAIN_MS;
+    this.#waitMs = again ? Math.min(this.#waitMs * 2, LONGEST_LATE_WAIT_MS) : FIRST_TRIAL_WAIT_MS;
     this.#doubt = why;
-    this.#waitMs = FIRST_TRIAL_WAIT_MS;
+    this.#passed = 0;
     this.#dueAtMs = nowMs + this.#waitMs;
     this.#open = null;
   }
@@ -53,9 +62,19 @@ export class Trials {
     return true;
   }
 
+  /** One was good. Whether that brings the node back; if not, the next one need not wait. */
+  passed(nowMs: number): boolean {
+    this.#passed += 1;
+    this.#dueAtMs = nowMs;
+    if (this.#doubt === "late" && this.#passed < PASSES_WHEN_LATE) return false;
+    this.#backAtMs = nowMs;
+    return true;
+  }
+
   /** The next one has to wait twice as long. */
   failed(nowMs: number): void {
     this.onParole = false;
+    this.#passed = 0;
     const longestMs = this.#doubt === "late" ? LONGEST_LATE_WAIT_MS : LONGEST_TRIAL_WAIT_MS;
     this.#waitMs = Math.min(this.#waitMs * 2, longestMs);
     this.#dueAtMs = nowMs + this.#waitMs;

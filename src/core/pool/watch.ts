@@ -83,7 +83,8 @@ export class Watch {
     }
     if (evidence < 1) return silent.length;
     if (node.health.state === "healthy" && !peers.mayGo(node)) return silent.length;
-    const silentS = Math.round(stillMs / 100) / 10;
+    const oldestMs = Math.max(...late.map(({ lease }) => nowMs - lease.startedAtMs));
+    const silentS = Math.round(Math.min(oldestMs, stillMs) / 100) / 10;
     doubt(node, "late", `sent nothing for ${silentS} s while its peers answered the like`);
     for (const { lease, times } of late) {
       trialFailed(node, lease);
