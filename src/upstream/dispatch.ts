@@ -67,7 +67,7 @@ export async function dispatch(
           (retriesOf().mayFollowNodesFault &&
             (await isNodesFault(attempt.lease, result, wanted, upstream))));
       let lease = mayRetry ? registry.acquire(wanted) : null;
-      const mayWait = lease === "full" && !isRefusedRequest(result);
+      const mayWait = lease === "full" && admission.mayWait && !isRefusedRequest(result);
       if (!mayWait && !(lease instanceof Lease)) {
         return await settle(attempt, result, request, upstream);
       }

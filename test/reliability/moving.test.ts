@@ -121,3 +121,18 @@ test("while the other engine is passed over for a moment", async () => {
   expect(await Promise.all(answers)).toEqual(times(4, 200));
   await busy.stop();
 });
+
+test("with --queue-timeout 0 it gets what there is", async () => {
+  await using all = await stage(["--max-concurrency-per-node", "1", "--queue-timeout", "0"]);
+  const { going, staying, proxy } = all;
+  let fail = () => {};
+  const failing = new Promise<void>((resolve) => {
+    fail = resolve;
+  });
+  going.answer = () => failing.then(() => new Response("mine", { status: 500 }));
+  const answers = send(proxy, 2);
+  await until("both are full", () => going.open === 1 && staying.waiting === 1);
+  fail();
+  await until("one has failed", () => going.open === 0);
+  expect((await letAnswer(staying, answers)).sort()).toEqual([200, 500]);
+});

@@ -98,6 +98,11 @@ export class Admission {
     });
   }
 
+  /** Whether anybody waits at all: `--queue-timeout 0` says no. */
+  get mayWait(): boolean {
+    return this.#options.queueTimeoutMs > 0;
+  }
+
   /** Requests that wait for a place or a node. */
   get waiting(): number {
     return this.#line.size + this.#furtherLine.size;
@@ -172,13 +177,8 @@ export class Admission {
     const got = attempt();
     if (got === "unavailable") throw noNode(wanted.model);
     if (typeof got !== "string") return got;
-    return await this.#wait(this.#furtherLine, {
-      wanted,
-      client,
-      signal,
-      blockedBy: got,
-      attempt,
-    });
+    const wait = { wanted, client, signal, blockedBy: got, attempt };
+    return await this.#wait(this.#furtherLine, wait);
   }
 
   #isKnown({ model, role }: Wanted): boolean {
