@@ -1,0 +1,92 @@
+/** Where the real executable sends requests whose prompts, or sessions, belong together. */
+import { expect, test } from "bun:test";
+import { startProxy } from "../support/proxy.ts";
+import { type RecordingNode, startRecordingNode } from "../support/recording-node.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+const MODEL = "tiny";
+const NODES = 3;
+
+/** Text that begins like no other. */
+function text(of: string): string {
+  return `${of}: all happy families are alike; every unhappy family is unhappy in its own way. `.repeat(
+    30,
+  );
+}
+
+/** A proxy with three nodes, and which of them gets what is asked. */
+async function startCluster(strategy: string) {
+  const nodes = await Promise.all(Array.from({ length: NODES }, () => startRecordingNode([MODEL])));
+  const proxy = await startProxy([
+    "--strategy",
+    strategy,
+    ...nodes.flatMap(({ url }) => ["--node", url]),
+  ]);
+  await untilHealthy(proxy, NODES);
+  return {
+    async ask(path: string, body: object, headers: Readonly<Record<string, string>> = {}) {
+      const before = nodes.map(({ asked }) => asked.length);
+      const answer = await fetch(`${proxy.url}${path}`, {
+        method: "POST",
+        headers: { "content-type": "application/json", ...headers },
+        body: JSON.stringify({ model: MODEL, ...body }),
+      });
+      await answer.bytes();
+      expect(answer.status).toBe(200);
+      return nodes.findIndex(({ asked }: RecordingNode, i) => asked.length > (before[i] ?? 0));
+    },
+    async [Symbol.asyncDispose]() {
+      await proxy[Symbol.asyncDispose]();
+      for (const node of nodes) await node[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Each of ten conversations of four turns, turn by turn: the nodes it was on. */
+async function converse(
+  turn: (conversation: string, said: readonly string[]) => Promise<number>,
+): Promise<Set<number>[]> {
+  const visited = Array.from({ length: 10 }, () => new Set<number>());
+  for (let turns = 1; turns <= 4; turns += 1) {
+    for (const [i, nodes] of visited.entries()) {
+      const said = Array.from({ length: turns }, (_, at) => text(`${i}, ${at}`));
+      nodes.add(await turn(String(i), said));
+    }
+  }
+  return visited;
+}
+
+test.each([
+  [
+    "/v1/chat/completions",
+    (said: readonly string[]) => ({ messages: said.map((content) => ({ role: "user", content })) }),
+  ],
+  ["/v1/completions", (said: readonly string[]) => ({ prompt: said.join("") })],
+  [
+    "/generate",
+    (said: readonly string[]) => ({ input_ids: [...new TextEncoder().encode(said.join(""))] }),
+  ],
+])("prefix_aware: a conversation stays where its prefix is, %s", async (path, make) => {
+  // Under the name that other routers have for it.
+  await using cluster = await startCluster("cache_aware");
+  const visited = await converse((_name, said) => cluster.ask(path, make(said)));
+  for (const nodes of visited) expect(nodes.size).toBe(1);
+  expect(new Set(visited.flatMap((nodes) => [...nodes])).size).toBeGreaterThan(1);
+});
+
+test("consistent_hash: a session stays on its node, whatever it says", async () => {
+  await using cluster = await startCluster("consistent_hash");
+  const visited = await converse((name, said) =>
+    cluster.ask("/v1/completions", { prompt: said.at(-1) }, { "x-session-id": name }),
+  );
+  for (const nodes of visited) expect(nodes.size).toBe(1);
+  expect(new Set(visited.flatMap((nodes) => [...nodes])).size).toBeGreaterThan(1);
+});
+
+test("round_robin: each in turn", async () => {
+  await using cluster = await startCluster("round_robin");
+  const order: number[] = [];
+  for (let i = 0; i < 9; i += 1) order.push(await cluster.ask("/v1/completions", { prompt: "p" }));
+  expect(order.slice(3)).toEqual(order.slice(0, 6));
+  expect(new Set(order).size).toBe(NODES);
+});
