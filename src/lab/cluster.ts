@@ -1,3 +1,4 @@
+import { PromptKnowledge } from "../core/knowledge/prompt-knowledge.ts";
 import type { Wanted } from "../core/pool/choose.ts";
 import { Lease, type Outcome } from "../core/pool/lease.ts";
 import type { Node, Registration } from "../core/pool/node.ts";
@@ -43,12 +44,15 @@ export class Cluster {
     maxInFlightPerNode,
     seed = 1,
   }: ClusterOptions = {}) {
+    const chosen: Strategy = typeof strategy === "string" ? STRATEGIES[strategy] : strategy;
     this.random = seededRandom(seed);
     this.registry = new Registry({
       now: this.time.now,
       onListenerError: (error) => this.listenerErrors.push(error),
       random: this.random,
-      strategy: () => (typeof strategy === "string" ? STRATEGIES[strategy] : strategy),
+      strategy: () => chosen,
+      knowledge:
+        chosen.needs?.includes("prompt") === true ? [new PromptKnowledge(this.time.now)] : [],
       sampleMaxAgeMs: 15_000,
       maxInFlightPerNode: maxInFlightPerNode ?? Number.POSITIVE_INFINITY,
     });

@@ -21,6 +21,8 @@ export class PrefixIndex {
   #words = 1;
   /** A set of nodes for each entry. */
   #nodes: Uint32Array;
+  /** Nodes that have all blocks walked so far. */
+  #having = new Int32Array(1);
 
   /** @param entries How many blocks it remembers, a power of two, 8 or more. */
   constructor(entries: number) {
@@ -40,6 +42,7 @@ export class PrefixIndex {
     });
     this.#words = words;
     this.#nodes = nodes;
+    this.#having = new Int32Array(words);
   }
 
   /** The node was sent these blocks. */
@@ -73,29 +76,35 @@ export class PrefixIndex {
   walk(blocks: readonly number[], depths: Uint16Array, usedAtMs: number[]): void {
     depths.fill(0);
     usedAtMs.length = 0;
-    for (let depth = 0; depth < blocks.length; depth += 1) {
+    this.#having.fill(-1);
+    let depth = 0;
+    for (; depth < blocks.length; depth += 1) {
       const entry = this.#find(blocks[depth] ?? 0);
-      if (entry < 0 || !this.#deepen(entry, depth, depths)) return;
+      if (entry < 0 || !this.#narrow(entry, depth, depths)) break;
       usedAtMs.push((this.#entries[entry * STRIDE + 1] ?? 0) * TICK_MS);
     }
+    if (depth === 0) return;
+    this.#having.forEach((set, word) => {
+      setDepths(depths, word, set, depth);
+    });
   }
 
-  /** Counts the block for every node that has it and all before it; whether there is one. */
-  #deepen(entry: number, depth: number, depths: Uint16Array): boolean {
+  /** Those that have this block, too, are left; the others have `depth` blocks. Whether any is left. */
+  #narrow(entry: number, depth: number, depths: Uint16Array): boolean {
     const words = this.#words;
-    const nodes = this.#nodes;
-    let some = false;
+    const having = this.#having;
+    let some = 0;
     for (let word = 0; word < words; word += 1) {
-      let bits = nodes[entry * words + word] ?? 0;
-      while (bits !== 0) {
-        const slot = word * WORD + 31 - Math.clz32(bits & -bits);
-        bits &= bits - 1;
-        if (depths[slot] !== depth) continue;
-        depths[slot] = depth + 1;
-        some = true;
-      }
+      const before = having[word] ?? 0;
+      if (before === 0) continue;
+      const left = before & (this.#nodes[entry * words + word] ?? 0);
+      some |= left;
+      if (left === before) continue;
+      having[word] = left;
+      if (depth > 0) setDepths(depths, word, before & ~left, depth);
     }
-    return some;
+    // With none left the walk ends here: whoever was left before has been counted.
+    return some !== 0;
   }
 
   /** -1: it is not there. */
@@ -119,5 +128,11 @@ export class PrefixIndex {
     entries[oldest * STRIDE] = hash;
     this.#nodes.fill(0, oldest * this.#words, (oldest + 1) * this.#words);
     return oldest;
+  }
+}
+
+function setDepths(depths: Uint16Array, word: number, set: number, depth: number): void {
+  for (let bits = set; bits !== 0; bits &= bits - 1) {
+    depths[word * WORD + 31 - Math.clz32(bits & -bits)] = depth;
   }
 }

@@ -16,6 +16,7 @@ const ENTRIES = 2 ** 20;
 const PRIOR_MS = 2_000;
 
 interface OfNode {
+  readonly node: Node;
   readonly work: PrefillWork;
   readonly trust: PrefixTrust;
 }
@@ -33,7 +34,8 @@ interface Sent {
 export class PromptKnowledge implements Knowledge {
   readonly #now: () => number;
   readonly #index = new PrefixIndex(ENTRIES);
-  readonly #nodes = new Map<Node, OfNode>();
+  /** By slot. */
+  readonly #nodes: (OfNode | undefined)[] = [];
   readonly #sent = new WeakMap<Lease, Sent>();
   /** What the index said of the prompt that was asked for last, by slot and by block. */
   #walked: Asked | null = null;
@@ -82,10 +84,10 @@ export class PromptKnowledge implements Knowledge {
   }
 
   #of(node: Node): OfNode {
-    const known = this.#nodes.get(node);
-    if (known !== undefined) return known;
-    const fresh = { work: new PrefillWork(), trust: new PrefixTrust() };
-    this.#nodes.set(node, fresh);
+    const known = this.#nodes[node.slot];
+    if (known?.node === node) return known;
+    const fresh = { node, work: new PrefillWork(), trust: new PrefixTrust() };
+    this.#nodes[node.slot] = fresh;
     this.#index.reserve(node.slot);
     if (node.slot >= this.#depths.length) {
       this.#depths = new Uint16Array(2 * node.slot);
@@ -94,20 +96,24 @@ export class PromptKnowledge implements Knowledge {
     return fresh;
   }
 
+  #known(node: Node): OfNode | null {
+    const known = this.#nodes[node.slot];
+    return known?.node === node ? known : null;
+  }
+
   readonly listener: RegistryListener = {
     leaseStarted: (lease) => this.#started(lease),
     firstByte: (lease) => this.#firstByte(lease),
-    leaseEnded: (lease) => this.#nodes.get(lease.node)?.work.ended(lease, this.#now()),
+    leaseEnded: (lease) => this.#known(lease.node)?.work.ended(lease, this.#now()),
     nodeRestarted: (node) => this.#forget(node),
     nodeRemoved: (node) => {
       this.#forget(node);
-      this.#nodes.delete(node);
+      delete this.#nodes[node.slot];
     },
   };
 
   #forget(node: Node): void {
-    const known = this.#nodes.get(node);
-    if (known === undefined) return;
+    if (this.#known(node) === null) return;
     this.#index.forget(node.slot);
     this.#walked = null;
   }
@@ -127,9 +133,9 @@ export class PromptKnowledge implements Knowledge {
   }
 
   #firstByte(lease: Lease): void {
-    const known = this.#nodes.get(lease.node);
+    const known = this.#known(lease.node);
     const sent = this.#sent.get(lease);
-    if (known === undefined || sent === undefined) return;
+    if (known === null || sent === undefined) return;
     const took = known.work.computed(lease, this.#now());
     if (took === null || sent.indexed === 0) return;
     const { promptBytes } = lease.asked;
