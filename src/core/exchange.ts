@@ -79,6 +79,8 @@ export class Exchange implements InBag, Explainer {
   lastPieceAtMs = 0;
   /** Takes it off wherever it is, so that its client gets an error; set by whoever runs it, once its body is there. */
   cancel: (() => void) | null = null;
+  /** Why the last try was not followed by another although the rules would have it; null when they would not. */
+  notRetried: "no_budget" | "no_node" | null = null;
   #end: End | null = null;
   #choice: Explained | null = null;
   readonly #exchanges: Exchanges;
@@ -127,6 +129,7 @@ export class Exchange implements InBag, Explainer {
   attempt(lease: Try): void {
     this.tries.push(lease);
     this.choices.push(this.#choice);
+    this.notRetried = null;
     this.#choice = null;
   }
 

@@ -8,6 +8,7 @@ import type { Node } from "../core/pool/node.ts";
 import { isBadAnswer } from "../core/pool/statuses.ts";
 import { isRetriable, RetryState } from "../core/retry.ts";
 import { Attempt } from "../upstream/attempt.ts";
+import { draw } from "../upstream/dispatch.ts";
 import { givenUp, Reply } from "../upstream/reply.ts";
 import { type InferenceRequest, isCancelled } from "../upstream/request.ts";
 import {
@@ -66,7 +67,7 @@ export class TwoSteps {
     this.#head = head;
     this.#route = route;
     this.#parts = parts;
-    this.#retries = new RetryState(retryRules, () => budgets.draw(request.model));
+    this.#retries = new RetryState(retryRules, () => draw(request, budgets));
     // Lives as long as the request: it must not hold the bodies as well.
     const current = this.#current;
     const { exchange } = request;
@@ -107,6 +108,7 @@ export class TwoSteps {
       }
       next = answer.mayRetry ? this.#route.take() : "unavailable";
       const isStuck = typeof next === "string" && !isWorthWaiting(next) && !this.#route.mayWait;
+      if (answer.mayRetry && isStuck) this.#request.exchange.notRetried = "no_node";
       if (!answer.mayRetry || isStuck) return await answer.settle();
       answer.discard();
     }

@@ -87,7 +87,7 @@ function drawRequests(page: Exposition, metrics: Metrics): void {
   drawCounters(
     page,
     "lmproxy_retries_total",
-    "Attempts after a failed one, by how that failed.",
+    "Failed attempts that call for another, by how they failed: tried, or no budget or node for it.",
     metrics.retries,
   );
 }

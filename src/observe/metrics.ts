@@ -48,7 +48,7 @@ export class Metrics {
   readonly request = histograms(REQUEST_S, "endpoint", "model", "stream");
   readonly queue = histograms(QUEUE_S, "model");
   readonly rejected = counters("reason");
-  readonly retries = counters("reason");
+  readonly retries = counters("reason", "result");
   /** By key: there are as many as keys. */
   readonly clients = counters("client");
   readonly #nodes = new Map<Node, NodeMetrics>();
@@ -84,14 +84,14 @@ export class Metrics {
 
   /** A request has ended. */
   readonly ended = (exchange: Exchange): void => {
-    const { beganAtMs, firstByteAtMs, endedAtMs, tries, route } = exchange;
+    const { beganAtMs, firstByteAtMs, endedAtMs, route } = exchange;
     const model = this.#modelOf(exchange);
     const stream = String(exchange.stream);
     this.requests.of(route, model, String(statusOf(exchange)), outcomeOf(exchange)).add();
     if (exchange.client?.startsWith("key:")) this.clients.of(exchange.client.slice(4)).add();
     const rejection = rejectionOf(exchange);
     if (rejection !== null) this.rejected.of(rejection).add();
-    for (const { outcome } of tries.slice(0, -1)) this.retries.of(outcome?.kind ?? "open").add();
+    this.#countRetries(exchange);
     if (firstByteAtMs === null || endedAtMs === null) return;
     this.firstByte.of(route, model, stream).observe((firstByteAtMs - beganAtMs) / 1_000);
     this.request.of(route, model, stream).observe((endedAtMs - beganAtMs) / 1_000);
@@ -99,6 +99,17 @@ export class Metrics {
     // Less is no waiting.
     if (queuedMs >= 1) this.queue.of(model).observe(queuedMs / 1_000);
   };
+
+  #countRetries({ tries, notRetried }: Exchange): void {
+    for (const { outcome } of tries.slice(0, -1)) {
+      // Then the next try is DistServe's second step.
+      const isDone = outcome?.kind === "answered" && (outcome.status ?? 0) < 400;
+      if (!isDone) this.retries.of(outcome?.kind ?? "open", "tried").add();
+    }
+    const last = tries.at(-1);
+    if (last === undefined || notRetried === null) return;
+    this.retries.of(last.outcome?.kind ?? "open", notRetried).add();
+  }
 
   /** Only names that engines have said: what clients write would make series without an end. */
   #modelOf({ model }: Exchange): string {

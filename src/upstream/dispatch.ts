@@ -39,7 +39,7 @@ export async function dispatch(
   budgets.request(request.model);
   let retries: RetryState | null = null;
   const retriesOf = () => {
-    retries ??= new RetryState(retryRules, () => budgets.draw(request.model));
+    retries ??= new RetryState(retryRules, () => draw(request, budgets));
     return retries;
   };
   let attempt = new Attempt(place.lease);
@@ -69,6 +69,7 @@ export async function dispatch(
       let lease = mayRetry ? registry.acquire(wanted) : null;
       const mayWait = lease === "full" && admission.mayWait && !isRefusedRequest(result);
       if (!mayWait && !(lease instanceof Lease)) {
+        noteNoNode(attempt, result, wanted, request, upstream);
         return await settle(attempt, result, request, upstream);
       }
       if (result.kind === "unread") discard(attempt, result, upstream);
@@ -84,6 +85,26 @@ export async function dispatch(
   } finally {
     place.drop();
   }
+}
+
+/** Takes a retry from the budget of its model, and notes when there is none. */
+export function draw({ model, exchange }: InferenceRequest, budgets: Upstream["budgets"]): boolean {
+  const granted = budgets.draw(model);
+  if (!granted) exchange.notRetried = "no_budget";
+  return granted;
+}
+
+/** Notes that nothing but another node was wanting for a retry. */
+function noteNoNode(
+  attempt: Attempt,
+  result: Result,
+  wanted: Wanted,
+  { exchange }: InferenceRequest,
+  { registry, retryRules }: Upstream,
+): void {
+  const rules = new RetryState(retryRules, () => true);
+  if (registry.hasAnother(wanted) || isRefusedRequest(result)) return;
+  if (worthRetrying(attempt, result, rules)) exchange.notRetried = "no_node";
 }
 
 /** The request was refused for itself, so it seems: another node may see it otherwise, but not after a wait. */
