@@ -26,6 +26,8 @@ interface Kept {
 const ENTRY_BYTES = 200;
 /** A slow one makes room for others after so long, ms. */
 const SLOW_FOR_MS = 3_600_000;
+/** How often those are looked for: it is a look at all, ms. */
+const TIDY_EVERY_MS = 10_000;
 
 /**
  * Explanations of the requests that have ended, within a bound in bytes: the last of all in half of
@@ -36,6 +38,7 @@ export class Explanations {
   readonly #recent: Shelf;
   readonly #failed: Shelf;
   readonly #slow: Shelf;
+  #tidiedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ExplanationsOptions) {
     this.#options = options;
@@ -78,31 +81,42 @@ export class Explanations {
   }
 
   #keepSlow(one: Kept, nowMs: number): void {
+    if (nowMs - this.#tidiedAtMs >= TIDY_EVERY_MS) {
+      this.#tidiedAtMs = nowMs;
+      this.#slow.dropWhere(({ endedAtMs }) => nowMs - endedAtMs > SLOW_FOR_MS);
+    }
+    // Most requests are quicker than all that are kept: they must cost nothing.
+    const quickest = this.#slow.first;
+    const isFull = this.#slow.bytes + one.bytes > this.#slow.mostBytes;
+    if (isFull && quickest !== null && one.tookMs <= quickest.tookMs) return;
     this.#slow.insert(one, (other) => other.tookMs > one.tookMs);
-    if (!this.#slow.isOver) return;
-    this.#slow.dropWhere(({ endedAtMs }) => nowMs - endedAtMs > SLOW_FOR_MS);
     while (this.#slow.overflow() !== null);
   }
 }
 
 /** Entries in an order, the first of them the first to go. */
 class Shelf {
-  readonly #mostBytes: number;
+  readonly mostBytes: number;
   /** Those before `#first` have gone. */
   #kept: (Kept | null)[] = [];
   #first = 0;
   #bytes = 0;
 
   constructor(mostBytes: number) {
-    this.#mostBytes = mostBytes;
+    this.mostBytes = mostBytes;
   }
 
   get bytes(): number {
     return this.#bytes;
   }
 
+  /** The first to go, or null. */
+  get first(): Kept | null {
+    return this.#kept[this.#first] ?? null;
+  }
+
   get isOver(): boolean {
-    return this.#bytes > this.#mostBytes;
+    return this.#bytes > this.mostBytes;
   }
 
   all(): Kept[] {
