@@ -1,3 +1,4 @@
+import { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { LOOK_MS } from "../core/pool/watch.ts";
@@ -44,7 +45,7 @@ export class Operations {
     this.#params = params;
     for (const speed of speeds) this.#join(speed);
     this.#time.advance(WARM_UP_MS);
-    this.#repeat(LOOK_MS, () => this.#registry.learning.look());
+    this.#repeat(LOOK_MS, () => this.#look());
     for (const event of events) this.#time.after(event.atS * 1_000, () => this.#happen(event));
   }
 
@@ -71,6 +72,17 @@ export class Operations {
     if (what === "dies") engine.die();
     else if (what === "returns") engine.comeBack();
     else engine.changeSpeed(what === "slows" ? 1 / SLOWER : 1);
+  }
+
+  /** The proxy looks at what is silent; answers that have begun go on meanwhile. */
+  #look(): void {
+    const { nowMs } = this.#time;
+    for (const { leases } of this.#registry.nodes()) {
+      for (const lease of leases) {
+        if (lease instanceof Lease && lease.firstByteAtMs !== null) lease.piece(nowMs);
+      }
+    }
+    this.#registry.learning.look();
   }
 
   /** Each in its own time, as engines and the proxy's questions are. */

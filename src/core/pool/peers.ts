@@ -9,7 +9,7 @@
  */
 import type { Like } from "./answer-record.ts";
 import type { ModelIndex } from "./model-index.ts";
-import type { Node } from "./node.ts";
+import type { Node, OpenRequest } from "./node.ts";
 
 /** Fewer answers than this to the like of a request are nothing to compare with. */
 const LEAST_ANSWERS = 3;
@@ -44,6 +44,8 @@ const SUSPECTS = 8;
 /** Refusals in a row are the node's when their chance, were it like its peers, is below this. */
 const BY_CHANCE = 1e-3;
 
+type Open = Pick<OpenRequest, "asked" | "startedAtMs">;
+
 export class Peers {
   readonly #index: ModelIndex;
 
@@ -68,13 +70,19 @@ export class Peers {
   }
 
   /**
-   * After how long a request, sent to `node` at `sentAtMs`, is late: ms, or null when peers have not
-   * answered the like, or are in the same trouble.
+   * After how long a request that is open on `node` is late: ms, or null when peers have not answered
+   * the like, or are in the same trouble.
+   * @param bytes Of prompts, that may have to be computed before its first word: engines take them in turn.
    */
-  lateAfterMs(node: Node, asked: Like, sentAtMs: number, nowMs: number): number | null {
-    const usualMs = this.#usualNowMs(node, asked, sentAtMs, nowMs);
+  lateAfterMs(
+    node: Node,
+    { asked, startedAtMs }: Open,
+    bytes: number,
+    nowMs: number,
+  ): number | null {
+    const usualMs = this.#usualNowMs(node, asked, startedAtMs, nowMs);
     if (usualMs === null) return null;
-    return Math.max(LATE_LEAST_MS + asked.promptBytes / COLD_PREFILL, LATE_TIMES * usualMs);
+    return Math.max(LATE_LEAST_MS + bytes / COLD_PREFILL, LATE_TIMES * usualMs);
   }
 
   /** Whether a request that was given up had waited long beside what peers take. */

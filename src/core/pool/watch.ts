@@ -74,9 +74,9 @@ export class Watch {
     const silent = this.#silent(node, nowMs);
     const late: { readonly lease: OpenRequest; readonly times: number }[] = [];
     let evidence = 0;
-    for (const lease of silent) {
+    for (const { lease, bytes } of silent) {
       const ageMs = nowMs - lease.startedAtMs;
-      const lateAfterMs = peers.lateAfterMs(node, lease.asked, lease.startedAtMs, nowMs);
+      const lateAfterMs = peers.lateAfterMs(node, lease, bytes, nowMs);
       if (lateAfterMs === null || Math.min(ageMs, stillMs) < lateAfterMs) continue;
       late.push({ lease, times: ageMs / lateAfterMs });
       evidence += isTold(node, lease) || lease.trial ? 1 : 0.5;
@@ -94,12 +94,23 @@ export class Watch {
     return silent.length;
   }
 
-  /** Some of the requests that have waited long for their first word, others at every look. */
-  #silent(node: Node, nowMs: number): OpenRequest[] {
-    const all = [...node.leases].filter(
-      ({ firstByteAtMs, lastResort, startedAtMs }) =>
-        firstByteAtMs === null && !lastResort && nowMs - startedAtMs >= LATE_LEAST_MS,
-    );
+  /**
+   * Some of the requests that have waited long for their first word, others at every look, and the bytes
+   * of prompts, theirs with them, that may have to be computed before it.
+   */
+  #silent(node: Node, nowMs: number): { readonly lease: OpenRequest; readonly bytes: number }[] {
+    let bytes = 0;
+    const all = [...node.leases]
+      .filter(({ firstByteAtMs }) => firstByteAtMs === null)
+      .sort((a, b) => a.startedAtMs - b.startedAtMs)
+      .map((lease) => {
+        bytes += lease.asked.promptBytes;
+        return { lease, bytes };
+      })
+      .filter(
+        ({ lease: { lastResort, startedAtMs } }) =>
+          !lastResort && nowMs - startedAtMs >= LATE_LEAST_MS,
+      );
     if (all.length <= AT_A_LOOK) return all;
     const from = (this.#looks * AT_A_LOOK) % all.length;
     return [...all.slice(from), ...all.slice(0, from)].slice(0, AT_A_LOOK);
