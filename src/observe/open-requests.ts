@@ -31,7 +31,7 @@ export function openRequests(exchanges: Exchanges, nowMs: number): OpenRequest[]
       phase: phaseOf(exchange),
       age_s: (nowMs - exchange.beganAtMs) / 1_000,
       path: exchange.route,
-      model: exchange.model,
+      model: exchange.model?.slice(0, 512) ?? null,
       client: exchange.client,
       node: exchange.tries.at(-1)?.node.url ?? null,
       attempts: exchange.tries.length,

@@ -1,6 +1,9 @@
 import type { Exchange, Try } from "../core/exchange.ts";
 import type { Fields, LineLevel } from "./line-format.ts";
 
+/** A client may call its model anything, up to the size of a body: characters shown of it. */
+const MOST_MODEL = 512;
+
 /** Status of a request whose client left before it had one. Source: nginx. */
 const CLIENT_LEFT = 499;
 
@@ -53,7 +56,7 @@ export function requestFields(exchange: Exchange): Fields {
     client: exchange.client,
     method: exchange.request.method,
     path: route,
-    model,
+    model: model === null ? null : model.slice(0, MOST_MODEL),
     stream,
     status: statusOf(exchange),
     outcome: outcomeOf(exchange),

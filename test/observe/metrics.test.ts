@@ -121,3 +121,9 @@ test("/nodes/status tells how a node does beside its peers", async () => {
   expect(status?.errors_5m).toBe(0);
   expect(status?.oldest_request_s).toBeNull();
 });
+
+test("a name without an end fills neither the log nor what runs", async () => {
+  await (await post({ model: `${"x".repeat(1_000)}-the-end` })).text();
+  await until("it is logged", () => proxy.log().includes('"model":"xxxx'));
+  expect(proxy.log()).not.toContain("-the-end");
+});
