@@ -124,12 +124,11 @@ async function answer(
     const path = pathOf(target);
     const shown =
       error instanceof ProxyError ? error : unexpectedError(error, services.log, { id, path });
-    exchange.head(shown.status);
-    exchange.end(
-      request.signal.aborted
-        ? CLIENT_GONE
-        : { how: "refused", error: shown.kind, reason: shown.options.rejection },
-    );
+    if (request.signal.aborted) exchange.end(CLIENT_GONE);
+    else {
+      exchange.head(shown.status);
+      exchange.end({ how: "refused", error: shown.kind, reason: shown.options.rejection });
+    }
     return shown;
   } finally {
     memory.give(copiedBytes);

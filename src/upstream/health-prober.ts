@@ -3,7 +3,7 @@ import { isAnswer, type ProbeResult, readHealth } from "../core/engine/health-an
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { type AskOptions, ask } from "./ask.ts";
-import { Rounds } from "./rounds.ts";
+import { Rounds } from "./probe-rounds.ts";
 
 export interface HealthProberOptions {
   readonly registry: Registry;

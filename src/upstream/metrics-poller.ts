@@ -4,7 +4,7 @@ import { readLoadSignals } from "../core/engine/load-signals.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { type AskOptions, ask } from "./ask.ts";
-import { Rounds } from "./rounds.ts";
+import { Rounds } from "./probe-rounds.ts";
 
 export interface MetricsPollerOptions {
   readonly registry: Registry;

@@ -5,7 +5,7 @@ import type { Failure } from "../core/failure.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { type AskOptions, ask } from "./ask.ts";
-import { Rounds } from "./rounds.ts";
+import { Rounds } from "./probe-rounds.ts";
 
 export interface ModelDiscoveryOptions {
   readonly registry: Registry;

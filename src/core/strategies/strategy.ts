@@ -1,6 +1,6 @@
 /** What a request asks, whichever node gets it, as far as it can be known before it is sent. */
 export interface Asked {
-  /** Length of the prompt as it stands in the body, bytes. */
+  /** Length of the prompt as it stands in the body, bytes; of the whole body unless a strategy in force needs `prompt`. */
   readonly promptBytes: number;
   /**
    * One hash for each block of the prompt's bytes; each stands for its block, all before it, and the

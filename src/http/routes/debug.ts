@@ -142,7 +142,7 @@ export const debugRoutes = [
       if (cancelled > 0) return { cancelled };
       throw new ProxyError(
         "not_found",
-        `No request runs or waits by the id ${id.slice(0, 128)}; see /debug/requests.`,
+        `No request runs or waits by the id ${id.slice(0, 128)}; see /debug/requests. One whose body still comes cannot be cancelled yet.`,
         { param: "id" },
       );
     },

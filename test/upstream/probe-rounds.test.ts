@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { Cluster } from "../../src/lab/cluster.ts";
 import type { VirtualTime } from "../../src/lab/virtual-time.ts";
-import { Rounds, type RoundsOptions } from "../../src/upstream/rounds.ts";
+import { Rounds, type RoundsOptions } from "../../src/upstream/probe-rounds.ts";
 
 function clockOf(time: VirtualTime): RoundsOptions["clock"] {
   return {
