@@ -80,6 +80,19 @@ describe("the examples of requests work, and are answered as described", () => {
   });
 });
 
+/** The id of a request that has ended. */
+async function explained(): Promise<string> {
+  const id = "to-be-explained";
+  const answer = await fetch(`${proxy.url}/v1/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json", "x-request-id": id },
+    body: JSON.stringify({ model: MODEL, prompt: "x", max_tokens: 1 }),
+  });
+  expect(answer.status).toBe(200);
+  await answer.bytes();
+  return id;
+}
+
 describe("what is read is described", () => {
   const dangerous = new Set(["/nodes/terminate_all"]);
   /** Answered by engines, of which the simulated one has only the version. */
@@ -90,8 +103,8 @@ describe("what is read is described", () => {
       .map(({ path }) => path)
       .filter((path) => !dangerous.has(path) && !ofEngines.includes(path)),
   )("GET %s", async (path) => {
-    const url =
-      proxy.url + path.replace("{model}", MODEL).replace("{id}", encodeURIComponent(engine.url));
+    const id = path.startsWith("/debug/") ? await explained() : engine.url;
+    const url = proxy.url + path.replace("{model}", MODEL).replace("{id}", encodeURIComponent(id));
     const answer = await fetch(url, { redirect: "manual" });
     expect(answer.status).toBe(path === "/" ? 302 : 200);
     if (answer.status === 200) await expectDescribed("GET", path, answer);
