@@ -17,6 +17,7 @@ const PAGES = [
   "docs/behind-a-proxy.md",
   "docs/performance.md",
   "docs/profile.md",
+  "docs/routing.md",
 ];
 
 function read(path: string): Promise<string> {
