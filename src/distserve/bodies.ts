@@ -23,7 +23,7 @@ const KEEP_CACHE = [
 
 /** The body of the prefill request: one token, and its KV blocks are kept. */
 export function prefillBody(body: Uint8Array, head: RequestHead): Uint8Array {
-  const atLeast = Number(memberValue(body, head, "min_new_tokens"));
+  const atLeast = numberValue(body, head, "min_new_tokens");
   const fewer: readonly NewMember[] = atLeast > 1 ? [["min_new_tokens", "1"]] : [];
   return withMembers(body, head, NOT_FOR_PREFILL, [...PREFILL_FIELDS, ...fewer, ...KEEP_CACHE]);
 }
@@ -38,7 +38,7 @@ export function decodeBody(body: Uint8Array, head: RequestHead, migration: strin
  * @throws ProxyError invalid_request
  */
 export function refuseSeveral(body: Uint8Array, head: RequestHead): void {
-  if (Number(memberValue(body, head, "n")) > 1) {
+  if (numberValue(body, head, "n") > 1) {
     throw new ProxyError(
       "invalid_request",
       "With DistServe a request has one answer: leave `n` out, or send several requests.",
@@ -56,10 +56,11 @@ export function refuseSeveral(body: Uint8Array, head: RequestHead): void {
   }
 }
 
-/** Engines read numbers in strings, too. Undefined for what cannot be one. */
-function memberValue(body: Uint8Array, head: RequestHead, name: string): unknown {
+/** Engines read numbers in strings, too. NaN for what cannot be one: an object may not even be asked. */
+function numberValue(body: Uint8Array, head: RequestHead, name: string): number {
   const member = lastMember(body, head.members, name);
-  return member === null ? undefined : parseJson(valueText(body, member));
+  const value = member === null ? undefined : parseJson(valueText(body, member));
+  return typeof value === "number" || typeof value === "string" ? Number(value) : Number.NaN;
 }
 
 function hasOneElement(body: Uint8Array, member: Member): boolean {
