@@ -11,6 +11,9 @@ export interface EventLog {
   error(message: string, fields?: Fields): void;
 }
 
+/** From the least severe on. */
+const LEVELS: readonly LogLevel[] = ["trace", "debug", "info", "warning", "error", "fatal"];
+
 /** Where lines go. */
 export interface Sink {
   readonly write: (line: string) => void;
@@ -46,6 +49,11 @@ export class Log implements EventLog {
   /** Lines that nobody will read. */
   get linesLost(): number {
     return this.#sink.lost;
+  }
+
+  /** Whether lines of this level are logged. */
+  logs(level: LineLevel): boolean {
+    return LEVELS.indexOf(level) >= LEVELS.indexOf(this.#level);
   }
 
   get level(): LogLevel {

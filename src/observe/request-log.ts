@@ -1,5 +1,5 @@
 import type { Exchange } from "../core/exchange.ts";
-import { drawLine, type LineFormat } from "./line-format.ts";
+import { drawLine, type LineFormat, type LineLevel } from "./line-format.ts";
 import { levelOf, requestFields } from "./request-line.ts";
 
 /** Which requests get a line: none, those that went wrong, those and the ones that took so many ms, all. */
@@ -8,6 +8,8 @@ export type AccessLog = "off" | "errors" | "all" | number;
 export interface RequestLogOptions {
   readonly which: AccessLog;
   readonly format: () => LineFormat;
+  /** Whether lines of this level are logged at all. */
+  readonly logs: (level: LineLevel) => boolean;
   readonly write: (line: string) => void;
   /** Wall clock, ms since 1970. */
   readonly wallMs: () => number;
@@ -33,7 +35,8 @@ export class RequestLog {
   };
 
   #isWanted(exchange: Exchange): boolean {
-    const { which } = this.#options;
+    const { which, logs } = this.#options;
+    if (!logs(levelOf(exchange))) return false;
     if (which === "all") return true;
     if (which === "off") return false;
     if (levelOf(exchange) === "warning") return true;

@@ -39,6 +39,7 @@ export function observe(config: Config, observed: Observed) {
   const requests = new RequestLog({
     which: config.accessLog,
     format: () => log.format,
+    logs: (level) => log.logs(level),
     write: log.write,
     wallMs: clock.wallMs,
   });

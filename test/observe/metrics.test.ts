@@ -127,3 +127,20 @@ test("a name without an end fills neither the log nor what runs", async () => {
   await until("it is logged", () => proxy.log().includes('"model":"xxxx'));
   expect(proxy.log()).not.toContain("-the-end");
 });
+
+test("--log-level holds for the lines of requests as well", async () => {
+  await using quiet = await startProxy(["--node", engine.url, "--log-level", "warning"]);
+  await untilHealthy(quiet);
+  const ask = (model: string) =>
+    fetch(`${quiet.url}/v1/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model, prompt: "x", max_tokens: 1 }),
+    });
+  expect((await ask("m")).status).toBe(200);
+  engine.setFaults([{ fault: { kind: "answer", status: 500 } }]);
+  expect((await ask("m")).status).toBe(500);
+  engine.setFaults([]);
+  await until("the failure is logged", () => quiet.log().includes('"status":500'));
+  expect(quiet.log()).not.toContain('"status":200');
+});
