@@ -59,7 +59,7 @@ test("with --no-retry-sent nothing is sent twice, not even then", async () => {
 test("one client's 500s take nobody else's request, and no engine, with them", async () => {
   const engines = times(2, null).map(() =>
     startForgetful((text) =>
-      text.includes("bad") ? httpAnswer("Internal Server Error", [], "500 X") : httpAnswer("{}"),
+      text.includes('"bad"') ? httpAnswer("Internal Server Error", [], "500 X") : httpAnswer("{}"),
     ),
   );
   const nodes = engines.flatMap(({ url }) => ["--node", url]);
