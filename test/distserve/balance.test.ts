@@ -53,15 +53,14 @@ function served(engines: readonly RunningEngine[]): number[] {
 }
 
 describe.each([
-  ["min_expected_latency", [], 1.2],
-  // By gauges that are seconds old, and more so on a busy machine.
-  ["min_cache_usage", ["--metrics-interval", "1"], 1.4],
-])("%s", (strategy, flags, most) => {
+  ["min_expected_latency", []],
+  ["min_cache_usage", ["--metrics-interval", "1"]],
+])("%s", (strategy, flags) => {
   test("gives equal nodes equal shares", async () => {
     const { prefills, decodes } = await spread(["--strategy", strategy, ...flags], [1, 1, 1]);
     for (const counts of [prefills, decodes]) {
       expect(counts.reduce((sum, count) => sum + count, 0)).toBe(REQUESTS);
-      expect(Math.max(...counts)).toBeLessThanOrEqual((most * REQUESTS) / 3);
+      expect(Math.max(...counts)).toBeLessThanOrEqual((1.2 * REQUESTS) / 3);
     }
   }, 60_000);
 });
