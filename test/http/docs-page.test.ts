@@ -132,6 +132,20 @@ describe.skipIf(chromium === null)("in a browser that reaches nothing but the pr
     expect(page.complaints).toEqual([]);
   }, 60_000);
 
+  test("a call that ends engines asks first, and is not sent without a yes", async () => {
+    const page = await openDocs("#/Nodes/terminateAllNodes");
+    await page.evaluate("window.asked = []; window.confirm = (text) => (asked.push(text), false)");
+    await until("it can be sent", () =>
+      page.evaluate(
+        `(found => found !== null && (found.click(), true))(document.querySelector(".btn.execute"))`,
+      ),
+    );
+    await until("it has asked", () => page.evaluate("asked.length === 1"));
+    expect(await page.evaluate("asked[0]")).toContain("/nodes/terminate_all ends engines");
+    const sent = `performance.getEntriesByType("resource").map(({ name }) => name).join()`;
+    expect(await page.evaluate(sent)).not.toContain("terminate");
+  }, 60_000);
+
   test("it would complain about styles, scripts and hosts that the policy forbids", async () => {
     const page = await openDocs("");
     await page.evaluate(`document.body.insertAdjacentHTML("beforeend", "<p style='color:red'>")`);

@@ -5,7 +5,17 @@ const followScheme = () =>
 followScheme();
 prefersDark.addEventListener("change", followScheme);
 
+/** Calls that end engines ask first: here one click would do it. */
+const askFirst = (request) => {
+  const { pathname } = new URL(request.url, location.href);
+  const isEnd = /^\/nodes\/terminate(_all)?$/.test(pathname);
+  if (isEnd && !confirm(`${pathname} ends engines for good. Send it?`))
+    throw new Error("Not sent.");
+  return request;
+};
+
 SwaggerUIBundle({
+  requestInterceptor: askFirst,
   url: "/openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
