@@ -28,6 +28,7 @@ const TextOrNull = Type.Union([Type.String(), Type.Null()]);
 
 const Weighed = Type.Object({
   node: Type.String(),
+  node_name: Type.Optional(Type.String()),
   score: NumberOrNull,
   sample_age_ms: NumberOrNull,
   seen: Type.Record(Type.String(), NumberOrNull),
@@ -35,6 +36,7 @@ const Weighed = Type.Object({
 
 const Attempt = Type.Object({
   node: Type.String(),
+  node_name: Type.Optional(Type.String()),
   sent_ms: NumberOrNull,
   first_byte_ms: NumberOrNull,
   outcome: TextOrNull,
@@ -117,10 +119,10 @@ function times(one: Static<typeof Explanation>): string {
 }
 
 function drawAttempt(attempt: Static<typeof Attempt>, at: number): string {
-  const { node, outcome, status, detail, choice, sent_ms } = attempt;
+  const { node, node_name, outcome, status, detail, choice, sent_ms } = attempt;
   const how = [outcome ?? "open", status, detail].filter((part) => part !== null).join(" ");
   const sent = sent_ms === null ? "" : `, sent after ${shortTime(sent_ms / 1_000)}`;
-  const head = `\n  attempt ${at + 1}: ${plain(node)}: ${plain(how)}${sent}\n`;
+  const head = `\n  attempt ${at + 1}: ${plain(node_name === undefined ? node : `${node_name} (${node})`)}: ${plain(how)}${sent}\n`;
   if (choice === null) return head;
   return head + drawChoice(choice);
 }
@@ -138,7 +140,7 @@ function drawChoice(choice: NonNullable<Static<typeof Attempt>["choice"]>): stri
   if (why !== "strategy") return said;
   const figures = [...new Set(best.flatMap(({ seen }) => Object.keys(seen)))];
   const columns = [
-    ["    node", ...best.map(({ node }) => `    ${node}`)],
+    ["    node", ...best.map(({ node, node_name }) => `    ${node_name ?? node}`)],
     ["score", ...best.map(({ score }) => figure(score))],
     ["sample age", ...best.map(({ sample_age_ms: ms }) => (ms === null ? "-" : `${ms} ms`))],
     ...figures.map((name) => [name, ...best.map(({ seen }) => figure(seen[name] ?? null))]),

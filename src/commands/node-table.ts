@@ -12,6 +12,7 @@ const NodeStatus = Type.Object({
   unfinished: Type.Number(),
   latency: Type.Array(Type.Number()),
   speed: NumberOrNull,
+  name: Type.Optional(Type.Union([Type.String(), Type.Null()])),
   state: Type.Optional(Type.String()),
   cache_usage: NumberOrNull,
   running: NumberOrNull,
@@ -27,8 +28,11 @@ export type NodeStatus = Static<typeof NodeStatus>;
 
 const StatusSchema = Type.Record(Type.String(), NodeStatus);
 
-/** The nodes by URL, or null if `answer` is no status of nodes. */
-export function readStatus(answer: unknown): Readonly<Record<string, NodeStatus>> | null {
+/** By URL. */
+export type Nodes = Readonly<Record<string, NodeStatus>>;
+
+/** The nodes, or null if `answer` is no status of nodes. */
+export function readStatus(answer: unknown): Nodes | null {
   return Value.Check(StatusSchema, answer) ? answer : null;
 }
 
@@ -74,24 +78,25 @@ function mean(values: readonly number[]): number {
 }
 
 /**
- * A line of titles, and for each node one with figures, one with its models and one with its last
- * error. Fits 80 columns unless a URL is longer: then columns go that tell least. Ends with a newline.
+ * A line of titles, and for each node one with figures, one with its URL if it has a name, one with
+ * its models and one with its last error. Fits 80 columns unless a URL is longer: then columns go that tell least. Ends with a newline.
  */
-export function nodeTable(nodes: Readonly<Record<string, NodeStatus>>): string {
+export function nodeTable(nodes: Nodes): string {
   const entries = Object.entries(nodes);
   const isOfOneKind = entries.every(([, node]) => roleOf(node) === "Hybrid");
   const columns = [
-    ["node", ...entries.map(([url]) => url)],
+    ["node", ...entries.map(([url, { name }]) => name ?? url)],
     ...COLUMNS.map(([title, of]) => [title, ...entries.map(([, node]) => of(node))]),
   ].filter(([title, ...cells]) => {
     return title === "role" ? !isOfOneKind : cells.some((cell) => cell !== "-");
   });
   const [titles = "", ...lines] = tableLines(columns, DISPENSABLE);
-  return titles + entries.map(([, node], at) => lines[at] + details(node)).join("");
+  return titles + entries.map(([url, node], at) => lines[at] + details(url, node)).join("");
 }
 
-function details({ models, last_error }: NodeStatus): string {
+function details(url: string, { name, models, last_error }: NodeStatus): string {
   return [
+    ...(name ? [url] : []),
     models.length === 0 ? "no model known" : `serves ${models.join(", ")}`,
     ...(last_error ? [`last error: ${last_error}`] : []),
   ]

@@ -5,12 +5,13 @@ import { type Flag, flagGroup } from "../config/flag.ts";
 import * as kinds from "../config/kinds.ts";
 import { oneOf } from "../config/schema.ts";
 import { UsageError } from "../config/usage-error.ts";
+import { NODE_NAME, NODE_NAME_EXPECTS } from "../core/address/node-name.ts";
 import { normaliseNodeUrl } from "../core/address/node-url.ts";
 import { ROLES } from "../core/engine/roles.ts";
 import { nearestName } from "../core/nearest-name.ts";
 import { type Run, readArguments } from "./command.ts";
 import { CommandError } from "./command-error.ts";
-import { nodeTable } from "./node-table.ts";
+import { type NodeStatus, type Nodes, nodeTable } from "./node-table.ts";
 import { messageOf, ProxyClient } from "./proxy-client.ts";
 import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
 
@@ -22,6 +23,7 @@ const Settings = Type.Object({
   models: Type.Array(Type.String({ minLength: 1 }), { default: [] }),
   role: Type.Union([oneOf(ROLES), Type.Null()], { default: null }),
   speed: Type.Union([Type.Number({ exclusiveMinimum: 0 }), Type.Null()], { default: null }),
+  name: Type.Union([Type.String({ pattern: NODE_NAME.source }), Type.Null()], { default: null }),
   all: Type.Boolean({ default: false }),
   wait: Type.Boolean({ default: false }),
   timeoutMs: Type.Union([Type.Number({ minimum: 1, maximum: kinds.MAX_DELAY_MS }), Type.Null()], {
@@ -56,6 +58,14 @@ const FOR_ADD = flagGroup("Node", [
     kind: kinds.decimal("a number above 0"),
     value: fields.speed,
     help: "Relative capability, in the same unit for all nodes.",
+  },
+  {
+    key: "name",
+    names: ["name"],
+    argument: "name",
+    kind: kinds.text(NODE_NAME_EXPECTS),
+    value: fields.name,
+    help: "What to call it, here and in the log, beside its URL.",
   },
 ]);
 
@@ -105,19 +115,19 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   remove: {
     summary: "Take a node out; what runs on it may finish.",
     flags: [],
-    operand: "<url>",
+    operand: "<node>",
     act: (client, url) => say(client.post("/nodes/remove", { url })),
   },
   terminate: {
     summary: "Take a node out and end its engine.",
     flags: FOR_TERMINATE,
-    operand: "[url]",
+    operand: "[node]",
     act: terminate,
   },
   drain: {
     summary: "Send a node nothing new; what runs on it may finish.",
     flags: FOR_DRAIN,
-    operand: "<url>",
+    operand: "<node>",
     act: drain,
   },
 };
@@ -139,18 +149,21 @@ async function say(answer: Promise<unknown>): Promise<string> {
 }
 
 async function add(client: ProxyClient, url: string, settings: Settings): Promise<string> {
-  const { models, role, speed } = settings;
+  const { models, role, speed, name } = settings;
   const status = {
     ...(models.length === 0 ? {} : { models }),
     ...(role === null ? {} : { role }),
     ...(speed === null ? {} : { speed }),
+    ...(name === null ? {} : { name }),
   };
   return await say(client.post("/nodes/add", { url, status }));
 }
 
 async function terminate(client: ProxyClient, url: string, { all }: Settings): Promise<string> {
   if (all === (url !== "")) {
-    throw new UsageError("lmproxy nodes terminate needs either the URL of one node or --all");
+    throw new UsageError(
+      "lmproxy nodes terminate needs either the URL or name of a node, or --all",
+    );
   }
   return await say(
     all ? client.get("/nodes/terminate_all") : client.post("/nodes/terminate", { url }),
@@ -166,13 +179,18 @@ async function drain(client: ProxyClient, url: string, settings: Settings): Prom
     }
     await Bun.sleep(DRAIN_POLL_MS);
     // Looked at, not drained again: by now a new engine may have registered under this URL.
-    const nodes = await client.status();
-    const node = nodes[normaliseNodeUrl(url)] ?? nodes[url];
+    const node = findNode(await client.status(), url);
     unfinished = node?.state === "draining" ? node.unfinished : 0;
   }
   return unfinished === 0
     ? `${url} is drained: nothing is in flight\n`
     : `${url} is draining: ${unfinished} in flight\n`;
+}
+
+/** The node that has this name, or this URL in any spelling. */
+function findNode(nodes: Nodes, given: string): NodeStatus | undefined {
+  if (NODE_NAME.test(given)) return Object.values(nodes).find(({ name }) => name === given);
+  return nodes[normaliseNodeUrl(given)] ?? nodes[given];
 }
 
 function unfinishedOf(answer: unknown): number {
@@ -193,7 +211,9 @@ export const run: Run = async (argv, surroundings) => {
     throw new UsageError(`lmproxy nodes has no such command; ${advice}`);
   }
   const command = new Command(`lmproxy nodes ${name}`).description(action.summary);
-  if (action.operand !== null) command.argument(action.operand, "the node's URL");
+  const namesUrl = action.operand === "<url>";
+  const described = namesUrl ? "the node's URL" : "the node's URL, or its name";
+  if (action.operand !== null) command.argument(action.operand, described);
   const flags = [...action.flags, ...PROXY_FLAGS];
   const line = readArguments(command, flags, Settings, rest, surroundings, "LMPROXY_NODES_");
   if (line.help !== null) {
@@ -201,8 +221,9 @@ export const run: Run = async (argv, surroundings) => {
     return 0;
   }
   const [url = ""] = line.operands;
-  if (url !== "" && kinds.nodeUrl.parse(url) === undefined) {
-    throw new UsageError(`the node's URL must be ${kinds.nodeUrl.expects}`);
+  const isKnown = url === "" || (!namesUrl && NODE_NAME.test(url));
+  if (!isKnown && kinds.nodeUrl.parse(url) === undefined) {
+    throw new UsageError(`${described} must be ${kinds.nodeUrl.expects}`);
   }
   const client = new ProxyClient(line.values.proxyUrl, line.values.adminKey);
   await surroundings.print(await action.act(client, url, line.values));

@@ -1,6 +1,6 @@
 /** Calls to a running proxy's administration, with failures that a person can act on. */
 import { CommandError } from "./command-error.ts";
-import { type NodeStatus, readStatus } from "./node-table.ts";
+import { type Nodes, readStatus } from "./node-table.ts";
 
 /** Limit of one call, ms: the proxy answers administration at once, terminate after its engine. */
 const CALL_TIMEOUT_MS = 30_000;
@@ -20,7 +20,7 @@ export class ProxyClient {
   }
 
   /** @throws CommandError when the proxy cannot be reached or refuses */
-  async status(): Promise<Readonly<Record<string, NodeStatus>>> {
+  async status(): Promise<Nodes> {
     const nodes = readStatus(await this.#call("GET", "/nodes/status"));
     if (nodes === null) throw await this.#stranger();
     return nodes;

@@ -34,6 +34,7 @@ const OpenRequests = Type.Array(
     model: TextOrNull,
     client: TextOrNull,
     node: TextOrNull,
+    node_name: Type.Optional(TextOrNull),
     bytes_out: Type.Number(),
     last_byte_age_s: Type.Union([Type.Number(), Type.Null()]),
   }),
@@ -98,7 +99,7 @@ const COLUMNS: readonly (readonly [title: string, of: (request: Open) => string]
   ["bytes", ({ bytes_out }) => String(bytes_out)],
   ["client", ({ client }) => client ?? "-"],
   ["model", ({ model }) => model ?? "-"],
-  ["node", ({ node }) => node ?? "-"],
+  ["node", ({ node, node_name }) => node_name ?? node ?? "-"],
 ];
 
 function drawRequests(requests: readonly Open[]): string {

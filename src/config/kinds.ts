@@ -6,6 +6,7 @@
  */
 import { parseAllowRule } from "../core/address/address-policy.ts";
 import { parseCidr } from "../core/address/cidr.ts";
+import { splitNamed } from "../core/address/node-name.ts";
 
 export interface Kind {
   /** What would be right, to follow "must be". Names the range too. */
@@ -168,6 +169,13 @@ export const nodeUrl: Kind = {
     const url = URL.parse(given);
     return url !== null && url.username === "" && url.password === "" ? given : undefined;
   },
+  show: showText,
+};
+
+/** A node's URL, and before it what people call the node. */
+export const namedNodeUrl: Kind = {
+  expects: `${nodeUrl.expects}, or NAME=URL`,
+  parse: (given) => (nodeUrl.parse(splitNamed(given).url) === undefined ? undefined : given),
   show: showText,
 };
 

@@ -2,7 +2,7 @@
 
 /** One node that came into question. */
 export interface Weighed {
-  readonly node: { readonly url: string };
+  readonly node: { readonly url: string; readonly name: string | null };
   /** What the strategy looked for the least of; null when it compares nothing, or there was nothing to compare. */
   readonly score: number | null;
   /** Age of the sample of its gauges, ms, or null. */

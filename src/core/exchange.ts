@@ -28,7 +28,7 @@ export const SHUTDOWN: End = { how: "shutdown" };
 
 /** One request to one node on the way to an answer: a lease, as far as records need it. */
 export interface Try {
-  readonly node: { readonly url: string };
+  readonly node: { readonly url: string; readonly name: string | null };
   /** Monotonic, ms. */
   readonly startedAtMs: number;
   /** When the answer's first byte arrived, ms, or null. */

@@ -13,7 +13,7 @@ export interface Source extends SourceId {
 }
 
 export interface SourcesOptions {
-  readonly membership: Pick<Membership, "says">;
+  readonly membership: Pick<Membership, "says" | "byName">;
   readonly nodePolicy: Pick<NodePolicy, "normalise">;
   /** Null, or why this proxy, as it is configured, cannot have the node; given a normal form. */
   readonly refusal: (node: Pick<NamedNode, "url" | "role">) => string | null;
@@ -56,8 +56,17 @@ export class Sources {
       const details = { source: source.name, node: node.url, role: node.role, reason: judged };
       this.#options.warn("node left out", details);
     }
-    this.#refused.set(source.name, refused);
     this.#options.membership.says(source, accepted);
+    for (const { url, name } of accepted) {
+      const bearer = name ? this.#options.membership.byName(name) : undefined;
+      if (bearer === undefined || bearer.url === url) continue;
+      const line = `${url}\n${name}`;
+      refused.add(line);
+      if (before?.has(line) === true) continue;
+      const details = { source: source.name, node: url, name: name ?? "", has: bearer.url };
+      this.#options.warn("node goes without its name, which another has", details);
+    }
+    this.#refused.set(source.name, refused);
   }
 
   /** The node by its normal URL, or why it cannot be one. */

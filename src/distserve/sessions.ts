@@ -1,5 +1,5 @@
 import type { Lease, Outcome } from "../core/pool/lease.ts";
-import type { Node } from "../core/pool/node.ts";
+import { loggedNode, type Node } from "../core/pool/node.ts";
 import { FreeLane, type FreeResult } from "./free-lane.ts";
 import { SeenNumbers } from "./seen-numbers.ts";
 
@@ -84,7 +84,7 @@ export class SessionLedger {
   open(node: Node, number: string): Session {
     if (!this.#note(node, number)) {
       this.#options.warn("a session number came twice: the engine has restarted", {
-        node: node.url,
+        ...loggedNode(node),
         session: number,
       });
       this.#options.onReplaced(node);
@@ -213,7 +213,7 @@ export class SessionLedger {
       onLeft: () => onLeft(node),
       onGivenUp: (count) =>
         warn("sessions were given up: the engine does not free their blocks", {
-          node: node.url,
+          ...loggedNode(node),
           sessions: count,
         }),
     });

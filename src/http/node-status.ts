@@ -22,6 +22,7 @@ export function nodeStatus(
     unfinished: node.inFlight,
     latency: node.latencies.toArray().map((latencyMs) => latencyMs / 1_000),
     speed: node.speed,
+    name: node.name,
     state: node.health.state,
     warm: node.health.warm(nowMs),
     cache_usage: sample?.cacheUsage ?? null,

@@ -1,3 +1,4 @@
+import { NODE_NAME } from "../core/address/node-name.ts";
 import { readRole } from "../core/engine/roles.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Node, Registration } from "../core/pool/node.ts";
@@ -17,6 +18,7 @@ export async function addNode(body: AddNodeBody, peerAddress: string | null, ser
   const registration = readRegistration(body);
   const refused = services.mode.refusal(registration.role);
   if (refused !== null) throw new ProxyError("invalid_request", refused, { param: "role" });
+  refuseTakenName(registration.name ?? null, url, services);
   const given = body.url.replace(/\/+$/, "");
   const node = services.registry.membership.register(url, {
     ...registration,
@@ -32,7 +34,18 @@ function readRegistration(body: AddNodeBody): Registration {
     models: body.status?.models ?? body.models ?? [],
     role: readRole(body.status?.role ?? body.role ?? "Hybrid") ?? "Hybrid",
     speed: speed !== null && speed > 0 && Number.isFinite(speed) ? speed : null,
+    name: body.status?.name ?? body.name ?? null,
   };
+}
+
+function refuseTakenName(name: string | null, url: string, { registry }: Services): void {
+  const bearer = name === null ? undefined : registry.membership.byName(name);
+  if (bearer === undefined || bearer.url === url) return;
+  throw new ProxyError(
+    "invalid_request",
+    `${bearer.url} is called ${name}: choose another name, or remove that node first.`,
+    { param: "name" },
+  );
 }
 
 /** Takes a node out, known or not; its running requests finish. */
@@ -58,12 +71,19 @@ export async function terminateNode(url: string, peerAddress: string | null, ser
 }
 
 /**
- * The URL that a node has here, looked up by any spelling of it or by the one it registered with: an
- * engine on 0.0.0.0 is known by its peer's address, and whoever looks for it may be another peer.
- * @throws ProxyError invalid_request when several nodes registered so.
+ * The URL that a node has here, looked up by its name, by any spelling of its URL or by the one it
+ * registered with: an engine on 0.0.0.0 is known by its peer's address, and whoever looks for it may be another peer.
+ * @throws ProxyError invalid_request when several nodes registered so, not_found for an unknown name.
  */
 export function nodeNamed(url: string, peerAddress: string | null, services: Services): string {
   const { nodePolicy, registry } = services;
+  if (NODE_NAME.test(url)) {
+    const called = registry.membership.byName(url);
+    if (called !== undefined) return called.url;
+    throw new ProxyError("not_found", `No node is called ${url}; see /nodes/status.`, {
+      param: "url",
+    });
+  }
   const normal = nodePolicy.normalise(url, peerAddress);
   if (registry.get(normal) !== undefined) return normal;
   const named = registry.nodes().filter((node) => node.registeredAs === url.replace(/\/+$/, ""));

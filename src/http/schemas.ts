@@ -1,5 +1,6 @@
 import { Type } from "@sinclair/typebox";
 import { type Static, t } from "elysia";
+import { NODE_NAME, NODE_NAME_EXPECTS } from "../core/address/node-name.ts";
 import { ENGINE_KINDS } from "../core/engine/kinds.ts";
 
 const Role = t.Union(
@@ -23,6 +24,10 @@ const Speed = t.Union([t.Number(), t.Null()], {
   description: "Relative capability, any unit, the same for all nodes; 0 or less: not given",
 });
 
+const Name = t.Union([t.String({ pattern: NODE_NAME.source }), t.Null()], {
+  description: `What people call it: ${NODE_NAME_EXPECTS}; no other node may have it`,
+});
+
 /** The body of a registration, as LMDeploy's engines send it; the fields of `status` may stand at the top, too. */
 export const AddNode = t.Object(
   {
@@ -33,6 +38,7 @@ export const AddNode = t.Object(
           models: t.Optional(t.Union([Models, t.Null()])),
           role: t.Optional(t.Union([Role, t.Null()])),
           speed: t.Optional(Speed),
+          name: t.Optional(Name),
         }),
         t.Null(),
       ]),
@@ -40,6 +46,7 @@ export const AddNode = t.Object(
     models: t.Optional(t.Union([Models, t.Null()])),
     role: t.Optional(t.Union([Role, t.Null()])),
     speed: t.Optional(Speed),
+    name: t.Optional(Name),
   },
   {
     examples: [
@@ -52,7 +59,7 @@ export type AddNodeBody = Static<typeof AddNode>;
 
 /** Names one node. */
 export const NodeUrlBody = t.Object(
-  { url: t.String({ description: "The node, as /nodes/status names it" }) },
+  { url: t.String({ description: "The node's URL, as /nodes/status has it, or its name" }) },
   { examples: [{ url: "http://10.0.0.7:23333" }] },
 );
 
@@ -82,6 +89,7 @@ export const NodeStatus = t.Object({
   unfinished: Type.Integer({ minimum: 0, description: "Requests in flight" }),
   latency: t.Array(t.Number(), { description: "The last latencies to the last byte, s" }),
   speed: t.Union([t.Number(), t.Null()]),
+  name: t.Union([t.String(), t.Null()], { description: "What people call it" }),
   state: t.Union([
     t.Literal("starting"),
     t.Literal("healthy"),
@@ -173,6 +181,7 @@ export const Explanations = t.Array(
     attempts: t.Array(
       t.Object({
         node: t.String(),
+        node_name: t.Optional(t.String({ description: "Where it has one" })),
         sent_ms: NumberOrNull,
         first_byte_ms: NumberOrNull,
         outcome: TextOrNull,
@@ -187,6 +196,7 @@ export const Explanations = t.Array(
             best: t.Array(
               t.Object({
                 node: t.String(),
+                node_name: t.Optional(t.String()),
                 score: t.Union([NumberOrNull], { description: "The strategy looks for the least" }),
                 sample_age_ms: NumberOrNull,
                 seen: t.Record(t.String(), NumberOrNull, {
@@ -226,6 +236,7 @@ export const OpenRequests = t.Array(
     model: t.Union([t.String(), t.Null()]),
     client: t.Union([t.String(), t.Null()], { description: "Its key's name, or its address" }),
     node: t.Union([t.String(), t.Null()], { description: "The one it was sent to last" }),
+    node_name: t.Union([t.String(), t.Null()]),
     attempts: Type.Integer({ minimum: 0 }),
     bytes_in: Type.Integer({ minimum: 0 }),
     bytes_out: Type.Integer({ minimum: 0 }),

@@ -1,6 +1,7 @@
 /** What is told of one request: how it went, and why its nodes were chosen. */
 import type { Explained, Weighed } from "../core/choice.ts";
 import type { Exchange } from "../core/exchange.ts";
+import { loggedNode } from "../core/pool/node.ts";
 import { phaseOf } from "./open-requests.ts";
 import { errorOf, outcomeOf, statusOf } from "./request-line.ts";
 
@@ -32,7 +33,7 @@ export function explanationOf(exchange: Exchange, nowMs: number, wallMs: number)
     bytes_out: exchange.bytesOut,
     pieces: exchange.pieces,
     attempts: tries.map(({ node, startedAtMs, firstByteAtMs, outcome }, at) => ({
-      node: node.url,
+      ...loggedNode(node),
       sent_ms: since(startedAtMs),
       first_byte_ms: since(firstByteAtMs),
       outcome: outcome?.kind ?? null,
@@ -51,7 +52,7 @@ function choiceOf(choice: Explained | null) {
 
 function weighedOf({ node, score, sampleAgeMs, seen }: Weighed) {
   return {
-    node: node.url,
+    ...loggedNode(node),
     score,
     sample_age_ms: sampleAgeMs === null ? null : Math.round(sampleAgeMs),
     seen,

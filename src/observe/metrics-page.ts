@@ -195,7 +195,8 @@ function drawNodes(page: Exposition, { metrics, registry, now }: MetricsPageOpti
   page.family("lmproxy_node_info", "gauge", "What a node is.");
   for (const node of nodes) {
     const models = node.models.length > MOST_MODELS ? "many" : node.models.toSorted().join(",");
-    page.sample(1, { node: node.url, role: node.role, engine: node.engine ?? "", models });
+    const { url, name, role, engine } = node;
+    page.sample(1, { node: url, name: name ?? "", role, engine: engine ?? "", models });
   }
   page.family("lmproxy_node_state", "gauge", "1 for the state that a node is in.");
   for (const node of nodes) {

@@ -1,6 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import type { NodeState } from "../core/pool/health.ts";
-import type { Node } from "../core/pool/node.ts";
+import { loggedNode, type Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { EventLog } from "./log.ts";
 
@@ -38,12 +38,12 @@ export class NodeEvents {
       nodeAdded: (node) => this.#added(node),
       nodeRemoved: (node) => {
         this.#known.delete(node);
-        this.#log.info("node removed", { node: node.url, unfinished: node.inFlight });
+        this.#log.info("node removed", { ...loggedNode(node), unfinished: node.inFlight });
       },
       stateChanged: (node, from, to) => this.#changed(node, from, to),
       leaseEnded: ({ node }) => {
         if (node.inFlight === 0 && node.health.state === "draining" && this.#known.has(node)) {
-          this.#log.info("node is drained: nothing is in flight", { node: node.url });
+          this.#log.info("node is drained: nothing is in flight", loggedNode(node));
         }
       },
     });
@@ -61,7 +61,7 @@ export class NodeEvents {
   #added(node: Node): void {
     this.#known.set(node, { sinceMs: this.#clock.now(), saidAtMs: null, hasAnswered: false });
     const models = node.models.length === 0 ? null : named(node.models);
-    this.#log.info("node added", { node: node.url, role: node.role, models });
+    this.#log.info("node added", { ...loggedNode(node), role: node.role, models });
   }
 
   #changed(node: Node, from: NodeState, to: NodeState): void {
@@ -72,9 +72,9 @@ export class NodeEvents {
     if (to === "unhealthy") this.#out(node, from);
     else if (to === "healthy") this.#well(node, from, known, nowMs);
     else if (to === "draining") {
-      this.#log.info("node is draining", { node: node.url, unfinished: node.inFlight });
-    } else if (to === "sleeping") this.#log.warning("node is asleep", { node: node.url });
-    else this.#log.info("node is starting", { node: node.url, from, reason: node.lastError });
+      this.#log.info("node is draining", { ...loggedNode(node), unfinished: node.inFlight });
+    } else if (to === "sleeping") this.#log.warning("node is asleep", loggedNode(node));
+    else this.#log.info("node is starting", { ...loggedNode(node), from, reason: node.lastError });
     known.sinceMs = nowMs;
     known.saidAtMs = null;
   }
@@ -82,8 +82,8 @@ export class NodeEvents {
   #well(node: Node, from: NodeState, known: Known, nowMs: number): void {
     const afterS = Math.round((nowMs - known.sinceMs) / 100) / 10;
     if (known.hasAnswered)
-      this.#log.info("node is back", { node: node.url, from, after_s: afterS });
-    else this.#log.info("node is ready", { node: node.url, after_s: afterS });
+      this.#log.info("node is back", { ...loggedNode(node), from, after_s: afterS });
+    else this.#log.info("node is ready", { ...loggedNode(node), after_s: afterS });
     known.hasAnswered = true;
   }
 
@@ -91,10 +91,14 @@ export class NodeEvents {
     const peers = this.#registry.serving(null, node.role);
     const left = peers.filter((peer) => peer.health.state === "healthy").length;
     const reason = node.lastError;
-    this.#log.warning("node is out", { node: node.url, from, reason, left, of: peers.length });
+    this.#log.warning("node is out", { ...loggedNode(node), from, reason, left, of: peers.length });
     const gone = node.models.filter((model) => !this.#isServed(model, node));
     if (gone.length > 0) {
-      this.#log.error("no healthy node is left", { models: named(gone), node: node.url, reason });
+      this.#log.error("no healthy node is left", {
+        models: named(gone),
+        ...loggedNode(node),
+        reason,
+      });
     }
   }
 
@@ -113,7 +117,7 @@ export class NodeEvents {
       const forS = Math.round((nowMs - known.sinceMs) / 1_000);
       const probes = node.health.probeFailures;
       this.#log.warning("node does not answer yet", {
-        node: node.url,
+        ...loggedNode(node),
         reason,
         for_s: forS,
         probes,

@@ -15,6 +15,7 @@ export interface OpenRequest {
   readonly model: string | null;
   readonly client: string | null;
   readonly node: string | null;
+  readonly node_name: string | null;
   readonly attempts: number;
   readonly bytes_in: number;
   readonly bytes_out: number;
@@ -34,6 +35,7 @@ export function openRequests(exchanges: Exchanges, nowMs: number): OpenRequest[]
       model: exchange.model?.slice(0, 512) ?? null,
       client: exchange.client,
       node: exchange.tries.at(-1)?.node.url ?? null,
+      node_name: exchange.tries.at(-1)?.node.name ?? null,
       attempts: exchange.tries.length,
       bytes_in: exchange.bytesIn,
       bytes_out: exchange.bytesOut,

@@ -62,6 +62,7 @@ export function requestFields(exchange: Exchange): Fields {
     outcome: outcomeOf(exchange),
     error: errorOf(exchange),
     node: last?.node.url,
+    node_name: last?.node.name,
     attempts: tries.length,
     ...choiceFields(exchange),
     tried: tries.length > 1 ? tries.slice(0, -1).map(drawTry).join(" ") : null,
@@ -85,7 +86,7 @@ function choiceFields({ choices }: Exchange): Fields {
     candidates: choice.candidates,
     score: rounded(chosen.score),
     next_score: rounded(next?.score),
-    next_node: next?.node.url,
+    next_node: next === undefined ? null : shortName(next.node),
     sample_age_ms: chosen.sampleAgeMs === null ? null : Math.round(chosen.sampleAgeMs),
   };
 }
@@ -95,6 +96,10 @@ function rounded(score: number | null | undefined): number | null {
   return typeof score === "number" ? Number(score.toPrecision(4)) : null;
 }
 
+function shortName({ name, url }: Try["node"]): string {
+  return name ?? url;
+}
+
 function drawTry({ node, outcome }: Try): string {
-  return `${node.url}:${outcome?.kind ?? "open"}`;
+  return `${shortName(node)}:${outcome?.kind ?? "open"}`;
 }

@@ -5,6 +5,7 @@ import { Admission } from "../core/admission/admission.ts";
 import type { Clock } from "../core/clock.ts";
 import { Exchanges } from "../core/exchange.ts";
 import { FailingNodes } from "../core/pool/failing-nodes.ts";
+import { loggedNode } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { LOOK_MS } from "../core/pool/watch.ts";
 import { RetryBudgets } from "../core/retry.ts";
@@ -122,7 +123,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
     ...questions,
     timeoutMs: config.healthTimeoutMs,
     onNoList: (node, reason) =>
-      log.warning("models of the node not known", { node: node.url, reason }),
+      log.warning("models of the node not known", { ...loggedNode(node), reason }),
   });
   const prober = createProber(config, questions);
   const slow = new SlowBodies(config.bodyTimeoutMs, CLOCK);
@@ -234,7 +235,8 @@ function createPoller(config: Config, questions: Questions, log: Log): MetricsPo
   return new MetricsPoller({
     ...questions,
     intervalMs: config.metricsIntervalMs,
-    onNoUsage: (node, reason) => log.warning("KV-cache usage unknown", { node: node.url, reason }),
+    onNoUsage: (node, reason) =>
+      log.warning("KV-cache usage unknown", { ...loggedNode(node), reason }),
   });
 }
 

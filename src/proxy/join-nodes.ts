@@ -1,5 +1,7 @@
 import type { Config } from "../config/serve-config.ts";
+import { splitNamed } from "../core/address/node-name.ts";
 import type { Role } from "../core/engine/roles.ts";
+import { ProxyError } from "../core/errors.ts";
 import type { NamedNode } from "../core/pool/membership.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { NodePolicy } from "../discovery/node-policy.ts";
@@ -39,20 +41,31 @@ function flagSource(config: Config, nodePolicy: NodePolicy): Source {
 
 /**
  * The nodes that the command line names.
- * @throws ProxyError invalid_request for one that cannot be a node.
+ * @throws ProxyError invalid_request for one that cannot be a node, and for two of one name.
  */
 export function namedNodes(config: Config, nodePolicy: NodePolicy): NamedNode[] {
   const of = (role: Role, urls: readonly string[]): NamedNode[] =>
-    urls.map((url) => ({
+    urls.map(splitNamed).map(({ name, url }) => ({
       url: nodePolicy.accept(url, null),
+      name,
       role,
       models: [],
       speed: null,
       enabled: true,
     }));
-  return [
+  const nodes = [
     ...of("Hybrid", config.nodes),
     ...of("Prefill", config.prefillNodes),
     ...of("Decode", config.decodeNodes),
   ];
+  const urls = new Map<string, string>();
+  for (const { name, url } of nodes) {
+    if (name === undefined || name === null) continue;
+    const other = urls.get(name) ?? url;
+    if (other !== url) {
+      throw new ProxyError("invalid_request", `${other} and ${url} cannot both be called ${name}.`);
+    }
+    urls.set(name, url);
+  }
+  return nodes;
 }

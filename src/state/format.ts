@@ -12,6 +12,7 @@
  */
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import { NODE_NAME } from "../core/address/node-name.ts";
 import { normaliseNodeUrl } from "../core/address/node-url.ts";
 import { ROLE_NUMBERS, type Role, readRole } from "../core/engine/roles.ts";
 
@@ -27,6 +28,8 @@ export interface StateEntry {
   /** Relative capability, above 0, or null when not given. */
   readonly speed: number | null;
   readonly draining: boolean;
+  /** What people call it, or null. */
+  readonly name: string | null;
 }
 
 export type Layout = "lmproxy" | "lmdeploy";
@@ -59,6 +62,7 @@ const NodeFields = Type.Object({
   discovered_models: orAbsent(Type.Array(Type.String())),
   speed: orAbsent(Type.Number()),
   draining: orAbsent(Type.Boolean()),
+  name: orAbsent(Type.String()),
 });
 const OwnNode = Type.Object({ url: Type.String() });
 const OwnFile = Type.Object({ version: Type.Literal(VERSION), nodes: Type.Array(Type.Unknown()) });
@@ -143,6 +147,7 @@ function readNode(url: string, fields: unknown): StateEntry | string {
       discoveredModels: fields.discovered_models ?? [],
       speed: typeof speed === "number" && speed > 0 ? speed : null,
       draining: fields.draining ?? false,
+      name: NODE_NAME.test(fields.name ?? "") ? (fields.name ?? null) : null,
     };
   } catch (error) {
     return error instanceof Error ? error.message : "has a url that cannot be used";
@@ -168,6 +173,7 @@ function ownFields(entry: StateEntry): Static<typeof NodeFields> {
     discovered_models: [...entry.discoveredModels],
     speed: entry.speed,
     draining: entry.draining,
+    ...(entry.name === null ? {} : { name: entry.name }),
   };
 }
 

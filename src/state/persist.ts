@@ -21,7 +21,9 @@ export function persistRegistry(options: PersistOptions): () => void {
   const { registry, file } = options;
   const leftOut = restore(options);
   const snapshot = () => [
-    ...registry.membership.toKeep().map(entryOf),
+    ...registry.membership
+      .toKeep()
+      .map((node) => entryOf(node, registry.membership.registeredName(node.url))),
     ...leftOut.filter(({ url }) => registry.get(url) === undefined),
   ];
   return registry.subscribe({
@@ -36,20 +38,27 @@ export function persistRegistry(options: PersistOptions): () => void {
 function restore({ registry, file, refusal, warn }: PersistOptions): StateEntry[] {
   const leftOut: StateEntry[] = [];
   for (const entry of file.loaded) {
-    const { url, role, models, speed } = entry;
+    const { url, role, models, speed, name } = entry;
     const reason = refusal(entry);
     if (reason !== null) {
       warn("node of the state file left out", { node: url, role, reason });
       leftOut.push(entry);
       continue;
     }
-    registry.membership.restore(url, { role, models, speed }, entry.discoveredModels);
+    const registration = { role, models, speed, name };
+    const node = registry.membership.restore(url, registration, entry.discoveredModels);
+    if (node.name !== name) {
+      warn("node of the state file goes without its name, which another has", {
+        node: url,
+        name: name ?? "",
+      });
+    }
     if (entry.draining) registry.membership.drain(url);
   }
   return leftOut;
 }
 
-function entryOf(node: Node): StateEntry {
+function entryOf(node: Node, name: string | null): StateEntry {
   return {
     url: node.url,
     role: node.role,
@@ -57,5 +66,6 @@ function entryOf(node: Node): StateEntry {
     discoveredModels: node.discoveredModels,
     speed: node.speed,
     draining: node.health.state === "draining",
+    name,
   };
 }

@@ -50,11 +50,11 @@ test.each([
   ["--max-concurrency 1.5", '--max-concurrency must be a whole number, 0 for no limit, not "1.5"'],
   [
     "--node a:23333",
-    '--node must be an http:// or https:// URL without user name and password, not "a:23333"',
+    '--node must be an http:// or https:// URL without user name and password, or NAME=URL, not "a:23333"',
   ],
   [
     "--node ftp://a",
-    '--node must be an http:// or https:// URL without user name and password, not "ftp://a"',
+    '--node must be an http:// or https:// URL without user name and password, or NAME=URL, not "ftp://a"',
   ],
   [
     "--trust-nodes 10/8",

@@ -2,6 +2,7 @@ import { mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
+import { NODE_NAME } from "../../src/core/address/node-name.ts";
 import type { Warn } from "../../src/state/file.ts";
 import type { StateEntry } from "../../src/state/format.ts";
 
@@ -17,6 +18,7 @@ export const anyEntry: fc.Arbitrary<StateEntry> = fc.record({
   discoveredModels: modelNames,
   speed: fc.option(fc.double({ min: 0, minExcluded: true, max: 1e9, noNaN: true })),
   draining: fc.boolean(),
+  name: fc.option(fc.stringMatching(NODE_NAME)),
 });
 
 export const anyEntries = fc.uniqueArray(anyEntry, { maxLength: 6, selector: ({ url }) => url });
@@ -30,6 +32,7 @@ export function entry(port: number, change: Partial<StateEntry> = {}): StateEntr
     discoveredModels: [],
     speed: null,
     draining: false,
+    name: null,
     ...change,
   };
 }

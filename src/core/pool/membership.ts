@@ -54,6 +54,16 @@ export class Membership {
     return this.#nodes.get(url);
   }
 
+  /** The node that people call so. */
+  byName(name: string): Node | undefined {
+    return this.#nodes.values().find((node) => node.name === name);
+  }
+
+  /** The name that a node registered with, null for none: no source says that one again. */
+  registeredName(url: string): string | null {
+    return this.#registered.get(url)?.name ?? null;
+  }
+
   /** All nodes, in the order they joined. */
   nodes(): Node[] {
     return [...this.#nodes.values()];
@@ -88,9 +98,11 @@ export class Membership {
   /** An engine or an operator names a node, new or known: whatever ran there before runs no more. */
   register(url: string, registration: Registration): Node {
     const { models, role, speed } = registration;
+    // Engines say no name when they register anew, and keep the one that somebody gave them.
+    const name = registration.name ?? this.registeredName(url);
     this.#removed.delete(url);
     this.#drained.delete(url);
-    this.#registered.set(url, { url, models, role, speed, enabled: true });
+    this.#registered.set(url, { url, models, role, speed, name, enabled: true });
     const known = this.#nodes.get(url);
     if (known !== undefined) this.#renew(known, registration);
     const node = known ?? this.#join(url, registration);
@@ -178,6 +190,15 @@ export class Membership {
     return best?.node ?? null;
   }
 
+  /** The name that the source of the highest rank gives it, unless another node is called so. */
+  #nameOf(url: string): string | null {
+    const said = [...this.#sources.values()].sort((a, b) => b.rank - a.rank);
+    const given = said.map(({ nodes }) => nodes.get(url)?.name ?? null);
+    const name = given.find((one) => one !== null) ?? null;
+    const bearer = name === null ? undefined : this.byName(name);
+    return bearer === undefined || bearer.url === url ? name : null;
+  }
+
   /** Makes of the node at `url` what is said of it; whether that changed anything. */
   #settle(url: string, toProbe: Node[]): boolean {
     const named = this.#removed.has(url) ? null : this.#named(url);
@@ -192,7 +213,7 @@ export class Membership {
       else joined.health.drain();
       return true;
     }
-    const isOther = !isSame(node, named);
+    const isOther = !isSame(node, named) || node.name !== this.#nameOf(url);
     if (isOther) this.#update(node, named);
     if (!named.enabled || this.#drained.has(url)) {
       this.#listeners.change(node, () => node.health.drain());
@@ -209,6 +230,7 @@ export class Membership {
     this.#leaving.delete(url);
     this.#slots[node.slot] = node;
     this.#nodes.set(url, node);
+    node.name = this.#nameOf(url);
     if (left !== undefined) this.#renew(left, registration);
     this.index.set(node);
     this.#listeners.tell((listener) => listener.nodeAdded?.(node));
@@ -226,6 +248,7 @@ export class Membership {
   #update(node: Node, { models, role, speed }: Registration): void {
     node.role = role;
     node.speed = speed;
+    node.name = this.#nameOf(node.url);
     node.serve(models, node.discoveredModels);
     this.index.set(node);
   }

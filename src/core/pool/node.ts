@@ -18,6 +18,8 @@ export interface Registration {
   readonly speed: number | null;
   /** The URL it gave, where its address is another: `http://0.0.0.0:23333`. */
   readonly registeredAs?: string | null;
+  /** What people call it (`core/address/node-name.ts`); null or left out: nothing said. */
+  readonly name?: string | null;
 }
 
 /** Why the proxy itself takes a request off a node. */
@@ -62,6 +64,8 @@ export class Node {
 
   role: Role;
   speed: number | null;
+  /** What people call it; no other node is called so. */
+  name: string | null = null;
   /** Models it registered with. */
   registeredModels: readonly string[] = [];
   /** The URL its engine gave when it registered, where that is not the one it has here. */
@@ -160,6 +164,11 @@ export class Node {
     this.conduct.forget();
     this.health.replaced();
   }
+}
+
+/** A node in a line of the log, its name where it has one. */
+export function loggedNode({ url, name }: Pick<Node, "url" | "name">) {
+  return name === null ? { node: url } : { node: url, node_name: name };
 }
 
 function isAdapter(card: ModelCard | undefined): boolean {

@@ -14,6 +14,7 @@ const EXAMPLE = [
     model: "internlm2-chat-7b",
     client: "key:team-a",
     node: "http://10.0.0.7:23333",
+    node_name: "h100-07",
     attempts: 1,
     bytes_in: 8123,
     bytes_out: 20480,
@@ -44,6 +45,7 @@ const EXPLAINED = [
     attempts: [
       {
         node: "http://10.0.0.7:23333",
+        node_name: "h100-07",
         sent_ms: 1,
         first_byte_ms: 412,
         outcome: "answered",
@@ -57,6 +59,7 @@ const EXPLAINED = [
           best: [
             {
               node: "http://10.0.0.7:23333",
+              node_name: "h100-07",
               score: 0.41,
               sample_age_ms: 3_120,
               seen: { load: 3, cache_usage: 0.4, cache_share: 0.01, weight: 1 },

@@ -26,6 +26,7 @@ const NODES = {
     unfinished: 3,
     latency: [2.31, 1.87, 2.05],
     speed: null,
+    name: "h100-07",
     state: "healthy",
     warm: 1,
     cache_usage: 0.42,

@@ -184,3 +184,35 @@ test("a slot is small, one node's at a time, and another's once all requests of 
   cluster.join("n4");
   expect(slots()).toEqual([0, 2, 3, 1]);
 });
+
+describe("a node's name", () => {
+  test("is what the source of the highest rank says that says one", () => {
+    const { registry } = new Cluster();
+    const { membership } = registry;
+    membership.says(FLAGS, [named("a", { name: "one" })]);
+    membership.says(DNS, [named("a")]);
+    expect(membership.byName("one")?.url).toBe("http://a");
+    membership.says(DNS, [named("a", { name: "two" })]);
+    expect([membership.byName("one"), membership.byName("two")?.url]).toEqual([
+      undefined,
+      "http://a",
+    ]);
+    membership.says(DNS, []);
+    expect(membership.byName("one")?.url).toBe("http://a");
+  });
+
+  test("stays when its engine registers and says none, and is nobody else's while it is there", () => {
+    const { registry } = new Cluster();
+    const { membership } = registry;
+    membership.register("http://a", { ...named("a"), name: "one" });
+    membership.register("http://a", named("a"));
+    membership.says(DNS, [named("b", { name: "one" })]);
+    expect(registry.nodes().map(({ name }) => name)).toEqual(["one", null]);
+    membership.remove("http://a");
+    membership.says(DNS, [named("b", { name: "one" }), named("c")]);
+    expect(registry.nodes().map(({ name }) => name)).toEqual(["one", null]);
+    // Whoever was called so before, and comes back, goes without it.
+    membership.register("http://a", named("a", { name: "one" }));
+    expect(membership.get("http://a")?.name).toBeNull();
+  });
+});
