@@ -134,7 +134,11 @@ const WHY: Readonly<Record<string, string>> = {
 
 function drawChoice(choice: NonNullable<Static<typeof Attempt>["choice"]>): string {
   const { why, strategy, candidates, last_resort, best } = choice;
-  const chose = `${strategy ?? "The strategy"} chose it among ${candidates}; the lowest score wins.`;
+  const by = strategy ?? "The strategy";
+  const stayed = best[0]?.score === null && best[0]?.seen["home"] === 1;
+  const chose = stayed
+    ? `${by}: its session is there, of ${candidates} that came into question.`
+    : `${by} chose it among ${candidates}; the lowest score wins.`;
   const all = last_resort ? " No node was routable: all were tried." : "";
   const said = `    ${WHY[why] ?? plain(chose)}${all}\n`;
   if (why !== "strategy") return said;

@@ -1,6 +1,6 @@
 /** Flags of other routers that have a counterpart here: which, and what happens to their values. */
+import type { StrategyName } from "../core/strategies/index.ts";
 import { type Becomes, type ForeignFlag, rows, type Taken } from "./foreign-row.ts";
-import { STRATEGY_NAMES } from "./schema.ts";
 
 /** The same value under our name. */
 function same(ours: string): Becomes {
@@ -11,19 +11,19 @@ function ours(as: Extract<Becomes, { kind: "ours" }>["as"]): Becomes {
   return { kind: "ours", as };
 }
 
-/** Their policies: ours that do the same, best first, and what is said where none is there yet. */
-const POLICIES: Readonly<Record<string, readonly string[]>> = {
-  random: ["random"],
-  round_robin: ["round_robin"],
-  power_of_two: ["power_of_two"],
-  least_load: ["min_expected_latency"],
-  cache_aware: ["prefix_aware"],
-  prefix_hash: ["prefix_aware"],
-  consistent_hash: ["consistent_hash"],
-  consistent_hashing: ["consistent_hash"],
-  rendezvous_hash: ["consistent_hash"],
-  sticky_least_loaded: ["sticky_least_loaded"],
-  manual: ["sticky_least_loaded"],
+/** Their policies, and ours that do the same. */
+const POLICIES: Readonly<Record<string, StrategyName>> = {
+  random: "random",
+  round_robin: "round_robin",
+  power_of_two: "power_of_two",
+  least_load: "min_expected_latency",
+  cache_aware: "prefix_aware",
+  prefix_hash: "prefix_aware",
+  consistent_hash: "consistent_hash",
+  consistent_hashing: "consistent_hash",
+  rendezvous_hash: "consistent_hash",
+  sticky_least_loaded: "sticky_least_loaded",
+  manual: "sticky_least_loaded",
 };
 
 const NO_POLICY: Readonly<Record<string, string>> = {
@@ -32,25 +32,13 @@ const NO_POLICY: Readonly<Record<string, string>> = {
   kv_aware: "engines' KV events are not read; see --strategy min_cache_usage",
 };
 
-/** What spreads by load, until there is what was asked for. */
-const FALLBACK = "min_expected_latency";
-
 function policy(flag: string): Becomes {
   return ours(([named = ""]) => {
     const theirs = named.toLowerCase().replaceAll("-", "_");
     const refused = NO_POLICY[theirs];
     if (refused !== undefined) return { words: [], refused };
-    const counterparts = POLICIES[theirs];
     // Ours, or no policy at all: the strategy's own message lists what there is.
-    if (counterparts === undefined) return { words: [flag, named] };
-    const strategies: readonly string[] = STRATEGY_NAMES;
-    const found = counterparts.find((name) => strategies.includes(name));
-    if (found !== undefined) return { words: [flag, found] };
-    return {
-      words: [flag, FALLBACK],
-      isLoss: true,
-      note: `${theirs} is not there yet; ${FALLBACK}, which spreads by load, takes its place`,
-    };
+    return { words: [flag, POLICIES[theirs] ?? named] };
   });
 }
 
@@ -138,6 +126,13 @@ const history = oneOfTheirs(
   "engines keep responses; lmproxy keeps none",
 );
 
+/** Where smg and sglang-router put a new key: here always where the fewest are, their `min_group`. */
+const assignment = oneOfTheirs(
+  ["random", "min_load", "min_group"],
+  "--assignment-mode has no effect here: a session begins on the node with the fewest",
+  "a session begins on the node with the fewest",
+);
+
 export const ALIASES: readonly ForeignFlag[] = [
   ...rows(ours(workerUrls), { VSM: "worker-urls" }),
   ...rows(policy("--strategy"), { VSM: "policy" }),
@@ -163,6 +158,15 @@ export const ALIASES: readonly ForeignFlag[] = [
   ...rows(prometheusPort, { VSM: "prometheus-port" }),
   ...rows(same("--metrics-host"), { VSM: "prometheus-host" }),
   ...rows({ kind: "ours", as: () => ({ words: ["--log-format", "json"] }) }, { M: "log-json?" }),
+  ...rows(
+    { kind: "ours", as: () => ({ words: ["--sticky"] }) },
+    {
+      M: "routing-key-override? sticky-sessions?",
+    },
+  ),
+  ...rows(same("--session-header"), { M: "routing-key-headers" }),
+  ...rows(same("--session-timeout"), { SM: "max-idle-secs sticky-key-idle-secs" }),
+  ...rows(assignment, { SM: "assignment-mode" }),
   ...rows(anyOrigin, { VSM: "cors-allowed-origins" }),
   ...rows(ranks, { V: "intra-node-data-parallel-size" }),
   ...rows(backend, { SM: "backend" }),

@@ -28,7 +28,7 @@ export const IGNORED: readonly ForeignFlag[] = [
     },
   ),
   ...ignored("it tunes a policy that is not here", {
-    SM: "bucket-adjust-interval-secs max-idle-secs sticky-key-idle-secs assignment-mode",
+    SM: "bucket-adjust-interval-secs",
     M: "least-load-kv-pressure-weight least-load-default-throughput least-load-mean-prefill-tokens least-load-max-waiting-requests power-of-two-load-metric",
   }),
   ...ignored("the metrics have buckets of their own", { SM: "prometheus-duration-buckets" }),

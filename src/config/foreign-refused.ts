@@ -85,9 +85,6 @@ export const REFUSED: readonly ForeignFlag[] = [
   ...refused("traces are not there yet; --access-log has a line for each request", {
     SM: "enable-trace? otlp-traces-endpoint",
   }),
-  ...refused("sessions are not kept on one node yet", {
-    M: "routing-key-override? sticky-sessions? routing-key-headers",
-  }),
   ...refused("/v1/rl is not here; engines are called by POST /nodes/call", {
     M: "enable-rl? rl-control-timeout-secs rl-fanout-concurrency",
   }),

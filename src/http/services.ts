@@ -28,6 +28,8 @@ export interface Services {
   readonly server: () => BunServer;
   /** What strategies are told of a prompt. */
   readonly readPrompt: ReadPrompt;
+  /** A client says that its session has ended. */
+  readonly finishSession: (name: string) => void;
   readonly bodyLimits: BodyLimits;
   readonly maxHeaderBytes: number;
   /** Of administration's own: what clients send does not keep an administrator out. */

@@ -1,4 +1,5 @@
-import { PromptKnowledge } from "../core/knowledge/prompt-knowledge.ts";
+import { neededBy } from "../core/knowledge/needed.ts";
+import type { Sessions } from "../core/knowledge/sessions.ts";
 import type { Wanted } from "../core/pool/choose.ts";
 import { Lease, type Outcome } from "../core/pool/lease.ts";
 import type { Node, Registration } from "../core/pool/node.ts";
@@ -22,6 +23,9 @@ export function answered(status: number, retryAfterMs: number | null = null): Ou
   return { kind: "answered", status, retryAfterMs };
 }
 
+/** As `--session-timeout` has it. */
+export const SESSION_TIMEOUT_MS = 7_200_000;
+
 interface ClusterOptions {
   /** How many nodes stand ready, n0, n1, …, all fully brought in. */
   readonly nodes?: number;
@@ -35,6 +39,8 @@ export class Cluster {
   readonly time = new VirtualTime();
   readonly random: () => number;
   readonly registry: Registry;
+  /** Null unless the strategy keeps them. */
+  readonly sessions: Sessions | null;
   /** What listeners threw; whoever lets them should look. */
   readonly listenerErrors: unknown[] = [];
 
@@ -46,13 +52,14 @@ export class Cluster {
   }: ClusterOptions = {}) {
     const chosen: Strategy = typeof strategy === "string" ? STRATEGIES[strategy] : strategy;
     this.random = seededRandom(seed);
+    const needed = neededBy(new Set(chosen.needs), this.time.now, SESSION_TIMEOUT_MS);
+    this.sessions = needed.sessions;
     this.registry = new Registry({
       now: this.time.now,
       onListenerError: (error) => this.listenerErrors.push(error),
       random: this.random,
       strategy: () => chosen,
-      knowledge:
-        chosen.needs?.includes("prompt") === true ? [new PromptKnowledge(this.time.now)] : [],
+      knowledge: needed.knowledge,
       sampleMaxAgeMs: 15_000,
       maxInFlightPerNode: maxInFlightPerNode ?? Number.POSITIVE_INFINITY,
     });

@@ -1,6 +1,7 @@
-import { PromptKnowledge } from "../core/knowledge/prompt-knowledge.ts";
+import { neededBy } from "../core/knowledge/needed.ts";
 import { STRATEGIES, type StrategyName } from "../core/strategies/index.ts";
 import type { Strategy } from "../core/strategies/strategy.ts";
+import { SESSION_TIMEOUT_MS } from "./cluster.ts";
 import type { ReplayOptions } from "./replay.ts";
 import { YARDSTICKS } from "./yardsticks/index.ts";
 
@@ -18,7 +19,7 @@ export function contestantOf(name: string): ReplayOptions["contestant"]["make"] 
   const strategy: Strategy = STRATEGIES[name];
   return (_oracle, time) => ({
     strategy,
-    knowledge: strategy.needs?.includes("prompt") === true ? [new PromptKnowledge(time.now)] : [],
+    knowledge: neededBy(new Set(strategy.needs), time.now, SESSION_TIMEOUT_MS).knowledge,
   });
 }
 

@@ -25,9 +25,16 @@ export function prepare(trace: Trace, blockSizeTokens: number, hash: Hash): Work
     const body = bodies.of(request);
     const prompt = promptBlocks(body, scanRequestHead(body), hash);
     const key = request.session < 0 ? null : hash(nameOf(request.session), 0);
+    const session = key === null ? null : { id: key, model: 0 };
     return {
       ...request,
-      asked: { ...NOTHING_ASKED, ...prompt, stream: true, key: key ?? prompt.blocks[0] ?? null },
+      asked: {
+        ...NOTHING_ASKED,
+        ...prompt,
+        stream: true,
+        key: key ?? prompt.blocks[0] ?? null,
+        session,
+      },
       blockHashes: engineBlocks(request, trace.blockTokens, blockSizeTokens),
     };
   });

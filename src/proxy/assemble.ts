@@ -97,7 +97,7 @@ const ADMIN_BODY_BYTES = 4 * 1024 * 1024;
 export function assemble(config: Config, log: Log, listening: Listening): Assembled {
   const { now } = CLOCK;
   const { random } = Math;
-  const { registry, readPrompt } = createRouting(config, now, random, (error) =>
+  const { registry, readPrompt, finishSession } = createRouting(config, now, random, (error) =>
     logUnexpected(log, error),
   );
   const nodePolicy = new NodePolicy({
@@ -150,6 +150,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
   const observing = observe(config, observed);
   const services = {
     readPrompt,
+    finishSession,
     exchanges,
     sseKeepalive:
       config.sseKeepaliveMs === null ? null : new SseKeepalive(config.sseKeepaliveMs, CLOCK),

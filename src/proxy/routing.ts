@@ -1,14 +1,17 @@
 import type { Config } from "../config/serve-config.ts";
 import { promptReader, type ReadPrompt } from "../core/body/prompt-reader.ts";
-import { PromptKnowledge } from "../core/knowledge/prompt-knowledge.ts";
+import { sessionId } from "../core/body/session-key.ts";
+import { neededBy } from "../core/knowledge/needed.ts";
 import { Registry } from "../core/pool/registry.ts";
-import { STRATEGIES } from "../core/strategies/index.ts";
+import { STRATEGIES, type StrategyName, withSessions } from "../core/strategies/index.ts";
 import type { Need, Strategy } from "../core/strategies/strategy.ts";
 
 /** The nodes, and what has to be read of requests to choose among them. */
 export interface Routing {
   readonly registry: Registry;
   readonly readPrompt: ReadPrompt;
+  /** A client says that its session has ended. */
+  readonly finishSession: (name: string) => void;
 }
 
 /** What the strategies in force need is learned; what none of them needs costs nothing. */
@@ -19,24 +22,31 @@ export function createRouting(
   onListenerError: (error: unknown) => void,
 ): Routing {
   const { strategy, prefillStrategy, decodeStrategy } = config;
+  const named = (name: StrategyName): Strategy =>
+    config.sticky ? withSessions(name) : STRATEGIES[name];
   const byRole: Readonly<Record<"Hybrid" | "Prefill" | "Decode", Strategy>> = {
-    Hybrid: STRATEGIES[strategy],
-    Prefill: STRATEGIES[prefillStrategy ?? strategy],
-    Decode: STRATEGIES[decodeStrategy ?? strategy],
+    Hybrid: named(strategy),
+    Prefill: named(prefillStrategy ?? strategy),
+    Decode: named(decodeStrategy ?? strategy),
   };
   const inForce =
     config.servingStrategy === "Hybrid" ? [byRole.Hybrid] : [byRole.Prefill, byRole.Decode];
   const needs = new Set<Need>(inForce.flatMap((one) => one.needs ?? []));
+  const { knowledge, sessions } = neededBy(needs, now, config.sessionTimeoutMs);
   const registry = new Registry({
     onListenerError,
     now,
     random,
     strategy: (role) => byRole[role],
-    knowledge: needs.has("prompt") ? [new PromptKnowledge(now)] : [],
+    knowledge,
     sampleMaxAgeMs: 3 * config.metricsIntervalMs,
     maxInFlightPerNode: config.maxConcurrencyPerNode ?? Number.POSITIVE_INFINITY,
   });
-  return { registry, readPrompt: promptReader(needs, hash) };
+  return {
+    registry,
+    readPrompt: promptReader(needs, config.sessionHeaders, hash),
+    finishSession: (name) => sessions?.finish(sessionId(name.trim(), hash)),
+  };
 }
 
 /** 53 µs for a MiB in chained blocks of 4 KiB; in plain JavaScript it is 40 times as much. */

@@ -16,7 +16,7 @@ test.each([
   ["--no-retry=false", "--no-retry takes no value"],
   [
     "--strategy fastest",
-    '--strategy must be one of prefix_aware, random, round_robin, power_of_two, consistent_hash, rendezvous_hash, min_expected_latency, min_observed_latency, min_cache_usage, not "fastest"',
+    '--strategy must be one of prefix_aware, random, round_robin, power_of_two, consistent_hash, rendezvous_hash, sticky_least_loaded, min_expected_latency, min_observed_latency, min_cache_usage, not "fastest"',
   ],
   [
     "--health-interval 0",

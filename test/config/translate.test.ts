@@ -81,15 +81,15 @@ describe("aliases", () => {
     expect(notes("--worker-urls http://a --worker-urls http://b")).toHaveLength(1);
   });
 
-  test("a policy that is not there yet is replaced, with a warning", () => {
-    const said = translate(["--policy", "sticky_least_loaded"], SERVE_FLAGS, undefined);
-    expect(said.argv).toEqual(["--strategy", "min_expected_latency"]);
-    expect(said.notes).toEqual([
-      {
-        level: "warning",
-        text: "sticky_least_loaded is not there yet; min_expected_latency, which spreads by load, takes its place",
-      },
-    ]);
+  test.each([
+    ["--policy manual --max-idle-secs 600", "--strategy sticky_least_loaded --session-timeout 600"],
+    ["--policy sticky_least_loaded", "--strategy sticky_least_loaded"],
+    ["--policy manual --assignment-mode min_group", "--strategy sticky_least_loaded"],
+    ["--policy random --sticky-sessions", "--strategy random --sticky"],
+    ["--routing-key-override --sticky-key-idle-secs 60", "--sticky --session-timeout 60"],
+    ["--routing-key-headers x-a x-b", "--session-header x-a x-b"],
+  ])("sessions: %s", (theirs, ours) => {
+    expect(words(theirs)).toBe(ours);
   });
 
   test("whose meaning hangs on the router go by --as, its variable, or flags that one router alone has", () => {

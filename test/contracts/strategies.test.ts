@@ -26,6 +26,8 @@ const anyCandidate: fc.Arbitrary<Candidate> = fc.record({
   lastTurn: fc.nat(),
   cachedBytes: fc.oneof(fc.constant(0), amount(1e6)),
   queuedBytes: fc.oneof(fc.constant(0), amount(1e7)),
+  home: fc.constantFrom(0, 1),
+  sessions: fc.nat(),
   prefillBytesPerS: fc.oneof(fc.constant(1), fc.double({ min: 1e-3, max: 1e9, noNaN: true })),
 });
 const anyCandidates = fc.array(anyCandidate, { minLength: 1, maxLength: 12 });
@@ -37,6 +39,7 @@ const anyAsked: fc.Arbitrary<Asked> = fc
     blockBytes: fc.integer({ min: 1, max: 4_096 }),
     rest: fc.integer({ min: 0, max: 4_096 }),
     key: fc.option(anyHash),
+    session: fc.option(fc.record({ id: anyHash, model: anyHash })),
     stream: fc.boolean(),
     client: fc.option(fc.string()),
   })

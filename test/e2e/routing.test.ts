@@ -15,15 +15,17 @@ function text(of: string): string {
 }
 
 /** A proxy with three nodes, and which of them gets what is asked. */
-async function startCluster(strategy: string) {
+async function startCluster(strategy: string, ...flags: readonly string[]) {
   const nodes = await Promise.all(Array.from({ length: NODES }, () => startRecordingNode([MODEL])));
   const proxy = await startProxy([
     "--strategy",
     strategy,
+    ...flags,
     ...nodes.flatMap(({ url }) => ["--node", url]),
   ]);
   await untilHealthy(proxy, NODES);
   return {
+    post: (path: string) => fetch(proxy.url + path, { method: "POST" }),
     async ask(path: string, body: object, headers: Readonly<Record<string, string>> = {}) {
       const before = nodes.map(({ asked }) => asked.length);
       const answer = await fetch(`${proxy.url}${path}`, {
@@ -89,4 +91,45 @@ test("round_robin: each in turn", async () => {
   for (let i = 0; i < 9; i += 1) order.push(await cluster.ask("/v1/completions", { prompt: "p" }));
   expect(order.slice(3)).toEqual(order.slice(0, 6));
   expect(new Set(order).size).toBe(NODES);
+});
+
+test("sticky_least_loaded: sessions are shared out and stay, until they are finished", async () => {
+  await using cluster = await startCluster("manual", "--session-header", "x-chat");
+  const names = ["a", "b", "c", "d", "e", "f"];
+  const visit = (name: string) =>
+    cluster.ask("/v1/completions", { prompt: "p" }, { "x-chat": name });
+  const homes: number[] = [];
+  for (const name of names) homes.push(await visit(name));
+  for (let node = 0; node < NODES; node += 1) {
+    expect(homes.filter((home) => home === node)).toHaveLength(2);
+  }
+  for (const [at, name] of names.entries()) expect(await visit(name)).toBe(homes[at] ?? -1);
+  // All of one node's, and no other node has fewer then.
+  const [first = -1] = homes;
+  for (const [at, name] of names.entries()) {
+    if (homes[at] !== first) continue;
+    const finished = await cluster.post(`/finish_session?session_id=${name}`);
+    expect(await finished.json()).toEqual({ status: "ok", session_id: name });
+  }
+  expect([await visit("g"), await visit("h")]).toEqual([first, first]);
+});
+
+test("--sticky over round_robin: a session stays, whoever names it; others go in turn", async () => {
+  await using cluster = await startCluster("round_robin", "--sticky");
+  const ask = (body: object, headers: Record<string, string> = {}) =>
+    cluster.ask("/v1/chat/completions", { messages: [], ...body }, headers);
+  const home = await ask({ prompt_cache_key: "s" });
+  const visited = new Set<number>();
+  for (const name of [
+    "x-session-id",
+    "x-session-affinity",
+    "x-claude-code-session-id",
+    "thread-id",
+  ]) {
+    // Of no session, and with an empty name, which is none.
+    visited.add(await ask({}));
+    visited.add(await ask({}, { [name]: "" }));
+    expect(await ask({}, { [name]: "s" })).toBe(home);
+  }
+  expect(visited.size).toBeGreaterThan(1);
 });

@@ -1,12 +1,14 @@
 /** What of a request's prompt the strategies in force want to know, and nothing more. */
 import { type Hash, NO_PROMPT, type PromptBlocks, promptBlocks } from "./prompt-blocks.ts";
 import type { RequestHead } from "./request-head.ts";
-import { sessionKey } from "./session-key.ts";
+import { type NamedSession, sessionKey, sessionOf } from "./session-key.ts";
 
 /** What was read of a prompt. */
 export interface PromptFacts extends PromptBlocks {
   /** A hash of what should stay on one node, or null. */
   readonly key: number | null;
+  /** The session that is named, or null. */
+  readonly session: NamedSession | null;
 }
 
 /** @param head Of `body`; null when that is no JSON. */
@@ -16,13 +18,20 @@ export type ReadPrompt = (
   head: RequestHead | null,
 ) => PromptFacts;
 
-/** @param needs `prompt`: its blocks. `key`: the session. */
-export function promptReader(needs: ReadonlySet<"prompt" | "key">, hash: Hash): ReadPrompt {
+/** @param sessionHeaders Headers that name a session, before those that are known. */
+export function promptReader(
+  needs: ReadonlySet<"prompt" | "key" | "session">,
+  sessionHeaders: readonly string[],
+  hash: Hash,
+): ReadPrompt {
   const wantsBlocks = needs.has("prompt");
   const wantsKey = needs.has("key");
+  const wantsSession = needs.has("session");
   return (headers, body, head) => {
     const prompt = wantsBlocks && head !== null ? promptBlocks(body, head, hash) : null;
-    const key = wantsKey ? sessionKey(headers, body, head, hash) : null;
-    return { ...(prompt ?? { ...NO_PROMPT, promptBytes: body.length }), key };
+    const read = { headers, body, head };
+    const key = wantsKey ? sessionKey(read, sessionHeaders, hash) : null;
+    const session = wantsSession ? sessionOf(read, sessionHeaders, hash) : null;
+    return { ...(prompt ?? { ...NO_PROMPT, promptBytes: body.length }), key, session };
   };
 }

@@ -126,5 +126,7 @@ function blank(node: Node): Filled {
     cachedBytes: 0,
     queuedBytes: 0,
     prefillBytesPerS: 1,
+    home: 0,
+    sessions: 0,
   };
 }

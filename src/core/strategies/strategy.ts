@@ -1,3 +1,9 @@
+/** A session as one model's requests have it: hashes of its name and of the model's. */
+export interface SessionOf {
+  readonly id: number;
+  readonly model: number;
+}
+
 /** What a request asks, whichever node gets it, as far as it can be known before it is sent. */
 export interface Asked {
   /** Length of the prompt as it stands in the body, bytes; of the whole body unless a strategy in force needs `prompt`. */
@@ -11,6 +17,8 @@ export interface Asked {
   readonly blockEnds: readonly number[];
   /** A hash of what should stay on one node (a session, a user), or null. */
   readonly key: number | null;
+  /** The session it belongs to, by its own word; null when it names none, or no strategy in force needs it. */
+  readonly session: SessionOf | null;
   /** Whether a stream is asked for: then the first word tells of the prefill, else of the whole answer. */
   readonly stream: boolean;
   /** Who asks: an API key's digest, or an address; null when that is not known. */
@@ -23,6 +31,7 @@ export const NOTHING_ASKED: Asked = {
   blocks: [],
   blockEnds: [],
   key: null,
+  session: null,
   stream: false,
   client: null,
 };
@@ -53,6 +62,10 @@ export interface Candidate {
   readonly queuedBytes: number;
   /** How much of prompts it computes in a second, learned, bytes; the others' mean without history, else 1. */
   readonly prefillBytesPerS: number;
+  /** 1 where this request's session is, else 0. */
+  readonly home: number;
+  /** Sessions that are on it. */
+  readonly sessions: number;
 }
 
 /**
@@ -75,9 +88,10 @@ export type Note<C> = (candidate: C, cost: number) => void;
 
 /**
  * What a strategy may ask to be learned: `prompt`: a request's blocks, and which node has them
- * (`cachedBytes`, `queuedBytes`, `prefillBytesPerS`); `key`: what should stay on one node (`Asked.key`).
+ * (`cachedBytes`, `queuedBytes`, `prefillBytesPerS`); `key`: what should stay on one node (`Asked.key`);
+ * `session`: which session it belongs to (`Asked.session`), and which node has it (`home`, `sessions`).
  */
-export type Need = "prompt" | "key";
+export type Need = "prompt" | "key" | "session";
 
 /** The mean of what `read` gives for the candidates that have it; `fallback` when none has. */
 export function meanOf(

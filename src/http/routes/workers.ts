@@ -214,14 +214,17 @@ export const workerRoutes: readonly AnsweringRoute[] = [
     detail: {
       tags: TAGS,
       operationId: "finishSession",
-      summary: "Say that a session ends; no node keeps one yet",
+      summary: "Say that a session has ended: what it sends from now on may go to another node",
       responses: {
-        ...ok("SessionFinished", { status: "ok", session_id: "s-1" }, "Nothing was kept"),
+        ...ok("SessionFinished", { status: "ok", session_id: "s-1" }, "It has no node any more"),
         ...failures(["invalid_request", "invalid_api_key"]),
       },
     },
     query: t.Object({ session_id: t.String({ minLength: 1, maxLength: 512 }) }),
-    answer: ({ query }) => ({ status: "ok", session_id: query.session_id }),
+    answer: ({ query }, { finishSession }) => {
+      finishSession(query.session_id);
+      return { status: "ok", session_id: query.session_id };
+    },
   }),
 ];
 

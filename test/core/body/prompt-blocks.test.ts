@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { promptBlocks } from "../../../src/core/body/prompt-blocks.ts";
 import { scanRequestHead } from "../../../src/core/body/request-head.ts";
-import { sessionKey } from "../../../src/core/body/session-key.ts";
+import { sessionKey, sessionOf } from "../../../src/core/body/session-key.ts";
 import { hash } from "../../../src/proxy/routing.ts";
 import { runs } from "../fuzz.ts";
 
@@ -74,7 +74,8 @@ test("blocks cover the prompt in order, and grow with it: a MiB has less than 20
 describe("the key of a session", () => {
   const key = (headers: Record<string, string>, body: object) => {
     const bytes = encoder.encode(JSON.stringify(body));
-    return sessionKey(new Headers(headers), bytes, scanRequestHead(bytes), hash);
+    const read = { headers: new Headers(headers), body: bytes, head: scanRequestHead(bytes) };
+    return sessionKey(read, [], hash);
   };
   const named = (name: string) => hash(encoder.encode(name), 0);
 
@@ -83,8 +84,18 @@ describe("the key of a session", () => {
     ["the user's", { "x-tenant-id": "t", "x-user-id": "u" }, { user: "b" }, "u"],
     ["an empty one is none", { "x-session-id": " ", "x-tenant-id": "t" }, {}, "t"],
     ["the body's session", {}, { user: "b", session_params: { session_id: "p" } }, "p"],
-    ["the body's user", {}, { user: "b", session_id: "s" }, "b"],
-    ["the body's session id", {}, { user: "", session_id: "s" }, "s"],
+    ["SGLang's", { "x-user-id": "u" }, { session_params: { id: "p", rid: "r" } }, "p"],
+    ["the body's user", {}, { user: "b" }, "b"],
+    ["LMDeploy's number for none", {}, { session_id: -1, user: "b" }, "b"],
+    ["LMDeploy's session", {}, { session_id: 7, user: "b" }, "7"],
+    ["the body's session id", {}, { user: "b", session_id: "s" }, "s"],
+    ["what agents name a cache by", {}, { user: "b", prompt_cache_key: "c" }, "c"],
+    ["opencode's", { "x-session-affinity": "o" }, { prompt_cache_key: "c" }, "o"],
+    ["Claude Code's", { "x-claude-code-session-id": "cc" }, {}, "cc"],
+    ["Codex's", { "session-id": "a", "thread-id": "b" }, {}, "a"],
+    ["Codex's of a thread alone", { "thread-id": "b" }, {}, "b"],
+    ["an old Codex's", { session_id: "a" }, {}, "a"],
+    ["SGLang's router's", { "x-smg-routing-key": "r", "x-session-affinity": "o" }, {}, "r"],
   ])("%s", (_what, headers, body, name) => {
     expect(key(headers, { ...body, prompt: "p" })).toBe(named(name));
   });
@@ -93,5 +104,54 @@ describe("the key of a session", () => {
     expect(key({}, { prompt: `${TEXT}a` })).toBe(key({}, { prompt: `${TEXT}b` }) ?? -1);
     expect(key({}, { prompt: "a" })).not.toBe(key({}, { prompt: "b" }) ?? -1);
     expect(key({}, { model: "m" })).toBeNull();
+  });
+});
+
+describe("the session that stays on a node", () => {
+  const of = (headers: Record<string, string>, value: object, first: readonly string[] = []) => {
+    const body = encoder.encode(JSON.stringify(value));
+    return sessionOf(
+      { headers: new Headers(headers), body, head: scanRequestHead(body) },
+      first,
+      hash,
+    );
+  };
+
+  test("is named by a request, and neither by a user nor by a prompt", () => {
+    expect(of({ "x-session-id": "s" }, { model: "m" })?.id).toBe(hash(encoder.encode("s"), 0));
+    expect(of({ "x-session-id": "" }, { user: "u", prompt: TEXT })).toBeNull();
+    expect(of({ "x-user-id": "u" }, { prompt: TEXT })).toBeNull();
+  });
+
+  test("is one for each model", () => {
+    const [one, other] = [
+      of({ "x-session-id": "s" }, { model: "a" }),
+      of({}, { session_id: "s", model: "b" }),
+    ];
+    expect(one?.id).toBe(other?.id ?? -1);
+    expect(one?.model).not.toBe(other?.model ?? -1);
+  });
+
+  test("has headers of the user's choice first", () => {
+    const headers = { "x-session-id": "s", "x-chat": "c" };
+    expect(of(headers, {}, ["X-Chat"])?.id).toBe(hash(encoder.encode("c"), 0));
+    expect(of({ ...headers, "x-chat": " " }, {}, ["X-Chat"])?.id).toBe(
+      hash(encoder.encode("s"), 0),
+    );
+  });
+
+  test("reads any header and body without falling", () => {
+    const anyBody = fc.dictionary(
+      fc.constantFrom("session_params", "session_id", "prompt_cache_key", "user", "model2"),
+      fc.jsonValue(),
+    );
+    fc.assert(
+      fc.property(anyBody, fc.string(), (body, name) => {
+        const named = of({ "x-session-id": encodeURIComponent(name) }, body);
+        expect(named === null || Number.isInteger(named.id)).toBe(true);
+        if (name.trim() !== "") expect(named).not.toBeNull();
+      }),
+      runs(200),
+    );
   });
 });

@@ -25,6 +25,8 @@ export function candidate(given: Given = {}): Candidate {
     cachedBytes: 0,
     queuedBytes: 0,
     prefillBytesPerS: 1,
+    home: 0,
+    sessions: 0,
     ...given,
   };
 }
