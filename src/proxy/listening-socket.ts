@@ -1,0 +1,134 @@
+/**
+ * What the kernel has to be told of a listening socket so that another process can take its place
+ * with no connection refused or reset. Linux; Bun 1.4.5 has no calls for it.
+ *
+ * Closing a listener resets what waits in its accept queue and whose handshake is under way, and Bun's
+ * `server.stop(false)` closes idle connections too, on which the next request may be on its way. So
+ * another process joins the port, new connections are led to it, what had begun here is accepted, and
+ * then this socket alone is closed; Bun goes on serving the connections it has.
+ *
+ * Options: socket(7). The program that chooses among the sockets of a port is one of classic BPF
+ * (linux/filter.h); its answer is a place in the order in which they began to listen. The last one takes
+ * the place of one that closes. Where there is none at that place, the kernel chooses by itself.
+ */
+import { dlopen, FFIType, ptr } from "bun:ffi";
+import { closeSync, openSync, readdirSync } from "node:fs";
+
+const SOL_SOCKET = 1;
+const SO_REUSEPORT = 15;
+const SO_ACCEPTCONN = 30;
+const SO_ATTACH_REUSEPORT_CBPF = 51;
+/** An address of any family fits. */
+const ADDRESS_BYTES = 128;
+
+const LD_W_ABS = 0x20;
+const ALU_MOD_K = 0x94;
+const JMP_JGE_K = 0x35;
+const ALU_ADD_K = 0x04;
+const RET_A = 0x16;
+/** Where a program finds a random number. */
+const RANDOM = 0xffff_f000 + 56;
+
+function loadLibc() {
+  const { i32, u32, ptr: pointer } = FFIType;
+  // Musl answers to this name, too.
+  return dlopen("libc.so.6", {
+    setsockopt: { args: [i32, i32, i32, pointer, u32], returns: i32 },
+    getsockopt: { args: [i32, i32, i32, pointer, pointer], returns: i32 },
+    getsockname: { args: [i32, pointer, pointer], returns: i32 },
+    dup2: { args: [i32, i32], returns: i32 },
+  }).symbols;
+}
+
+type Libc = ReturnType<typeof loadLibc>;
+
+export class ListeningSocket {
+  readonly #fd: number;
+  readonly #libc: Libc;
+
+  private constructor(fd: number, libc: Libc) {
+    this.#fd = fd;
+    this.#libc = libc;
+  }
+
+  /**
+   * Those of this process that listen on `port`, whatever the address.
+   * @throws Error where the system is none that has the calls.
+   */
+  static on(port: number): ListeningSocket[] {
+    const libc = loadLibc();
+    return readdirSync("/proc/self/fd")
+      .map(Number)
+      .filter((fd) => portOf(fd, libc) === port)
+      .map((fd) => new ListeningSocket(fd, libc));
+  }
+
+  /** From now on processes of the same user that ask for it may listen on its port, too. @throws Error */
+  share(): void {
+    this.#set(SO_REUSEPORT, new Int32Array([1]));
+  }
+
+  /**
+   * Leads new connections to others of its port, evenly.
+   * @param of how many listen there, with this one; at least 2
+   * @param at this one's place among them, from 0
+   * @throws Error
+   */
+  leadAway({ of, at }: { readonly of: number; readonly at: number }): void {
+    const program = instructions([
+      [LD_W_ABS, 0, 0, RANDOM],
+      [ALU_MOD_K, 0, 0, of - 1],
+      [JMP_JGE_K, 0, 1, at],
+      [ALU_ADD_K, 0, 0, 1],
+      [RET_A, 0, 0, 0],
+    ]);
+    const header = new DataView(new ArrayBuffer(16));
+    header.setUint16(0, program.length / 8, true);
+    header.setBigUint64(8, BigInt(ptr(program)), true);
+    this.#set(SO_ATTACH_REUSEPORT_CBPF, new Uint8Array(header.buffer));
+  }
+
+  /** Closes it behind Bun's back, which would close idle connections with it. */
+  close(): void {
+    const nothing = openSync("/dev/null", "r");
+    this.#libc.dup2(nothing, this.#fd);
+    closeSync(nothing);
+  }
+
+  #set(option: number, value: Int32Array | Uint8Array): void {
+    const failed = this.#libc.setsockopt(
+      this.#fd,
+      SOL_SOCKET,
+      option,
+      ptr(value),
+      value.byteLength,
+    );
+    if (failed !== 0) throw new Error(`this system refuses option ${option} of a listening socket`);
+  }
+}
+
+/** The port that `fd` listens on; null for what is no listening socket. */
+function portOf(fd: number, libc: Libc): number | null {
+  const length = new Uint32Array([4]);
+  const listens = new Int32Array(1);
+  const asked = libc.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, ptr(listens), ptr(length));
+  if (asked !== 0 || listens[0] !== 1) return null;
+  const address = new DataView(new ArrayBuffer(ADDRESS_BYTES));
+  length[0] = ADDRESS_BYTES;
+  if (libc.getsockname(fd, ptr(address), ptr(length)) !== 0) return null;
+  // After the family, in IPv4 as in IPv6.
+  return address.getUint16(2);
+}
+
+type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, k: number];
+
+function instructions(program: readonly Instruction[]): Uint8Array {
+  const bytes = new DataView(new ArrayBuffer(8 * program.length));
+  for (const [at, [code, ifTrue, ifFalse, k]] of program.entries()) {
+    bytes.setUint16(8 * at, code, true);
+    bytes.setUint8(8 * at + 2, ifTrue);
+    bytes.setUint8(8 * at + 3, ifFalse);
+    bytes.setUint32(8 * at + 4, k, true);
+  }
+  return new Uint8Array(bytes.buffer);
+}
