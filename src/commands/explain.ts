@@ -70,6 +70,9 @@ const Explanation = Type.Object({
   longest_gap_ms: Type.Number(),
   bytes_out: Type.Number(),
   pieces: Type.Number(),
+  prompt_tokens: NumberOrNull,
+  output_tokens: NumberOrNull,
+  cached_tokens: NumberOrNull,
   attempts: Type.Array(Attempt),
 });
 
@@ -101,6 +104,7 @@ function draw(one: Static<typeof Explanation>): string {
     ["got", `${one.status ?? "nothing yet"} (${how}${one.error === null ? "" : `, ${one.error}`})`],
     ["times", times(one)],
     ["answer", `${one.bytes_out} bytes in ${one.pieces} pieces`],
+    ["tokens", tokens(one)],
   ].map(([title, text]) => `  ${title?.padEnd(7)} ${plain(text ?? "-")}\n`);
   const attempts = one.attempts.map(drawAttempt);
   if (attempts.length === 0) attempts.push("  It was sent to no node.\n");
@@ -116,6 +120,17 @@ function times(one: Static<typeof Explanation>): string {
   ]
     .flatMap(([title, ms]) => (typeof ms === "number" ? [`${title} ${shortTime(ms / 1_000)}`] : []))
     .join(", ");
+}
+
+/** "-" where the answer does not say. */
+function tokens(one: Static<typeof Explanation>): string {
+  const { prompt_tokens, cached_tokens, output_tokens } = one;
+  const cached = cached_tokens === null ? "" : ` (${cached_tokens} of them cached)`;
+  const parts = [
+    ...(prompt_tokens === null ? [] : [`${prompt_tokens} of the prompt${cached}`]),
+    ...(output_tokens === null ? [] : [`${output_tokens} of the answer`]),
+  ];
+  return parts.length === 0 ? "-" : parts.join(", ");
 }
 
 function drawAttempt(attempt: Static<typeof Attempt>, at: number): string {

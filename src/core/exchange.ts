@@ -5,6 +5,7 @@
 import { Bag, type InBag } from "./bag.ts";
 import type { Explained, Explainer } from "./choice.ts";
 import type { ErrorKind, Rejection } from "./errors.ts";
+import type { Usage } from "./usage.ts";
 
 /**
  * How an exchange ended:
@@ -28,7 +29,11 @@ export const SHUTDOWN: End = { how: "shutdown" };
 
 /** One request to one node on the way to an answer: a lease, as far as records need it. */
 export interface Try {
-  readonly node: { readonly url: string; readonly name: string | null };
+  readonly node: {
+    readonly url: string;
+    readonly name: string | null;
+    readonly role: string;
+  };
   /** Monotonic, ms. */
   readonly startedAtMs: number;
   /** When the answer's first byte arrived, ms, or null. */
@@ -38,6 +43,7 @@ export interface Try {
     readonly kind: string;
     readonly status?: number;
     readonly detail?: string;
+    readonly usage?: Usage | null;
   } | null;
 }
 
@@ -72,6 +78,8 @@ export class Exchange implements InBag, Explainer {
   /** Of the answer, as handed on. */
   pieces = 0;
   endedAtMs: number | null = null;
+  /** The tokens that the answer says it took; null when it does not, or did not come to its end. */
+  usage: Usage | null = null;
   readonly tries: Try[] = [];
   /** Why the node of each try was chosen, at the same place; null where nobody wants to know. */
   readonly choices: (Explained | null)[] = [];

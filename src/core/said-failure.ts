@@ -100,7 +100,8 @@ function mayHaveFailed(body: Uint8Array): boolean {
   return false;
 }
 
-function isAt(body: Uint8Array, at: number, word: readonly number[]): boolean {
+/** Whether `word` stands at `at`, where its first byte is known to. */
+export function isAt(body: Uint8Array, at: number, word: readonly number[]): boolean {
   for (let i = 1; i < word.length; i += 1) if (body[at + i] !== word[i]) return false;
   return true;
 }

@@ -1,6 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 import { isRetriable } from "../core/retry.ts";
+import { usageOf } from "../core/usage.ts";
 import { answered, isShort, knowsLength, readAnswer } from "../upstream/answer.ts";
 import type { Attempt, Unanswered } from "../upstream/attempt.ts";
 import { forward } from "../upstream/forward.ts";
@@ -8,7 +9,7 @@ import { handOn } from "../upstream/relay.ts";
 import { type InferenceRequest, isCancelled } from "../upstream/request.ts";
 import { discard, type Result, type Upstream } from "../upstream/send.ts";
 import { readPrefillAnswer } from "./answers.ts";
-import { type Endpoint, endpointOf, muteReleases, type SessionNames } from "./session-names.ts";
+import { endpointOf, muteReleases, type SessionNames } from "./session-names.ts";
 import type { Session, SessionLedger } from "./sessions.ts";
 
 /** What a prefill came to: blocks that wait for a decode node, or a result like any other attempt's. */
@@ -107,7 +108,7 @@ async function sendAndRead(
   const { status } = answer;
   if (isRetriable(status)) return { kind: "unread", answer, status, judged: null };
   if (answer.ok) {
-    return await readSession(attempt, answer, endpointOf(request.target), upstream, learnt);
+    return await readSession(attempt, answer, request.target, upstream, learnt);
   }
   const judged = await readAnswer(attempt, answer, upstream);
   if ("kind" in judged) return judged;
@@ -122,20 +123,22 @@ function endWith({ signal }: Attempt, wire: AbortController): void {
 async function readSession(
   attempt: Attempt,
   answer: Response,
-  endpoint: Endpoint,
+  target: string,
   upstream: Sending,
   { sessions, names }: Learnt,
 ): Promise<PrefillResult> {
   const { node, generation } = attempt.lease;
+  const endpoint = endpointOf(target);
   const body = await readWhole(attempt, answer, upstream.now);
   if (!(body instanceof Uint8Array)) return body;
   const read = readPrefillAnswer(body);
   if (read.kind !== "unusable") {
     names.learn(node, generation, endpoint, read.kind === "prefilled");
   }
+  const usage = usageOf("json", target, body, body);
   // Before the lease ends: a node with neither is taken for one that has nothing to do any more.
   const session = read.session === null ? null : sessions.open(node, read.session);
-  attempt.lease.end(answered(answer, upstream));
+  attempt.lease.end(answered(answer, upstream, answer.status, usage));
   if (read.kind === "prefilled" && session !== null) {
     const { tokenId, blockIds } = read;
     return { kind: "prefilled", session, tokenId, blockIds };

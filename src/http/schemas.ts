@@ -178,6 +178,9 @@ export const Explanations = t.Array(
     bytes_in: t.Number(),
     bytes_out: t.Number(),
     pieces: t.Number(),
+    prompt_tokens: t.Union([NumberOrNull], { description: "Null where the answer does not say" }),
+    output_tokens: NumberOrNull,
+    cached_tokens: NumberOrNull,
     attempts: t.Array(
       t.Object({
         node: t.String(),

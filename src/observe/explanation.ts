@@ -3,7 +3,7 @@ import type { Explained, Weighed } from "../core/choice.ts";
 import type { Exchange } from "../core/exchange.ts";
 import { loggedNode } from "../core/pool/node.ts";
 import { phaseOf } from "./open-requests.ts";
-import { errorOf, outcomeOf, statusOf } from "./request-line.ts";
+import { errorOf, outcomeOf, statusOf, usageOf } from "./request-line.ts";
 
 /** Of what clients and engines say, characters. */
 const LONGEST_TEXT = 512;
@@ -11,6 +11,7 @@ const LONGEST_TEXT = 512;
 /** Everything there is to say of a request, to be made JSON, and read by `told`. Times in ms from its arrival. @param nowMs Monotonic. */
 export function explanationOf(exchange: Exchange, nowMs: number, wallMs: number) {
   const { beganAtMs, tries, choices } = exchange;
+  const usage = usageOf(exchange);
   const isOver = exchange.ended !== null;
   const since = (atMs: number | null) => (atMs === null ? null : Math.round(atMs - beganAtMs));
   return {
@@ -32,6 +33,9 @@ export function explanationOf(exchange: Exchange, nowMs: number, wallMs: number)
     bytes_in: exchange.bytesIn,
     bytes_out: exchange.bytesOut,
     pieces: exchange.pieces,
+    prompt_tokens: usage?.promptTokens ?? null,
+    output_tokens: usage?.outputTokens ?? null,
+    cached_tokens: usage?.cachedTokens ?? null,
     attempts: tries.map(({ node, startedAtMs, firstByteAtMs, outcome }, at) => ({
       ...loggedNode(node),
       sent_ms: since(startedAtMs),

@@ -90,6 +90,19 @@ function drawRequests(page: Exposition, metrics: Metrics): void {
     "Failed attempts that call for another, by how they failed: tried, or no budget or node for it.",
     metrics.retries,
   );
+  drawCounters(
+    page,
+    "lmproxy_tokens_total",
+    "Tokens that answers say they took; cached ones are some of the prompts'.",
+    metrics.tokens,
+  );
+  page
+    .family(
+      "lmproxy_answers_without_usage_total",
+      "counter",
+      "Good answers that do not say how many tokens they took.",
+    )
+    .sample(metrics.withoutUsage.value);
 }
 
 function drawCounters(

@@ -9,7 +9,7 @@ import type { Lease, Outcome } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { Histogram } from "./histogram.ts";
-import { outcomeOf, rejectionOf, statusOf } from "./request-line.ts";
+import { outcomeOf, rejectionOf, statusOf, usageOf } from "./request-line.ts";
 import { Counter, counters, histograms } from "./series.ts";
 
 /** Upper bounds, s. The first two are subsets of vLLM's, so that both lie in one panel. */
@@ -49,6 +49,8 @@ export class Metrics {
   readonly queue = histograms(QUEUE_S, "model");
   readonly rejected = counters("reason");
   readonly retries = counters("reason", "result");
+  readonly tokens = counters("model", "kind");
+  readonly withoutUsage = new Counter();
   /** By key: there are as many as keys. */
   readonly clients = counters("client");
   readonly #nodes = new Map<Node, NodeMetrics>();
@@ -92,6 +94,7 @@ export class Metrics {
     const rejection = rejectionOf(exchange);
     if (rejection !== null) this.rejected.of(rejection).add();
     this.#countRetries(exchange);
+    this.#countTokens(exchange, model);
     if (firstByteAtMs === null || endedAtMs === null) return;
     this.firstByte.of(route, model, stream).observe((firstByteAtMs - beganAtMs) / 1_000);
     this.request.of(route, model, stream).observe((endedAtMs - beganAtMs) / 1_000);
@@ -99,6 +102,18 @@ export class Metrics {
     // Less is no waiting.
     if (queuedMs >= 1) this.queue.of(model).observe(queuedMs / 1_000);
   };
+
+  #countTokens(exchange: Exchange, model: string): void {
+    const usage = usageOf(exchange);
+    if (usage === null) {
+      const isGood = exchange.ended?.how === "complete" && statusOf(exchange) < 400;
+      if (isGood) this.withoutUsage.add();
+      return;
+    }
+    this.tokens.of(model, "prompt").add(usage.promptTokens ?? 0);
+    this.tokens.of(model, "cached").add(usage.cachedTokens ?? 0);
+    this.tokens.of(model, "output").add(usage.outputTokens ?? 0);
+  }
 
   #countRetries({ tries, notRetried }: Exchange): void {
     for (const { outcome } of tries.slice(0, -1)) {

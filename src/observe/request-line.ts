@@ -1,4 +1,5 @@
 import type { Exchange, Try } from "../core/exchange.ts";
+import type { Usage } from "../core/usage.ts";
 import type { Fields, LineLevel } from "./line-format.ts";
 
 /** A client may call its model anything, up to the size of a body: characters shown of it. */
@@ -42,6 +43,21 @@ export function levelOf(exchange: Exchange): LineLevel {
   return isBad ? "warning" : "info";
 }
 
+/** The node that computed the prompt, where another one generated the answer; else null. */
+function prefillOf({ tries }: Exchange): Try | null {
+  if (tries.at(-1)?.node.role !== "Decode") return null;
+  return tries.findLast(({ node }) => node.role === "Prefill") ?? null;
+}
+
+/** The tokens of an answer; null where its engine does not say. */
+export function usageOf(exchange: Exchange): Usage | null {
+  const { usage } = exchange;
+  // What a decode node got from its prefill node was in nobody's cache.
+  const prefill = prefillOf(exchange)?.outcome?.usage;
+  if (usage === null || prefill == null) return usage;
+  return { ...usage, cachedTokens: prefill.cachedTokens };
+}
+
 /** Whole ms from the request's arrival. */
 function sinceArrival({ beganAtMs }: Exchange, atMs: number | null): number | null {
   return atMs === null ? null : Math.round(atMs - beganAtMs);
@@ -51,6 +67,7 @@ function sinceArrival({ beganAtMs }: Exchange, atMs: number | null): number | nu
 export function requestFields(exchange: Exchange): Fields {
   const { id, route, model, stream, tries, admittedAtMs, firstByteAtMs, endedAtMs } = exchange;
   const last = tries.at(-1);
+  const usage = usageOf(exchange);
   return {
     id,
     client: exchange.client,
@@ -63,6 +80,7 @@ export function requestFields(exchange: Exchange): Fields {
     error: errorOf(exchange),
     node: last?.node.url,
     node_name: last?.node.name,
+    prefill_node: prefillOf(exchange)?.node.url,
     attempts: tries.length,
     ...choiceFields(exchange),
     tried: tries.length > 1 ? tries.slice(0, -1).map(drawTry).join(" ") : null,
@@ -73,6 +91,9 @@ export function requestFields(exchange: Exchange): Fields {
     bytes_in: exchange.bytesIn,
     bytes_out: exchange.bytesOut,
     pieces: exchange.pieces,
+    prompt_tokens: usage?.promptTokens,
+    output_tokens: usage?.outputTokens,
+    cached_tokens: usage?.cachedTokens,
   };
 }
 
@@ -96,7 +117,7 @@ function rounded(score: number | null | undefined): number | null {
   return typeof score === "number" ? Number(score.toPrecision(4)) : null;
 }
 
-function shortName({ name, url }: Try["node"]): string {
+function shortName({ name, url }: Omit<Try["node"], "role">): string {
   return name ?? url;
 }
 

@@ -3,6 +3,7 @@ import { isEventStream, retryAfterMs } from "../core/headers.ts";
 import type { Answered } from "../core/pool/lease.ts";
 import { failureOfWhole } from "../core/said-failure.ts";
 import { failureAtEnd, SseOpening } from "../core/sse-opening.ts";
+import type { AnswerForm, Usage } from "../core/usage.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
 
 /** Answers of known length up to this are read whole before they are sent on: half the work, and one try more. */
@@ -120,10 +121,10 @@ export function isCut(headers: Headers, target: string, last: Uint8Array): boole
   const text = Buffer.from(last.buffer, last.byteOffset, last.length).toString("latin1");
   if (isPlainEvents(headers)) {
     if (!/(?:\n\n|\r\r|\r\n\r\n)$/.test(text)) return true;
-    return MARKED_END.test(target) && !END_MARK.test(text);
+    const lastEvent = text.split(/\r\n\r\n|\n\n|\r\r/).findLast((event) => event !== "") ?? "";
+    return MARKED_END.test(target) && !END_MARK.test(lastEvent);
   }
-  const isJson = /^application\/(?:[\w.-]+\+)?json\b/i.test(headers.get("content-type") ?? "");
-  return isJson && !/[}\]]\s*$/.test(text);
+  return isJson(headers) && !/[}\]]\s*$/.test(text);
 }
 
 /** Whether an answer is known to be so short that it is read whole. */
@@ -137,14 +138,31 @@ export function isPlainEvents(headers: Headers): boolean {
   return isEventStream(headers) && /^(?:identity)?$/i.test(headers.get("content-encoding") ?? "");
 }
 
+/** How an answer is written, where what it says can be read as it passes; else null. */
+export function formOf(headers: Headers): AnswerForm | null {
+  if (!/^(?:identity)?$/i.test(headers.get("content-encoding") ?? "")) return null;
+  if (isEventStream(headers)) return "events";
+  return isJson(headers) ? "json" : null;
+}
+
+function isJson(headers: Headers): boolean {
+  return /^application\/(?:[\w.-]+\+)?json\b/i.test(headers.get("content-type") ?? "");
+}
+
 /**
  * The outcome of an attempt whose answer was read to its end, or given up.
  * @param status What it amounts to.
  */
-export function answered(answer: Response, clock: Clock, status = answer.status): Answered {
+export function answered(
+  answer: Response,
+  clock: Clock,
+  status = answer.status,
+  usage: Usage | null = null,
+): Answered {
   return {
     kind: "answered",
     status,
+    usage,
     retryAfterMs: status < 400 ? null : retryAfterMs(answer.headers, clock.wallMs()),
   };
 }

@@ -1,15 +1,17 @@
 import type { Clock } from "../core/clock.ts";
+import { Ending } from "../core/ending.ts";
 import { ProxyError } from "../core/errors.ts";
 import { CLIENT_GONE, COMPLETE, type End, SHUTDOWN } from "../core/exchange.ts";
 import { answerHeaders } from "../core/headers.ts";
 import { failureAtEnd } from "../core/sse-opening.ts";
 import { finalErrorEvent, isNumbered, SseTail } from "../core/sse-tail.ts";
+import { type AnswerForm, OPENING_BYTES, usageOf } from "../core/usage.ts";
 import {
   answered,
   CUT,
   endsWithConnection,
+  formOf,
   isCut,
-  isPlainEvents,
   type Judged,
   type PieceReader,
 } from "./answer.ts";
@@ -24,8 +26,6 @@ const BREAK_DRAIN_MS = 1_000;
  * kernel has not sent yet and, on some clients' systems, what has arrived and not been read.
  */
 const BREAK_DELAY_MS = 100;
-/** A report of a failure is not longer; no more is kept of a stream to look for one at its end. */
-const REPORT_BYTES = 8 * 1024;
 
 /** The engine itself reported a failure in its answer, which the client gets as it is. */
 const SAID_FAILURE: End = { how: "broken", error: "upstream_error" };
@@ -43,14 +43,18 @@ export function handOn(
   const { answer, pieces, rest } = judged;
   const { lease } = attempt;
   const { exchange } = request;
-  const isEvents = isPlainEvents(answer.headers);
+  const form = formOf(answer.headers);
+  const isEvents = form === "events";
   const mayBeCut = answer.ok && endsWithConnection(answer.headers);
   const headers = answerHeaders(answer, exchange.id, lease.node.url);
   exchange.head(answer.status);
   const failure = isEvents && judged.status !== answer.status ? judged.status : null;
   if (rest === null) {
-    lease.end(answered(answer, clock, judged.status));
     const body = joined(pieces);
+    const isUsed = form !== null && answer.ok && body !== null;
+    const usage = isUsed ? usageOf(form, request.target, body, body) : null;
+    exchange.usage = usage;
+    lease.end(answered(answer, clock, judged.status, usage));
     const nowMs = lease.firstByteAtMs ?? clock.now();
     if (body !== null) exchange.piece(body.length, nowMs);
     exchange.end(failure === null ? COMPLETE : SAID_FAILURE, nowMs);
@@ -58,7 +62,7 @@ export function handOn(
   }
   lease.answering(judged.status);
   const tail = isEvents ? new SseTail(isNumbered(request.target)) : null;
-  const relaying = { attempt, answer, clock, tail, request, failure, mayBeCut };
+  const relaying = { attempt, answer, clock, form, tail, request, failure, mayBeCut };
   return new Reply(answer.status, headers, pieceByPiece(joined(pieces), rest, relaying));
 }
 
@@ -73,6 +77,8 @@ interface Relaying {
   readonly attempt: Attempt;
   readonly answer: Response;
   readonly clock: Clock;
+  /** Null when nothing can be read of it. */
+  readonly form: AnswerForm | null;
   /** Null unless it is a stream of events to which one can be added. */
   readonly tail: SseTail | null;
   readonly request: InferenceRequest;
@@ -92,23 +98,19 @@ function pieceByPiece(
   reader: PieceReader,
   relaying: Relaying,
 ): PieceByPiece {
-  const { attempt, answer, clock, tail, request, mayBeCut } = relaying;
+  const { attempt, answer, clock, form, tail, request, mayBeCut } = relaying;
   const { exchange, target } = request;
+  const kept = form !== null || mayBeCut ? new Ending() : null;
+  const opening = first?.slice(0, OPENING_BYTES) ?? NOTHING;
   let piece = first;
   return {
     async pull(sink) {
       let nowMs = clock.now();
-      let last: Uint8Array = NOTHING;
-      let beforeLast: Uint8Array = NOTHING;
       try {
         while (piece !== null) {
           exchange.piece(piece.length, nowMs);
           tail?.push(piece);
-          if (tail !== null || mayBeCut) {
-            beforeLast = last;
-            // A view of its own would cost each piece more than all that is done with it here.
-            last = piece.length <= REPORT_BYTES ? piece : piece.subarray(-REPORT_BYTES);
-          }
+          kept?.push(piece);
           const wrote = sink.write(piece);
           // The sink has a copy: a client that does not read should not hold two.
           piece = null;
@@ -119,10 +121,12 @@ function pieceByPiece(
           attempt.received(nowMs);
           piece = next.value;
         }
-        const ending = Buffer.concat([beforeLast, last]);
+        const ending = kept?.bytes ?? NOTHING;
         if (mayBeCut && isCut(answer.headers, target, ending)) throw new Error(CUT);
         const failure = relaying.failure ?? (tail === null ? null : failureAtEnd(ending));
-        attempt.lease.end(answered(answer, clock, failure ?? answer.status));
+        const usage = form !== null && answer.ok ? usageOf(form, target, opening, ending) : null;
+        exchange.usage = usage;
+        attempt.lease.end(answered(answer, clock, failure ?? answer.status, usage));
         exchange.end(failure === null ? COMPLETE : SAID_FAILURE);
         sink.close();
       } catch (error) {

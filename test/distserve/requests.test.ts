@@ -55,6 +55,11 @@ test("the OpenAI client gets whole answers and streams, from chat and completion
   await cluster.quiet();
   // The decode engines told the prefill engines themselves.
   expect(count(cluster, "prefills", "/distserve/free_cache")).toBe(0);
+  const line = /^\{.*"msg":"request".*$/m.exec(cluster.proxy.log())?.[0] ?? "";
+  const { node, prefill_node, ...fields } = JSON.parse(line);
+  expect(cluster.decodes.map(({ url }) => url)).toContain(node);
+  expect(cluster.prefills.map(({ url }) => url)).toContain(prefill_node);
+  expect(fields).toMatchObject({ output_tokens: 9, cached_tokens: 0 });
 });
 
 test("a streamed answer counts on the decode node, and its session stays, until the last byte", async () => {

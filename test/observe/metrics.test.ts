@@ -24,10 +24,10 @@ afterAll(async () => {
   await engine.stop();
 });
 
-function post(body: object, key = "sk-client"): Promise<Response> {
+function post(body: object, key = "sk-client", more = {}): Promise<Response> {
   return fetch(`${proxy.url}/v1/chat/completions`, {
     method: "POST",
-    headers: { "content-type": "application/json", authorization: `Bearer ${key}` },
+    headers: { "content-type": "application/json", authorization: `Bearer ${key}`, ...more },
     body: JSON.stringify({ messages: [{ role: "user", content: "hi" }], max_tokens: 3, ...body }),
   });
 }
@@ -39,6 +39,14 @@ async function page(headers: Record<string, string> = {}): Promise<string> {
   });
   expect(answer.status).toBe(200);
   return await answer.text();
+}
+
+interface Answer {
+  readonly usage: {
+    readonly prompt_tokens: number;
+    readonly completion_tokens: number;
+    readonly prompt_tokens_details: { readonly cached_tokens: number };
+  };
 }
 
 function figure(text: string, series: string): number {
@@ -75,6 +83,38 @@ test("what the proxy counts of its nodes is what the engines count", async () =>
   );
   const completed = [engine, dead].map((one) => one.state().completedRequests);
   expect(answered).toEqual(completed);
+});
+
+test("tokens are those that the answers say, in the log and in the metrics", async () => {
+  const kinds = ["prompt", "output", "cached"];
+  const counted = async () => {
+    const text = await page();
+    const of = (kind: string) => figure(text, `lmproxy_tokens_total{model="m",kind="${kind}"}`);
+    return [...kinds.map(of), figure(text, "lmproxy_answers_without_usage_total")];
+  };
+  const before = await counted();
+  const id = { "x-request-id": "tokens-1" };
+  const ask = async (body: object) => (await post(body, "sk-client", id)).text();
+  const messages = [{ role: "user", content: "word ".repeat(300) }];
+  const { usage }: Answer = JSON.parse(await ask({ model: "m", messages }));
+  const { prompt_tokens, completion_tokens } = usage;
+  const { cached_tokens } = usage.prompt_tokens_details;
+  await ask({ model: "m", stream: true });
+  const after = await counted();
+  expect(prompt_tokens).toBeGreaterThan(100);
+  const grown = after.map((count, at) => count - (before[at] ?? 0));
+  expect(grown).toEqual([prompt_tokens, completion_tokens, cached_tokens, 1]);
+  await until("both are in the log", async () => lines().length === 2);
+  expect(lines()[0]).toMatchObject({
+    prompt_tokens,
+    output_tokens: completion_tokens,
+    cached_tokens,
+  });
+  expect(Object.keys(lines()[1] ?? {})).not.toContain("prompt_tokens");
+  function lines(): Record<string, unknown>[] {
+    const all = proxy.log().split("\n");
+    return all.filter((line) => line.includes("tokens-1")).map((line) => JSON.parse(line));
+  }
 });
 
 test("a node that dies shows its state, and one that is removed has no series any more", async () => {

@@ -169,9 +169,10 @@ function keepAsking(url: string): { stop(): Promise<void> } {
       await new Promise((resume) => setImmediate(resume));
     }
   };
+  const stream_options = { include_usage: true };
   const clients = [
     ...Array.from({ length: 6 }, () =>
-      client(() => ask({ model: "m", stream: true, max_tokens: 5 })),
+      client(() => ask({ model: "m", stream: true, stream_options, max_tokens: 5 })),
     ),
     client(async () => {
       await ask({ model: "unknown-to-all" });

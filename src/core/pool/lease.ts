@@ -1,5 +1,6 @@
 import type { Failure } from "../failure.ts";
 import type { Asked } from "../strategies/strategy.ts";
+import type { Usage } from "../usage.ts";
 import type { Node, OpenRequest, Sender } from "./node.ts";
 
 /** The engine answered; the body was read to its end, or given up for another node's answer. */
@@ -9,6 +10,8 @@ export interface Answered {
   readonly status: number;
   /** The answer's `Retry-After`, ms, if it had one. */
   readonly retryAfterMs?: number | null;
+  /** The tokens that it says it took; null when it does not. */
+  readonly usage?: Usage | null;
 }
 
 /** How one request on one node ended; `cancelled`: the client left, or the proxy took it off the node. */

@@ -42,6 +42,9 @@ const EXPLAINED = [
     bytes_in: 8_123,
     bytes_out: 20_480,
     pieces: 160,
+    prompt_tokens: 2_041,
+    output_tokens: 158,
+    cached_tokens: 1_792,
     attempts: [
       {
         node: "http://10.0.0.7:23333",
