@@ -14,7 +14,7 @@ const REQUESTS = 5_000;
 const nodes = Number(process.argv[2] ?? 256);
 const cluster = new Cluster();
 const { registry, time } = cluster;
-const metrics = new Metrics(registry, time.now);
+const metrics = new Metrics(registry, { now: time.now, wallMs: Date.now });
 for (let i = 0; i < nodes; i += 1) cluster.join(`node-${i}.gpu.internal:8000`);
 cluster.warmUp();
 for (let i = 0; i < REQUESTS; i += 1) {

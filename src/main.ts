@@ -23,7 +23,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     load: () => import("./commands/demo.ts"),
   },
   nodes: {
-    summary: "List, add, remove, drain or terminate the nodes of a running proxy.",
+    summary: "List, show, add, remove, drain or terminate the nodes of a running proxy.",
     load: () => import("./commands/nodes.ts"),
   },
   requests: {

@@ -21,6 +21,9 @@ const NodeStatus = Type.Object({
   state_for_s: NumberOrNull,
   first_byte_p50_s: NumberOrNull,
   first_byte_ratio: NumberOrNull,
+  piece_p50_s: NumberOrNull,
+  piece_ratio: NumberOrNull,
+  last_metrics_age_s: NumberOrNull,
   errors_5m: NumberOrNull,
   oldest_request_s: NumberOrNull,
 });
@@ -38,32 +41,93 @@ export function readStatus(answer: unknown): Nodes | null {
 
 const ROLES: Readonly<Record<string, string>> = { 1: "Hybrid", 2: "Prefill", 3: "Decode" };
 
-const COLUMNS: readonly (readonly [title: string, of: (node: NodeStatus) => string])[] = [
-  ["state", (node) => node.state ?? "-"],
-  ["since", (node) => time(node.state_for_s)],
-  ["role", roleOf],
-  ["in-flight", (node) => String(node.unfinished)],
-  ["oldest", (node) => time(node.oldest_request_s)],
-  ["first byte", firstByte],
-  ["errors", (node) => (node.errors_5m ? String(node.errors_5m) : "-")],
-  ["cache", (node) => (typeof node.cache_usage === "number" ? percent(node.cache_usage) : "-")],
-  ["running", (node) => String(node.running ?? "-")],
-  ["waiting", (node) => String(node.waiting ?? "-")],
-  ["latency", (node) => (node.latency.length === 0 ? "-" : `${mean(node.latency).toFixed(2)} s`)],
+interface Column {
+  readonly title: string;
+  readonly shown: (node: NodeStatus) => string;
+  /** What it is sorted by: numbers the largest first, then texts, then nodes without one. */
+  readonly by: (node: NodeStatus) => number | string | null | undefined;
+}
+
+const COLUMNS: readonly Column[] = [
+  { title: "state", shown: (node) => node.state ?? "-", by: (node) => node.state },
+  { title: "since", shown: (node) => time(node.state_for_s), by: (node) => node.state_for_s },
+  { title: "role", shown: roleOf, by: roleOf },
+  { title: "in-flight", shown: (node) => `${node.unfinished}`, by: (node) => node.unfinished },
+  {
+    title: "oldest",
+    shown: (node) => time(node.oldest_request_s),
+    by: (node) => node.oldest_request_s,
+  },
+  {
+    title: "first byte",
+    shown: (node) => beside(node.first_byte_p50_s, node.first_byte_ratio),
+    by: (node) => node.first_byte_ratio,
+  },
+  {
+    title: "piece",
+    shown: (node) => beside(node.piece_p50_s, node.piece_ratio),
+    by: (node) => node.piece_ratio,
+  },
+  {
+    title: "errors",
+    shown: (node) => (node.errors_5m ? `${node.errors_5m}` : "-"),
+    by: (node) => node.errors_5m,
+  },
+  {
+    title: "cache",
+    shown: (node) => (typeof node.cache_usage === "number" ? percent(node.cache_usage) : "-"),
+    by: (node) => node.cache_usage,
+  },
+  { title: "running", shown: (node) => `${node.running ?? "-"}`, by: (node) => node.running },
+  { title: "waiting", shown: (node) => `${node.waiting ?? "-"}`, by: (node) => node.waiting },
+  {
+    title: "sample",
+    shown: (node) => time(node.last_metrics_age_s),
+    by: (node) => node.last_metrics_age_s,
+  },
+  { title: "latency", shown: (node) => meanLatency(node), by: ({ latency }) => mean(latency) },
 ];
+
+/** What nodes can be sorted by, as it is typed. */
+export const SORT_NAMES: readonly string[] = COLUMNS.map(({ title }) => nameOf(title));
+
+function nameOf(title: string): string {
+  return title.replace(" ", "-");
+}
+
+/** The nodes in the order of a column, those first that stand out. @param by one of `SORT_NAMES` */
+export function sorted(nodes: Nodes, by: string): Nodes {
+  const value = COLUMNS.find(({ title }) => nameOf(title) === by)?.by ?? (() => null);
+  const keyed = Object.entries(nodes).map((entry) => ({ entry, key: value(entry[1]) ?? null }));
+  keyed.sort((a, b) => compare(a.key, b.key));
+  return Object.fromEntries(keyed.map(({ entry }) => entry));
+}
+
+function compare(a: number | string | null, b: number | string | null): number {
+  if (typeof a === "number" && typeof b === "number") return b - a;
+  if (typeof a === "string" && typeof b === "string") return a < b ? -1 : Number(a > b);
+  return rank(a) - rank(b);
+}
+
+function rank(key: number | string | null): number {
+  if (key === null) return 2;
+  return typeof key === "number" ? 0 : 1;
+}
 
 function time(s: number | null | undefined): string {
   return typeof s === "number" ? shortTime(s) : "-";
 }
 
-/** Its median, and that beside the median of its peers: 3× is a slow node. */
-function firstByte({ first_byte_p50_s, first_byte_ratio }: NodeStatus): string {
-  const beside = typeof first_byte_ratio === "number" ? ` ${first_byte_ratio.toFixed(1)}×` : "";
-  return time(first_byte_p50_s) + beside;
+/** A median, and that beside the median of its peers: 3× is a slow node. */
+function beside(p50S: number | null | undefined, ratio: number | null | undefined): string {
+  return time(p50S) + (typeof ratio === "number" ? ` ${ratio.toFixed(1)}×` : "");
 }
 
 /** The first that tell nothing new are left out until a line fits. */
-const DISPENSABLE = ["role", "latency", "waiting", "running", "since", "cache", "oldest", "errors"];
+const DISPENSABLE = [
+  ...["role", "latency", "sample", "piece", "waiting", "running"],
+  ...["since", "cache", "oldest", "errors"],
+];
 
 function roleOf(node: NodeStatus): string {
   return ROLES[node.role] ?? String(node.role);
@@ -73,24 +137,34 @@ function percent(fraction: number): string {
   return `${Math.round(100 * fraction)} %`;
 }
 
-function mean(values: readonly number[]): number {
+function meanLatency({ latency }: NodeStatus): string {
+  const latencyS = mean(latency);
+  return latencyS === null ? "-" : `${latencyS.toFixed(2)} s`;
+}
+
+function mean(values: readonly number[]): number | null {
+  if (values.length === 0) return null;
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /**
  * A line of titles, and for each node one with figures, one with its URL if it has a name, one with
- * its models and one with its last error. Fits 80 columns unless a URL is longer: then columns go that tell least. Ends with a newline.
+ * its models and one with its last error. Fits 80 columns unless a URL is longer: then columns go that tell least, but for the one that
+ * they are sorted by. Ends with a newline.
  */
-export function nodeTable(nodes: Nodes): string {
+export function nodeTable(nodes: Nodes, by: string | null = null): string {
   const entries = Object.entries(nodes);
   const isOfOneKind = entries.every(([, node]) => roleOf(node) === "Hybrid");
   const columns = [
     ["node", ...entries.map(([url, { name }]) => name ?? url)],
-    ...COLUMNS.map(([title, of]) => [title, ...entries.map(([, node]) => of(node))]),
+    ...COLUMNS.map(({ title, shown }) => [title, ...entries.map(([, node]) => shown(node))]),
   ].filter(([title, ...cells]) => {
     return title === "role" ? !isOfOneKind : cells.some((cell) => cell !== "-");
   });
-  const [titles = "", ...lines] = tableLines(columns, DISPENSABLE);
+  const [titles = "", ...lines] = tableLines(
+    columns,
+    DISPENSABLE.filter((title) => nameOf(title) !== by),
+  );
   return titles + entries.map(([url, node], at) => lines[at] + details(url, node)).join("");
 }
 

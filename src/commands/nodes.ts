@@ -1,5 +1,6 @@
 /** `lmproxy nodes`: looks after the nodes of a running proxy. */
 import { type Static, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
 import { Command } from "commander";
 import { type Flag, flagGroup } from "../config/flag.ts";
 import * as kinds from "../config/kinds.ts";
@@ -9,9 +10,11 @@ import { NODE_NAME, NODE_NAME_EXPECTS } from "../core/address/node-name.ts";
 import { normaliseNodeUrl } from "../core/address/node-url.ts";
 import { ROLES } from "../core/engine/roles.ts";
 import { nearestName } from "../core/nearest-name.ts";
-import { type Run, readArguments } from "./command.ts";
+import { type Run, readArguments, type Surroundings } from "./command.ts";
 import { CommandError } from "./command-error.ts";
-import { type NodeStatus, type Nodes, nodeTable } from "./node-table.ts";
+import { FOR_LIST, LIST_FIELDS, listNodes } from "./node-list.ts";
+import { FOR_SHOW, showNode } from "./node-show.ts";
+import type { NodeStatus, Nodes } from "./node-table.ts";
 import { messageOf, ProxyClient } from "./proxy-client.ts";
 import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
 
@@ -20,6 +23,7 @@ const DRAIN_POLL_MS = 200;
 
 const Settings = Type.Object({
   ...PROXY_FIELDS,
+  ...LIST_FIELDS,
   models: Type.Array(Type.String({ minLength: 1 }), { default: [] }),
   role: Type.Union([oneOf(ROLES), Type.Null()], { default: null }),
   speed: Type.Union([Type.Number({ exclusiveMinimum: 0 }), Type.Null()], { default: null }),
@@ -95,16 +99,27 @@ interface Action {
   readonly flags: readonly Flag[];
   /** The operand as commander spells it; null for none. */
   readonly operand: string | null;
-  /** Returns what to print. */
-  readonly act: (client: ProxyClient, url: string, settings: Settings) => Promise<string>;
+  /** Returns what to print at its end. */
+  readonly act: (
+    client: ProxyClient,
+    node: string,
+    settings: Settings,
+    surroundings: Surroundings,
+  ) => Promise<string>;
 }
 
 const ACTIONS: Readonly<Record<string, Action>> = {
   list: {
     summary: "Show the nodes and how they are.",
-    flags: [],
+    flags: FOR_LIST,
     operand: null,
-    act: list,
+    act: listNodes,
+  },
+  show: {
+    summary: "Show all there is to say of a node, and its last failures.",
+    flags: FOR_SHOW,
+    operand: "<node>",
+    act: showNode,
   },
   add: {
     summary: "Add a node, or change what is known of it.",
@@ -130,19 +145,13 @@ const ACTIONS: Readonly<Record<string, Action>> = {
     operand: "<node>",
     act: drain,
   },
+  undrain: {
+    summary: "Send a drained node requests again.",
+    flags: [],
+    operand: "<node>",
+    act: undrain,
+  },
 };
-
-async function list(client: ProxyClient): Promise<string> {
-  const nodes = await client.status();
-  return Object.keys(nodes).length === 0 ? noNodes(client.url) : nodeTable(nodes);
-}
-
-function noNodes(proxyUrl: string): string {
-  return (
-    `no nodes yet\nStart engines with --proxy-url ${proxyUrl}, or add those that run:\n` +
-    "lmproxy nodes add http://HOST:PORT\n"
-  );
-}
 
 async function say(answer: Promise<unknown>): Promise<string> {
   return `${messageOf(await answer)}\n`;
@@ -182,10 +191,22 @@ async function drain(client: ProxyClient, url: string, settings: Settings): Prom
     const node = findNode(await client.status(), url);
     unfinished = node?.state === "draining" ? node.unfinished : 0;
   }
-  return unfinished === 0
-    ? `${url} is drained: nothing is in flight\n`
-    : `${url} is draining: ${unfinished} in flight\n`;
+  const state =
+    unfinished === 0
+      ? `${url} is drained: nothing is in flight`
+      : `${url} is draining: ${unfinished} in flight`;
+  return `${state}\nlmproxy nodes undrain ${url} brings it back\n`;
 }
+
+async function undrain(client: ProxyClient, node: string): Promise<string> {
+  const answer = await client.post("/nodes/undrain", { url: node });
+  const state = Value.Check(Undrained, answer) ? answer.state : "unknown";
+  return state === "starting"
+    ? `${node} gets requests again as soon as its health probe passes\n`
+    : `${node} is ${state}\n`;
+}
+
+const Undrained = Type.Object({ state: Type.String() });
 
 /** The node that has this name, or this URL in any spelling. */
 function findNode(nodes: Nodes, given: string): NodeStatus | undefined {
@@ -226,7 +247,7 @@ export const run: Run = async (argv, surroundings) => {
     throw new UsageError(`${described} must be ${kinds.nodeUrl.expects}`);
   }
   const client = new ProxyClient(line.values.proxyUrl, line.values.adminKey);
-  await surroundings.print(await action.act(client, url, line.values));
+  await surroundings.print(await action.act(client, url, line.values, surroundings));
   return 0;
 };
 

@@ -113,8 +113,17 @@ function unknownFlag(typed: string, command: string, flags: readonly Flag[]): st
   const plain = name.toLowerCase().replaceAll("_", "-");
   const begun = names.filter((one) => one.startsWith(plain));
   const shortest = begun.toSorted((a, b) => a.length - b.length)[0];
-  const nearest = shortest ?? nearestName(plain, [...names, "help"]);
+  const nearest = shortest ?? nearestName(plain, [...names, "help"]) ?? alike(plain, names);
   return nearest === undefined
     ? `unknown flag --${name}; see ${command} --help`
     : `unknown flag --${name}; did you mean --${nearest}?`;
+}
+
+/** The one name that begins as what was typed does, by three letters at least. */
+function alike(typed: string, names: readonly string[]): string | undefined {
+  for (let letters = typed.length; letters >= 3; letters -= 1) {
+    const alike = names.filter((name) => name.startsWith(typed.slice(0, letters)));
+    if (alike.length > 0) return alike.length === 1 ? alike[0] : undefined;
+  }
+  return undefined;
 }

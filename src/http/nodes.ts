@@ -3,6 +3,7 @@ import { readRole } from "../core/engine/roles.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Node, Registration } from "../core/pool/node.ts";
 import { ask } from "../upstream/ask.ts";
+import { nodeStatus } from "./node-status.ts";
 import type { AddNodeBody } from "./schemas.ts";
 import type { Services } from "./services.ts";
 
@@ -59,6 +60,25 @@ export function drainNode(url: string, peerAddress: string | null, services: Ser
   const node = services.registry.membership.drain(nodeNamed(url, peerAddress, services));
   if (node === undefined) throw unknownNode(url);
   return { state: node.health.state, unfinished: node.inFlight };
+}
+
+/** A drained node gets requests again, once its probe passes. @throws ProxyError not_found */
+export function undrainNode(url: string, peerAddress: string | null, services: Services) {
+  const node = services.registry.membership.undrain(nodeNamed(url, peerAddress, services));
+  if (node === undefined) throw unknownNode(url);
+  return { state: node.health.state, unfinished: node.inFlight };
+}
+
+/** All there is to say of a node. @throws ProxyError not_found */
+export function showNode(url: string, peerAddress: string | null, services: Services) {
+  const { registry, mode, now, nodeFigures, nodeFailures } = services;
+  const node = registry.get(nodeNamed(url, peerAddress, services));
+  if (node === undefined) throw unknownNode(url);
+  return {
+    url: node.url,
+    ...nodeStatus(node, mode.disaggregated, now(), nodeFigures().get(node)),
+    failures: [...nodeFailures(node)],
+  };
 }
 
 /** @throws ProxyError not_found, or upstream_error when the engine refuses; the node is out all the same. */

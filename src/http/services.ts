@@ -5,6 +5,7 @@ import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { NodePolicy } from "../discovery/node-policy.ts";
 import type { EventLog } from "../observe/log.ts";
+import type { NodeFailure } from "../observe/metrics.ts";
 import type { NodeFigures } from "../observe/node-figures.ts";
 import type { Fetch } from "../upstream/forward.ts";
 import type { ModelDiscovery } from "../upstream/model-discovery.ts";
@@ -39,6 +40,8 @@ export interface Services {
   readonly sseKeepalive: SseKeepalive | null;
   /** How each node does beside its peers. */
   readonly nodeFigures: () => ReadonlyMap<Node, NodeFigures>;
+  /** What went wrong on a node last, the latest first. */
+  readonly nodeFailures: (node: Node) => readonly NodeFailure[];
   /** All that is known of requests by an id, those that run first. */
   readonly explain: (id: string) => readonly unknown[];
   /** Whether answers name their node. */

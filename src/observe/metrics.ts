@@ -2,7 +2,8 @@
  * What is counted for `/metrics`: of requests as they end, of nodes as their leases end and their
  * states change. Everything else on that page is asked of its owner when somebody reads it.
  */
-import type { Exchange } from "../core/exchange.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Exchange, Try } from "../core/exchange.ts";
 import type { NodeState } from "../core/pool/health.ts";
 import { LatencyRing } from "../core/pool/latency-ring.ts";
 import type { Lease, Outcome } from "../core/pool/lease.ts";
@@ -23,6 +24,23 @@ const QUEUE_S = [0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30] as const;
 /** So many of the last answers of a node are looked at. */
 const RECENT = 64;
 
+/** So many failures of a node are remembered. */
+const MOST_FAILURES = 10;
+/** Of what is said of one, characters. */
+const LONGEST_DETAIL = 200;
+
+/** An attempt that failed, as far as it is remembered once its request has ended. */
+export interface NodeFailure {
+  /** When its request had ended, RFC 3339. */
+  readonly at: string;
+  /** The request's id. */
+  readonly id: string;
+  readonly outcome: string;
+  /** HTTP, or null when there was no answer. */
+  readonly status: number | null;
+  readonly detail: string | null;
+}
+
 /** What is counted of one node; its series go when it is removed. */
 export class NodeMetrics {
   readonly outcomes = new Map<string, Counter>();
@@ -34,6 +52,8 @@ export class NodeMetrics {
   readonly piecesMs = new LatencyRing(RECENT);
   /** When the last failures were, monotonic, ms. */
   readonly failedAtMs = new LatencyRing(RECENT);
+  /** The last of them, the latest first. */
+  failures: readonly NodeFailure[] = [];
   /** Since when it has been in its state, monotonic, ms. */
   sinceMs: number;
 
@@ -56,11 +76,12 @@ export class Metrics {
   readonly #nodes = new Map<Node, NodeMetrics>();
   readonly #registry: Registry;
   readonly #now: () => number;
+  readonly #wallMs: () => number;
 
-  /** @param now Monotonic clock, ms. */
-  constructor(registry: Registry, now: () => number) {
+  constructor(registry: Registry, { now, wallMs }: Pick<Clock, "now" | "wallMs">) {
     this.#registry = registry;
     this.#now = now;
+    this.#wallMs = wallMs;
     registry.subscribe({
       nodeAdded: (node) => this.of(node),
       nodeRemoved: (node) => this.#nodes.delete(node),
@@ -95,6 +116,7 @@ export class Metrics {
     if (rejection !== null) this.rejected.of(rejection).add();
     this.#countRetries(exchange);
     this.#countTokens(exchange, model);
+    this.#rememberFailures(exchange);
     if (firstByteAtMs === null || endedAtMs === null) return;
     this.firstByte.of(route, model, stream).observe((firstByteAtMs - beganAtMs) / 1_000);
     this.request.of(route, model, stream).observe((endedAtMs - beganAtMs) / 1_000);
@@ -113,6 +135,23 @@ export class Metrics {
     this.tokens.of(model, "prompt").add(usage.promptTokens ?? 0);
     this.tokens.of(model, "cached").add(usage.cachedTokens ?? 0);
     this.tokens.of(model, "output").add(usage.outputTokens ?? 0);
+  }
+
+  #rememberFailures({ id, tries }: Exchange): void {
+    for (const { node, outcome } of tries) {
+      const known = outcome !== null && isFailure(outcome) && this.#registry.get(node.url);
+      if (!known || outcome === null) continue;
+      const { kind, status = null, detail } = outcome;
+      const failure = {
+        at: new Date(this.#wallMs()).toISOString(),
+        id,
+        outcome: kind,
+        status,
+        detail: detail?.slice(0, LONGEST_DETAIL) ?? null,
+      };
+      const metrics = this.of(known);
+      metrics.failures = [failure, ...metrics.failures].slice(0, MOST_FAILURES);
+    }
   }
 
   #countRetries({ tries, notRetried }: Exchange): void {
@@ -148,9 +187,9 @@ export class Metrics {
   }
 }
 
-function isFailure(outcome: Outcome): boolean {
-  if (outcome.kind === "answered") return outcome.status >= 500;
-  return outcome.kind !== "cancelled";
+function isFailure({ kind, status }: NonNullable<Try["outcome"]>): boolean {
+  if (kind === "answered") return (status ?? 0) >= 500;
+  return kind !== "cancelled";
 }
 
 function add<K>(counts: Map<K, Counter>, key: K): void {

@@ -156,6 +156,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
       config.sseKeepaliveMs === null ? null : new SseKeepalive(config.sseKeepaliveMs, CLOCK),
     metricsPage: observing.metricsPage,
     nodeFigures: observing.nodeFigures,
+    nodeFailures: observing.nodeFailures,
     explain: observing.explain,
     exposesNode: config.exposeNode,
     registry,

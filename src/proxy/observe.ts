@@ -5,6 +5,7 @@ import type { Config } from "../config/serve-config.ts";
 import type { Admission } from "../core/admission/admission.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Exchanges } from "../core/exchange.ts";
+import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { BodyMemory } from "../http/body-memory.ts";
 import { explanationOf, told } from "../observe/explanation.ts";
@@ -43,7 +44,7 @@ export function observe(config: Config, observed: Observed) {
     write: log.write,
     wallMs: clock.wallMs,
   });
-  const metrics = new Metrics(registry, clock.now);
+  const metrics = new Metrics(registry, clock);
   exchanges.subscribe(requests.ended);
   exchanges.subscribe(metrics.ended);
   const explanations = new Explanations({
@@ -79,6 +80,7 @@ export function observe(config: Config, observed: Observed) {
       );
       return [...running, ...explanations.of(id)].slice(0, MOST_TOLD);
     },
+    nodeFailures: (node: Node) => metrics.of(node).failures,
     nodeFigures: () => nodeFigures(registry, metrics, clock.now()),
     metricsPage: (openMetrics: boolean) => metricsPage(page, openMetrics),
   };

@@ -86,7 +86,10 @@ describe("what cannot be run is one line on stderr and exit code 2", () => {
       ["nodes", "add", "engine:1"],
       "lmproxy: the node's URL must be an http:// or https:// URL without user name and password\n",
     ],
-    [["nodes", "terminate"], "lmproxy nodes terminate needs either the URL of one node or --all\n"],
+    [
+      ["nodes", "terminate"],
+      "lmproxy nodes terminate needs either the URL or name of a node, or --all\n",
+    ],
     [
       ["--api-keys", "@/no/such/file"],
       'lmproxy: --api-keys: cannot read the file "/no/such/file" (ENOENT)\n',

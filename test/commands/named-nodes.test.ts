@@ -6,7 +6,7 @@ import { temporaryFolder } from "../state/entries.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
-import { run } from "./program.ts";
+import { Program, run } from "./program.ts";
 
 setDefaultTimeout(30_000);
 
@@ -15,7 +15,10 @@ const serveOne = () =>
     hostname: "127.0.0.1",
     port: 0,
     routes: { "/v1/models": Response.json({ object: "list", data: [{ id: "m" }] }) },
-    fetch: () => Response.json({ choices: [{ index: 0, text: "a", finish_reason: "stop" }] }),
+    fetch: async (request) => {
+      const status = (await request.text()).includes("fail") ? 500 : 200;
+      return Response.json({ choices: [{ index: 0, text: "a" }] }, { status });
+    },
   });
 const first = serveOne();
 const second = serveOne();
@@ -80,10 +83,49 @@ test("a name is given when a node is added, kept by its engine, in the file, and
   expect((await proxy.status())[origin]).toMatchObject({ name: "h100-08" });
   await until("it is kept", () => readFileSync(state, "utf8").includes('"name": "h100-08"'));
 
-  expect(await cli("nodes", "drain", "h100-08", "--wait")).toMatchObject({ code: 0 });
+  const drained = await cli("nodes", "drain", "h100-08", "--wait");
+  expect(drained.out).toContain("\nlmproxy nodes undrain h100-08 brings it back\n");
   expect((await proxy.status())[origin]).toMatchObject({ state: "draining" });
+  await until("that is kept", () => readFileSync(state, "utf8").includes('"draining": true'));
+  expect((await cli("nodes", "undrain", "h100-08")).out).toContain("as soon as its health probe");
+  await untilHealthy(proxy, 2);
+  await until("so is that", () => !readFileSync(state, "utf8").includes('"draining": true'));
+  expect((await cli("nodes", "undrain", "h100-08")).out).toBe("h100-08 is healthy\n");
   expect((await cli("nodes", "remove", "h100-08")).out).toContain(origin);
   expect((await cli("nodes", "remove", "h100-08")).err).toContain("No node is called h100-08");
+});
+
+test("show tells all of a node, and of the attempts that failed there", async () => {
+  const asked = { model: "m", prompt: "fail" };
+  expect((await post("/v1/completions", asked, { "x-request-id": "bad" })).status).toBe(500);
+  const shown = await until("its failure is known", async () => {
+    const { out } = await cli("nodes", "show", "h100-07");
+    return out.includes("bad") && out;
+  });
+  expect(shown).toMatch(new RegExp(`^${first.url.origin}\n  role +1\n  models +m\n`));
+  expect(shown).toMatch(/\n {2}name +h100-07\n/);
+  expect(shown).toMatch(/\nat +outcome +request\n\S+Z +answered 500 +bad\n/);
+  const json: unknown = JSON.parse((await cli("nodes", "show", first.url.origin, "--json")).out);
+  expect(json).toMatchObject({
+    ...{ url: first.url.origin, name: "h100-07", errors_5m: 1 },
+    failures: [{ id: "bad", outcome: "answered", status: 500 }],
+  });
+  expect((await cli("nodes", "show", "h100-99")).err).toContain("No node is called h100-99");
+});
+
+test("list sorts, prints JSON, and looks again and again", async () => {
+  await post("/nodes/add", { url: second.url.origin, name: "h100-08" });
+  await untilHealthy(proxy, 2);
+  const listed: object = JSON.parse((await cli("nodes", "list", "--json", "--sort", "errors")).out);
+  expect(Object.keys(listed)).toEqual([first.url.origin, second.url.origin]);
+  await using watching = new Program([
+    ...["nodes", "list", "--watch", "--json", "--proxy-url", proxy.url],
+  ]);
+  await watching.until(/h100-07.*\n[\s\S]*h100-07.*\n/);
+  watching.kill("SIGINT");
+  expect(await watching.finished()).toMatchObject({ code: 0, err: "" });
+  expect((await run(["nodes", "list", "--sort", "size"])).err).toContain("--sort must be one of");
+  expect((await run(["nodes", "list", "--prot", "1"])).err).toContain("did you mean --proxy-url?");
 });
 
 test("two nodes of one name are a mistake of the flags", async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { nodeTable, readStatus } from "../../src/commands/node-table.ts";
+import { nodeTable, readStatus, SORT_NAMES, sorted } from "../../src/commands/node-table.ts";
 
 const LMDEPLOYS_FIELDS = {
   role: 1,
@@ -69,3 +69,16 @@ test.each([[null], ["x"], [[]], [{ "http://a:1": {} }], [{ message: "hello" }]])
     expect(readStatus(answer)).toBeNull();
   },
 );
+
+test("sorted by a column, the node that stands out comes first, and those without a figure last", () => {
+  const nodes =
+    readStatus({
+      "http://none:1": LMDEPLOYS_FIELDS,
+      "http://even:1": { ...LMDEPLOYS_FIELDS, first_byte_ratio: 1, state: "healthy" },
+      "http://slow:1": { ...LMDEPLOYS_FIELDS, first_byte_ratio: 5.6, state: "unhealthy" },
+    }) ?? {};
+  const [none, even, slow] = Object.keys(nodes);
+  expect(SORT_NAMES).toContain("first-byte");
+  expect(Object.keys(sorted(nodes, "first-byte"))).toEqual([slow, even, none].map(String));
+  expect(Object.keys(sorted(nodes, "state"))).toEqual([even, slow, none].map(String));
+});

@@ -12,6 +12,8 @@ const CALLS = [
   ["GET", "/nodes/status"],
   ["POST", "/nodes/remove"],
   ["POST", "/nodes/drain"],
+  ["POST", "/nodes/undrain"],
+  ["GET", "/nodes/show?node=http://127.0.0.1:9"],
   ["POST", "/nodes/terminate"],
   ["GET", "/nodes/terminate_all"],
   ["POST", "/distserve/connection_warmup"],

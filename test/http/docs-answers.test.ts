@@ -105,7 +105,8 @@ describe("what is read is described", () => {
   )("GET %s", async (path) => {
     const id = path.startsWith("/debug/") ? await explained() : engine.url;
     const url = proxy.url + path.replace("{model}", MODEL).replace("{id}", encodeURIComponent(id));
-    const answer = await fetch(url, { redirect: "manual" });
+    const query = path === "/nodes/show" ? `?node=${engine.url}` : "";
+    const answer = await fetch(url + query, { redirect: "manual" });
     expect(answer.status).toBe(path === "/" ? 302 : 200);
     if (answer.status === 200) await expectDescribed("GET", path, answer);
   });

@@ -5,7 +5,7 @@ import { nodeFigures } from "../../src/observe/node-figures.ts";
 
 function observed() {
   const cluster = new Cluster();
-  const metrics = new Metrics(cluster.registry, cluster.time.now);
+  const metrics = new Metrics(cluster.registry, { now: cluster.time.now, wallMs: () => 0 });
   const of = (name: string) =>
     nodeFigures(cluster.registry, metrics, cluster.time.nowMs).get(cluster.node(name));
   /** One answer on a node, its first byte after `firstByteMs`, then a piece every `pieceMs`. */

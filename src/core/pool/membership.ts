@@ -41,7 +41,7 @@ export class Membership {
   ]);
   /** Removed by hand although a source names them; each ends when that source says it anew, or no more. */
   readonly #removed = new Set<string>();
-  /** An operator wants them to get nothing new; each ends when the node registers, or is a member no more. */
+  /** An operator wants them to get nothing new; each ends by hand, when the node registers, or is a member no more. */
   readonly #drained = new Set<string>();
   readonly #slots: (Node | null)[] = [];
   readonly index = new ModelIndex();
@@ -135,7 +135,7 @@ export class Membership {
     return node;
   }
 
-  /** No new requests for the node until it registers again. Returns it, or undefined when unknown. */
+  /** No new requests for the node until it registers again, or this is undone. Returns it, or undefined when unknown. */
   drain(url: string): Node | undefined {
     const node = this.#nodes.get(url);
     if (node === undefined) return undefined;
@@ -144,12 +144,23 @@ export class Membership {
     return node;
   }
 
+  /** Undoes `drain`: the node gets requests again once a probe says that it is well. Returns it, or undefined when unknown. */
+  undrain(url: string): Node | undefined {
+    const node = this.#nodes.get(url);
+    if (node === undefined || !this.#drained.delete(url)) return node;
+    // Its source may want it to get nothing new, too.
+    if (this.#named(url)?.enabled !== true) return node;
+    this.#listeners.change(node, () => node.health.registered());
+    this.#listeners.probeWanted(node);
+    return node;
+  }
+
   /** The engine there now has shown its list of models. */
   listed(node: Node, cards: ReadonlyMap<string, ModelCard>): void {
     node.listed = true;
     node.noList = null;
     node.cards = cards;
-    if (!isVouchedFor(node, cards)) this.#forgetRegistered(node);
+    if (!node.registeredBy(cards)) this.#forgetRegistered(node);
     this.discovered(node, [...cards.keys()]);
   }
 
@@ -281,11 +292,4 @@ function isSame(node: Node, { models, role, speed }: Registration): boolean {
     node.speed === speed &&
     node.registeredModels.join("\n") === models.join("\n")
   );
-}
-
-/** Whether the names that were registered are those of the engine that has shown this list. */
-function isVouchedFor(node: Node, cards: ReadonlyMap<string, ModelCard>): boolean {
-  const { registeredIn, generation, registeredModels } = node;
-  if (registeredIn === generation || cards.size === 0) return true;
-  return registeredModels.some((model) => cards.has(model));
 }

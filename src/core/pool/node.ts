@@ -135,6 +135,12 @@ export class Node {
     return this.listed || registered;
   }
 
+  /** Whether the names that were registered are those of the engine that has shown this list. */
+  registeredBy(cards: ReadonlyMap<string, ModelCard>): boolean {
+    if (this.registeredIn === this.generation || cards.size === 0) return true;
+    return this.registeredModels.some((model) => cards.has(model));
+  }
+
   /** Mean of the last latencies, ms, or null when there are none or they are old. */
   meanLatencyMs(nowMs: number): number | null {
     return this.#hasRecentLatencies(nowMs) ? this.latencies.meanMs : null;

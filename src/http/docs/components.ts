@@ -10,6 +10,7 @@ import {
   NodeStatus,
   NodeUrlBody,
   OpenRequests,
+  ShownNode,
   WarmedUp,
 } from "../schemas.ts";
 import { CHAT_SCHEMAS } from "./chat-schemas.ts";
@@ -79,6 +80,7 @@ const SCHEMAS: Readonly<Record<string, TSchema>> = {
     {},
     { additionalProperties: Type.Ref("#/components/schemas/NodeStatus"), description: "By URL" },
   ),
+  ShownNode,
   Draining,
   WarmedUp,
   Collected,

@@ -9,42 +9,58 @@ import {
   byRegisteredName,
   drainNode,
   removeNode,
+  showNode,
   terminateAll,
   terminateNode,
+  undrainNode,
 } from "../nodes.ts";
-import { AddNode, Draining, type Message, NodeStatus, NodeUrlBody } from "../schemas.ts";
+import { AddNode, Draining, type Message, NodeStatus, NodeUrlBody, ShownNode } from "../schemas.ts";
 import type { Services } from "../services.ts";
 import { route } from "./route.ts";
 
 const TAGS = ["Nodes"];
 const REFUSALS = ["invalid_api_key", "forbidden", "internal_error"] as const;
 
-const NODES = {
-  "http://10.0.0.7:23333": {
-    role: 1,
-    models: ["internlm2-chat-7b"],
-    unfinished: 3,
-    latency: [2.31, 1.87, 2.05],
-    speed: null,
-    name: "h100-07",
-    state: "healthy",
-    warm: 1,
-    cache_usage: 0.42,
-    running: 3,
-    waiting: 0,
-    last_metrics_age_s: 1.7,
-    engine: "lmdeploy",
-    last_error: null,
-    pairs: 0,
-    open_sessions: 0,
-    state_for_s: 3600.5,
-    first_byte_p50_s: 0.41,
-    first_byte_ratio: 1.02,
-    piece_p50_s: 0.03,
-    piece_ratio: 0.98,
-    errors_5m: 0,
-    oldest_request_s: 12.4,
-  },
+const NODE = {
+  role: 1,
+  models: ["internlm2-chat-7b"],
+  unfinished: 3,
+  latency: [2.31, 1.87, 2.05],
+  speed: null,
+  name: "h100-07",
+  state: "healthy",
+  warm: 1,
+  cache_usage: 0.42,
+  running: 3,
+  waiting: 0,
+  last_metrics_age_s: 1.7,
+  engine: "lmdeploy",
+  last_error: null,
+  pairs: 0,
+  open_sessions: 0,
+  state_for_s: 3600.5,
+  first_byte_p50_s: 0.41,
+  first_byte_ratio: 1.02,
+  piece_p50_s: 0.03,
+  piece_ratio: 0.98,
+  errors_5m: 0,
+  oldest_request_s: 12.4,
+};
+
+const NODES = { "http://10.0.0.7:23333": NODE };
+
+const SHOWN = {
+  url: "http://10.0.0.7:23333",
+  ...NODE,
+  failures: [
+    {
+      at: "2026-11-28T03:04:05.678Z",
+      id: "req-7f1ca9d3e6fbed3146fba933",
+      outcome: "timeout",
+      status: null,
+      detail: "no first byte within 30 s",
+    },
+  ],
 };
 
 /** Administration of nodes, under LMDeploy's paths. */
@@ -144,7 +160,7 @@ export const nodeRoutes = [
       summary: "Let a node run dry",
       description:
         "It gets no new requests, and those it has go on. Answered at once; ask again to see how " +
-        "many are left. Registering the node again ends it.",
+        "many are left. `/nodes/undrain` ends it, and so does registering the node again.",
       responses: {
         ...ok("Draining", { state: "draining", unfinished: 3 }, "It drains"),
         ...failures(["invalid_request", "not_found", ...REFUSALS]),
@@ -153,6 +169,43 @@ export const nodeRoutes = [
     body: NodeUrlBody,
     response: Draining,
     answer: ({ body, peerAddress }, services) => drainNode(body.url, peerAddress, services),
+  }),
+  route({
+    method: "POST",
+    path: "/nodes/undrain",
+    who: "administrator",
+    detail: {
+      tags: TAGS,
+      operationId: "undrainNode",
+      summary: "Give a drained node requests again",
+      description:
+        "It gets them once its health probe passes. A node that is not drained stays as it is.",
+      responses: {
+        ...ok("Draining", { state: "starting", unfinished: 0 }, "It drains no more"),
+        ...failures(["invalid_request", "not_found", ...REFUSALS]),
+      },
+    },
+    body: NodeUrlBody,
+    response: Draining,
+    answer: ({ body, peerAddress }, services) => undrainNode(body.url, peerAddress, services),
+  }),
+  route({
+    method: "GET",
+    path: "/nodes/show",
+    who: "administrator",
+    detail: {
+      tags: TAGS,
+      operationId: "showNode",
+      summary: "Show one node, with its last failures",
+      description: "What /nodes/status says of it, and the last ten attempts that failed there.",
+      responses: {
+        ...ok("ShownNode", SHOWN, "The node"),
+        ...failures(["invalid_request", "not_found", ...REFUSALS]),
+      },
+    },
+    query: t.Object({ node: t.String({ description: "Its URL, or its name" }) }),
+    response: ShownNode,
+    answer: ({ query, peerAddress }, services) => showNode(query.node, peerAddress, services),
   }),
   route({
     method: "POST",

@@ -216,3 +216,17 @@ describe("a node's name", () => {
     expect(membership.get("http://a")?.name).toBeNull();
   });
 });
+
+test("undraining gives a node back what draining took, and no more than its source wants", () => {
+  const cluster = new Cluster();
+  const { membership } = cluster.registry;
+  membership.says(DNS, [named("a"), named("b", { enabled: false })]);
+  const { probes } = watch(cluster);
+  for (const url of ["http://a", "http://b"]) membership.drain(url);
+  expect(membership.undrain("http://a")?.health.state).toBe("starting");
+  expect(membership.undrain("http://b")?.health.state).toBe("draining");
+  expect(probes()).toBe(1);
+  membership.undrain("http://a");
+  expect(probes()).toBe(1);
+  expect(membership.undrain("http://c")).toBeUndefined();
+});
