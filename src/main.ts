@@ -34,6 +34,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "Show how a request went, and why its nodes were chosen.",
     load: () => import("./commands/explain.ts"),
   },
+  "log-level": {
+    summary: "Show or change how much a running proxy logs.",
+    load: () => import("./commands/log-level.ts"),
+  },
   health: {
     summary: "Ask a running proxy whether it is up.",
     load: () => import("./commands/health.ts"),

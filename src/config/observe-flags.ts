@@ -7,12 +7,14 @@ const { properties: fields } = ConfigSchema;
 
 const LEVEL_ALIASES = { warn: "warning", critical: "fatal", notset: "trace", request: "info" };
 
+export const LEVEL_KIND = kinds.choice(LOG_LEVELS, LEVEL_ALIASES);
+
 export const OBSERVE_FLAGS: readonly Flag[] = flagGroup("Log and metrics", [
   {
     key: "logLevel",
     names: ["log-level"],
     argument: "level",
-    kind: kinds.choice(LOG_LEVELS, LEVEL_ALIASES),
+    kind: LEVEL_KIND,
     value: fields.logLevel,
     help: `Least severe message to log: ${LOG_LEVELS.join(", ")}, or Python's names.`,
   },

@@ -234,6 +234,19 @@ export const Explanations = t.Array(
   }),
 );
 
+/** How much is logged, and how lines look. */
+export const LogSettings = t.Object({
+  level: t.Union([
+    t.Literal("trace"),
+    t.Literal("debug"),
+    t.Literal("info"),
+    t.Literal("warning"),
+    t.Literal("error"),
+    t.Literal("fatal"),
+  ]),
+  format: t.Union([t.Literal("json"), t.Literal("logfmt"), t.Literal("text")]),
+});
+
 /** Requests that were taken off wherever they were. */
 export const Cancelled = t.Object({
   cancelled: Type.Integer({

@@ -4,7 +4,7 @@ import type { Exchanges } from "../core/exchange.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { NodePolicy } from "../discovery/node-policy.ts";
-import type { EventLog } from "../observe/log.ts";
+import type { Log } from "../observe/log.ts";
 import type { NodeFailure } from "../observe/metrics.ts";
 import type { NodeFigures } from "../observe/node-figures.ts";
 import type { Fetch } from "../upstream/forward.ts";
@@ -48,7 +48,7 @@ export interface Services {
   readonly exposesNode: boolean;
   /** The page at `/metrics`, in OpenMetrics' dialect or not. */
   readonly metricsPage: (openMetrics: boolean) => string;
-  readonly log: EventLog;
+  readonly log: Log;
   /** Monotonic clock, ms. */
   readonly now: () => number;
   /** Calls back once, after so many ms; the function returned keeps it from that. */

@@ -12,7 +12,14 @@ export interface EventLog {
 }
 
 /** From the least severe on. */
-const LEVELS: readonly LogLevel[] = ["trace", "debug", "info", "warning", "error", "fatal"];
+export const LOG_LEVELS = [
+  "trace",
+  "debug",
+  "info",
+  "warning",
+  "error",
+  "fatal",
+] as const satisfies readonly LogLevel[];
 
 /** Where lines go. */
 export interface Sink {
@@ -53,7 +60,7 @@ export class Log implements EventLog {
 
   /** Whether lines of this level are logged. */
   logs(level: LineLevel): boolean {
-    return LEVELS.indexOf(level) >= LEVELS.indexOf(this.#level);
+    return LOG_LEVELS.indexOf(level) >= LOG_LEVELS.indexOf(this.#level);
   }
 
   get level(): LogLevel {

@@ -26,6 +26,8 @@ const CALLS = [
   ["POST", "/remove_worker?url=http://127.0.0.1:9"],
   ["GET", "/list_workers"],
   ["GET", "/get_loads"],
+  ["GET", "/debug/log"],
+  ["POST", "/debug/log"],
 ] as const;
 
 const KEYS = { none: null, wrong: "sk-wrong", client: "sk-client", admin: "sk-admin" } as const;

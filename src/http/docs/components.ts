@@ -6,6 +6,7 @@ import {
   Draining,
   ErrorEnvelope,
   Explanations,
+  LogSettings,
   Message,
   NodeStatus,
   NodeUrlBody,
@@ -75,6 +76,7 @@ const SCHEMAS: Readonly<Record<string, TSchema>> = {
   Explanations,
   Cancelled,
   OpenRequests,
+  LogSettings,
   NodeStatus,
   NodeStatuses: Type.Object(
     {},

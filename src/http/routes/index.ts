@@ -10,6 +10,7 @@ import { metricsRoutes } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
 import { nodeRoutes } from "./nodes.ts";
 import type { Route } from "./route.ts";
+import { settingRoutes } from "./settings.ts";
 import { workerRoutes } from "./workers.ts";
 
 /**
@@ -29,5 +30,6 @@ export const ROUTES: readonly Route[] = [
   ...healthRoutes,
   ...metricsRoutes,
   ...debugRoutes,
+  ...settingRoutes,
   ...documentationRoutes(() => ROUTES),
 ];

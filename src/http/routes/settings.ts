@@ -1,0 +1,67 @@
+import { t } from "elysia";
+import { ProxyError } from "../../core/errors.ts";
+import { LINE_FORMATS } from "../../observe/line-format.ts";
+import { LOG_LEVELS, type Log } from "../../observe/log.ts";
+import { failures } from "../docs/errors.ts";
+import { ok } from "../docs/operation.ts";
+import { LogSettings } from "../schemas.ts";
+import { route } from "./route.ts";
+
+const REFUSALS = ["invalid_api_key", "forbidden", "internal_error"] as const;
+const EXAMPLE = { level: "info", format: "json" };
+
+/** What may be changed while the proxy runs. */
+export const settingRoutes = [
+  route({
+    method: "GET",
+    path: "/debug/log",
+    who: "administrator",
+    detail: {
+      tags: ["Health"],
+      operationId: "getLog",
+      summary: "Show the level and the format of the log",
+      responses: { ...ok("LogSettings", EXAMPLE, "As it is now"), ...failures(REFUSALS) },
+    },
+    response: LogSettings,
+    answer: (_, { log }) => settingsOf(log),
+  }),
+  route({
+    method: "POST",
+    path: "/debug/log",
+    who: "administrator",
+    detail: {
+      tags: ["Health"],
+      operationId: "setLog",
+      summary: "Change the level or the format of the log, until the proxy ends",
+      description: "What is left out stays. A restart brings back --log-level and --log-format.",
+      responses: {
+        ...ok("LogSettings", EXAMPLE, "As it is now"),
+        ...failures(["invalid_request", ...REFUSALS]),
+      },
+    },
+    body: t.Partial(LogSettings),
+    response: LogSettings,
+    answer: ({ body: { level, format } }, { log }) => {
+      if (level === undefined && format === undefined) {
+        const message = `Say what to change: a level (${LOG_LEVELS.join(", ")}) or a format (${LINE_FORMATS.join(", ")}).`;
+        throw new ProxyError("invalid_request", message, { param: "level" });
+      }
+      change(log, { ...settingsOf(log), ...(level && { level }), ...(format && { format }) });
+      return settingsOf(log);
+    },
+  }),
+];
+
+function settingsOf({ level, format }: Log) {
+  return { level, format };
+}
+
+/** It is said under the level that shows it. */
+function change(log: Log, { level, format }: ReturnType<typeof settingsOf>): void {
+  const say = () => log.info("log changed", { log_level: level, log_format: format });
+  const isShown = log.logs("info");
+  if (isShown) say();
+  log.level = level;
+  log.format = format;
+  if (!isShown) say();
+}
