@@ -13,12 +13,15 @@ import { CLIENT_GONE, type Exchange } from "../core/exchange.ts";
 import { requestHeaders } from "../core/headers.ts";
 import { serveTheSame } from "../core/pool/model-index.ts";
 import { requestId } from "../core/request-id.ts";
+import { NOTHING_ASKED } from "../core/strategies/strategy.ts";
 import { Reply } from "../upstream/reply.ts";
 import { dialectOf, nameForAnthropic } from "./dialect.ts";
 import { errorResponse, unexpectedError } from "./error-response.ts";
+import { keptRequest } from "./kept.ts";
 import { letGo, readBody } from "./read-body.ts";
 import { pathOf, targetOf } from "./request-target.ts";
 import type { InferenceRoute } from "./routes/route.ts";
+import { methodNotAllowed } from "./routes/table.ts";
 import type { Services } from "./services.ts";
 
 /** Larger bodies are scanned in slices, so that other requests get their turn in between. */
@@ -66,6 +69,10 @@ async function answer(
     const peer = services.peers.of(request);
     const client = services.access.admit(route.who, request, peer);
     exchange.client = client;
+    // Elysia answers HEAD by what answers GET.
+    if (request.method !== route.method) {
+      throw methodNotAllowed(pathOf(target), request.method, [route.method, "OPTIONS"]);
+    }
     route.assureForwarded?.(pathOf(target));
     refuseLoop(headers, services.via);
     if (!services.lifecycle.open) throw shuttingDown();
@@ -74,8 +81,10 @@ async function answer(
     exchange.read(sent.length);
     const signal = cancellable(exchange);
     const type = headers.get("content-type");
-    const { head, body, model } =
-      sent.length <= ONE_SLICE_BYTES
+    const isLookup = route.asksFor !== undefined;
+    const { head, body, model } = isLookup
+      ? { head: null, body: sent, model: null }
+      : sent.length <= ONE_SLICE_BYTES
         ? readHead(sent, type)
         : await readLargeHead(sent, type, services.bodyLimits.soon);
     exchange.model = model;
@@ -92,8 +101,10 @@ async function answer(
     }
     memory.take(services.mode.bodyCopies * body.length);
     copiedBytes = services.mode.bodyCopies * body.length;
+    const kept = keptRequest(target, route, body, head, services);
     const reply = await services.mode.dispatch({
       exchange,
+      method: route.method,
       target,
       headers: requestHeaders(headers, {
         peerAddress: peer.socketAddress,
@@ -107,13 +118,17 @@ async function answer(
         stripCredentials: services.access.areOurs(headers),
       }),
       body,
-      model: model === null ? anyModel(services) : servedName(model, services),
+      model: model !== null ? servedName(model, services) : isLookup ? null : anyModel(services),
       head,
-      asked: {
-        ...services.readPrompt(headers, body, head),
-        stream: exchange.stream,
-        client,
-      },
+      kept,
+      asked: isLookup
+        ? { ...NOTHING_ASKED, client, kept: "lookup" }
+        : {
+            ...services.readPrompt(headers, body, head),
+            stream: exchange.stream,
+            client,
+            kept: kept?.refersTo === true ? "goesOn" : null,
+          },
       client,
       signal,
     });

@@ -1,6 +1,7 @@
 import type { ReadPrompt } from "../core/body/prompt-reader.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Exchanges } from "../core/exchange.ts";
+import type { Keepers } from "../core/pool/keepers.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { NodePolicy } from "../discovery/node-policy.ts";
@@ -31,6 +32,8 @@ export interface Services {
   readonly readPrompt: ReadPrompt;
   /** A client says that its session has ended. */
   readonly finishSession: (name: string) => void;
+  /** Which node keeps which response. */
+  readonly keepers: Keepers;
   readonly bodyLimits: BodyLimits;
   readonly maxHeaderBytes: number;
   /** Of administration's own: what clients send does not keep an administrator out. */

@@ -5,6 +5,7 @@ import { Admission } from "../core/admission/admission.ts";
 import type { Clock } from "../core/clock.ts";
 import { Exchanges } from "../core/exchange.ts";
 import { FailingNodes } from "../core/pool/failing-nodes.ts";
+import { Keepers } from "../core/pool/keepers.ts";
 import { loggedNode } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { LOOK_MS } from "../core/pool/watch.ts";
@@ -151,6 +152,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
   const services = {
     readPrompt,
     finishSession,
+    keepers: new Keepers({ now, isMember: (node) => registry.get(node.url) === node }),
     exchanges,
     sseKeepalive:
       config.sseKeepaliveMs === null ? null : new SseKeepalive(config.sseKeepaliveMs, CLOCK),

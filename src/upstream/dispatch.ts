@@ -5,7 +5,7 @@ import type { Wanted } from "../core/pool/choose.ts";
 import { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
 import { isRefusal } from "../core/pool/statuses.ts";
-import { RetryState } from "../core/retry.ts";
+import { isRetriable, RetryState } from "../core/retry.ts";
 import { Attempt } from "./attempt.ts";
 import { givenUp, type Reply } from "./reply.ts";
 import { type InferenceRequest, isCancelled } from "./request.ts";
@@ -23,10 +23,12 @@ export async function dispatch(
   role: Role = "Hybrid",
 ): Promise<Reply> {
   const { admission, budgets, registry, retryRules } = upstream;
-  const { exchange } = request;
+  const { exchange, kept } = request;
   const tried = new Set<Node>();
   const { explainer } = exchange;
-  const wanted = { model: request.model, role, asked: request.asked, tried, explainer };
+  const only = kept?.keeper ?? null;
+  const wanted = { model: request.model, role, asked: request.asked, tried, explainer, only };
+  const isUnread = kept?.isSought === true ? mayBeElsewhere : isRetriable;
   let place: Admitted;
   try {
     const admitted = admission.admit(wanted, request.client, request.signal);
@@ -55,19 +57,23 @@ export async function dispatch(
   try {
     for (;;) {
       if (request.signal.aborted) attempt.stopWith(request.signal);
-      const result = await send(attempt, request, upstream);
+      const result = await send(attempt, request, upstream, isUnread);
       if (result.kind === "relayed") return result.reply;
       tried.add(attempt.lease.node);
       const mayRetry =
         !attempt.lease.lastResort &&
         // Before the budget: it is for retries that are made.
         registry.hasAnother(wanted) &&
-        ((await hasUnloaded(attempt, result, request, upstream)) ||
+        (isNotThere(result, request) ||
+          (await hasUnloaded(attempt, result, request, upstream)) ||
           worthRetrying(attempt, result, retriesOf()) ||
           (retriesOf().mayFollowNodesFault &&
             (await isNodesFault(attempt.lease, result, wanted, upstream))));
       let lease = mayRetry ? registry.acquire(wanted) : null;
-      const mayWait = lease === "full" && admission.mayWait && !isRefusedRequest(result);
+      const mayWait =
+        lease === "full" &&
+        admission.mayWait &&
+        (isNotThere(result, request) || !isRefusedRequest(result));
       if (!mayWait && !(lease instanceof Lease)) {
         noteNoNode(attempt, result, wanted, request, upstream);
         return await settle(attempt, result, request, upstream);
@@ -85,6 +91,18 @@ export async function dispatch(
   } finally {
     place.drop();
   }
+}
+
+/** Whether another node may have what this one has not; nothing is known of it. */
+function isNotThere(result: Result, { kept }: InferenceRequest): boolean {
+  return kept?.isSought === true && result.kind === "unread" && NOT_THERE.has(result.status);
+}
+
+/** What engines say of a response that they have not, or of a call that they do not know. */
+const NOT_THERE: ReadonlySet<number> = new Set([404, 405, 501]);
+
+function mayBeElsewhere(status: number): boolean {
+  return NOT_THERE.has(status) || isRetriable(status);
 }
 
 /** Takes a retry from the budget of its model, and notes when there is none. */

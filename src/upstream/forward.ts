@@ -37,9 +37,9 @@ export async function forward(
   const { node } = attempt.lease;
   try {
     const answer = await onUsedOrFresh(attempt, wire, node.url + request.target, {
-      method: "POST",
+      method: request.method,
       headers: request.headers,
-      body: request.body,
+      ...(request.method === "POST" ? { body: request.body } : {}),
       signal,
       // The answer passes as it is: not unpacked, not followed, and without a hidden time limit.
       decompress: false,

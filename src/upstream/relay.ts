@@ -3,6 +3,7 @@ import { Ending } from "../core/ending.ts";
 import { ProxyError } from "../core/errors.ts";
 import { CLIENT_GONE, COMPLETE, type End, SHUTDOWN } from "../core/exchange.ts";
 import { answerHeaders } from "../core/headers.ts";
+import type { KeptRequest } from "../core/pool/kept-request.ts";
 import { failureAtEnd } from "../core/sse-opening.ts";
 import { finalErrorEvent, isNumbered, SseTail } from "../core/sse-tail.ts";
 import { type AnswerForm, OPENING_BYTES, usageOf } from "../core/usage.ts";
@@ -48,22 +49,32 @@ export function handOn(
   const mayBeCut = answer.ok && endsWithConnection(answer.headers);
   const headers = answerHeaders(answer, exchange.id, lease.node.url);
   exchange.head(answer.status);
+  const keeping = answer.ok ? request.kept : null;
+  keeping?.answeredBy(lease.node);
   const failure = isEvents && judged.status !== answer.status ? judged.status : null;
   if (rest === null) {
     const body = joined(pieces);
-    const isUsed = form !== null && answer.ok && body !== null;
-    const usage = isUsed ? usageOf(form, request.target, body, body) : null;
+    const tells = form !== null && body !== null && took(answer, request);
+    const usage = tells ? usageOf(form, request.target, body, body) : null;
     exchange.usage = usage;
     lease.end(answered(answer, clock, judged.status, usage));
     const nowMs = lease.firstByteAtMs ?? clock.now();
-    if (body !== null) exchange.piece(body.length, nowMs);
+    if (body !== null) {
+      exchange.piece(body.length, nowMs);
+      keeping?.piece(lease.node, body);
+    }
     exchange.end(failure === null ? COMPLETE : SAID_FAILURE, nowMs);
     return new Reply(answer.status, headers, body);
   }
   lease.answering(judged.status);
   const tail = isEvents ? new SseTail(isNumbered(request.target)) : null;
-  const relaying = { attempt, answer, clock, form, tail, request, failure, mayBeCut };
+  const relaying = { attempt, answer, clock, form, tail, request, keeping, failure, mayBeCut };
   return new Reply(answer.status, headers, pieceByPiece(joined(pieces), rest, relaying));
+}
+
+/** Whether the answer took tokens: what is looked up took them before. */
+function took(answer: Response, { asked }: InferenceRequest): boolean {
+  return answer.ok && asked.kept !== "lookup";
 }
 
 /** Null when there is nothing. */
@@ -82,6 +93,8 @@ interface Relaying {
   /** Null unless it is a stream of events to which one can be added. */
   readonly tail: SseTail | null;
   readonly request: InferenceRequest;
+  /** Null when its bytes are of no interest. */
+  readonly keeping: KeptRequest | null;
   /** The status of a failure that its first event has reported, or null. */
   readonly failure: number | null;
   /** Nothing but what came tells whether that was all. */
@@ -98,7 +111,7 @@ function pieceByPiece(
   reader: PieceReader,
   relaying: Relaying,
 ): PieceByPiece {
-  const { attempt, answer, clock, form, tail, request, mayBeCut } = relaying;
+  const { attempt, answer, clock, form, tail, request, keeping, mayBeCut } = relaying;
   const { exchange, target } = request;
   const kept = form !== null || mayBeCut ? new Ending() : null;
   const opening = first?.slice(0, OPENING_BYTES) ?? NOTHING;
@@ -111,6 +124,7 @@ function pieceByPiece(
           exchange.piece(piece.length, nowMs);
           tail?.push(piece);
           kept?.push(piece);
+          keeping?.piece(attempt.lease.node, piece);
           const wrote = sink.write(piece);
           // The sink has a copy: a client that does not read should not hold two.
           piece = null;
@@ -124,7 +138,8 @@ function pieceByPiece(
         const ending = kept?.bytes ?? NOTHING;
         if (mayBeCut && isCut(answer.headers, target, ending)) throw new Error(CUT);
         const failure = relaying.failure ?? (tail === null ? null : failureAtEnd(ending));
-        const usage = form !== null && answer.ok ? usageOf(form, target, opening, ending) : null;
+        const tells = form !== null && took(answer, request);
+        const usage = tells ? usageOf(form, target, opening, ending) : null;
         exchange.usage = usage;
         attempt.lease.end(answered(answer, clock, failure ?? answer.status, usage));
         exchange.end(failure === null ? COMPLETE : SAID_FAILURE);

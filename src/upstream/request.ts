@@ -1,6 +1,7 @@
 import type { RequestHead } from "../core/body/request-head.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Exchange } from "../core/exchange.ts";
+import type { KeptRequest } from "../core/pool/kept-request.ts";
 import type { Asked } from "../core/strategies/strategy.ts";
 
 /** Whether what `signal` ended was cancelled by an administrator; else its client has left. */
@@ -12,6 +13,7 @@ export function isCancelled({ reason }: AbortSignal): boolean {
 export interface InferenceRequest {
   /** The record of it, to be written on and ended by whoever answers. */
   readonly exchange: Exchange;
+  readonly method: "GET" | "POST" | "DELETE";
   /** Path and query, as the engine gets them. */
   readonly target: string;
   /** The headers the engine gets. */
@@ -22,6 +24,8 @@ export interface InferenceRequest {
   readonly model: string | null;
   /** Null when the body is no JSON. */
   readonly head: RequestHead | null;
+  /** Null when it has to do with nothing that engines keep. */
+  readonly kept: KeptRequest | null;
   /** What strategies are told of it. */
   readonly asked: Asked;
   /** Who asks: an API key's name, or an address. */

@@ -42,6 +42,7 @@ const anyAsked: fc.Arbitrary<Asked> = fc
     session: fc.option(fc.record({ id: anyHash, model: anyHash })),
     stream: fc.boolean(),
     client: fc.option(fc.string()),
+    kept: fc.constantFrom("goesOn", "lookup", null),
   })
   .map(({ hashes, blockBytes, rest, ...asked }) => ({
     ...asked,

@@ -55,6 +55,8 @@ function begin(bodyBytes: number) {
     asked: NOTHING_ASKED,
     client: "c",
     signal: client.signal,
+    method: "POST" as const,
+    kept: null,
   };
   const lease = cluster.lease({ role: "Prefill" });
   const clock = { now, wallMs: now, after, every: () => () => {}, soon: setImmediate };

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { openApiDocument } from "../../src/http/docs.ts";
 import { engineInfoRoutes } from "../../src/http/routes/engine-info.ts";
+import { keptRoutes } from "../../src/http/routes/kept.ts";
 import { startEngine } from "../../src/sim/server/api-server.ts";
 import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { OpenApiReader } from "../support/openapi.ts";
@@ -96,7 +97,9 @@ async function explained(): Promise<string> {
 describe("what is read is described", () => {
   const dangerous = new Set(["/nodes/terminate_all"]);
   /** Answered by engines, of which the simulated one has only the version. */
-  const ofEngines = engineInfoRoutes.map(({ path }) => path).filter((path) => path !== "/version");
+  const ofEngines = [...engineInfoRoutes, ...keptRoutes]
+    .map(({ path }) => path.replace(":id", "{id}"))
+    .filter((path) => path !== "/version");
   const paths = reader.operations().filter(({ method }) => method === "GET");
   test.each(
     paths

@@ -15,7 +15,8 @@ export interface Waiter {
 }
 
 /**
- * Those who wait, in the order they came, a queue for each model and role. One held back by its
+ * Those who wait, in the order they came, a queue for each model and role, and for each node that some
+ * can only go to. One held back by its
  * client's limit does not hold up those behind it, unless they are the same client's.
  */
 export class WaitingLine<W extends Waiter> {
@@ -34,7 +35,7 @@ export class WaitingLine<W extends Waiter> {
   }
 
   add(waiter: W): void {
-    const key = modelKey(waiter.wanted.model, waiter.wanted.role);
+    const key = queueOf(waiter.wanted);
     const queue = this.#queues.get(key);
     if (queue === undefined) this.#queues.set(key, new Set([waiter]));
     else queue.add(waiter);
@@ -44,7 +45,7 @@ export class WaitingLine<W extends Waiter> {
 
   /** Takes one out; the first call counts. */
   delete(waiter: W): void {
-    const key = modelKey(waiter.wanted.model, waiter.wanted.role);
+    const key = queueOf(waiter.wanted);
     const queue = this.#queues.get(key);
     if (queue === undefined || !queue.delete(waiter)) return;
     if (queue.size === 0) this.#queues.delete(key);
@@ -82,8 +83,8 @@ export class WaitingLine<W extends Waiter> {
   }
 
   /** What those in front of a newcomer of `client` wait for, or null when nobody is in front of it. */
-  ahead({ model, role }: Wanted, client: string): Blocked | null {
-    for (const waiter of this.#queues.get(modelKey(model, role)) ?? []) {
+  ahead(wanted: Wanted, client: string): Blocked | null {
+    for (const waiter of this.#queues.get(queueOf(wanted)) ?? []) {
       if (waiter.blockedBy !== "client" || waiter.client === client) return waiter.blockedBy;
     }
     return null;
@@ -118,6 +119,11 @@ export class WaitingLine<W extends Waiter> {
     const queues = [...this.#queues.values()];
     return queues.length < 2 ? queues : queues.sort((a, b) => firstArrival(a) - firstArrival(b));
   }
+}
+
+function queueOf({ model, role, only = null }: Wanted): string {
+  const key = modelKey(model, role);
+  return only === null ? key : `${key} ${only.url}`;
 }
 
 /** A queue is never empty. */

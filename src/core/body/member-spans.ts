@@ -89,6 +89,21 @@ export function valueText(body: Uint8Array, member: Member): string {
   return decoder.decode(body.subarray(member.valueStart, member.valueEnd));
 }
 
+/** Longer values are nobody's name, bytes. */
+const SMALL_BYTES = 4096;
+
+/** The value of the member `name`, parsed; null where there is none, or none of 4 KiB at most. */
+export function smallValue(body: Uint8Array, members: MemberSpans, name: string): unknown {
+  const member = lastMember(body, members, name);
+  if (member === null || member.valueEnd - member.valueStart > SMALL_BYTES) return null;
+  try {
+    return JSON.parse(valueText(body, member));
+  } catch {
+    // What nested values hold is the engine's to judge.
+    return null;
+  }
+}
+
 /** The text from `start` to `end` if it is printable ASCII without escapes, else null. */
 export function plainText(bytes: Uint8Array, start: number, end: number): string | null {
   let text = "";

@@ -1,5 +1,5 @@
 /** What should stay on one node: a session, a user, or prompts that begin alike. */
-import { lastMember, valueText } from "./member-spans.ts";
+import { smallValue } from "./member-spans.ts";
 import { type Hash, promptBeginning } from "./prompt-blocks.ts";
 import type { RequestHead } from "./request-head.ts";
 
@@ -19,9 +19,6 @@ const SESSION_HEADERS = [
 ] as const;
 /** Who asks. One user may have many sessions. */
 const USER_HEADERS = ["x-user-id", "x-tenant-id"] as const;
-
-/** Longer values are nobody's name, bytes. */
-const MAX_BYTES = 4096;
 
 const encoder = new TextEncoder();
 
@@ -92,14 +89,7 @@ function member(read: Read, name: string): string | null {
 }
 
 function memberValue({ body, head }: Read, name: string): unknown {
-  const member = head === null ? null : lastMember(body, head.members, name);
-  if (member === null || member.valueEnd - member.valueStart > MAX_BYTES) return null;
-  try {
-    return JSON.parse(valueText(body, member));
-  } catch {
-    // What nested values hold is the engine's to judge.
-    return null;
-  }
+  return head === null ? null : smallValue(body, head.members, name);
 }
 
 function sessionParam(value: unknown): string | null {

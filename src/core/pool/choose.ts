@@ -21,6 +21,8 @@ export interface Wanted {
   readonly explainer?: Explainer | null;
   /** Only these come into question; left out: all. */
   readonly among?: (node: Node) => boolean;
+  /** It goes there or nowhere; left out: anywhere. */
+  readonly only?: Node | null;
 }
 
 export interface ChooserOptions {
@@ -56,7 +58,7 @@ export class Chooser {
   /** @param serving The nodes that serve what is wanted, whatever their state. */
   choose(serving: readonly Node[], wanted: Wanted, nowMs: number): Choice | NoNode {
     if (serving.length === 0) return "unknown_model";
-    const { tried, among } = wanted;
+    const { tried } = wanted;
     const first = tried.size === 0;
     const candidates = this.#candidates;
     candidates.clear();
@@ -67,10 +69,10 @@ export class Chooser {
       if (tried.has(node)) continue;
       const due = !node.health.routable(nowMs);
       if (due && !(first && node.health.trialDue(nowMs))) {
-        resting ||= node.health.state === "healthy" && among?.(node) !== false;
+        resting ||= node.health.state === "healthy" && isWanted(node, wanted);
         continue;
       }
-      if (among?.(node) === false) elsewhere ||= !due;
+      if (!isWanted(node, wanted)) elsewhere ||= !due;
       else if (this.#isFull(node)) full ||= !due;
       else if (due) return this.#onTrial(node, wanted, nowMs);
       else candidates.add(node);
@@ -86,7 +88,7 @@ export class Chooser {
   #lastResort(serving: readonly Node[], wanted: Wanted, nowMs: number): Choice | NoNode {
     let none: NoNode = "unavailable";
     for (const node of serving) {
-      if (wanted.among?.(node) === false) continue;
+      if (!isWanted(node, wanted)) continue;
       if (node.health.state === "starting" && none === "unavailable") none = "starting";
       if (!node.health.lastResort) continue;
       if (this.#isFull(node)) none = "full";
@@ -130,6 +132,10 @@ export class Chooser {
     explainer?.chosen({ ...alone(node, nowMs), why: "trial", lastResort: false });
     return { node, trial: true, lastResort: false };
   }
+}
+
+function isWanted(node: Node, { among, only = null }: Wanted): boolean {
+  return (only === null || node === only) && among?.(node) !== false;
 }
 
 /** Of a node that no strategy was asked about. */

@@ -173,6 +173,7 @@ export class Learning {
   answering(lease: Lease, status: number): void {
     const { node } = lease;
     const { doubt } = node.health;
+    if (lease.asked.kept === "lookup") return;
     if (lease.generation !== node.generation || !passesTrial(status, doubt ?? "answers")) return;
     const nowMs = this.#now();
     node.absent = false;
@@ -187,7 +188,7 @@ export class Learning {
   firstByte(lease: Lease, nowMs: number): void {
     const { node, asked, startedAtMs, status } = lease;
     const isGood = status !== null && status >= 200 && status < 300;
-    if (lease.generation !== node.generation || !isGood) return;
+    if (lease.generation !== node.generation || !isGood || asked.kept === "lookup") return;
     const { health, conduct } = node;
     const tookMs = nowMs - startedAtMs;
     if (lease.trial && health.doubt === "late") {
@@ -206,7 +207,11 @@ export class Learning {
     if (!stale && unheard && (outcome.kind === "cancelled" || outcome.kind === "timeout")) {
       this.#watch.givenUp(node, lease, nowMs);
     }
-    const says = !stale && outcome.kind !== "cancelled" && outcome.kind !== "ours";
+    const says =
+      !stale &&
+      outcome.kind !== "cancelled" &&
+      outcome.kind !== "ours" &&
+      !isLookup(lease, outcome);
     if (!says) node.health.trialEnded(lease, null, nowMs);
     else if (outcome.kind === "answered") this.#learnAnswer(lease, outcome, nowMs);
     else this.#learnFailure(lease, outcome, nowMs);
@@ -267,7 +272,8 @@ export class Learning {
       node.health.trialEnded(lease, passesTrial(status, doubt), nowMs);
     });
     const isEmpty = status === 200 && lease.firstByteAtMs === null;
-    if (isRefusal(status) || isEmpty) this.#learnRefusal(lease, status, nowMs);
+    const isRefused = isRefusal(status) && lease.asked.kept === null;
+    if (isRefused || isEmpty) this.#learnRefusal(lease, status, nowMs);
   }
 
   /** It refused a request, or gave an answer that holds nothing. */
@@ -277,4 +283,9 @@ export class Learning {
     const what = status === 200 ? "answers nothing to" : `refuses (${status})`;
     this.#doubt(node, "refused", `${what} what its peers answer`);
   }
+}
+
+/** It ran no model, and was answered. */
+function isLookup({ asked }: Lease, outcome: Outcome): boolean {
+  return asked.kept === "lookup" && outcome.kind === "answered" && !isBadAnswer(outcome.status);
 }

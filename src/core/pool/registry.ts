@@ -53,9 +53,15 @@ export class Registry {
   }
 
   /** Whether a request that has tried some nodes could have another one, now or when it has a place. */
-  hasAnother({ model, role, tried }: Pick<Wanted, "model" | "role" | "tried">): boolean {
+  hasAnother({
+    model,
+    role,
+    tried,
+    only = null,
+  }: Pick<Wanted, "model" | "role" | "tried" | "only">): boolean {
     return this.serving(model, role).some(
-      (node) => !tried.has(node) && node.health.state === "healthy",
+      (node) =>
+        !tried.has(node) && node.health.state === "healthy" && (only === null || node === only),
     );
   }
 

@@ -23,6 +23,11 @@ export interface Asked {
   readonly stream: boolean;
   /** Who asks: an API key's digest, or an address; null when that is not known. */
   readonly client: string | null;
+  /**
+   * `goesOn` from something that one node keeps, or is a `lookup` of it, which runs no model: that
+   * a node has it not, or how soon it says so, tells nothing of the node.
+   */
+  readonly kept: "goesOn" | "lookup" | null;
 }
 
 /** A request of which nothing is known. */
@@ -34,6 +39,7 @@ export const NOTHING_ASKED: Asked = {
   session: null,
   stream: false,
   client: null,
+  kept: null,
 };
 
 /** What a strategy may know of a node it could choose. */

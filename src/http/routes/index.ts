@@ -6,6 +6,7 @@ import { engineInfoRoutes } from "./engine-info.ts";
 import { otherInferenceRoutes } from "./forwarded.ts";
 import { healthRoutes } from "./health.ts";
 import { inferenceRoutes } from "./inference.ts";
+import { keptRoutes } from "./kept.ts";
 import { metricsRoutes } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
 import { nodeRoutes } from "./nodes.ts";
@@ -21,6 +22,7 @@ import { workerRoutes } from "./workers.ts";
 export const ROUTES: readonly Route[] = [
   ...inferenceRoutes,
   ...otherInferenceRoutes,
+  ...keptRoutes,
   ...modelRoutes,
   ...engineInfoRoutes,
   ...nodeRoutes,

@@ -17,7 +17,13 @@ interface Row {
 
 /** A request is sent on to an engine, its body as bytes. */
 export interface InferenceRoute extends Row {
-  readonly method: "POST";
+  /** Without a body unless it is POST. */
+  readonly method: "GET" | "POST" | "DELETE";
+  /**
+   * It runs no model and asks for something that an engine keeps: for what, by the path. Its body, if
+   * it has one, is no JSON that is looked at. @throws ProxyError
+   */
+  readonly asksFor?: (path: string) => string;
   /** Where engines have it, if that is another path. */
   readonly sendsTo?: string;
   /** Of a path with `*`: asked once it is known that the client may. @throws ProxyError */

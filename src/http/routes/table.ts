@@ -64,7 +64,7 @@ function patternOf(path: string): RegExp {
 }
 
 function refusesHead(route: Route): boolean {
-  return "answer" in route && route.refusesHead === true;
+  return "answer" in route ? route.refusesHead === true : true;
 }
 
 /** 405 that says what the path does answer. */

@@ -7,6 +7,7 @@ import { EngineDriver } from "./engine-driver.ts";
 import type { EngineDebugState, EngineHealth, EngineOptions } from "./engine-options.ts";
 import { FaultSwitches } from "./faults.ts";
 import { HealthMonitor } from "./health-monitor.ts";
+import { KeptResponses } from "./kept-responses.ts";
 import { type MetricsSource, metricsText } from "./metrics-text.ts";
 import { RequestLog } from "./request-log.ts";
 import { Sessions } from "./sessions.ts";
@@ -29,6 +30,8 @@ export class Engine {
   readonly ranks: readonly Rank[];
   readonly faults: FaultSwitches;
   readonly sessions = new Sessions();
+  /** Null where engines of its kind keep none. */
+  readonly kept: KeptResponses | null;
   readonly log: RequestLog;
   models: readonly string[];
   /** Ends the engine; set by whoever can. */
@@ -44,6 +47,8 @@ export class Engine {
 
   constructor(options: EngineOptions, url: string) {
     this.settings = resolveOptions(options);
+    const { kind } = this.settings;
+    this.kept = kind === "vllm" || kind === "sglang" ? new KeptResponses() : null;
     this.params = { ...DEFAULT_ENGINE_PARAMS, ...options.params };
     this.url = url;
     this.peers = new DistServePeers(portOf(url), this.settings.tpSize);

@@ -5,6 +5,7 @@ import {
 } from "../../../src/core/admission/admission.ts";
 import { ProxyError } from "../../../src/core/errors.ts";
 import type { Wanted } from "../../../src/core/pool/choose.ts";
+import type { Node } from "../../../src/core/pool/node.ts";
 import { NOTHING_ASKED } from "../../../src/core/strategies/strategy.ts";
 import { Cluster, MODEL, OK } from "../../../src/lab/cluster.ts";
 
@@ -57,6 +58,7 @@ const GONE = new Error("the client left");
 export interface Asked {
   readonly model?: string | null;
   readonly client?: string;
+  readonly only?: Node;
 }
 
 /** An admission before a cluster, in virtual time. */
@@ -80,9 +82,10 @@ export class Gate {
   }
 
   /** Asks to be admitted; some later turns may be needed until it is. */
-  ask({ model = MODEL, client = "c" }: Asked = {}): Asker {
+  ask({ model = MODEL, client = "c", only }: Asked = {}): Asker {
     const controller = new AbortController();
-    const wanted: Wanted = { model, role: "Hybrid", asked: NOTHING_ASKED, tried: new Set() };
+    const asked = NOTHING_ASKED;
+    const wanted: Wanted = { model, role: "Hybrid", asked, tried: new Set(), only: only ?? null };
     return new Asker(() => this.admission.admit(wanted, client, controller.signal), controller);
   }
 

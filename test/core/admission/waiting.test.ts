@@ -209,6 +209,34 @@ describe("shutting down", () => {
   });
 });
 
+describe("a request that only one node can answer", () => {
+  test("waits for it, and nobody waits behind who may go elsewhere", async () => {
+    const gate = new Gate({}, { nodes: 2, maxInFlightPerNode: 1 });
+    const [one, two] = gate.cluster.registry.nodes();
+    if (one === undefined || two === undefined) throw new Error("no nodes");
+    const running = gate.ask({ only: one });
+    const waiting = [gate.ask({ only: one }), gate.ask({ only: one })];
+    await heard();
+    expect(states(waiting)).toEqual(["waits", "waits"]);
+    const other = gate.ask();
+    expect(other.place?.lease.node).toBe(two);
+    running.finish();
+    await heard();
+    expect(states(waiting)).toEqual(["in", "waits"]);
+    expect(waiting[0]?.place?.lease.node).toBe(one);
+  });
+
+  test("is refused while that one is out", () => {
+    const gate = new Gate({}, { nodes: 2 });
+    const [one] = gate.cluster.registry.nodes();
+    if (one === undefined) throw new Error("no node");
+    gate.cluster.refuse(one);
+    gate.cluster.refuse(one);
+    expect(gate.ask({ only: one }).state).toBe("503 service_unavailable");
+    expect(gate.ask().state).toBe("in");
+  });
+});
+
 describe("a further step of an admitted request", () => {
   function further(gate: Gate) {
     const wanted = {

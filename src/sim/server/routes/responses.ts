@@ -14,11 +14,13 @@ import {
   startCompletion,
 } from "../completion.ts";
 import type { Engine } from "../engine.ts";
+import type { KeptResponses } from "../kept-responses.ts";
 import { checkSampling } from "../sampling.ts";
 import { structuredPieces } from "../structured.ts";
 import { type ToolCall, toolCallFor } from "../tool-call.ts";
 import { chatPrompt } from "./chat.ts";
 import { ofKind, RESPONSES } from "./fields.ts";
+import { unknownResponse } from "./kept-responses.ts";
 
 interface ResponseUnderWay {
   readonly completion: Completion;
@@ -28,6 +30,18 @@ interface ResponseUnderWay {
   readonly id: string;
   readonly created_at: number;
   readonly itemId: string;
+  /** What it is made from, the responses before it included. */
+  readonly input: readonly unknown[];
+  /** Null when it is not kept. */
+  readonly keeper: KeptResponses | null;
+}
+
+/** What was said before, in the response that this one goes on from. */
+function before({ kept }: Engine, { previous_response_id: id }: JsonObject): readonly unknown[] {
+  if (kept === null || typeof id !== "string") return [];
+  const found = kept.get(id);
+  if (found === null) throw unknownResponse(id);
+  return [...found.input, ...found.output];
 }
 
 /** What LMDeploy's Responses cannot do, by field. */
@@ -57,13 +71,16 @@ export async function responses(engine: Engine, call: Call, body: JsonObject): P
   checkFields(body, ofKind(engine.settings.kind, RESPONSES));
   check(engine, body);
   const model = requestedModel(engine, body, "model");
-  const input = listField(body, "input");
-  const toolCall = toolCallFor(body, input);
+  const said = listField(body, "input");
+  const input = [...before(engine, body), ...said];
+  const toolCall = toolCallFor(body, said);
   const text = chatPrompt([...listField(body, "instructions"), ...input]);
   const pieces = toolCall?.pieces ?? structuredPieces(body);
   const completion = startCompletion(engine, call, body, text, { model, pieces });
   const ids = { id: `resp_${shortId()}`, itemId: `${toolCall ? "call" : "msg"}_${shortId()}` };
-  const underWay = { completion, toolCall, body, model, created_at: createdAt(), ...ids };
+  const keeper = body.store === false ? null : engine.kept;
+  const made = { completion, toolCall, body, model, created_at: createdAt(), ...ids };
+  const underWay = { ...made, input, keeper };
   if (booleanField(body, "stream")) return eventStream(responseEvents(underWay));
   const answer = await completionText(completion);
   return jsonAnswer(finished(underWay, [outputItem(underWay, answer)], answer));
@@ -80,7 +97,10 @@ interface Progress {
 }
 
 /** The response in the order of LMDeploy's fields, with what it repeats of the request; what is null is left out. */
-function drawn({ body, model, id, created_at }: ResponseUnderWay, progress: Progress): object {
+function drawn(
+  { body, model, id, created_at, keeper }: ResponseUnderWay,
+  progress: Progress,
+): object {
   const { status, output, output_text, error, incomplete_details, usage } = progress;
   const fields = {
     id,
@@ -92,6 +112,7 @@ function drawn({ body, model, id, created_at }: ResponseUnderWay, progress: Prog
     model,
     object: "response",
     output,
+    previous_response_id: body.previous_response_id,
     parallel_tool_calls: body.parallel_tool_calls ?? true,
     temperature: body.temperature,
     tool_choice: body.tool_choice ?? "auto",
@@ -106,7 +127,7 @@ function drawn({ body, model, id, created_at }: ResponseUnderWay, progress: Prog
     truncation: "disabled",
     usage,
     user: body.user,
-    store: false,
+    store: keeper !== null,
   };
   const isThere = ([, value]: [string, unknown]) => value !== undefined && value !== null;
   return Object.fromEntries(Object.entries(fields).filter(isThere));
@@ -143,7 +164,7 @@ function finished(
   const message = isAborted ? "Response generation was cancelled." : failure?.message;
   const input_tokens = failure ? 0 : completion.prompt.tokens;
   const output_tokens = failure ? 0 : saidTokens(completion);
-  return drawn(underWay, {
+  const response = drawn(underWay, {
     status: failure ? "failed" : (STATUSES[reason] ?? "completed"),
     output,
     output_text,
@@ -167,6 +188,9 @@ function finished(
       total_tokens: input_tokens + output_tokens,
     },
   });
+  const { keeper, id, input } = underWay;
+  keeper?.keep(id, { response, input, output });
+  return response;
 }
 
 const STATUSES: Readonly<Record<string, string>> = {

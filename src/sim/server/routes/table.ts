@@ -22,6 +22,7 @@ import {
 } from "./control.ts";
 import { debugState, setFaults, setState } from "./debug.ts";
 import { DISTSERVE_ROUTES, engineInfo, PEER_ROUTES } from "./distserve.ts";
+import { isKeptPath, keptResponse } from "./kept-responses.ts";
 import { metrics } from "./metrics.ts";
 import {
   detokenize,
@@ -147,6 +148,7 @@ export async function route(engine: Engine, call: Call): Promise<Answer> {
     return await bodyRoute(engine, call, parseBody(call.bytes));
   }
   if (bodyRoute !== undefined) return notServed(405, { allow: "POST" });
+  if (isKeptPath(path) && engine.kept !== null) return keptResponse(engine.kept, call);
   if (method === "GET" && path.startsWith(MODEL_PATH)) {
     return openaiModel(engine, path.slice(MODEL_PATH.length));
   }
