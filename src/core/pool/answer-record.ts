@@ -3,6 +3,13 @@ import type { Asked } from "../strategies/strategy.ts";
 /** What of a request makes its answer comparable with others'. */
 export type Like = Pick<Asked, "promptBytes" | "stream">;
 
+/** How long the first word of an answer took, ms, and the bytes of prompts before it, its own included. */
+export interface Took {
+  readonly asked: Like;
+  readonly beforeBytes: number;
+  readonly tookMs: number;
+}
+
 /** Good answers that are kept of each node. */
 const SIZE = 64;
 /** Prompts shorter than this take the same time, bytes. */
@@ -16,6 +23,7 @@ export class AnswerRecord {
   readonly #tookMs = new Float64Array(SIZE);
   readonly #atMs = new Float64Array(SIZE);
   readonly #bytes = new Float64Array(SIZE);
+  readonly #beforeBytes = new Float64Array(SIZE);
   readonly #streams = new Uint8Array(SIZE);
   readonly #clients: (string | null)[] = Array.from({ length: SIZE }, () => null);
   #count = 0;
@@ -23,13 +31,22 @@ export class AnswerRecord {
   /** When the last of them came, ms. */
   lastAtMs = Number.NEGATIVE_INFINITY;
 
-  /** The first word of a good answer came at `atMs`, `tookMs` after the request was sent. */
-  add({ promptBytes, stream, client }: Asked, tookMs: number, atMs: number): void {
+  /**
+   * The first word of a good answer came at `atMs`, `tookMs` after the request was sent.
+   * @param beforeBytes Of prompts that may have been computed before it, its own included.
+   */
+  add(
+    { promptBytes, stream, client }: Asked,
+    beforeBytes: number,
+    tookMs: number,
+    atMs: number,
+  ): void {
     const at = this.#next;
     this.#tookMs[at] = tookMs;
     this.#atMs[at] = atMs;
     this.lastAtMs = atMs;
     this.#bytes[at] = promptBytes;
+    this.#beforeBytes[at] = beforeBytes;
     this.#streams[at] = stream ? 1 : 0;
     this.#clients[at] = client;
     this.#next = (at + 1) % SIZE;
@@ -46,14 +63,25 @@ export class AnswerRecord {
     }
   }
 
+  /** The least that went before an answer that came after `sinceMs` for each ms that it took, bytes; Infinity when none did. */
+  leastBytesPerMs(sinceMs: number): number {
+    let least = Number.POSITIVE_INFINITY;
+    for (let at = 0; at < this.#count; at += 1) {
+      if ((this.#atMs[at] ?? 0) <= sinceMs || this.#streams[at] === 0) continue;
+      least = Math.min(least, (this.#beforeBytes[at] ?? 0) / (this.#tookMs[at] ?? 0));
+    }
+    return least;
+  }
+
   /** The last answers that came after `sinceMs`, newest first, `most` of them. */
-  latest(most: number, sinceMs: number): { readonly asked: Like; readonly tookMs: number }[] {
-    const found: { asked: Like; tookMs: number }[] = [];
+  latest(most: number, sinceMs: number): Took[] {
+    const found: Took[] = [];
     for (let back = 1; back <= Math.min(this.#count, most); back += 1) {
       const at = (this.#next - back + SIZE) % SIZE;
       if ((this.#atMs[at] ?? 0) <= sinceMs) break;
       found.push({
         asked: { promptBytes: this.#bytes[at] ?? 0, stream: this.#streams[at] === 1 },
+        beforeBytes: this.#beforeBytes[at] ?? 0,
         tookMs: this.#tookMs[at] ?? 0,
       });
     }

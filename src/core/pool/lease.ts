@@ -41,6 +41,10 @@ export class Lease implements OpenRequest {
   readonly lastResort: boolean;
   /** Generation of the engine when the request was sent. */
   readonly generation: number;
+  /** Prompts that the node may compute before its first word, its own included, bytes. */
+  readonly beforeBytes: number;
+  /** Its prompt is among those that the node has to compute. */
+  isAhead = true;
   /** In the node's bag of leases. */
   place = -1;
   /** Pieces of the answer's body received. */
@@ -75,6 +79,7 @@ export class Lease implements OpenRequest {
     this.trial = options.trial;
     this.lastResort = options.lastResort;
     this.generation = node.generation;
+    this.beforeBytes = node.aheadBytes + options.asked.promptBytes;
     this.#listener = listener;
   }
 

@@ -40,6 +40,8 @@ export interface OpenRequest extends InBag {
   readonly lastResort: boolean;
   readonly trial: boolean;
   readonly asked: Asked;
+  /** Prompts that the node may compute before its first word, its own included, bytes. */
+  readonly beforeBytes: number;
   /** Null as long as nobody sends it. */
   readonly sender: Sender | null;
 }
@@ -97,6 +99,8 @@ export class Node {
   absent = true;
   /** When an answer last began over a connection that it may keep, ms. */
   answeredAtMs = Number.NEGATIVE_INFINITY;
+  /** Prompts of requests that have no first word yet, bytes. */
+  aheadBytes = 0;
   /** Counts pieces of answers received; moving means alive. */
   progress = 0;
   /** Which of all requests was the last one it got, counted; 0 when it has had none. */

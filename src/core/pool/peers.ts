@@ -7,7 +7,7 @@
  * all of them look at requests that have ended. A hung engine ends none, so here what is still
  * silent counts by its age.
  */
-import type { Like } from "./answer-record.ts";
+import type { Like, Took } from "./answer-record.ts";
 import type { ModelIndex } from "./model-index.ts";
 import type { Node, OpenRequest } from "./node.ts";
 
@@ -114,14 +114,38 @@ export class Peers {
   }
 
   /** Whether the answer to a request on trial came no more slowly than nearly all of the like at peers. */
-  passes(node: Node, asked: Like, tookMs: number, nowMs: number): boolean {
+  passes(node: Node, { asked, beforeBytes, tookMs }: Took, nowMs: number): boolean {
     const usualMs = this.#usualMs(node, asked, nowMs - LATELY_MS, 0.9);
-    return usualMs === null || tookMs <= Math.max(TRIAL_TIMES * usualMs, SLOW_LEAST_MS);
+    if (usualMs === null) return true;
+    const coldMs = beforeBytes / this.#coldBytesPerMs(node, nowMs);
+    return tookMs <= Math.max(TRIAL_TIMES * Math.max(usualMs, coldMs), SLOW_LEAST_MS);
   }
 
-  #isSlow(node: Node, asked: Like, tookMs: number, nowMs: number): boolean {
+  /**
+   * How much slower an answer came than those to the like at peers, 1 when that says nothing: they may
+   * have found in their caches what had to be computed here.
+   */
+  #slowness(
+    { asked, beforeBytes, tookMs }: Took,
+    node: Node,
+    coldBytesPerMs: number,
+    nowMs: number,
+  ): number | null {
     const usualMs = this.#usualMs(node, asked, nowMs - RECENT_MS, 0.9);
-    return usualMs !== null && isSlow(tookMs, usualMs);
+    if (usualMs === null) return null;
+    const coldMs = beforeBytes / coldBytesPerMs;
+    return tookMs >= Math.max(SLOW_LEAST_MS, SLOW_TIMES * usualMs, TRIAL_TIMES * coldMs)
+      ? tookMs / usualMs
+      : 1;
+  }
+
+  /** What peers compute in a ms that find nothing in their caches: the least that any has shown, bytes. */
+  #coldBytesPerMs(node: Node, nowMs: number): number {
+    let least = Number.POSITIVE_INFINITY;
+    for (const { conduct } of this.of(node)) {
+      least = Math.min(least, conduct.answers.leastBytesPerMs(nowMs - LATELY_MS));
+    }
+    return Math.max(COLD_PREFILL, least);
   }
 
   /** Those that a closer look may find slow: it costs too much to be taken at all of them. */
@@ -156,14 +180,17 @@ export class Peers {
   slowness(node: Node, nowMs: number): number {
     const since = nowMs - RECENT_MS;
     const last = node.conduct.answers.latest(SLOW_MOST, since);
-    const open = [...node.leases]
-      .filter(({ firstByteAtMs, lastResort }) => firstByteAtMs === null && !lastResort)
-      .map(({ asked, startedAtMs }) => ({ asked, tookMs: nowMs - startedAtMs }))
-      .filter(({ asked, tookMs }) => this.#isSlow(node, asked, tookMs, nowMs));
+    const cold = this.#coldBytesPerMs(node, nowMs);
     const ratios: number[] = [];
-    for (const { asked, tookMs } of [...open, ...last].slice(0, SLOW_MOST)) {
-      const usualMs = this.#usualMs(node, asked, since, 0.9);
-      if (usualMs !== null) ratios.push(isSlow(tookMs, usualMs) ? tookMs / usualMs : 1);
+    for (const { asked, beforeBytes, startedAtMs, firstByteAtMs, lastResort } of node.leases) {
+      if (firstByteAtMs !== null || lastResort || ratios.length === SLOW_MOST) continue;
+      const tookMs = nowMs - startedAtMs;
+      const slowness = this.#slowness({ asked, beforeBytes, tookMs }, node, cold, nowMs);
+      if (slowness !== null && slowness > 1) ratios.push(slowness);
+    }
+    for (const took of last.slice(0, SLOW_MOST - ratios.length)) {
+      const slowness = this.#slowness(took, node, cold, nowMs);
+      if (slowness !== null) ratios.push(slowness);
     }
     return ratios.length < SLOW_LEAST ? 1 : Math.max(quantile(ratios, 0.5), 1);
   }
@@ -215,10 +242,6 @@ function silentSince(node: Node, nowMs: number): number {
 /** What is a long wait, where nearly all take `usualMs`, ms. */
 function longFor(usualMs: number): number {
   return Math.max(GIVEN_UP_LEAST_MS, GIVEN_UP_TIMES * usualMs);
-}
-
-function isSlow(tookMs: number, usualMs: number): boolean {
-  return tookMs >= SLOW_LEAST_MS && tookMs >= SLOW_TIMES * usualMs;
 }
 
 /** The value below which `share` of `values` lie; not empty. */

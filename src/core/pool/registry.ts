@@ -76,6 +76,7 @@ export class Registry {
     const lease = new Lease(node, { asked, request, startedAtMs, trial, lastResort }, this.#leases);
     node.conduct.askedAtMs = startedAtMs;
     node.leases.add(lease);
+    node.aheadBytes += asked.promptBytes;
     node.cache.started();
     this.#turn += 1;
     node.lastTurn = this.#turn;
@@ -94,6 +95,7 @@ export class Registry {
   readonly #leases: LeaseListener = {
     answering: (lease, status) => this.learning.answering(lease, status),
     firstByte: (lease, nowMs) => {
+      noLongerAhead(lease);
       this.learning.firstByte(lease, nowMs);
       this.#listeners.firstByte(lease);
     },
@@ -101,6 +103,7 @@ export class Registry {
       const { node } = lease;
       const nowMs = this.#options.now();
       node.leases.delete(lease);
+      noLongerAhead(lease);
       node.cache.ended(lease.startedAtMs, nowMs);
       this.learning.ended(lease, outcome, nowMs);
       if (node.inFlight === 0) this.membership.idle(node);
@@ -122,4 +125,11 @@ export class Registry {
   models(): string[] {
     return this.membership.index.models();
   }
+}
+
+/** Its prompt is computed, or will not be. */
+function noLongerAhead(lease: Lease): void {
+  if (!lease.isAhead) return;
+  lease.isAhead = false;
+  lease.node.aheadBytes -= lease.asked.promptBytes;
 }

@@ -163,3 +163,32 @@ test("when all of them stand still, nobody moves and nobody is out", () => {
     Array.from({ length: 4 }, () => "healthy"),
   );
 });
+
+test("prompts that have to be computed are not slow beside those that peers find in their caches", () => {
+  const { cluster, odd } = start("round_robin", 4);
+  const changes: string[] = [];
+  cluster.registry.subscribe({
+    stateChanged: ({ url }, _from, to) => changes.push(`${url} ${to}`),
+  });
+  const cold = { promptBytes: 400_000 };
+  // Some that nobody has, anywhere; then one of the nodes gets them in a row, and they wait for each other.
+  const ms = (asked: { readonly promptBytes: number }, isCold: boolean) =>
+    isCold ? asked.promptBytes / 40 : 200;
+  let nth = 0;
+  send(cluster, {
+    perSecond: 8,
+    seconds: 60,
+    patienceMs: 3_600_000,
+    asked: () => cold,
+    firstWordMs: (_node, asked) => ms(asked, nth++ % 40 === 0),
+  });
+  let behind = 0;
+  send(cluster, {
+    perSecond: 8,
+    seconds: 20,
+    patienceMs: 3_600_000,
+    asked: () => cold,
+    firstWordMs: (node, asked) => (node === odd ? ++behind * ms(asked, true) : ms(asked, false)),
+  });
+  expect(changes).toEqual([]);
+});
