@@ -14,9 +14,16 @@ const LATE = 2;
 const LEAST_BUSY_MS = 1_000;
 const FADES_EVERY_MS = 1_000;
 
-interface Took {
-  readonly tookMs: number;
-  readonly bytesPerMs: number;
+/** What was seen when a prompt was computed. */
+export interface Took {
+  /** Since the node began with it, ms. */
+  readonly ms: number;
+  /** What those before it had to compute that never tell when they are, bytes. */
+  readonly othersBytes: number;
+  /** What was expected of this one, bytes. */
+  readonly bytes: number;
+  /** What the node computed in a ms as far as was known, bytes; null where the time says nothing of this prompt alone. */
+  readonly bytesPerMs: number | null;
 }
 
 interface Prompt {
@@ -43,34 +50,33 @@ export class PrefillWork {
     this.#queuedBytes += bytes;
   }
 
-  /**
-   * The first byte of its answer came: its prompt is computed.
-   * @returns How long that took, ms, and what the node was known to compute in a ms before; null where
-   * it does not tell.
-   */
+  /** The first byte of its answer came: its prompt is computed. Null where that tells nothing. */
   computed(lease: Lease, nowMs: number): Took | null {
     const place = this.#prompts.findIndex((prompt) => prompt.lease === lease);
     const prompt = this.#prompts[place];
     if (prompt === undefined) return null;
-    let { bytes } = prompt;
+    let othersBytes = 0;
     this.#take(place);
     // Those before it that do not stream are computed as well, and never tell.
     for (let i = place - 1; i >= 0; i -= 1) {
       const before = this.#prompts[i];
       if (before === undefined || before.lease.asked.stream) continue;
-      bytes += before.bytes;
+      othersBytes += before.bytes;
       this.#take(i);
     }
-    const tookMs = nowMs - this.#sinceMs;
+    const ms = nowMs - this.#sinceMs;
     this.#sinceMs = nowMs;
+    if (!lease.asked.stream) return null;
+    const isAlone = place === 0 && othersBytes === 0 && this.busyMs > LEAST_BUSY_MS;
+    const bytesPerMs = isAlone ? this.doneBytes / this.busyMs : null;
+    return { ms, othersBytes, bytes: prompt.bytes, bytesPerMs };
+  }
+
+  /** It computed `bytes` in `ms`. */
+  did(bytes: number, ms: number, nowMs: number): void {
     this.fade(nowMs);
-    const isKnown = this.busyMs > LEAST_BUSY_MS && lease.asked.stream;
-    const took = { tookMs, bytesPerMs: this.doneBytes / this.busyMs };
-    if (lease.asked.stream) {
-      this.doneBytes += bytes;
-      this.busyMs += tookMs;
-    }
-    return place === 0 && isKnown ? took : null;
+    this.doneBytes += bytes;
+    this.busyMs += ms;
   }
 
   /** It ended without a first byte. */

@@ -2,55 +2,69 @@
  * How much of what a node was sent it still has: learned, since nobody says how large its prefix cache
  * is, or whether it has one.
  *
- * Two things are learned. How old a prefix may be, counted in what the node has taken in since it was
- * used last, until it is evicted (engines evict what was least recently used); and which share of what
- * is younger is found.
+ * Engines evict what was least recently used, so what counts is the age of a prefix: what the node has
+ * taken in since it was used last. For each age, in steps of a factor of two, the share that is found is
+ * learned.
  */
 
-/** What is believed until there is something to learn from, bytes: about a million tokens. */
+/** Below this all ages are one, bytes. */
+const LEAST_AGE = 2 ** 16;
+/** The last one stands for all above half a terabyte. */
+const AGES = 24;
+/** What is believed until there is something to learn from: everything up to some million tokens, ... */
 const FIRST_CAPACITY = 4 * 2 ** 20;
-const LEAST_CAPACITY = 2 ** 16;
-const MOST_CAPACITY = 2 ** 40;
+/** ... and of what is older half. */
+const BEYOND = 0.5;
 /** How much one observation moves what is believed. */
 const LEARNING_RATE = 0.1;
-/** Points in time at which it is kept how much had been taken in. */
-const MARKS = 128;
-/** The least age at which a prefix that was found shows that the cache is larger than believed. */
-const OLD = 0.7;
+/** How far times may be from what is expected of them, as the standard deviation of their logarithm. */
+const SPREAD = 0.5;
+/** An engine does so much besides that a prompt takes as long as this share of it would. */
+const LEAST_COMPUTED = 1 / 20;
+/** Nothing is so unlikely that the time could not show it. */
+const LEAST_CHANCE = 0.03;
+/** Points in time at which it is kept how much had been taken in; older ones lie farther apart. */
+const MARKS = 256;
 
-export interface Look {
-  /** What the index says, bytes. */
-  readonly indexed: number;
-  /** What of it is believed, bytes. */
-  readonly believed: number;
-  /** What was taken in since the deepest indexed block was used last, bytes. */
+/** A piece of a prompt that the node was sent before, all of which was used at one time since. */
+export interface SentPiece {
+  /** Where it ends, bytes from the beginning of the prompt. */
+  readonly end: number;
+  /** What the node has taken in since, bytes. */
   readonly ageBytes: number;
 }
 
-const NOTHING: Look = { indexed: 0, believed: 0, ageBytes: 0 };
-
 export class PrefixTrust {
-  #capacity = FIRST_CAPACITY;
-  /** Share of what should be there that is found, 0 to 1. */
-  #found = 1;
+  /** By age: what was found of prefixes of that age, 0 to 1. */
+  readonly #found = new Float64Array(AGES).map((_, age) =>
+    LEAST_AGE * 2 ** age <= FIRST_CAPACITY ? 1 : BEYOND,
+  );
+  /** The same, where nothing older is there of which less is found when younger. */
+  readonly #believed = Float64Array.from(this.#found);
   #takenIn = 0;
-  readonly #markAtMs: number[] = [];
-  readonly #markTakenIn: number[] = [];
+  #markAtMs: number[] = [];
+  #markTakenIn: number[] = [];
 
-  /** The node computes `bytes` that it had not been sent before. */
+  /** The node is expected to compute `bytes`. */
   takesIn(bytes: number, nowMs: number): void {
     this.#takenIn += bytes;
     const last = this.#markTakenIn.at(-1) ?? Number.NEGATIVE_INFINITY;
-    if (this.#takenIn - last < this.#capacity / (MARKS / 4)) return;
+    if (this.#takenIn - last < LEAST_AGE / 2) return;
     this.#markAtMs.push(nowMs);
     this.#markTakenIn.push(this.#takenIn);
     if (this.#markAtMs.length <= MARKS) return;
-    this.#markAtMs.shift();
-    this.#markTakenIn.shift();
+    const isKept = (_: number, i: number) => i >= MARKS / 2 || i % 2 === 0;
+    this.#markAtMs = this.#markAtMs.filter(isKept);
+    this.#markTakenIn = this.#markTakenIn.filter(isKept);
+  }
+
+  /** It seems to have computed so much more, or less, than was expected. */
+  tookIn(moreBytes: number): void {
+    this.#takenIn = Math.max(this.#takenIn + moreBytes, this.#markTakenIn.at(-1) ?? 0);
   }
 
   /** What was taken in since `atMs`, bytes. */
-  #since(atMs: number): number {
+  ageOf(atMs: number): number {
     let [low, high] = [0, this.#markAtMs.length];
     while (low < high) {
       const middle = (low + high) >> 1;
@@ -60,41 +74,63 @@ export class PrefixTrust {
     return this.#takenIn - (this.#markTakenIn[low - 1] ?? this.#markTakenIn[0] ?? this.#takenIn);
   }
 
+  /** Which share of what is so old should be there, 0 to 1. @param ageBytes As `ageOf` has it. */
+  believed(ageBytes: number): number {
+    return this.#believed[stepOf(ageBytes)] ?? 0;
+  }
+
   /**
-   * What the node has of a prompt of which it was sent the first `depth` blocks.
-   * @param blockEnds Where each block ends, bytes. @param usedAtMs When each was used last.
+   * Learns which pieces were found from how much the node seems to have computed, by Bayes' rule: there
+   * are as many cases as pieces, and that of none, each with the chance that was believed.
+   * @param pieces In the order of the prompt: where one is missing, so are those behind it.
+   * @param seemingBytes By the time that it took.
+   * @returns What it computed, all in all, bytes.
    */
-  look(depth: number, blockEnds: readonly number[], usedAtMs: readonly number[]): Look {
-    const indexed = blockEnds[depth - 1] ?? 0;
-    if (indexed === 0) return NOTHING;
-    const ageBytes = this.#since(usedAtMs[depth - 1] ?? 0);
-    if (ageBytes <= this.#capacity) {
-      return { indexed, believed: indexed * this.#found, ageBytes };
-    }
-    // What is nearer to the root was used at least as lately.
-    let left = depth - 1;
-    while (left > 0 && this.#since(usedAtMs[left - 1] ?? 0) > this.#capacity) left -= 1;
-    return { indexed, believed: (blockEnds[left - 1] ?? 0) * this.#found, ageBytes };
+  judge(pieces: readonly SentPiece[], promptBytes: number, seemingBytes: number): number {
+    const ends = [0, ...pieces.map(({ end }) => end)];
+    const chances = ends.map((end, i) => {
+      const there = this.#chanceOf(pieces[i - 1]);
+      const next = pieces[i] === undefined ? 0 : this.#chanceOf(pieces[i]);
+      const expected = Math.max(promptBytes * LEAST_COMPUTED, promptBytes - end);
+      const off = Math.log(Math.max(1, seemingBytes) / expected) / SPREAD;
+      return Math.max(LEAST_CHANCE, there - next) * Math.exp((-off * off) / 2);
+    });
+    const all = chances.reduce((sum, chance) => sum + chance, 0);
+    // So far from all of them that none is likelier: nothing is learned.
+    if (all === 0) return promptBytes - (ends.at(-1) ?? 0);
+    let computed = 0;
+    let found = 1;
+    ends.forEach((end, i) => {
+      const chance = (chances[i] ?? 0) / all;
+      computed += chance * (promptBytes - end);
+      found -= chance;
+      const piece = pieces[i];
+      if (piece !== undefined) this.learn(Math.max(0, found), piece.ageBytes);
+    });
+    return Math.max(1, computed);
   }
 
-  /** @param computed What the node seems to have computed of a prompt of `promptBytes`, bytes. */
-  judge({ indexed, ageBytes }: Look, promptBytes: number, computed: number): void {
-    // Where having it makes no great difference, the time tells nothing.
-    if (indexed < promptBytes / 2) return;
-    const without = promptBytes - indexed;
-    // Half way between the two that would be expected, as ratios.
-    const isFound = computed < Math.sqrt(Math.max(without, promptBytes / 20) * promptBytes);
-    this.learn(isFound ? 1 : 0, ageBytes);
+  #chanceOf(piece: SentPiece | undefined): number {
+    return piece === undefined ? 1 : this.believed(piece.ageBytes);
   }
 
-  /** A prefix of some age was found, or which share of it. */
+  /** Of a prefix of some age, `share` was found. */
   learn(share: number, ageBytes: number): void {
-    const isYoung = ageBytes <= this.#capacity;
-    if (isYoung) this.#found += LEARNING_RATE * (share - this.#found);
-    if (share > 0.5 && ageBytes > OLD * this.#capacity) {
-      this.#capacity = Math.min(MOST_CAPACITY, Math.max(this.#capacity, ageBytes) * 1.1);
-    } else if (share < 0.5 && isYoung && ageBytes > LEAST_CAPACITY) {
-      this.#capacity += 2 * LEARNING_RATE * (ageBytes - this.#capacity);
+    const step = stepOf(ageBytes);
+    for (let age = 0; age <= step; age += 1) {
+      const found = this.#found[age] ?? 0;
+      // What is found when it is so old would have been found when it was younger.
+      if (age === step || share > found) this.#found[age] = found + LEARNING_RATE * (share - found);
+    }
+    let least = 1;
+    for (let age = 0; age < AGES; age += 1) {
+      least = Math.min(least, this.#found[age] ?? 0);
+      this.#believed[age] = least;
     }
   }
+}
+
+function stepOf(ageBytes: number): number {
+  if (ageBytes < LEAST_AGE) return 0;
+  return Math.min(AGES - 1, Math.floor(Math.log2(ageBytes / LEAST_AGE)) + 1);
 }

@@ -5,7 +5,7 @@ import type { RegistryListener } from "../pool/registry-listener.ts";
 import { type Asked, meanOf } from "../strategies/strategy.ts";
 import { PrefillWork } from "./prefill-work.ts";
 import { PrefixIndex } from "./prefix-index.ts";
-import { PrefixTrust } from "./prefix-trust.ts";
+import { PrefixTrust, type SentPiece } from "./prefix-trust.ts";
 
 /**
  * Blocks that the index remembers: 12 MB for up to 32 nodes, 4 MB more for every further 32. They are those
@@ -23,12 +23,22 @@ interface OfNode {
 
 /** What was expected of a request when it was sent. */
 interface Sent {
-  /** What the index said that the node has, and how much was believed, bytes. */
-  readonly indexed: number;
+  readonly pieces: readonly SentPiece[];
+  /** How much of its prompt the node was expected to have, bytes. */
   readonly believed: number;
-  /** What the node had taken in since that was used last, bytes. */
-  readonly ageBytes: number;
 }
+
+const NOTHING_SENT: Sent = { pieces: [], believed: 0 };
+
+/** The blocks of a prompt that were used at one time. */
+interface Piece {
+  /** Where they end, blocks from the beginning. */
+  readonly depth: number;
+  readonly usedAtMs: number;
+}
+
+/** More pieces than this are taken for one. */
+const MOST_PIECES = 6;
 
 /** What `prefix_aware` needs to know: who has which prefix, what stands before whom, and how fast each is. */
 export class PromptKnowledge implements Knowledge {
@@ -41,6 +51,7 @@ export class PromptKnowledge implements Knowledge {
   #walked: Asked | null = null;
   #depths = new Uint16Array(64);
   readonly #usedAtMs: number[] = [];
+  #pieces: readonly Piece[] = [];
 
   /** @param now Monotonic clock, ms. */
   constructor(now: () => number) {
@@ -66,21 +77,42 @@ export class PromptKnowledge implements Knowledge {
       const bytesPerMs = work.bytesPerMs(nowMs, expected, PRIOR_MS);
       candidate.prefillBytesPerS = bytesPerMs * 1_000;
       candidate.queuedBytes = work.queuedBytes(nowMs, bytesPerMs);
-      candidate.cachedBytes = this.#depths[node.slot] === 0 ? 0 : this.#look(node, asked).believed;
+      candidate.cachedBytes = this.#believed(node, asked);
     }
   }
 
   #walk(asked: Asked): void {
     if (this.#walked === asked) return;
     this.#index.walk(asked.blocks, this.#depths, this.#usedAtMs);
+    this.#pieces = piecesOf(this.#usedAtMs);
     this.#walked = asked;
   }
 
-  /** What the node is expected to have of the prompt that was walked. */
-  #look(node: Node, { blockEnds }: Asked): Sent {
+  /** What the node is expected to have of the prompt that was walked, bytes. */
+  #believed(node: Node, { blockEnds }: Asked): number {
     const depth = this.#depths[node.slot] ?? 0;
+    if (depth === 0) return 0;
     const { trust } = this.#of(node);
-    return trust.look(depth, blockEnds, this.#usedAtMs);
+    let [end, believed] = [0, 0];
+    for (const piece of this.#pieces) {
+      const start = end;
+      end = blockEnds[Math.min(depth, piece.depth) - 1] ?? 0;
+      believed += (end - start) * trust.believed(trust.ageOf(piece.usedAtMs));
+      if (depth <= piece.depth) break;
+    }
+    return believed;
+  }
+
+  #look(node: Node, asked: Asked): Sent {
+    const depth = this.#depths[node.slot] ?? 0;
+    if (depth === 0) return NOTHING_SENT;
+    const { trust } = this.#of(node);
+    const last = this.#pieces.findIndex((piece) => depth <= piece.depth);
+    const pieces = this.#pieces.slice(0, last + 1).map(({ depth: pieceDepth, usedAtMs }) => ({
+      end: asked.blockEnds[Math.min(depth, pieceDepth) - 1] ?? 0,
+      ageBytes: trust.ageOf(usedAtMs),
+    }));
+    return { pieces, believed: this.#believed(node, asked) };
   }
 
   #of(node: Node): OfNode {
@@ -127,7 +159,7 @@ export class PromptKnowledge implements Knowledge {
     this.#sent.set(lease, sent);
     const bytes = Math.max(1, asked.promptBytes - sent.believed);
     work.sent(lease, bytes, nowMs);
-    trust.takesIn(asked.promptBytes - sent.indexed, nowMs);
+    trust.takesIn(bytes, nowMs);
     this.#index.add(node.slot, asked.blocks, nowMs);
     this.#walked = null;
   }
@@ -136,9 +168,26 @@ export class PromptKnowledge implements Knowledge {
     const known = this.#known(lease.node);
     const sent = this.#sent.get(lease);
     if (known === null || sent === undefined) return;
-    const took = known.work.computed(lease, this.#now());
-    if (took === null || sent.indexed === 0) return;
+    const nowMs = this.#now();
+    const took = known.work.computed(lease, nowMs);
+    if (took === null) return;
     const { promptBytes } = lease.asked;
-    known.trust.judge(sent, promptBytes, took.tookMs * took.bytesPerMs);
+    let { bytes } = took;
+    if (took.bytesPerMs !== null && sent.pieces.length > 0) {
+      bytes = known.trust.judge(sent.pieces, promptBytes, took.ms * took.bytesPerMs);
+      known.trust.tookIn(bytes - took.bytes);
+    }
+    known.work.did(took.othersBytes + bytes, took.ms, nowMs);
   }
+}
+
+/** What was used at one time, from the beginning of a prompt on. @param usedAtMs By block. */
+function piecesOf(usedAtMs: readonly number[]): Piece[] {
+  const pieces: Piece[] = [];
+  for (let depth = usedAtMs.length; depth > 0; depth -= 1) {
+    const atMs = usedAtMs[depth - 1] ?? 0;
+    if (atMs === pieces.at(-1)?.usedAtMs || pieces.length === MOST_PIECES) continue;
+    pieces.push({ depth, usedAtMs: atMs });
+  }
+  return pieces.reverse();
 }

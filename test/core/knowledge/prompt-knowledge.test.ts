@@ -1,0 +1,122 @@
+/** What is believed of nodes' prefix caches and speeds, from when first words come. */
+import { describe, expect, test } from "bun:test";
+import {
+  type Asked,
+  type Candidate,
+  lowestCost,
+  NOTHING_ASKED,
+  type Strategy,
+} from "../../../src/core/strategies/strategy.ts";
+import { Cluster, OK } from "../../../src/lab/cluster.ts";
+import { seededRandom } from "../../../src/sim/model/seeded-random.ts";
+
+const BLOCK_BYTES = 1_024;
+/** What the engines here compute in a ms, bytes. */
+const BYTES_PER_MS = 30;
+
+/** A conversation of which every turn says again what was said before. */
+function turn(session: number, blocks: number): Asked {
+  return {
+    ...NOTHING_ASKED,
+    stream: true,
+    promptBytes: blocks * BLOCK_BYTES,
+    blocks: Array.from({ length: blocks }, (_, i) => session * 10_000 + i),
+    blockEnds: Array.from({ length: blocks }, (_, i) => (i + 1) * BLOCK_BYTES),
+  };
+}
+
+/** One engine that keeps the last `capacity` blocks that it was sent, or none. */
+function engine(capacity: number) {
+  let seen: Candidate | null = null;
+  const strategy: Strategy = (_asked, candidates, random) => {
+    // Always the same one.
+    const first = lowestCost(candidates, ({ id }) => id, random);
+    seen = { ...first };
+    return first;
+  };
+  strategy.needs = ["prompt"];
+  const cluster = new Cluster({ nodes: 2, strategy });
+  const random = seededRandom(3);
+  const cache = new Set<number>();
+  return {
+    /** @returns What was believed before it was sent, and what was so, bytes. */
+    answer(asked: Asked) {
+      const lease = cluster.lease({ asked });
+      const first = asked.blocks.findIndex((block) => !cache.has(block));
+      const cached = (first < 0 ? asked.blocks.length : first) * BLOCK_BYTES;
+      for (const block of asked.blocks) {
+        cache.delete(block);
+        cache.add(block);
+      }
+      for (const oldest of cache) {
+        if (cache.size <= capacity) break;
+        cache.delete(oldest);
+      }
+      // A token has more bytes in one text than in another, and a step takes some time whatever is in it.
+      const bytesPerMs = BYTES_PER_MS * (0.6 + 0.8 * random());
+      cluster.time.advance(15 + (asked.promptBytes - cached) / bytesPerMs);
+      lease.answering(200);
+      lease.piece(cluster.time.nowMs);
+      lease.end(OK);
+      cluster.time.advance(500);
+      if (seen === null) throw new Error("nobody was asked");
+      return { cached, believed: seen.cachedBytes, prefillBytesPerS: seen.prefillBytesPerS };
+    },
+  };
+}
+
+describe("long sessions, nearly all of which is found", () => {
+  test.each([1, 2, 4])("is believed for as long as it is so, %d at a time", (sessions) => {
+    const node = engine(100_000);
+    for (let nth = 0; nth < 2_000; nth += 1) {
+      const blocks = 20 + Math.floor((nth / sessions) % 200);
+      const session = (nth % sessions) + sessions * Math.floor(nth / sessions / 200);
+      const { cached, believed, prefillBytesPerS } = node.answer(turn(session, blocks));
+      if (nth < 50) continue;
+      expect(believed).toBeWithin(0.85 * cached, cached + 1);
+      expect(prefillBytesPerS).toBeWithin(0.4 * BYTES_PER_MS * 1_000, 2 * BYTES_PER_MS * 1_000);
+    }
+  });
+});
+
+test("what is found makes half of each prompt: how the time varies takes no trust away", () => {
+  const node = engine(100_000);
+  for (let nth = 0; nth < 1_000; nth += 1) {
+    const { blocks, ...asked } = turn(0, 20);
+    const own = blocks.map((block, i) => (i < 11 ? block : (nth + 1) * 10_000 + i));
+    const { believed, prefillBytesPerS } = node.answer({ ...asked, blocks: own });
+    if (nth < 50) continue;
+    expect(believed).toBeGreaterThan(0.8 * 11 * BLOCK_BYTES);
+    expect(prefillBytesPerS).toBeWithin(0.4 * BYTES_PER_MS * 1_000, 2 * BYTES_PER_MS * 1_000);
+  }
+});
+
+test("an engine without a prefix cache is believed to have none", () => {
+  const node = engine(0);
+  let [all, asked] = [0, 0];
+  for (let nth = 0; nth < 400; nth += 1) {
+    const blocks = 40 + (nth % 60);
+    const { believed, prefillBytesPerS } = node.answer(turn(nth % 7, blocks));
+    if (nth < 100) continue;
+    all += believed;
+    asked += blocks * BLOCK_BYTES;
+    expect(prefillBytesPerS).toBeWithin(0.4 * BYTES_PER_MS * 1_000, 2 * BYTES_PER_MS * 1_000);
+  }
+  expect(all / asked).toBeLessThan(0.05);
+});
+
+test("a small cache is believed to have what is young, and not what is old", () => {
+  const node = engine(1_000);
+  const sums = { young: 0, old: 0 };
+  for (let nth = 0; nth < 2_000; nth += 1) {
+    // One conversation that goes on, and twenty that are too many to keep.
+    const isYoung = nth % 2 === 0;
+    const session = isYoung ? 0 : 1 + (nth % 40);
+    const { believed, cached } = node.answer(turn(session, 80));
+    if (nth < 1_000) continue;
+    expect(cached).toBe(isYoung ? 80 * BLOCK_BYTES : 0);
+    sums[isYoung ? "young" : "old"] += believed / (80 * BLOCK_BYTES) / 500;
+  }
+  expect(sums.young).toBeGreaterThan(0.85);
+  expect(sums.old).toBeLessThan(0.25);
+});
