@@ -67,6 +67,8 @@ export interface ProxyErrorOptions {
   readonly rejection?: Rejection;
   /** What RFC 9209 calls it, where the kind of the error says too little. */
   readonly proxyErrorType?: ProxyErrorType;
+  /** Further fields of the answer, beside `error`. */
+  readonly beside?: Readonly<Record<string, unknown>>;
   /** What Anthropic's clients read instead of the message, where theirs is another word for it. */
   readonly anthropicMessage?: string;
   /** The connection is of no more use: answer with `Connection: close`. */
@@ -130,5 +132,6 @@ export function errorEnvelope(error: ProxyError, dialect: Dialect, requestId?: s
       code: error.kind,
       param: error.options.param ?? null,
     },
+    ...error.options.beside,
   };
 }

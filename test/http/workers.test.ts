@@ -108,8 +108,28 @@ test("/readiness counts nodes; /finish_session is understood", async () => {
   await until("one is ready", async () => (await call(proxy, "GET", "/readiness")).status === 200);
   const ready = await call(proxy, "GET", "/readiness");
   expect(ready.json).toEqual({ status: "ready", healthy_workers: 1, total_workers: 2 });
-  await using empty = await startProxy();
-  expect(await call(empty, "GET", "/readiness")).toMatchObject({ status: 503 });
+  await using down = await startProxy(["--node", "http://127.0.0.1:9"]);
+  expect(await call(down, "GET", "/readiness")).toMatchObject({
+    status: 503,
+    json: {
+      error: { code: "service_unavailable" },
+      status: "not_ready",
+      healthy_workers: 0,
+      total_workers: 1,
+    },
+  });
+  const flags = ["--serving-strategy", "DistServe", "--prefill", node.url, "http://127.0.0.1:9"];
+  await using apart = await startProxy([
+    ...flags,
+    "--decode",
+    node.url.replace("127.0.0.1", "localhost"),
+  ]);
+  const both = async () => await call(apart, "GET", "/readiness");
+  await until("both roles are ready", async () => (await both()).status === 200);
+  expect((await both()).json).toMatchObject({
+    prefill: { healthy: 1, total: 2 },
+    decode: { healthy: 1, total: 1 },
+  });
   expect(await call(proxy, "POST", "/finish_session?session_id=s")).toMatchObject({
     status: 200,
     json: { status: "ok", session_id: "s" },

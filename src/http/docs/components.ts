@@ -59,6 +59,11 @@ const AnthropicModelList = Type.Object({
   last_id: Type.Union([Type.String(), Type.Null()]),
 });
 
+const RoleCount = Type.Object({
+  healthy: Type.Integer({ minimum: 0 }),
+  total: Type.Integer({ minimum: 0 }),
+});
+
 const SCHEMAS: Readonly<Record<string, TSchema>> = {
   Error: ErrorEnvelope,
   AnthropicError,
@@ -67,6 +72,8 @@ const SCHEMAS: Readonly<Record<string, TSchema>> = {
     status: Type.String(),
     healthy_workers: Type.Optional(Type.Integer({ minimum: 0 })),
     total_workers: Type.Optional(Type.Integer({ minimum: 0 })),
+    prefill: Type.Optional(RoleCount),
+    decode: Type.Optional(RoleCount),
   }),
   Model,
   ModelList,

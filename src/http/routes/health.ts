@@ -1,4 +1,6 @@
+import type { Role } from "../../core/engine/roles.ts";
 import { ProxyError } from "../../core/errors.ts";
+import type { Node } from "../../core/pool/node.ts";
 import { failures, type Responses } from "../docs/errors.ts";
 import { ok } from "../docs/operation.ts";
 import type { Services } from "../services.ts";
@@ -56,21 +58,34 @@ function healthy() {
 
 /** @throws ProxyError service_unavailable */
 function ready({ registry, lifecycle, mode }: Services) {
-  if (lifecycle.leaving) {
-    throw new ProxyError("service_unavailable", "The proxy is shutting down.", { retryAfterS: 1 });
-  }
-  const missing = mode.needed.find(
-    (role) => !registry.serving(null, role).some((node) => node.health.state === "healthy"),
-  );
   const nodes = registry.nodes();
+  const counts = { healthy_workers: healthyAmong(nodes), total_workers: nodes.length };
+  const beside = { status: "not_ready", ...counts };
+  if (lifecycle.leaving) {
+    const message = "The proxy is shutting down.";
+    throw new ProxyError("service_unavailable", message, { retryAfterS: 1, beside });
+  }
+  const missing = mode.needed.find((role) => healthyAmong(registry.serving(null, role)) === 0);
   if (missing === undefined) {
-    const healthy = nodes.filter((node) => node.health.state === "healthy");
-    return { status: "ready", healthy_workers: healthy.length, total_workers: nodes.length };
+    return { status: "ready", ...counts, ...(mode.disaggregated === null ? {} : byRole(registry)) };
   }
   const what = mode.needed.length > 1 ? `${missing} node` : "node";
   throw new ProxyError(
     "service_unavailable",
     `No ${what} of ${nodes.length} is healthy; see /nodes/status.`,
-    { retryAfterS: 1 },
+    { retryAfterS: 1, beside },
   );
+}
+
+function healthyAmong(nodes: readonly Node[]): number {
+  return nodes.filter((node) => node.health.state === "healthy").length;
+}
+
+/** As other routers count prefill and decode. */
+function byRole(registry: Services["registry"]) {
+  const count = (role: Role) => {
+    const nodes = registry.serving(null, role);
+    return { healthy: healthyAmong(nodes), total: nodes.length };
+  };
+  return { prefill: count("Prefill"), decode: count("Decode") };
 }
