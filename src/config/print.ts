@@ -15,6 +15,10 @@ export function showConfig(config: Config, sources: ReadonlyMap<string, Source>)
     ["--tls-key", config.tls?.keyPath ?? "not set", sourceOf(sources, "tls")],
     ["--tls-cert", config.tls?.certPath ?? "not set", sourceOf(sources, "tls")],
   );
+  if (config.traces !== null) {
+    const { to, sampler, protocol } = config.traces;
+    rows.push(["traces", `${sampler} to ${to} by ${protocol}`, sourceOf(sources, "traces")]);
+  }
   const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return rows
     .map(([name = "", value = "", source]) => {

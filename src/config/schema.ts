@@ -7,6 +7,7 @@
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import type { StrategyName } from "../core/strategies/index.ts";
 import { MAX_DELAY_MS } from "./kinds.ts";
+import { TracesSchema } from "./otel.ts";
 
 /** One of a closed set of names. */
 export function oneOf<const T extends string>(names: readonly T[], options: object = {}) {
@@ -185,6 +186,7 @@ export const ConfigSchema = Type.Object({
     default: 8 * 1024 * 1024,
     description: "What is kept to explain requests that have ended",
   }),
+  traces: orNull(TracesSchema, "Which requests are traced, and how that is sent"),
   exposeNode: Type.Boolean({ default: false, description: "Tell clients which node answered" }),
 });
 

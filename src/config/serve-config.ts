@@ -8,6 +8,7 @@ import { readCommandLine } from "./command-line.ts";
 import { DEFAULT_SOURCE, type Source, variableName } from "./flag.ts";
 import { byteSize } from "./kinds.ts";
 import type { Note } from "./note.ts";
+import { readTraces, tracesVariable } from "./otel.ts";
 import {
   type Environment,
   type ReadFile,
@@ -66,10 +67,12 @@ export function parseServeConfig(
   refuseOtherMode(resolved);
   refuseTooLittleMemory(resolved);
   refuseTwoKeys(resolved);
+  const { traces, notes: traceNotes } = readTraces(env);
   const fields = new Map(resolved)
     .set("tls", resolveTls(resolved, env, readFile))
     .set("statePath", resolveStatePath(resolved, env))
-    .set("forwardCredentials", resolveForwarding(resolved));
+    .set("forwardCredentials", resolveForwarding(resolved))
+    .set("traces", { value: traces, source: { kind: "variable", name: tracesVariable(env) } });
   const keys = Object.keys(ConfigSchema.properties);
   const config: unknown = Object.fromEntries(keys.map((key) => [key, fields.get(key)?.value]));
   Value.Assert(ConfigSchema, config);
@@ -81,6 +84,7 @@ export function parseServeConfig(
       ...translated.notes,
       ...(translated.isForeign ? otherPort(resolved) : []),
       ...unusedVariables(env),
+      ...traceNotes,
       ...strayVariables(env, VARIABLE_PREFIX, VARIABLES),
     ],
     printOnly: fields.get("printConfig")?.value === true,

@@ -5,6 +5,7 @@
 import { Bag, type InBag } from "./bag.ts";
 import type { Explained, Explainer } from "./choice.ts";
 import type { ErrorKind, Rejection } from "./errors.ts";
+import type { Trace } from "./trace.ts";
 import type { Usage } from "./usage.ts";
 
 /**
@@ -33,11 +34,15 @@ export interface Try {
     readonly url: string;
     readonly name: string | null;
     readonly role: string;
+    /** Which engine it is; null while that is not known. */
+    readonly engine: string | null;
   };
   /** Monotonic, ms. */
   readonly startedAtMs: number;
   /** When the answer's first byte arrived, ms, or null. */
   readonly firstByteAtMs: number | null;
+  /** When it ended, ms; null while it is open. */
+  readonly endedAtMs: number | null;
   /** Null while it is open. */
   readonly outcome: {
     readonly kind: string;
@@ -85,6 +90,8 @@ export class Exchange implements InBag, Explainer {
   readonly choices: (Explained | null)[] = [];
   /** When the last piece was handed on, ms; only with a first one. */
   lastPieceAtMs = 0;
+  /** Its part in a trace; null when nothing is traced. */
+  trace: Trace | null = null;
   /** Takes it off wherever it is, so that its client gets an error; set by whoever runs it, once its body is there. */
   cancel: (() => void) | null = null;
   /** Why the last try was not followed by another although the rules would have it; null when they would not. */
@@ -137,6 +144,7 @@ export class Exchange implements InBag, Explainer {
   attempt(lease: Try): void {
     this.tries.push(lease);
     this.choices.push(this.#choice);
+    this.trace?.attempt();
     this.notRetried = null;
     this.#choice = null;
   }

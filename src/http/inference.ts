@@ -39,6 +39,7 @@ export async function infer(
   const target = targetOf(request, route.sendsTo);
   const id = requestId(request.headers, services.random);
   const exchange = services.exchanges.begin(id, request, route.path);
+  exchange.trace = services.beginTrace?.(exchange) ?? null;
   const answering = answer(exchange, target, route, services);
   const { sseKeepalive } = services;
   if (sseKeepalive !== null && (await sseKeepalive.isDue(answering, exchange))) {

@@ -1,9 +1,10 @@
 import type { ReadPrompt } from "../core/body/prompt-reader.ts";
 import type { Clock } from "../core/clock.ts";
-import type { Exchanges } from "../core/exchange.ts";
+import type { Exchange, Exchanges } from "../core/exchange.ts";
 import type { Keepers } from "../core/pool/keepers.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
+import type { Trace } from "../core/trace.ts";
 import type { NodePolicy } from "../discovery/node-policy.ts";
 import type { Log } from "../observe/log.ts";
 import type { NodeFailure } from "../observe/metrics.ts";
@@ -47,6 +48,8 @@ export interface Services {
   readonly nodeFailures: (node: Node) => readonly NodeFailure[];
   /** All that is known of requests by an id, those that run first. */
   readonly explain: (id: string) => readonly unknown[];
+  /** Takes a request up into a trace; null when nothing is traced. */
+  readonly beginTrace: ((exchange: Exchange) => Trace) | null;
   /** Whether answers name their node. */
   readonly exposesNode: boolean;
   /** The page at `/metrics`, in OpenMetrics' dialect or not. */

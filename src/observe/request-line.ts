@@ -1,4 +1,5 @@
 import type { Exchange, Try } from "../core/exchange.ts";
+import { readTraceparent } from "../core/trace.ts";
 import type { Usage } from "../core/usage.ts";
 import type { Fields, LineLevel } from "./line-format.ts";
 
@@ -68,8 +69,11 @@ export function requestFields(exchange: Exchange): Fields {
   const { id, route, model, stream, tries, admittedAtMs, firstByteAtMs, endedAtMs } = exchange;
   const last = tries.at(-1);
   const usage = usageOf(exchange);
+  const trace = exchange.trace ?? readTraceparent(exchange.request.headers.get("traceparent"));
   return {
     id,
+    trace_id: trace?.traceId,
+    span_id: trace?.spanId,
     client: exchange.client,
     method: exchange.request.method,
     path: route,
@@ -117,7 +121,7 @@ function rounded(score: number | null | undefined): number | null {
   return typeof score === "number" ? Number(score.toPrecision(4)) : null;
 }
 
-function shortName({ name, url }: Omit<Try["node"], "role">): string {
+function shortName({ name, url }: Pick<Try["node"], "name" | "url">): string {
   return name ?? url;
 }
 

@@ -20,6 +20,7 @@ import { SharedQuestions } from "../http/shared-questions.ts";
 import { SlowBodies } from "../http/slow-bodies.ts";
 import { SseKeepalive } from "../http/sse-keepalive.ts";
 import { type Log, logUnexpected } from "../observe/log.ts";
+import type { Traces } from "../observe/traces.ts";
 import { Connections } from "../upstream/connections.ts";
 import { Deadlines } from "../upstream/deadlines.ts";
 import type { Fetch } from "../upstream/forward.ts";
@@ -91,13 +92,21 @@ export const CLOCK: Clock = {
   },
 };
 
+/** Uniform in [0, 1): the only chance there is. */
+export const RANDOM: () => number = Math.random;
+
 /** Administration is a few lines of JSON, or thousands of model names. */
 const ADMIN_BODY_BYTES = 4 * 1024 * 1024;
 
 /** The parts of a proxy, put together and not yet started. Time and chance are made here. */
-export function assemble(config: Config, log: Log, listening: Listening): Assembled {
+export function assemble(
+  config: Config,
+  log: Log,
+  listening: Listening,
+  traces: Traces | null = null,
+): Assembled {
   const { now } = CLOCK;
-  const { random } = Math;
+  const random = RANDOM;
   const { registry, readPrompt, finishSession } = createRouting(config, now, random, (error) =>
     logUnexpected(log, error),
   );
@@ -149,6 +158,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
   const { admission } = upstream;
   const observed = { registry, exchanges, admission, bodyMemory, log, clock: CLOCK, startedAtS };
   const observing = observe(config, observed);
+  if (traces !== null) exchanges.subscribe(traces.ended);
   const services = {
     readPrompt,
     finishSession,
@@ -160,6 +170,7 @@ export function assemble(config: Config, log: Log, listening: Listening): Assemb
     nodeFigures: observing.nodeFigures,
     nodeFailures: observing.nodeFailures,
     explain: observing.explain,
+    beginTrace: traces?.begin ?? null,
     exposesNode: config.exposeNode,
     registry,
     discovery,

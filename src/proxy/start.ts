@@ -6,8 +6,9 @@ import { front } from "../http/front.ts";
 import { RouteTable } from "../http/routes/table.ts";
 import { LineSink } from "../observe/line-sink.ts";
 import { type EventLog, Log, logUnexpected } from "../observe/log.ts";
+import type { Traces } from "../observe/traces.ts";
 import { openStateFile, type Warn } from "../state/file.ts";
-import { assemble, CLOCK, keepAliveS } from "./assemble.ts";
+import { assemble, CLOCK, keepAliveS, RANDOM } from "./assemble.ts";
 import { lineFormat } from "./effective.ts";
 import { joinNodes } from "./join-nodes.ts";
 import { startMetricsServer } from "./metrics-server.ts";
@@ -46,11 +47,13 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
   });
   const warn: Warn = (message, details) => log.warning(message, details);
   const stateFile = config.statePath === null ? null : openStateFile(config.statePath, { warn });
-  const { services, lifecycle, workers } = assemble(config, log, {
+  const traces = await tracesOf(config, log);
+  const listening = {
     port: () => server.port ?? config.port,
     pendingRequests: () => server.pendingRequests,
     server: () => server,
-  });
+  };
+  const { services, lifecycle, workers } = assemble(config, log, listening, traces);
   const { nodePolicy, random, registry, mode } = services;
   const routes = routesOf(config);
   const table = new RouteTable(routes);
@@ -82,6 +85,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     await server.stop(true);
     await metricsServer?.stop();
     await stateFile?.close();
+    await traces?.stop();
     await sink.flush();
   }
   return {
@@ -96,6 +100,16 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
       await stop();
     },
   };
+}
+
+/** Loaded only when there are any. */
+async function tracesOf(config: Config, log: EventLog): Promise<Traces | null> {
+  if (config.traces === null) return null;
+  const { Traces } = await import("../observe/traces.ts");
+  const { to, ...options } = config.traces;
+  const { protocol, sampler, ratio } = options;
+  log.info("traces are sent", { to, protocol, sampler, ratio });
+  return new Traces({ ...options, clock: CLOCK, random: RANDOM, log });
 }
 
 /** Nothing should arrive here; what does must not end the process or show its inside. */

@@ -35,6 +35,7 @@ export async function forward(
   signal: AbortSignal = attempt.signal,
 ): Promise<Response | Unanswered> {
   const { node } = attempt.lease;
+  request.exchange.trace?.inject(request.headers);
   try {
     const answer = await onUsedOrFresh(attempt, wire, node.url + request.target, {
       method: request.method,

@@ -64,6 +64,7 @@ test("without flags and variables everything has its documented default", () => 
     accessLog: "all",
     explainBytes: 8_388_608,
     exposeNode: false,
+    traces: null,
     metricsPort: null,
     metricsHost: "127.0.0.1",
   });

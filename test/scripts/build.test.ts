@@ -5,6 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { version } from "../../package.json";
 import { ROOT } from "../../scripts/build.ts";
+import { startEngine } from "../../src/sim/server/api-server.ts";
+import { startCollector } from "../support/collector.ts";
+import { startProxy } from "../support/proxy.ts";
+import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
 
 const BUILD_TIMEOUT_MS = 60_000;
 
@@ -72,4 +77,25 @@ test("the demo starts its processes from the executable, answers and stops them"
   expect(out.match(/healthy/g)).toHaveLength(3);
   const url = /^docs +(\S+)\/docs$/m.exec(out)?.[1] ?? "";
   await expect(fetch(`${url}/health`)).rejects.toThrow();
+});
+
+test("it sends traces, which are loaded only then", async () => {
+  await using collector = startCollector();
+  const engine = await startEngine({ port: 0, models: ["m"] });
+  await using proxy = await startProxy(["--node", engine.url], {
+    command: [executable],
+    env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_BSP_SCHEDULE_DELAY: "20" },
+  });
+  await untilHealthy(proxy);
+  const answer = await fetch(`${proxy.url}/v1/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ model: "m", prompt: "hi", max_tokens: 2 }),
+  });
+  expect(answer.status).toBe(200);
+  await until("its spans have come", () => collector.requests.length > 0);
+  const [sent] = collector.requests;
+  expect(sent?.headers.get("content-type")).toBe("application/x-protobuf");
+  expect(new TextDecoder().decode(sent?.body)).toContain("text_completion m");
+  await engine.stop();
 });

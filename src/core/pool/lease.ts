@@ -51,6 +51,8 @@ export class Lease implements OpenRequest {
   pieces = 0;
   /** HTTP status of the answer; null while it has no head. */
   status: number | null = null;
+  /** When it ended, monotonic, ms; null while it is open. */
+  endedAtMs: number | null = null;
   /** Set by whoever sends the request. */
   sender: Sender | null = null;
   /** What it holds up: dropped once, after the node has been given back. */

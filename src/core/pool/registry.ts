@@ -102,6 +102,7 @@ export class Registry {
     ended: (lease, outcome) => {
       const { node } = lease;
       const nowMs = this.#options.now();
+      lease.endedAtMs = nowMs;
       node.leases.delete(lease);
       noLongerAhead(lease);
       node.cache.ended(lease.startedAtMs, nowMs);
