@@ -29,7 +29,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "sim/faulty": ["core/*"],
   "sim/server": ["core/*", "sim/model"],
   lab: ["core/*", "sim/model"],
-  http: ["core/*", "upstream", "observe", "discovery"],
+  page: ["observe"],
+  http: ["core/*", "upstream", "observe", "discovery", "page"],
   proxy: ["core/*", "config", "upstream", "distserve", "state", "observe", "discovery", "http"],
   commands: ["core/*", "config", "proxy", "http", "state", "sim/server", "lab"],
   main: ["core", "commands", "config", "observe"],
@@ -44,7 +45,7 @@ interface SourceFile {
 const IMPORT = /(?:from|import)\s*\(?\s*"(\.{1,2}\/[^"]+)"/g;
 
 async function filesIn(folder: string): Promise<SourceFile[]> {
-  const paths = [...new Glob(`${folder}/**/*.ts`).scanSync(ROOT)].sort();
+  const paths = [...new Glob(`${folder}/**/*.{ts,tsx}`).scanSync(ROOT)].sort();
   return await Promise.all(
     paths.map(async (path) => {
       const text = await Bun.file(join(ROOT, path)).text();
@@ -125,7 +126,7 @@ test("the core, the model of an engine and the laboratory have no clock, no chan
 });
 
 /** The parts are put together here, and what is a program of its own has a clock of its own. */
-const MAY_HAVE_TIME = /^src\/(proxy\/assemble\.ts$|commands\/|sim\/server\/)/;
+const MAY_HAVE_TIME = /^src\/(proxy\/assemble\.ts$|commands\/|sim\/server\/|page\/)/;
 
 test("time and chance are made in one place, and handed down", () => {
   const raw =
@@ -156,11 +157,14 @@ test("no file needs scrolling to understand", () => {
   expect(long).toEqual([]);
 });
 
+/** The program, and the one that runs in browsers. */
+const ENTRIES = new Set(["src/main.ts", "src/page/main.tsx"]);
+
 test("every source file is imported by another, or is an entry", () => {
   const imported = new Set(everything.flatMap(({ imports }) => imports));
   const dead = source
     .map(({ path }) => path)
-    .filter((path) => path !== "src/main.ts" && !path.endsWith(".d.ts") && !imported.has(path));
+    .filter((path) => !ENTRIES.has(path) && !path.endsWith(".d.ts") && !imported.has(path));
   expect(dead).toEqual([]);
 });
 

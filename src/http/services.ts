@@ -6,6 +6,7 @@ import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { Trace } from "../core/trace.ts";
 import type { NodePolicy } from "../discovery/node-policy.ts";
+import type { Live } from "../observe/live.ts";
 import type { Log } from "../observe/log.ts";
 import type { NodeFailure } from "../observe/metrics.ts";
 import type { NodeFigures } from "../observe/node-figures.ts";
@@ -50,6 +51,8 @@ export interface Services {
   readonly explain: (id: string) => readonly unknown[];
   /** Takes a request up into a trace; null when nothing is traced. */
   readonly beginTrace: ((exchange: Exchange) => Trace) | null;
+  /** What the live page shows. */
+  readonly live: Live;
   /** Whether answers name their node. */
   readonly exposesNode: boolean;
   /** The page at `/metrics`, in OpenMetrics' dialect or not. */

@@ -31,19 +31,28 @@ export function nodeFigures(
     nodes.map((node) => [node, median(metrics.of(node).firstBytesMs.toArray())]),
   );
   const pieces = new Map(nodes.map((node) => [node, median(metrics.of(node).piecesMs.toArray())]));
+  const medians = new Map<string, { firstByte: number | null; piece: number | null }>();
+  /** The medians of a node's peers: once for all nodes that have the same. */
+  const peersOf = (node: Node) => {
+    const kind = `${node.role}\n${node.models.join("\n")}`;
+    const known = node.models.length > 0 ? medians.get(kind) : undefined;
+    if (known !== undefined) return known;
+    const peers = nodes.filter((other) => isPeer(node, other));
+    const made = { firstByte: medianOf(peers, firstBytes), piece: medianOf(peers, pieces) };
+    medians.set(kind, made);
+    return made;
+  };
   return new Map(
     nodes.map((node) => {
       const { sinceMs, failedAtMs } = metrics.of(node);
-      const peers = nodes.filter((other) => isPeer(node, other));
-      let oldestMs: number | null = null;
-      for (const { startedAtMs } of node.leases)
-        oldestMs = Math.min(oldestMs ?? nowMs, startedAtMs);
+      const peers = peersOf(node);
+      const oldestMs = oldestLeaseMs(node);
       const figures = {
         state_for_s: (nowMs - sinceMs) / 1_000,
         first_byte_p50_s: inS(firstBytes.get(node)),
-        first_byte_ratio: ratio(node, peers, firstBytes),
+        first_byte_ratio: ratio(firstBytes.get(node), peers.firstByte),
         piece_p50_s: inS(pieces.get(node)),
-        piece_ratio: ratio(node, peers, pieces),
+        piece_ratio: ratio(pieces.get(node), peers.piece),
         errors_5m: failedAtMs.toArray().filter((atMs) => nowMs - atMs < RECENT_MS).length,
         oldest_request_s: oldestMs === null ? null : (nowMs - oldestMs) / 1_000,
       };
@@ -58,15 +67,21 @@ function isPeer(node: Node, other: Node): boolean {
   return node === other || node.models.some((model) => other.models.includes(model));
 }
 
-function ratio(
-  node: Node,
-  peers: readonly Node[],
-  values: ReadonlyMap<Node, number | null>,
-): number | null {
-  const own = values.get(node) ?? null;
-  const known = peers.map((peer) => values.get(peer) ?? null).filter((value) => value !== null);
-  const middle = median(known);
-  return own === null || middle === null || middle === 0 ? null : own / middle;
+/** When a node's oldest open request was sent to it, ms; null without one. */
+export function oldestLeaseMs(node: Node): number | null {
+  let oldestMs: number | null = null;
+  for (const { startedAtMs } of node.leases) {
+    oldestMs = Math.min(oldestMs ?? startedAtMs, startedAtMs);
+  }
+  return oldestMs;
+}
+
+function medianOf(peers: readonly Node[], values: ReadonlyMap<Node, number | null>): number | null {
+  return median(peers.map((peer) => values.get(peer) ?? null).filter((value) => value !== null));
+}
+
+function ratio(own: number | null | undefined, middle: number | null): number | null {
+  return own === null || own === undefined || middle === null || middle === 0 ? null : own / middle;
 }
 
 function inS(ms: number | null | undefined): number | null {
@@ -75,7 +90,7 @@ function inS(ms: number | null | undefined): number | null {
 
 /** Null of none; of two in the middle their mean. */
 export function median(values: readonly number[]): number | null {
-  const sorted = values.toSorted((a, b) => a - b);
+  const sorted = Float64Array.from(values).sort();
   const upper = sorted[sorted.length >> 1];
   const lower = sorted[(sorted.length - 1) >> 1];
   return upper === undefined || lower === undefined ? null : (upper + lower) / 2;

@@ -142,6 +142,12 @@ export function assemble(
     report: (error) => logUnexpected(log, error),
   });
   const idleLimit = new IdleLimit(listening.server, exchanges, CLOCK, keepAliveS(config));
+  const bodyMemory = new BodyMemory(bodyMemoryBytes(config), "--max-body-memory");
+  const startedAtS = Math.floor(CLOCK.wallMs() / 1_000);
+  const { admission } = upstream;
+  const observed = { registry, exchanges, admission, bodyMemory, log, clock: CLOCK, startedAtS };
+  const leaving = () => lifecycle.leaving;
+  const observing = observe(config, { ...observed, mode, leaving });
   const lifecycle = new Lifecycle({
     clock: CLOCK,
     registry,
@@ -152,12 +158,8 @@ export function assemble(
     drainTimeoutMs: config.drainTimeoutMs,
     pendingRequests: listening.pendingRequests,
     distServe,
+    live: observing.live,
   });
-  const bodyMemory = new BodyMemory(bodyMemoryBytes(config), "--max-body-memory");
-  const startedAtS = Math.floor(CLOCK.wallMs() / 1_000);
-  const { admission } = upstream;
-  const observed = { registry, exchanges, admission, bodyMemory, log, clock: CLOCK, startedAtS };
-  const observing = observe(config, observed);
   if (traces !== null) exchanges.subscribe(traces.ended);
   const services = {
     readPrompt,
@@ -171,6 +173,7 @@ export function assemble(
     nodeFailures: observing.nodeFailures,
     explain: observing.explain,
     beginTrace: traces?.begin ?? null,
+    live: observing.live,
     exposesNode: config.exposeNode,
     registry,
     discovery,

@@ -19,6 +19,8 @@ export interface LifecycleOptions {
   /** Requests whose answer has not left the socket yet. */
   readonly pendingRequests: () => number;
   readonly distServe: Pick<DistServe, "cut" | "close"> | null;
+  /** Answers that never end by themselves: those who look at the live page. */
+  readonly live: { stop(): void };
 }
 
 /** How often the sockets are looked at: nothing tells when the last byte of an answer has left. */
@@ -67,6 +69,7 @@ export class Lifecycle {
       }
     }
     await distServe?.close();
+    this.#options.live.stop();
     await this.#flushed();
   }
 

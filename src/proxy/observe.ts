@@ -8,8 +8,10 @@ import type { Exchanges } from "../core/exchange.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { BodyMemory } from "../http/body-memory.ts";
+import type { Mode } from "../http/mode.ts";
 import { explanationOf, told } from "../observe/explanation.ts";
 import { Explanations } from "../observe/explanations.ts";
+import { Live } from "../observe/live.ts";
 import type { Log } from "../observe/log.ts";
 import { LoopLag } from "../observe/loop-lag.ts";
 import { Metrics } from "../observe/metrics.ts";
@@ -32,11 +34,16 @@ export interface Observed {
   readonly clock: Clock;
   /** Wall clock when the proxy started, s since 1970. */
   readonly startedAtS: number;
+  readonly mode: Mode;
+  /** Whether the proxy is about to end. */
+  readonly leaving: () => boolean;
 }
+
+const HYBRID = { pairs: 0, openSessions: 0 };
 
 /** Everything that watches and changes nothing: events, the line of each request, metrics. */
 export function observe(config: Config, observed: Observed) {
-  const { registry, exchanges, admission, bodyMemory, log, clock, startedAtS } = observed;
+  const { registry, exchanges, admission, bodyMemory, log, clock, startedAtS, mode } = observed;
   const requests = new RequestLog({
     which: config.accessLog,
     format: () => log.format,
@@ -70,8 +77,25 @@ export function observe(config: Config, observed: Observed) {
     linesLost: () => log.linesLost,
     tlsNotAfterS: config.tls === null ? null : notAfterS(config.tls.certPath),
   };
+  const live = new Live({
+    registry,
+    exchanges,
+    metrics,
+    clock,
+    about: {
+      version,
+      strategy: config.strategy,
+      mode: config.servingStrategy,
+      explains: config.explainBytes > 0,
+    },
+    metricsIntervalMs: config.metricsIntervalMs,
+    waiting: () => admission.waiting,
+    leaving: observed.leaving,
+    pairsOf: (node: Node) => mode.disaggregated?.figures(node) ?? HYBRID,
+  });
   return {
-    workers: [new NodeEvents(registry, log, clock), lag],
+    live,
+    workers: [new NodeEvents(registry, log, clock), lag, live],
     /** Those that run by an id, then those that have ended, the latest first. */
     explain: (id: string) => {
       const open = [...exchanges.open].filter((exchange) => exchange.id === id);

@@ -44,6 +44,8 @@ export interface Page {
   type(text: string): Promise<void>;
   /** The visible part as PNG. */
   screenshot(): Promise<Buffer>;
+  /** A command of the DevTools protocol to this page. */
+  send(method: string, params?: Params): Promise<Params>;
 }
 
 export async function startChromium(path: string): Promise<Browser> {
@@ -96,6 +98,7 @@ async function openPage(devTools: DevTools, url: string): Promise<Page> {
   return {
     requests,
     complaints,
+    send: (method, params) => tab.send(method, params),
     async evaluate(expression) {
       const options = { expression, awaitPromise: true, returnByValue: true };
       const { result, exceptionDetails } = await tab.send("Runtime.evaluate", options);

@@ -2,16 +2,11 @@
 
 import swaggerUiStyle from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
 import swaggerUiScript from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
+import type { Asset } from "../static-answer.ts";
 import favicon from "./page/favicon.svg" with { type: "file" };
 import page from "./page/index.html" with { type: "file" };
 import start from "./page/start.js" with { type: "file" };
 import style from "./page/style.css" with { type: "file" };
-
-export interface Asset {
-  /** Where to read it from: a file, or a place inside the executable. */
-  readonly path: string;
-  readonly contentType: string;
-}
 
 export const PAGE: Asset = { path: page, contentType: "text/html; charset=utf-8" };
 

@@ -7,6 +7,7 @@ import { otherInferenceRoutes } from "./forwarded.ts";
 import { healthRoutes } from "./health.ts";
 import { inferenceRoutes } from "./inference.ts";
 import { keptRoutes } from "./kept.ts";
+import { liveRoutes } from "./live.ts";
 import { metricsRoutes } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
 import { nodeRoutes } from "./nodes.ts";
@@ -33,5 +34,6 @@ export const ROUTES: readonly Route[] = [
   ...metricsRoutes,
   ...debugRoutes,
   ...settingRoutes,
+  ...liveRoutes,
   ...documentationRoutes(() => ROUTES),
 ];

@@ -1,0 +1,166 @@
+/** The tables of the live page as they are now. */
+import { ROLES } from "../core/engine/roles.ts";
+import type { Exchange, Exchanges } from "../core/exchange.ts";
+import type { Node } from "../core/pool/node.ts";
+import type { Registry } from "../core/pool/registry.ts";
+import { type Cell, NODE_FIELDS } from "./live-frame.ts";
+import { type NodeFigures, oldestLeaseMs } from "./node-figures.ts";
+import { phaseOf } from "./open-requests.ts";
+import { errorOf, outcomeOf, statusOf } from "./request-line.ts";
+
+/** Of what clients and engines say, characters. */
+const LONGEST_TEXT = 300;
+const LONGEST_NAME = 120;
+/** Names of a node's models that are told. */
+const MOST_NAMES = 3;
+/** Requests and models that are told. */
+const MOST_REQUESTS = 20;
+const MOST_MODELS = 100;
+/** Of fewer answers a median says nothing about its node beside others. */
+const LEAST_ANSWERS = 5;
+/** An answer whose last byte is younger flows. */
+const FLOWS_MS = 2_000;
+
+/** What is known of a node elsewhere. */
+export interface Beside {
+  readonly sinceMs: number;
+  readonly figures: NodeFigures | undefined;
+  /** How many answers its medians are of, at least. */
+  readonly answers: number;
+  readonly share: number;
+  readonly pairs: number;
+  readonly openSessions: number;
+}
+
+/** Places of the cells of a node that are told at once. */
+export const URGENT = (["url", "role", "state", "sinceMs", "reason"] as const).map((field) =>
+  NODE_FIELDS.indexOf(field),
+);
+
+/** @param freshMs A sample of this age or younger is fresh. */
+export function nodeCells(node: Node, nowMs: number, freshMs: number, beside: Beside): Cell[] {
+  const { sample } = node.cache;
+  const { figures } = beside;
+  const isTelling = beside.answers >= LEAST_ANSWERS;
+  const ageMs = node.cache.ageMs(nowMs);
+  return [
+    node.url,
+    node.role,
+    node.engine,
+    someOf(node.models),
+    node.health.state,
+    Math.round(beside.sinceMs),
+    (node.lastError ?? node.noList ?? node.noUsage)?.slice(0, LONGEST_TEXT) ?? null,
+    node.inFlight,
+    whole(oldestLeaseMs(node)),
+    digits(sample?.cacheUsage, 100),
+    sample?.running ?? null,
+    sample?.waiting ?? null,
+    ageMs === null ? null : ageMs <= freshMs ? 0 : Math.round(nowMs - ageMs),
+    inMs(figures?.first_byte_p50_s),
+    isTelling ? digits(figures?.first_byte_ratio, 10) : null,
+    inMs(figures?.piece_p50_s),
+    isTelling ? digits(figures?.piece_ratio, 10) : null,
+    figures?.errors_5m ?? 0,
+    beside.share,
+    Math.round(100 * node.health.warm(nowMs)),
+    beside.pairs,
+    beside.openSessions,
+  ];
+}
+
+/** Some names, and how many more there are. */
+function someOf(models: readonly string[]): string {
+  const shown = models.slice(0, MOST_NAMES).map((name) => name.slice(0, LONGEST_NAME));
+  const more = models.length - shown.length;
+  return shown.join(", ") + (more > 0 ? ` and ${more} more` : "");
+}
+
+/** The oldest requests that have not ended, oldest first, and how many run of each model that is served. */
+export function openNow(exchanges: Exchanges): {
+  readonly oldest: readonly Exchange[];
+  readonly byModel: ReadonlyMap<string, number>;
+} {
+  const oldest: Exchange[] = [];
+  const byModel = new Map<string, number>();
+  for (const exchange of exchanges.open) {
+    const { model, beganAtMs } = exchange;
+    // Names that no engine has said come from clients: those are not looked for.
+    if (model !== null) byModel.set(model, (byModel.get(model) ?? 0) + 1);
+    const isFull = oldest.length === MOST_REQUESTS;
+    if (isFull && beganAtMs >= (oldest.at(-1)?.beganAtMs ?? 0)) continue;
+    if (isFull) oldest.pop();
+    const after = oldest.findLastIndex((other) => other.beganAtMs <= beganAtMs);
+    oldest.splice(after + 1, 0, exchange);
+  }
+  return { oldest, byModel };
+}
+
+export function requestCells(exchange: Exchange, nowMs: number): Cell[] {
+  const { firstByteAtMs, lastPieceAtMs } = exchange;
+  const isQuiet = nowMs - lastPieceAtMs > FLOWS_MS;
+  return [
+    exchange.id,
+    exchange.route,
+    exchange.model?.slice(0, LONGEST_NAME) ?? null,
+    exchange.client,
+    Math.round(exchange.beganAtMs),
+    phaseOf(exchange),
+    exchange.tries.at(-1)?.node.url ?? null,
+    exchange.tries.length,
+    exchange.bytesIn,
+    Number(exchange.bytesOut.toPrecision(2)),
+    firstByteAtMs === null ? null : isQuiet ? Math.round(lastPieceAtMs) : 0,
+  ];
+}
+
+/** Of one that has ended. */
+export function failureCells(exchange: Exchange): Cell[] {
+  const last = exchange.tries.at(-1);
+  const endedMs = exchange.endedAtMs ?? exchange.beganAtMs;
+  return [
+    exchange.id,
+    Math.round(endedMs),
+    statusOf(exchange),
+    outcomeOf(exchange),
+    errorOf(exchange),
+    exchange.model?.slice(0, LONGEST_NAME) ?? null,
+    exchange.client,
+    last?.node.url ?? null,
+    exchange.tries.length,
+    Math.round(endedMs - exchange.beganAtMs),
+    last?.outcome?.detail?.slice(0, LONGEST_TEXT) ?? null,
+  ];
+}
+
+/** What is served: how many nodes of how many are healthy, and how many requests run. */
+export function modelCells(
+  registry: Registry,
+  byModel: ReadonlyMap<string, number>,
+): ReadonlyMap<string, readonly Cell[]> {
+  return new Map(
+    registry
+      .models()
+      .slice(0, MOST_MODELS)
+      .map((name) => {
+        const nodes = ROLES.flatMap((role) => registry.serving(name, role));
+        const healthy = nodes.filter((node) => node.health.state === "healthy");
+        const inFlight = byModel.get(name) ?? 0;
+        return [name, [name.slice(0, LONGEST_NAME), healthy.length, nodes.length, inFlight]];
+      }),
+  );
+}
+
+function whole(ms: number | null): number | null {
+  return ms === null ? null : Math.round(ms);
+}
+
+/** To so many parts of one. */
+function digits(value: number | null | undefined, parts: number): number | null {
+  return typeof value === "number" ? Math.round(value * parts) / parts : null;
+}
+
+/** Two digits that mean something: a median that hardly moves is not told anew. */
+function inMs(s: number | null | undefined): number | null {
+  return typeof s === "number" ? Number((1_000 * s).toPrecision(2)) : null;
+}

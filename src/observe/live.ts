@@ -1,0 +1,255 @@
+import type { Clock } from "../core/clock.ts";
+import type { Exchange, Exchanges } from "../core/exchange.ts";
+import type { Node } from "../core/pool/node.ts";
+import type { Registry } from "../core/pool/registry.ts";
+import { History, type Step } from "./history.ts";
+import {
+  type About,
+  type Cell,
+  type Frame,
+  NODE_SERIES,
+  NOTHING,
+  STEP_MS,
+  type TableChange,
+  type TableName,
+  type Totals,
+} from "./live-frame.ts";
+import { failureCells, modelCells, nodeCells, openNow, requestCells, URGENT } from "./live-rows.ts";
+import type { Metrics } from "./metrics.ts";
+import { type NodeFigures, nodeFigures } from "./node-figures.ts";
+import { levelOf } from "./request-line.ts";
+import { type Row, TableChanges } from "./table-changes.ts";
+
+export interface LiveOptions {
+  readonly registry: Registry;
+  readonly exchanges: Exchanges;
+  readonly metrics: Metrics;
+  readonly clock: Pick<Clock, "now" | "wallMs" | "every">;
+  readonly about: Omit<About, "epochMs">;
+  /** How often engines' gauges are read, ms. */
+  readonly metricsIntervalMs: number;
+  /** Requests that wait for a place or a node. */
+  readonly waiting: () => number;
+  /** Whether the proxy is about to end. */
+  readonly leaving: () => boolean;
+  /** DistServe's figures of a node. */
+  readonly pairsOf: (node: Node) => { readonly pairs: number; readonly openSessions: number };
+}
+
+/** Somebody who looks at the page. Neither call may throw. */
+export interface Watcher {
+  /** Gets a frame: a line of JSON, its end included. */
+  tell(line: string): void;
+  /** Gets nothing any more. */
+  end(): void;
+}
+
+/** How often watchers are told what changed, ms. */
+const TELL_MS = 1_000;
+/**
+ * What may be told at a time beside what is urgent, characters: of the nodes, and of each of the other
+ * tables. Twenty busy nodes fit; with more, each is told a little later.
+ */
+const ROOM = { nodes: 600, requests: 250, failures: 600, models: 200 } as const;
+/** Medians of 64 answers each take time and change slowly: how often they are worked out, ms. */
+const FIGURES_MS = 5_000;
+const MOST_WATCHERS = 32;
+const MOST_FAILURES = 20;
+
+/**
+ * What the live page shows. While somebody looks, all are told the same once a second: what changed,
+ * within bounds. While nobody looks, nothing but the history is kept.
+ */
+export class Live {
+  readonly #options: LiveOptions;
+  readonly #history: History;
+  readonly #watchers = new Set<Watcher>();
+  readonly #failures: (readonly [key: number, cells: readonly Cell[]])[] = [];
+  readonly #keys = new WeakMap<object, number>();
+  #lastKey = 0;
+  #modelKeys: ReadonlyMap<string, number> = new Map();
+  #tables = tables();
+  #totals: Partial<Totals> = {};
+  #figures: ReadonlyMap<Node, NodeFigures> = new Map();
+  #figuresAtMs = Number.NEGATIVE_INFINITY;
+  #steppedAtMs: number;
+  #stop: (() => void) | null = null;
+
+  constructor(options: LiveOptions) {
+    const { registry, metrics, exchanges, clock } = options;
+    this.#options = options;
+    this.#history = new History(registry, metrics, () => exchanges.open.size);
+    this.#steppedAtMs = clock.now();
+  }
+
+  start(): void {
+    const { clock, exchanges } = this.#options;
+    const unsubscribe = exchanges.subscribe((exchange) => this.#ended(exchange));
+    const cancel = clock.every(TELL_MS, () => this.#turn());
+    this.#stop = () => {
+      cancel();
+      unsubscribe();
+    };
+  }
+
+  /** Everybody who looks is sent away. */
+  stop(): void {
+    this.#stop?.();
+    this.#stop = null;
+    for (const watcher of this.#watchers) watcher.end();
+    this.#watchers.clear();
+  }
+
+  /** Whether one more may look. */
+  get hasRoom(): boolean {
+    return this.#stop !== null && this.#watchers.size < MOST_WATCHERS;
+  }
+
+  /** Tells `watcher` all there is, and then what changes; the function returned ends that. */
+  watch(watcher: Watcher): () => void {
+    if (this.#watchers.size === 0) this.#begin();
+    this.#watchers.add(watcher);
+    watcher.tell(line(this.#whole()));
+    return () => this.#watchers.delete(watcher);
+  }
+
+  /** Nobody has been told anything yet. */
+  #begin(): void {
+    this.#tables = tables();
+    this.#totals = {};
+    this.#changes(Number.POSITIVE_INFINITY);
+  }
+
+  #ended(exchange: Exchange): void {
+    if (levelOf(exchange) !== "warning") return;
+    this.#failures.unshift([this.#keyOf(exchange), failureCells(exchange)]);
+    if (this.#failures.length > MOST_FAILURES) this.#failures.pop();
+  }
+
+  #turn(): void {
+    const nowMs = this.#options.clock.now();
+    const step = nowMs - this.#steppedAtMs >= STEP_MS - TELL_MS / 2 ? this.#history.step() : null;
+    if (step !== null) this.#steppedAtMs = nowMs;
+    if (this.#watchers.size === 0) return;
+    const text = line({
+      t: Math.round(nowMs),
+      ...this.#changes(1),
+      ...(step !== null && { step: this.#drawStep(step) }),
+    });
+    for (const watcher of this.#watchers) watcher.tell(text);
+  }
+
+  /** What is new since it was told last. @param rooms How many times the usual room there is. */
+  #changes(rooms: number): Partial<Frame> {
+    const { exchanges, registry } = this.#options;
+    const nowMs = this.#options.clock.now();
+    const { oldest, byModel } = openNow(exchanges);
+    const models = modelCells(registry, byModel);
+    this.#modelKeys = new Map(
+      [...models.keys()].map((name) => [name, this.#modelKeys.get(name) ?? this.#newKey()]),
+    );
+    const rows: Readonly<Record<TableName, readonly Row[]>> = {
+      nodes: this.#nodeRows(nowMs),
+      requests: oldest.map((one) => [this.#keyOf(one), requestCells(one, nowMs)]),
+      failures: this.#failures,
+      models: [...models].map(([name, cells]) => [this.#modelKeys.get(name) ?? 0, cells]),
+    };
+    const next = (name: TableName) => this.#tables[name].next(rows[name], rooms * ROOM[name]);
+    const changes = { nodes: next("nodes"), requests: next("requests") };
+    const others = { failures: next("failures"), models: next("models") };
+    return { ...this.#changedTotals(), ...given(changes), ...given(others) };
+  }
+
+  #nodeRows(nowMs: number): Row[] {
+    const { registry, metrics, metricsIntervalMs, pairsOf } = this.#options;
+    if (nowMs - this.#figuresAtMs >= FIGURES_MS) {
+      this.#figures = nodeFigures(registry, metrics, nowMs);
+      this.#figuresAtMs = nowMs;
+    }
+    const shares = this.#history.shares();
+    return registry.nodes().map((node) => {
+      const { sinceMs, firstByte } = metrics.of(node);
+      const beside = {
+        sinceMs,
+        answers: firstByte.count,
+        figures: this.#figures.get(node),
+        share: shares.get(node) ?? 0,
+        ...pairsOf(node),
+      };
+      return [this.#keyOf(node), nodeCells(node, nowMs, 2 * metricsIntervalMs, beside)];
+    });
+  }
+
+  #changedTotals(): { readonly totals?: Partial<Totals> } {
+    const { exchanges, waiting, leaving } = this.#options;
+    const now: Totals = {
+      open: exchanges.open.size,
+      waiting: waiting(),
+      leaving: leaving() ? 1 : 0,
+    };
+    const before = this.#totals;
+    this.#totals = now;
+    const changed = {
+      ...(now.open !== before.open && { open: now.open }),
+      ...(now.waiting !== before.waiting && { waiting: now.waiting }),
+      ...(now.leaving !== before.leaving && { leaving: now.leaving }),
+    };
+    return Object.keys(changed).length > 0 ? { totals: changed } : {};
+  }
+
+  /** All that has been told, for somebody new: what comes next changes that. */
+  #whole(): Frame {
+    const { clock, registry, about } = this.#options;
+    const nowMs = clock.now();
+    const nodes = registry.nodes().flatMap((node) => {
+      const series = this.#history.of(node);
+      return series === null ? [] : [[this.#keyOf(node), series] as const];
+    });
+    const { requests, failures, models } = this.#tables;
+    return {
+      t: Math.round(nowMs),
+      about: { ...about, epochMs: Math.round(clock.wallMs() - nowMs) },
+      totals: this.#totals,
+      nodes: this.#tables.nodes.whole(),
+      requests: requests.whole(),
+      failures: failures.whole(),
+      models: models.whole(),
+      past: { totals: this.#history.totals, nodes },
+    };
+  }
+
+  #drawStep({ totals, nodes }: Step): NonNullable<Frame["step"]> {
+    const quiet = NODE_SERIES.map((name) => (name === "firstByteMs" ? NOTHING : 0)).join();
+    const told = nodes.filter(([, values]) => values.join() !== quiet);
+    return { totals, nodes: told.flatMap(([node, values]) => [this.#keyOf(node), ...values]) };
+  }
+
+  /** A number that nothing else ever gets. */
+  #keyOf(one: object): number {
+    const key = this.#keys.get(one) ?? this.#newKey();
+    this.#keys.set(one, key);
+    return key;
+  }
+
+  #newKey(): number {
+    this.#lastKey += 1;
+    return this.#lastKey;
+  }
+}
+
+function tables(): Readonly<Record<TableName, TableChanges>> {
+  return {
+    nodes: new TableChanges({ urgent: URGENT, urgentRows: true }),
+    requests: new TableChanges({ urgent: [] }),
+    failures: new TableChanges(),
+    models: new TableChanges(),
+  };
+}
+
+function given(changes: Partial<Record<TableName, TableChange | null>>): Partial<Frame> {
+  return Object.fromEntries(Object.entries(changes).filter(([, change]) => change !== null));
+}
+
+function line(frame: Frame): string {
+  return `${JSON.stringify(frame)}\n`;
+}

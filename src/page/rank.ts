@@ -1,0 +1,63 @@
+/** Which node is to be looked at first. Pure. */
+import { compareNames, type NodeRow } from "./cluster.ts";
+
+const STATES = ["healthy", "draining", "sleeping", "starting", "unhealthy"];
+
+/** From so much on, beside the median of its peers, a node is slow. */
+export const SLOW = 1.5;
+export const VERY_SLOW = 3;
+
+/** The worse of its two ratios, or null. */
+export function slownessOf(node: NodeRow): number | null {
+  const ratios = [node.number("firstByteRatio"), node.number("pieceRatio")];
+  const known = ratios.filter((ratio) => ratio !== null);
+  return known.length === 0 ? null : Math.max(...known);
+}
+
+/** In no state to serve: more than anything that can be wrong with one that serves. */
+const OUT: Readonly<Record<string, number>> = {
+  unhealthy: 3_000,
+  starting: 2_000,
+  sleeping: 1_000,
+};
+
+/** How much there is wrong with a node; 0 for nothing. */
+function troubleOf(node: NodeRow): number {
+  const state = node.text("state");
+  // Somebody wanted it so: behind all trouble, before those that are well.
+  const out = state === "draining" ? 0.5 : (OUT[state] ?? 0);
+  const slow = Math.max((slownessOf(node) ?? 1) - SLOW, 0);
+  // In steps: order is to change when something has happened, not with every figure.
+  return out + Math.ceil(2 * slow) + Math.ceil((node.number("errors") ?? 0) / 4);
+}
+
+export const COLUMNS = {
+  node: (node: NodeRow) => node.text("url"),
+  state: (node: NodeRow) => STATES.indexOf(node.text("state")),
+  inFlight: (node: NodeRow) => node.number("inFlight"),
+  oldest: (node: NodeRow) => -(node.number("oldestMs") ?? Number.POSITIVE_INFINITY),
+  share: (node: NodeRow) => node.number("share"),
+  usage: (node: NodeRow) => node.number("usage"),
+  running: (node: NodeRow) => node.number("running"),
+  firstByte: (node: NodeRow) => node.number("firstByteMs"),
+  piece: (node: NodeRow) => node.number("pieceMs"),
+  errors: (node: NodeRow) => node.number("errors"),
+} as const;
+
+export type Column = keyof typeof COLUMNS;
+
+/** A column with its highest first, the name with its first; null: by what is wrong. */
+export type Order = Column | null;
+
+export function ranked(nodes: readonly NodeRow[], order: Order): NodeRow[] {
+  const byName = (a: NodeRow, b: NodeRow) => compareNames(a.text("url"), b.text("url"));
+  if (order === null) {
+    return nodes.toSorted((a, b) => troubleOf(b) - troubleOf(a) || byName(a, b));
+  }
+  if (order === "node") return nodes.toSorted(byName);
+  const value = COLUMNS[order];
+  return nodes.toSorted((a, b) => {
+    const difference = Number(value(b) ?? -1) - Number(value(a) ?? -1);
+    return Number.isNaN(difference) || difference === 0 ? byName(a, b) : difference;
+  });
+}

@@ -1,0 +1,167 @@
+/** The live page and its stream, as whoever is not a browser meets them. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { liveStream } from "../../src/http/live/stream.ts";
+import type { Watcher } from "../../src/observe/live.ts";
+import { isFrame } from "../../src/page/cluster.ts";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { until } from "../support/until.ts";
+
+setDefaultTimeout(60_000);
+
+const KEY = "the-admin-key";
+const HTML = { headers: { accept: "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8" } };
+let proxy: ProxyProcess;
+
+beforeAll(async () => {
+  const flags = ["--admin-key", KEY, "--node", "http://127.0.0.1:9"];
+  proxy = await startProxy(flags);
+});
+
+afterAll(async () => {
+  await proxy.end("SIGKILL");
+});
+
+function watch(headers: Readonly<Record<string, string>> = {}, abort = new AbortController()) {
+  return fetch(`${proxy.url}/debug/live`, {
+    headers: { authorization: `Bearer ${KEY}`, ...headers },
+    signal: abort.signal,
+  });
+}
+
+/** The first so many lines. */
+async function lines(answer: Response, count: number): Promise<unknown[]> {
+  const found: unknown[] = [];
+  let rest = "";
+  const decoder = new TextDecoder();
+  for await (const piece of answer.body ?? []) {
+    const parts = (rest + decoder.decode(piece, { stream: true })).split("\n");
+    rest = parts.pop() ?? "";
+    found.push(...parts.map((part): unknown => JSON.parse(part)));
+    if (found.length >= count) break;
+  }
+  return found.slice(0, count);
+}
+
+describe("/", () => {
+  test("is the page for browsers, leads others to /docs, and caches keep the two apart", async () => {
+    const page = await fetch(proxy.url, HTML);
+    expect(page.status).toBe(200);
+    expect(page.headers.get("content-type")).toStartWith("text/html");
+    const other = await fetch(proxy.url, { redirect: "manual" });
+    expect([other.status, other.headers.get("location")]).toEqual([302, "/docs"]);
+    expect([page, other].map(({ headers }) => headers.get("vary"))).toEqual(["Accept", "Accept"]);
+  });
+
+  test("says nothing that strangers may not know, and names no other host", async () => {
+    const html = await (await fetch(proxy.url, HTML)).text();
+    expect(html).not.toMatch(/<style|style=|\son\w+=|<script(?![^>]*\ssrc=)/);
+    expect(html).not.toMatch(/\/\/[a-z]/i);
+    expect(html).not.toContain("127.0.0.1");
+  });
+
+  test("what the page names is served, typed, unsniffed, kept, and holds no other host", async () => {
+    const html = await (await fetch(proxy.url, HTML)).text();
+    const paths = [...html.matchAll(/(?:src|href)="(\/live\/[^"]+)"/g)].map(
+      ([, path = ""]) => path,
+    );
+    expect(paths.length).toBe(3);
+    for (const path of paths) {
+      const answer = await fetch(proxy.url + path);
+      const { headers } = answer;
+      expect([path, answer.status, headers.get("x-content-type-options")]).toEqual([
+        path,
+        200,
+        "nosniff",
+      ]);
+      expect(headers.get("content-security-policy")).toStartWith("default-src 'none'; ");
+      expect(headers.get("content-security-policy")).not.toContain("unsafe");
+      expect(headers.get("content-type")).toMatch(/^(text\/(javascript|css)|image\/svg\+xml)/);
+      const known = { "if-none-match": headers.get("etag") ?? "" };
+      const again = await fetch(proxy.url + path, { headers: known });
+      expect([path, again.status]).toEqual([path, 304]);
+    }
+    const script = await (await fetch(`${proxy.url}/live/main.js`)).text();
+    // Namespaces are names; nothing is fetched by them.
+    expect(script.match(/https?:\/\/(?!www\.w3\.org\/|10\.)[\w.-]+/g) ?? []).toEqual([]);
+    expect(script.length).toBeLessThan(60_000);
+    expect((await fetch(`${proxy.url}/live/other.js`)).status).toBe(404);
+  });
+});
+
+describe("/debug/live", () => {
+  test("is for administrators, and for no page of another site", async () => {
+    const stranger = await fetch(`${proxy.url}/debug/live`);
+    expect([stranger.status, await stranger.text()]).toEqual([
+      401,
+      expect.stringContaining("admin key"),
+    ]);
+    expect((await watch({ authorization: "Bearer wrong" })).status).toBe(401);
+    expect((await watch({ "sec-fetch-site": "cross-site" })).status).toBe(403);
+    const head = await fetch(`${proxy.url}/debug/live`, {
+      method: "HEAD",
+      headers: { authorization: `Bearer ${KEY}` },
+    });
+    expect(head.status).toBe(405);
+  });
+
+  test("tells all at once and then what changes, a line each second, for nobody to keep", async () => {
+    const answer = await watch();
+    expect(answer.headers.get("content-type")).toBe("application/x-ndjson");
+    expect(answer.headers.get("cache-control")).toBe("no-store");
+    const [first, second] = await lines(answer, 2);
+    expect(isFrame(first) && first.about).toMatchObject({ strategy: "min_expected_latency" });
+    expect(JSON.stringify(first)).toContain("http://127.0.0.1:9");
+    expect(isFrame(second) && second.about).toBeFalsy();
+  });
+
+  test("has room for 32, and again for whoever comes when others have left", async () => {
+    const aborts = Array.from({ length: 32 }, () => new AbortController());
+    const answers = await Promise.all(aborts.map((abort) => watch({}, abort)));
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+    const refused = await watch();
+    expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "5"]);
+    for (const abort of aborts) abort.abort();
+    await until("there is room again", async () => {
+      const abort = new AbortController();
+      const { status } = await watch({}, abort);
+      abort.abort();
+      return status === 200;
+    });
+  });
+
+  test("SIGTERM ends it, and does not wait for who looks", async () => {
+    await using other = await startProxy();
+    const answer = await fetch(`${other.url}/debug/live`);
+    const body = answer.text();
+    const code = await other.end("SIGTERM");
+    expect(code).toBe(0);
+    expect(await body).toEndWith("\n");
+    expect(other.log()).not.toContain("error");
+  });
+
+  test("a reader that takes nothing is sent away before it costs much", async () => {
+    let watcher: Watcher | null = null;
+    let left = 0;
+    const answer = liveStream({
+      hasRoom: true,
+      watch(one) {
+        watcher = one;
+        return () => (left += 1);
+      },
+    });
+    const line = `${"x".repeat(100_000)}\n`;
+    let told = 0;
+    while (left === 0 && told < 100) {
+      watcherOf(watcher).tell(line);
+      told += 1;
+    }
+    expect(left).toBe(1);
+    expect(told).toBeLessThan(15);
+    expect(Math.floor((await answer.bytes()).length / line.length)).toBe(told - 1);
+  });
+});
+
+function watcherOf(one: Watcher | null): Watcher {
+  if (one === null) throw new Error("nobody looks");
+  return one;
+}
