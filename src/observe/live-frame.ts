@@ -16,6 +16,8 @@ export interface TableChange {
 /** The cells of a node, in their order. */
 export const NODE_FIELDS = [
   "url",
+  /** What people call it, where they do. */
+  "name",
   "role",
   "engine",
   /** Some of their names, and how many more there are. */

@@ -33,8 +33,8 @@ export interface Beside {
 }
 
 /** Places of the cells of a node that are told at once. */
-export const URGENT = (["url", "role", "state", "sinceMs", "reason"] as const).map((field) =>
-  NODE_FIELDS.indexOf(field),
+export const URGENT = (["url", "name", "role", "state", "sinceMs", "reason"] as const).map(
+  (field) => NODE_FIELDS.indexOf(field),
 );
 
 /** @param freshMs A sample of this age or younger is fresh. */
@@ -45,6 +45,7 @@ export function nodeCells(node: Node, nowMs: number, freshMs: number, beside: Be
   const ageMs = node.cache.ageMs(nowMs);
   return [
     node.url,
+    node.name,
     node.role,
     node.engine,
     someOf(node.models),
@@ -106,12 +107,18 @@ export function requestCells(exchange: Exchange, nowMs: number): Cell[] {
     exchange.client,
     Math.round(exchange.beganAtMs),
     phaseOf(exchange),
-    exchange.tries.at(-1)?.node.url ?? null,
+    nodeOf(exchange),
     exchange.tries.length,
     exchange.bytesIn,
     Number(exchange.bytesOut.toPrecision(2)),
     firstByteAtMs === null ? null : isQuiet ? Math.round(lastPieceAtMs) : 0,
   ];
+}
+
+/** The node it was sent to last, as people call it. */
+function nodeOf({ tries }: Exchange): string | null {
+  const node = tries.at(-1)?.node;
+  return node?.name ?? node?.url ?? null;
 }
 
 /** Of one that has ended. */
@@ -126,7 +133,7 @@ export function failureCells(exchange: Exchange): Cell[] {
     errorOf(exchange),
     exchange.model?.slice(0, LONGEST_NAME) ?? null,
     exchange.client,
-    last?.node.url ?? null,
+    nodeOf(exchange),
     exchange.tries.length,
     Math.round(endedMs - exchange.beganAtMs),
     last?.outcome?.detail?.slice(0, LONGEST_TEXT) ?? null,

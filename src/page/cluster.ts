@@ -15,6 +15,7 @@ import {
   TOTAL_SERIES,
   type Totals,
 } from "../observe/live-frame.ts";
+import { plain, withoutScheme } from "./words.ts";
 
 /** A row whose cells are asked for by name. */
 export interface Row<Field extends string> {
@@ -180,6 +181,11 @@ export class Cluster {
   get models(): ModelRow[] {
     return this.#models.rows().sort((a, b) => compareNames(a.text("name"), b.text("name")));
   }
+}
+
+/** As people call it. */
+export function nameOf(node: NodeRow): string {
+  return plain(node.text("name") || withoutScheme(node.text("url")));
 }
 
 const collator = new Intl.Collator("en", { numeric: true });

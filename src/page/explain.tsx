@@ -79,36 +79,38 @@ function Choice({ choice }: { choice: unknown }) {
   const names = Object.keys(Object(fieldOf(best[0], "seen")));
   const strategy = textOf(fieldOf(choice, "strategy")) || textOf(fieldOf(choice, "why"));
   return (
-    <div class="scroll">
-      <table>
-        <caption>
-          Chosen by {strategy} of {textOf(fieldOf(choice, "candidates"))}
-          {fieldOf(choice, "last_resort") === true && ", though none was routable"}
-        </caption>
-        <thead>
-          <tr>
-            <th scope="col">Node</th>
-            <th scope="col">Score</th>
-            {names.map((name) => (
-              <th key={name} scope="col">
-                {name.replaceAll("_", " ")}
-              </th>
+    <table class="choice">
+      <caption>
+        Chosen by {strategy} of {textOf(fieldOf(choice, "candidates"))}
+        {fieldOf(choice, "last_resort") === true && ", though none was routable"}
+      </caption>
+      <thead>
+        <tr>
+          <th scope="col">Saw</th>
+          {best.map((one, at) => (
+            <th key={at} scope="col">
+              {plain(withoutScheme(textOf(fieldOf(one, "node"))))}
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <tbody>
+        <tr>
+          <th scope="row">score, the least wins</th>
+          {best.map((one, at) => (
+            <td key={at}>{figure(fieldOf(one, "score"))}</td>
+          ))}
+        </tr>
+        {names.map((name) => (
+          <tr key={name}>
+            <th scope="row">{name.replaceAll("_", " ")}</th>
+            {best.map((one, at) => (
+              <td key={at}>{figure(fieldOf(one, "seen", name))}</td>
             ))}
           </tr>
-        </thead>
-        <tbody>
-          {best.map((one, at) => (
-            <tr key={at}>
-              <th scope="row">{plain(withoutScheme(textOf(fieldOf(one, "node"))))}</th>
-              <td>{figure(fieldOf(one, "score"))}</td>
-              {names.map((name) => (
-                <td key={name}>{figure(fieldOf(one, "seen", name))}</td>
-              ))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+        ))}
+      </tbody>
+    </table>
   );
 }
 

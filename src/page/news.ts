@@ -1,6 +1,6 @@
 import { useRef } from "preact/hooks";
-import type { Cluster } from "./cluster.ts";
-import { plain, withoutScheme } from "./words.ts";
+import { type Cluster, nameOf } from "./cluster.ts";
+import { plain } from "./words.ts";
 
 /** More at once would be read out for minutes. */
 const MOST_NAMED = 3;
@@ -21,7 +21,7 @@ export function useNews(cluster: Cluster): string {
     const named = changed.slice(0, MOST_NAMED).map((node) => {
       const state = node.text("state");
       const reason = state === "unhealthy" ? `: ${node.text("reason")}` : "";
-      return plain(`${withoutScheme(node.text("url"))} is ${state}${reason}.`);
+      return `${nameOf(node)} is ${state}${plain(reason)}.`;
     });
     const more = changed.length - named.length;
     known.current.news = named.join(" ") + (more > 0 ? ` So have ${more} more changed.` : "");

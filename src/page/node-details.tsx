@@ -22,6 +22,7 @@ export function NodeDetails({ node, past, nowMs, actions }: NodeDetailsProps) {
   const role = node.text("role");
   const [inFlight, firstByte, attempts] = past.series;
   const facts: readonly (readonly [name: string, value: string])[] = [
+    ["URL", url],
     ["Serves", node.text("models") || "no model known"],
     ["Engine", node.text("engine") || "not known yet"],
     ["Role", role],

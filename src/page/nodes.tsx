@@ -1,10 +1,10 @@
 import { Fragment } from "preact";
 import { useRef, useState } from "preact/hooks";
-import type { Cluster, NodeRow } from "./cluster.ts";
+import { type Cluster, type NodeRow, nameOf } from "./cluster.ts";
 import { ageOf, type NodeActions, NodeDetails } from "./node-details.tsx";
 import { type Column, type Order, ranked, SLOW, VERY_SLOW } from "./rank.ts";
 import { Spark } from "./spark.tsx";
-import { count, duration, latency, percent, plain, withoutScheme } from "./words.ts";
+import { count, duration, latency, percent, plain } from "./words.ts";
 
 /** So many are shown unless somebody wants all: the first are those that something is wrong with. */
 const SHOWN = 50;
@@ -24,7 +24,7 @@ const TITLES: readonly (readonly [column: Column, title: string, says: string])[
   ["errors", "Errors", "Failed attempts in five minutes, 64 at most"],
 ];
 
-const FOUND_BY = ["url", "state", "models", "engine", "role", "reason"] as const;
+const FOUND_BY = ["url", "name", "state", "models", "engine", "role", "reason"] as const;
 
 interface NodesProps {
   readonly cluster: Cluster;
@@ -188,7 +188,7 @@ function NodeLine({ node, cluster, nowMs, isOpen, toggle }: NodeLineProps) {
     <tr class={`node is-${state}`}>
       <th scope="row" class="c-node">
         <button type="button" aria-expanded={isOpen} onClick={toggle}>
-          {plain(withoutScheme(node.text("url")))}
+          {nameOf(node)}
         </button>
         {state !== "healthy" && reason !== "" && <p class="reason">{plain(reason)}</p>}
       </th>

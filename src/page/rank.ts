@@ -1,5 +1,5 @@
 /** Which node is to be looked at first. Pure. */
-import { compareNames, type NodeRow } from "./cluster.ts";
+import { compareNames, type NodeRow, nameOf } from "./cluster.ts";
 
 const STATES = ["healthy", "draining", "sleeping", "starting", "unhealthy"];
 
@@ -32,7 +32,7 @@ function troubleOf(node: NodeRow): number {
 }
 
 export const COLUMNS = {
-  node: (node: NodeRow) => node.text("url"),
+  node: (node: NodeRow) => nameOf(node),
   state: (node: NodeRow) => STATES.indexOf(node.text("state")),
   inFlight: (node: NodeRow) => node.number("inFlight"),
   oldest: (node: NodeRow) => -(node.number("oldestMs") ?? Number.POSITIVE_INFINITY),
@@ -50,7 +50,7 @@ export type Column = keyof typeof COLUMNS;
 export type Order = Column | null;
 
 export function ranked(nodes: readonly NodeRow[], order: Order): NodeRow[] {
-  const byName = (a: NodeRow, b: NodeRow) => compareNames(a.text("url"), b.text("url"));
+  const byName = (a: NodeRow, b: NodeRow) => compareNames(nameOf(a), nameOf(b));
   if (order === null) {
     return nodes.toSorted((a, b) => troubleOf(b) - troubleOf(a) || byName(a, b));
   }

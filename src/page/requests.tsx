@@ -58,7 +58,7 @@ export function Requests({ requests, open, nowMs, cancel, explain }: RequestsPro
                   <button
                     type="button"
                     class="quiet"
-                    aria-label={`Explain ${id}`}
+                    aria-label={`Why? ${id}`}
                     onClick={() => explain(id)}
                   >
                     Why?
@@ -66,7 +66,7 @@ export function Requests({ requests, open, nowMs, cancel, explain }: RequestsPro
                   <button
                     type="button"
                     class="quiet"
-                    aria-label={`Cancel ${id}`}
+                    aria-label={`Cancel… ${id}`}
                     onClick={() => cancel(id)}
                   >
                     Cancel…
@@ -121,7 +121,7 @@ export function Failures({ failures, nowMs, explain }: FailuresProps) {
                 <button
                   type="button"
                   class="quiet"
-                  aria-label={`Explain ${failure.text("id")}`}
+                  aria-label={`Why? ${failure.text("id")}`}
                   onClick={() => explain(failure.text("id"))}
                 >
                   Why?

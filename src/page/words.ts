@@ -35,7 +35,7 @@ export function count(number: number, one: string, many = `${one}s`): string {
   return `${number} ${number === 1 ? one : many}`;
 }
 
-/** Without what all of them begin with. */
+/** Without what nearly all of them begin with. */
 export function withoutScheme(url: string): string {
   return url.replace(/^http:\/\//, "");
 }

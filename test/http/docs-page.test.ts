@@ -28,11 +28,6 @@ afterAll(async () => {
 });
 
 describe("without a browser", () => {
-  test("/ leads to /docs", async () => {
-    const answer = await fetch(proxy.url, { redirect: "manual" });
-    expect([answer.status, answer.headers.get("location")]).toEqual([302, "/docs"]);
-  });
-
   test("the page has no script or style of its own, and names no other host", async () => {
     const html = await (await fetch(`${proxy.url}/docs`)).text();
     expect(html).not.toMatch(/<style|style=|\son\w+=|<script(?![^>]*\ssrc=)/);

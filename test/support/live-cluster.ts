@@ -22,7 +22,8 @@ export function liveCluster(nodes: number) {
       throw error;
     },
   });
-  const metrics = new Metrics(registry, time.now);
+  const wallMs = () => 1_795_000_000_000 + time.nowMs;
+  const metrics = new Metrics(registry, { now: time.now, wallMs });
   exchanges.subscribe(metrics.ended);
   const every = (ms: number, act: () => void) => {
     let isOver = false;
@@ -40,7 +41,7 @@ export function liveCluster(nodes: number) {
     registry,
     exchanges,
     metrics,
-    clock: { now: time.now, wallMs: () => 1_795_000_000_000 + time.nowMs, every },
+    clock: { now: time.now, wallMs, every },
     about: { version: "1.2.3", strategy: "random", mode: "Hybrid", explains: true },
     metricsIntervalMs: 5_000,
     waiting: () => 0,
