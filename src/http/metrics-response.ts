@@ -13,13 +13,18 @@ export async function metricsResponse(
   page: (openMetrics: boolean) => string,
 ): Promise<Response> {
   const openMetrics = /application\/openmetrics-text/i.test(request.headers.get("accept") ?? "");
-  const text = page(openMetrics);
-  const headers = new Headers({
-    "content-type": openMetrics
-      ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
-      : "text/plain; version=0.0.4; charset=utf-8",
-    vary: "Accept, Accept-Encoding",
-  });
+  const type = openMetrics
+    ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    : PLAIN_METRICS;
+  return await packed(request, page(openMetrics), type);
+}
+
+/** Of Prometheus' text format. */
+export const PLAIN_METRICS = "text/plain; version=0.0.4; charset=utf-8";
+
+/** A page, packed for whoever takes it so. */
+export async function packed(request: Request, text: string, type: string): Promise<Response> {
+  const headers = new Headers({ "content-type": type, vary: "Accept, Accept-Encoding" });
   const mayPack = /\bgzip\b/i.test(request.headers.get("accept-encoding") ?? "");
   if (!mayPack || text.length < LEAST_PACKED_BYTES) return new Response(text, { headers });
   headers.set("content-encoding", "gzip");

@@ -139,6 +139,7 @@ test("the main port shows it to administrators only, the other one to anybody", 
   expect(answer.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
   expect(await answer.text()).toContain("lmproxy_build_info{");
   expect((await fetch(open.replace("/metrics", "/nodes/status"))).status).toBe(404);
+  expect((await fetch(`${proxy.url}/engine_metrics`, { headers: client })).status).toBe(401);
 });
 
 test("OpenMetrics is spoken to whoever asks for it", async () => {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { startEngine } from "../../src/sim/server/api-server.ts";
+import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
@@ -45,11 +46,12 @@ async function tool(args: readonly string[], input = ""): Promise<string> {
 describe.skipIf(!isHere)("Prometheus", () => {
   const folder = mkdtempSync(join(tmpdir(), "lmproxy-prometheus-"));
   let proxy: ProxyProcess;
+  let engines: RunningEngine[] = [];
   const stops: (() => unknown)[] = [];
   let base = "";
 
   beforeAll(async () => {
-    const engines = await Promise.all(
+    engines = await Promise.all(
       [1, 2, 3].map(() => startEngine({ port: 0, models: ["m"], timeScale: 1 })),
     );
     const [doomed] = engines;
@@ -107,6 +109,26 @@ describe.skipIf(!isHere)("Prometheus", () => {
       headers: { authorization: "Bearer k-1" },
     });
     expect(await tool(["check", "metrics"], await metrics.text())).toBe("");
+  });
+
+  test("finds no more wrong with all engines' metrics on one page than with each engine's own", async () => {
+    const headers = { authorization: "Bearer k-1" };
+    const page = await (await fetch(`${proxy.url}/engine_metrics`, { headers })).text();
+    const [, ...alive] = engines.map(({ url }) => url);
+    const own = await Promise.all(
+      alive.map(async (url) =>
+        tool(["check", "metrics"], await (await fetch(`${url}/metrics`)).text()),
+      ),
+    );
+    const known = new Set(own.flatMap((said) => said.split("\n")));
+    const said = await tool(["check", "metrics"], page);
+    expect(said.split("\n").filter((line) => line !== "" && !known.has(line))).toEqual([]);
+    for (const url of alive) {
+      expect(page).toContain(`lmproxy_engine_metrics_read{node="${url}"} 1\n`);
+      expect(page).toMatch(RegExp(`lmdeploy:num_requests_running\\{node="${url}",[^}]*\\} \\d`));
+    }
+    expect(page.match(/# TYPE lmdeploy:num_requests_running gauge\n/g)).toHaveLength(1);
+    expect(page).toContain(`lmproxy_engine_metrics_read{node="${engines[0]?.url}"} 0\n`);
   });
 
   test("finds the rules right, each alert with its fault and none without", async () => {

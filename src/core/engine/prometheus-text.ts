@@ -49,7 +49,7 @@ export function readSeries(text: string, pattern: RegExp, maxSeries: number): Se
 }
 
 /** Reads what stands behind the name: labels, value and timestamp; null when it is malformed. */
-function parseSeries(name: string, rest: string): Series | null {
+export function parseSeries(name: string, rest: string): Series | null {
   const labels = new Map<string, string>();
   let at = rest.search(/[^ \t]|$/);
   if (rest[at] === "{") {

@@ -3,6 +3,7 @@ import { debugRoutes } from "./debug.ts";
 import { distServeRoutes } from "./distserve.ts";
 import { documentationRoutes } from "./documentation.ts";
 import { engineInfoRoutes } from "./engine-info.ts";
+import { engineMetricsRoutes } from "./engine-metrics.ts";
 import { otherInferenceRoutes } from "./forwarded.ts";
 import { healthRoutes } from "./health.ts";
 import { inferenceRoutes } from "./inference.ts";
@@ -32,6 +33,7 @@ export const ROUTES: readonly Route[] = [
   ...distServeRoutes,
   ...healthRoutes,
   ...metricsRoutes,
+  ...engineMetricsRoutes,
   ...debugRoutes,
   ...settingRoutes,
   ...liveRoutes,
