@@ -2,6 +2,7 @@
 import { version } from "../../package.json";
 import { UsageError } from "../config/usage-error.ts";
 import type { Run } from "./command.ts";
+import { CommandError } from "./command-error.ts";
 import { listenError } from "./listen-error.ts";
 import { liftFetchLimit } from "./self.ts";
 import { untilSignal } from "./signals.ts";
@@ -42,11 +43,13 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
     await print(welcome(version, config, proxy));
     for (const { level, text } of notes) proxy.log[level](text, {});
     for (const warning of startWarnings(config)) proxy.log.warning(warning, {});
-    await ended;
-    await proxy.drain();
+    await Promise.race([ended, proxy.replaced]);
+    await proxy.drain(ended);
     return 0;
   } catch (error) {
     if (isMistake(error)) throw new UsageError(error.message);
+    if (error instanceof Error && error.name === "TakeoverError")
+      throw new CommandError(error.message);
     const { host, port, metricsHost, metricsPort } = config;
     if (error instanceof Error && error.name === "MetricsListenError") {
       const at = { host: metricsHost, port: metricsPort ?? 0 };

@@ -170,6 +170,7 @@ export const ConfigSchema = Type.Object({
   shutdownDelayMs: waitMs(0, "How long to go on serving after SIGTERM"),
 
   statePath: orNull(Text, "File that keeps the registry"),
+  takeover: Type.Boolean({ default: false, description: "Take the place of the proxy that runs" }),
   logLevel: oneOf(LOG_LEVELS, { default: "info" }),
   logFormat: oneOf(LOG_FORMATS, { default: "auto" }),
   metricsPort: Type.Union([Type.Integer({ minimum: 0, maximum: 65_535 }), Type.Null()], {

@@ -73,6 +73,7 @@ export function parseServeConfig(
     .set("statePath", resolveStatePath(resolved, env))
     .set("forwardCredentials", resolveForwarding(resolved))
     .set("traces", { value: traces, source: { kind: "variable", name: tracesVariable(env) } });
+  refuseTakeoverOfNothing(fields);
   const keys = Object.keys(ConfigSchema.properties);
   const config: unknown = Object.fromEntries(keys.map((key) => [key, fields.get(key)?.value]));
   Value.Assert(ConfigSchema, config);
@@ -129,6 +130,14 @@ function refuseTwoKeys(fields: Fields): void {
   if (fields.get("upstreamApiKey")?.value === null) return;
   throw new UsageError(
     "--forward-credentials sends engines the clients' keys, --upstream-api-key its own; choose one",
+  );
+}
+
+/** The one that runs is found by its state file, and says there what it knows. */
+function refuseTakeoverOfNothing(fields: Fields): void {
+  if (fields.get("takeover")?.value !== true || textOf(fields, "statePath") !== null) return;
+  throw new UsageError(
+    "--takeover finds the running lmproxy by its state file; give both the same --state",
   );
 }
 

@@ -169,6 +169,12 @@ const state = flagGroup("State", [
     value: Off,
     help: "Keep no state file.",
   },
+  {
+    key: "takeover",
+    names: ["takeover"],
+    value: fields.takeover,
+    help: "Take port and state over from the lmproxy that runs, which finishes its streams; start as usual when none does.",
+  },
 ]);
 
 const information = flagGroup("Information", [

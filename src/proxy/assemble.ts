@@ -159,6 +159,7 @@ export function assemble(
     pendingRequests: listening.pendingRequests,
     distServe,
     live: observing.live,
+    keepAliveMs: 1_000 * keepAliveS(config),
   });
   if (traces !== null) exchanges.subscribe(traces.ended);
   const services = {

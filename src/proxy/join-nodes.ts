@@ -8,11 +8,19 @@ import type { NodePolicy } from "../discovery/node-policy.ts";
 import { type Source, Sources } from "../discovery/source.ts";
 import type { Mode } from "../http/mode.ts";
 import type { StateFile, Warn } from "../state/file.ts";
-import { persistRegistry } from "../state/persist.ts";
+import type { StateEntry } from "../state/format.ts";
+import { KeptNodes } from "../state/persist.ts";
+
+/** What came of the nodes' joining. */
+export interface Joined {
+  readonly kept: KeptNodes;
+  readonly sources: Sources;
+}
 
 /**
- * Brings back the nodes of the state file, and begins to listen to the sources of others. Which comes
+ * Brings back the nodes that were kept, and begins to listen to the sources of others. Which comes
  * first does not matter: what an engine registered says more than a flag.
+ * @param stateFile Where every change from then on is saved.
  * @throws ProxyError invalid_request for a node of the flags that cannot be one.
  */
 export function joinNodes(
@@ -20,17 +28,20 @@ export function joinNodes(
   registry: Registry,
   nodePolicy: NodePolicy,
   mode: Mode,
+  entries: readonly StateEntry[],
   stateFile: StateFile | null,
   warn: Warn,
-): Sources {
+): Joined {
   const flags = flagSource(config, nodePolicy);
   const refusal = ({ url, role }: { readonly url: string; readonly role: Role }) =>
     mode.refusal(role) ?? nodePolicy.refusal(url);
-  if (stateFile !== null) persistRegistry({ registry, file: stateFile, warn, refusal });
+  const kept = new KeptNodes({ registry, warn, refusal });
+  kept.restore(entries);
+  if (stateFile !== null) kept.saveTo(stateFile);
   const { membership } = registry;
   const sources = new Sources([flags], { membership, nodePolicy, refusal, warn });
   sources.start();
-  return sources;
+  return { kept, sources };
 }
 
 /** For as long as the proxy runs. */

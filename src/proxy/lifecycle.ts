@@ -21,7 +21,14 @@ export interface LifecycleOptions {
   readonly distServe: Pick<DistServe, "cut" | "close"> | null;
   /** Answers that never end by themselves: those who look at the live page. */
   readonly live: { stop(): void };
+  /** How long a client's connection may stand idle, ms. */
+  readonly keepAliveMs: number;
 }
+
+/** Bun looks at idle connections each 4 s. */
+const IDLE_SLACK_MS = 5_000;
+/** How often one that is retired looks whether anybody is left. */
+const DESERTED_POLL_MS = 250;
 
 /** How often the sockets are looked at: nothing tells when the last byte of an answer has left. */
 const FLUSH_POLL_MS = 10;
@@ -33,6 +40,7 @@ export class Lifecycle {
   readonly #options: LifecycleOptions;
   #open = true;
   #leaving = false;
+  #retired = false;
 
   constructor(options: LifecycleOptions) {
     this.#options = options;
@@ -48,11 +56,23 @@ export class Lifecycle {
     return this.#leaving;
   }
 
+  /** Whether another process takes what is new: who is connected here is answered, and asked to leave. */
+  get retired(): boolean {
+    return this.#retired;
+  }
+
+  retire(): void {
+    this.#retired = true;
+    this.#options.live.stop();
+  }
+
   /**
    * Resolves when nothing is in flight any more, at the latest a second after the time limit. Before
    * that it goes on serving for the delay: balancers learn late that an endpoint is going.
+   * @param told One that is retired waits for its clients to go, unless this resolves before.
    */
-  async drain(): Promise<void> {
+  async drain(told: Promise<unknown>): Promise<void> {
+    if (this.#retired) await this.#deserted(told);
     this.#leaving = true;
     const { clock, shutdownDelayMs } = this.#options;
     if (shutdownDelayMs > 0) {
@@ -71,6 +91,31 @@ export class Lifecycle {
     await distServe?.close();
     this.#options.live.stop();
     await this.#flushed();
+  }
+
+  /**
+   * Resolves when nobody has asked anything for as long as a connection may stand idle: then there is
+   * none left, on which the next request could be on its way. Once all that were idle have gone, what
+   * still runs has the time that it has after SIGTERM.
+   */
+  async #deserted(told: Promise<unknown>): Promise<void> {
+    const { clock, exchanges, keepAliveMs, drainTimeoutMs } = this.#options;
+    const lingerMs = keepAliveMs + IDLE_SLACK_MS;
+    const untilMs = clock.now() + lingerMs + drainTimeoutMs;
+    let busyAtMs = clock.now();
+    const unsubscribe = exchanges.subscribe(() => {
+      busyAtMs = clock.now();
+    });
+    let isTold = false;
+    void told.then(() => {
+      isTold = true;
+    });
+    while (!isTold && clock.now() < untilMs) {
+      if (exchanges.open.size > 0) busyAtMs = clock.now();
+      else if (clock.now() - busyAtMs >= lingerMs) break;
+      await new Promise<void>((resume) => clock.after(DESERTED_POLL_MS, resume));
+    }
+    unsubscribe();
   }
 
   /** Whether every exchange ends within `limitMs`. */

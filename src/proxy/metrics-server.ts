@@ -7,24 +7,30 @@ export class MetricsListenError extends Error {
 
 /**
  * Serves `/metrics` to anybody on a port of its own; whoever may reach that port is the operator's affair.
+ * @param reusePort Whether it may be another's of this user, who shares it.
  * @throws MetricsListenError
  */
 export function startMetricsServer(
   hostname: string,
   port: number,
   page: (openMetrics: boolean) => string,
-): { readonly url: string; stop(): Promise<void> } {
+  reusePort: boolean,
+): { readonly url: string; readonly port: number; stop(): Promise<void> } {
   const server = listen(() =>
     Bun.serve({
       hostname,
       port,
-      reusePort: false,
+      reusePort,
       development: false,
       routes: { "/metrics": { GET: (request) => metricsResponse(request, page) } },
       fetch: () => new Response("Metrics are at /metrics.\n", { status: 404 }),
     }),
   );
-  return { url: `${server.url.origin}/metrics`, stop: () => server.stop(true) };
+  return {
+    url: `${server.url.origin}/metrics`,
+    port: server.port ?? port,
+    stop: () => server.stop(true),
+  };
 }
 
 function listen<T>(serve: () => T): T {

@@ -1,19 +1,14 @@
 import type { Config } from "../config/serve-config.ts";
-import { requestId } from "../core/request-id.ts";
-import { createApp } from "../http/app.ts";
-import { errorResponse, unexpectedError } from "../http/error-response.ts";
-import { front } from "../http/front.ts";
-import { RouteTable } from "../http/routes/table.ts";
 import { LineSink } from "../observe/line-sink.ts";
 import { type EventLog, Log, logUnexpected } from "../observe/log.ts";
 import type { Traces } from "../observe/traces.ts";
 import { openStateFile, type Warn } from "../state/file.ts";
-import { assemble, CLOCK, keepAliveS, RANDOM } from "./assemble.ts";
+import { assemble, CLOCK, RANDOM } from "./assemble.ts";
 import { lineFormat } from "./effective.ts";
+import { Handover } from "./handover.ts";
 import { joinNodes } from "./join-nodes.ts";
-import { startMetricsServer } from "./metrics-server.ts";
-import { routesOf } from "./routes.ts";
-import { tlsOf } from "./tls.ts";
+import { listen, type Served } from "./listen.ts";
+import { Predecessor } from "./takeover.ts";
 
 /** A proxy that serves. */
 export interface RunningProxy {
@@ -22,10 +17,15 @@ export interface RunningProxy {
   /** How many nodes it knew when it began to listen. */
   readonly nodes: number;
   readonly log: EventLog;
+  /** Resolves when another process has taken its place: what is left to do is `drain`. */
+  readonly replaced: Promise<void>;
   /** Logs an error that nobody expected. */
   readonly report: (error: unknown) => void;
-  /** Takes nothing new, lets what runs finish within the drain time limit, then ends. */
-  drain(): Promise<void>;
+  /**
+   * Takes nothing new, lets what runs finish within the drain time limit, then ends. One that was replaced
+   * waits before for its clients to go, unless `told` resolves.
+   */
+  drain(told: Promise<unknown>): Promise<void>;
   /** Ends at once: open requests are cut. */
   stop(): Promise<void>;
 }
@@ -33,7 +33,13 @@ export interface RunningProxy {
 /** What may wait for a slow reader of the log, characters. */
 const LOG_WAITS_CHARACTERS = 1024 * 1024;
 
-/** Puts the proxy together and starts it. Throws what `Bun.serve` throws, such as EADDRINUSE. */
+const CANNOT_BE_TAKEN_OVER =
+  "it cannot be taken over from: it has no socket beside its state file, as with an older version";
+
+/**
+ * Puts the proxy together and starts it.
+ * @throws what `Bun.serve` throws, such as EADDRINUSE; MetricsListenError, StateFileError, TakeoverError
+ */
 export async function startProxy(config: Config): Promise<RunningProxy> {
   const sink = new LineSink({
     output: Bun.stderr.writer(),
@@ -46,57 +52,74 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     sink,
   });
   const warn: Warn = (message, details) => log.warning(message, details);
-  const stateFile = config.statePath === null ? null : openStateFile(config.statePath, { warn });
-  const traces = await tracesOf(config, log);
-  const listening = {
-    port: () => server.port ?? config.port,
-    pendingRequests: () => server.pendingRequests,
-    server: () => server,
-  };
-  const { services, lifecycle, workers } = assemble(config, log, listening, traces);
-  const { nodePolicy, random, registry, mode } = services;
-  const routes = routesOf(config);
-  const table = new RouteTable(routes);
-  const app = createApp(routes, table, services);
-  const server: Bun.Server<undefined> = Bun.serve({
-    hostname: config.host,
-    port: config.port,
-    development: false,
-    // Bun 1.4.5 would share the port with another process.
-    reusePort: false,
-    idleTimeout: keepAliveS(config),
-    // Bun would refuse without an envelope; `readBody` keeps to the limits.
-    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    ...tlsOf(config),
-    fetch: front({ table, random, answer: (request) => app.fetch(request) }),
-    error: (error) => lastResort(error, log, random),
-  });
-  app.server = server;
-  const metricsServer =
-    config.metricsPort === null
+  const predecessor = config.takeover ? await Predecessor.find(config, CLOCK) : null;
+  let stateFile =
+    config.statePath === null || predecessor !== null
       ? null
-      : startMetricsServer(config.metricsHost, config.metricsPort, services.metricsPage);
-  if (metricsServer !== null) log.info("metrics are open to anybody", { url: metricsServer.url });
-  for (const worker of workers) worker.start();
-  const sources = joinNodes(config, registry, nodePolicy, mode, stateFile, warn);
+      : openStateFile(config.statePath, {
+          warn,
+          ...(config.takeover ? { inUse: CANNOT_BE_TAKEN_OVER } : {}),
+        });
+  const traces = await tracesOf(config, log);
+  let serving: Served | null = null;
+  const listening = {
+    port: () => serving?.port ?? config.port,
+    pendingRequests: () => serving?.server.pendingRequests ?? 0,
+    server() {
+      if (serving === null) throw new Error("nothing listens yet");
+      return serving.server;
+    },
+  };
+  const assembled = assemble(config, log, listening, traces);
+  const { services, lifecycle, workers } = assembled;
+  const { nodePolicy, registry, mode } = services;
+  function join() {
+    for (const worker of workers) worker.start();
+    const entries = predecessor?.entries ?? stateFile?.loaded ?? [];
+    return joinNodes(config, registry, nodePolicy, mode, entries, stateFile, warn);
+  }
+  // Once it shares the port, requests come at once; a port of its own it may not get at all.
+  const early = predecessor === null ? null : join();
+  await predecessor?.assureSeen(registry, config.healthTimeoutMs);
+  const served = listen(config, assembled, log, predecessor !== null);
+  serving = served;
+  const { kept, sources } = early ?? join();
+  if (predecessor !== null) stateFile = await predecessor.succeed(registry, kept, warn);
+  const { promise: replaced, resolve: onReplaced } = Promise.withResolvers<void>();
+  const handover =
+    stateFile?.locked === true
+      ? new Handover({
+          config,
+          served,
+          registry,
+          kept,
+          stateFile,
+          lifecycle,
+          clock: CLOCK,
+          log,
+          onReplaced,
+        })
+      : null;
+  handover?.start();
   async function stop(): Promise<void> {
+    await handover?.stop();
     sources.stop();
     for (const worker of workers) worker.stop();
-    await server.stop(true);
-    await metricsServer?.stop();
+    await served.stop();
     await stateFile?.close();
     await traces?.stop();
     await sink.flush();
   }
   return {
-    url: server.url.origin,
-    port: server.port ?? config.port,
+    url: served.server.url.origin,
+    port: served.port,
     nodes: registry.nodes().length,
     log,
+    replaced,
     report: (error) => logUnexpected(log, error),
     stop,
-    async drain() {
-      await lifecycle.drain();
+    async drain(told) {
+      await lifecycle.drain(told);
       await stop();
     },
   };
@@ -110,10 +133,4 @@ async function tracesOf(config: Config, log: EventLog): Promise<Traces | null> {
   const { protocol, sampler, ratio } = options;
   log.info("traces are sent", { to, protocol, sampler, ratio });
   return new Traces({ ...options, clock: CLOCK, random: RANDOM, log });
-}
-
-/** Nothing should arrive here; what does must not end the process or show its inside. */
-function lastResort(error: Error, log: EventLog, random: () => number): Response {
-  const id = requestId(new Headers(), random);
-  return errorResponse(unexpectedError(error, log, { id, path: "" }), "openai", id);
 }

@@ -10,6 +10,8 @@ export type Warn = (message: string, details: Readonly<Record<string, string | n
 
 export interface StateFileOptions {
   readonly warn: Warn;
+  /** What to do when another process has it, for its user. */
+  readonly inUse?: string;
 }
 
 /** The state file cannot be this one: a mistake of whoever chose it, in one line. */
@@ -30,12 +32,18 @@ const MAX_SET_ASIDE = 9;
  * @throws StateFileError when another process, or this one, has opened it, and for a directory,
  *   pipe or device.
  */
-export function openStateFile(path: string, { warn }: StateFileOptions): StateFile {
+export function openStateFile(
+  path: string,
+  {
+    warn,
+    inUse = "give this one its own --state, or take its place with --takeover",
+  }: StateFileOptions,
+): StateFile {
   tryTo(() => mkdirSync(dirname(path), { recursive: true, mode: 0o700 }));
   const real = checkStatePath(path);
   const lock = lockFile(`${real}.lock`);
   if (lock.kind === "in_use") {
-    throw new StateFileError(`${path} is in use by another lmproxy; give this one its own --state`);
+    throw new StateFileError(`${path} is in use by another lmproxy; ${inUse}`);
   }
   if (lock.kind === "unavailable") {
     warn("state file cannot be locked; nothing keeps a second proxy from writing it too", {
@@ -89,6 +97,11 @@ export class StateFile {
     const content = this.#read();
     this.#unread = content === "unreadable";
     this.loaded = content === "unreadable" ? [] : this.#parse(content);
+  }
+
+  /** Whether no other process can have it. */
+  get locked(): boolean {
+    return this.#lock.kind === "held" && !this.#closed;
   }
 
   #read(): Uint8Array | "unreadable" {
@@ -192,6 +205,7 @@ export class StateFile {
 
   /** Writes what is unsaved, then lets go of the lock; saves nothing from then on. */
   async close(): Promise<void> {
+    if (this.#closed) return;
     await this.flush();
     this.#closed = true;
     if (this.#lock.kind === "held") this.#lock.release();

@@ -31,6 +31,16 @@ describe("TLS", () => {
   });
 });
 
+test("--takeover needs a state file, by which it finds the one that runs", () => {
+  expect(parse("--takeover --state /n.json").config.takeover).toBe(true);
+  expect(parse("--state /n.json", { env: { LMPROXY_TAKEOVER: "true" } }).config.takeover).toBe(
+    true,
+  );
+  expect(refusal("--takeover")).toBe(
+    "--takeover finds the running lmproxy by its state file; give both the same --state",
+  );
+});
+
 describe("state file", () => {
   test.each([
     ["", { XDG_STATE_HOME: "/state", HOME: "/home/u" }, "/state/lmproxy/nodes-8000.json"],

@@ -59,6 +59,7 @@ test("without flags and variables everything has its documented default", () => 
     keepAliveMs: 75_000,
     shutdownDelayMs: 0,
     statePath: null,
+    takeover: false,
     logLevel: "info",
     logFormat: "auto",
     accessLog: "all",
@@ -138,7 +139,14 @@ const EXAMPLES: Readonly<Record<string, { text: string; value: unknown }>> = {
 };
 
 /** Those that make `tls` and `statePath` together have tests of their own. */
-const COMBINED = ["--ssl", "--tls-key", "--tls-cert", "--disable-cache-status", "--print-config"];
+const COMBINED = [
+  "--ssl",
+  "--tls-key",
+  "--tls-cert",
+  "--disable-cache-status",
+  "--takeover",
+  "--print-config",
+];
 
 describe.each(SERVE_FLAGS.filter((flag) => !COMBINED.includes(flagName(flag))))(
   "--$names.0",

@@ -70,7 +70,9 @@ test("a second proxy on the same file is refused, until the first one has died",
   });
   expect(await second.exited).toBe(2);
   const said = await new Response(second.stderr).text();
-  expect(said).toMatch(/^lmproxy: .*in use by another lmproxy; give this one its own --state\n$/);
+  expect(said).toMatch(
+    /^lmproxy: .*in use by another lmproxy; give this one its own --state, or take its place with --takeover\n$/,
+  );
   expect(await askInTurn(first, 5)).toEqual(times(5, 200));
   await first.end("SIGKILL");
   await using third = await startProxy([...state, "--node", engine.url]);

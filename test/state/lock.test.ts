@@ -16,7 +16,8 @@ test("a second proxy is refused in one line; the lock ends with kill -9", async 
   const path = join(folder.path, "nodes.json");
   const holder = await spawnHolder(path);
   const second = spawnChild("hold", path);
-  const advice = "is in use by another lmproxy; give this one its own --state";
+  const advice =
+    "is in use by another lmproxy; give this one its own --state, or take its place with --takeover";
   expect(await second.rest()).toEqual([`refused: ${path} ${advice}`]);
   expect(await second.exited).toBe(3);
   await holder.kill();

@@ -4,7 +4,7 @@ import { Registry } from "../../src/core/pool/registry.ts";
 import { random } from "../../src/core/strategies/random.ts";
 import { openStateFile } from "../../src/state/file.ts";
 import type { StateEntry } from "../../src/state/format.ts";
-import { persistRegistry } from "../../src/state/persist.ts";
+import { KeptNodes } from "../../src/state/persist.ts";
 import { entry, temporaryFolder, warnings } from "./entries.ts";
 
 interface RunOptions {
@@ -14,7 +14,11 @@ interface RunOptions {
 }
 
 /** One life of a proxy: restores, lets `act` change the registry, saves. */
-async function run(path: string, act: (registry: Registry) => void, options: RunOptions = {}) {
+async function run(
+  path: string,
+  act: (registry: Registry, kept: KeptNodes) => void,
+  options: RunOptions = {},
+) {
   const registry = new Registry({
     now: () => 0,
     onListenerError: (error) => {
@@ -27,16 +31,13 @@ async function run(path: string, act: (registry: Registry) => void, options: Run
   });
   const { warn, lines } = warnings();
   const file = openStateFile(path, { warn });
-  const stop = persistRegistry({
-    registry,
-    file,
-    warn,
-    refusal: options.refusal ?? (() => null),
-  });
+  const kept = new KeptNodes({ registry, warn, refusal: options.refusal ?? (() => null) });
+  kept.restore(file.loaded);
+  const stop = kept.saveTo(file);
   const named = { models: [], role: "Hybrid", speed: null, enabled: true } as const;
   const flags = (options.flags ?? []).map((url) => ({ url, ...named }));
   registry.membership.says({ name: "flags", rank: 0 }, flags);
-  act(registry);
+  act(registry, kept);
   stop();
   await file.close();
   return { registry, lines, loaded: file.loaded };
@@ -130,4 +131,38 @@ test("a node of the command line that was removed by hand is back with the next 
   const first = await run(path, ({ membership }) => membership.remove(one), flags);
   expect(first.registry.nodes()).toEqual([]);
   expect((await run(path, () => {}, flags)).registry.nodes()).toHaveLength(1);
+});
+
+test("what changed at another proxy since it was asked counts, but for what has changed here since", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "nodes.json");
+  const same = entry(1);
+  const left = entry(2);
+  const changed = entry(3);
+  const registeredHere = entry(4);
+  const removedHere = entry(5);
+  const joined = entry(6);
+  const before = [same, left, changed, registeredHere, removedHere];
+  await run(path, (registry, kept) => {
+    kept.restore(before);
+    const here = { models: ["here"], role: "Hybrid", speed: null } as const;
+    registry.membership.register(registeredHere.url, here);
+    registry.membership.remove(removedHere.url);
+    const after = [
+      same,
+      { ...changed, draining: true, speed: 2 },
+      { ...removedHere, speed: 3 },
+      joined,
+    ];
+    kept.catchUp(before, after);
+  });
+  const { loaded } = await run(path, () => {});
+  expect(
+    loaded.map(({ url, models, speed, draining }) => ({ url, models, speed, draining })),
+  ).toEqual([
+    { url: same.url, models: same.models, speed: same.speed, draining: false },
+    { url: changed.url, models: changed.models, speed: 2, draining: true },
+    { url: registeredHere.url, models: ["here"], speed: null, draining: false },
+    { url: joined.url, models: joined.models, speed: joined.speed, draining: false },
+  ]);
 });

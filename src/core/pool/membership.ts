@@ -79,6 +79,11 @@ export class Membership {
     return this.nodes().filter(({ url }) => this.#registered.has(url) || this.#drained.has(url));
   }
 
+  /** Removed by hand although a source names them. */
+  removedByHand(): readonly string[] {
+    return [...this.#removed];
+  }
+
   /** A source says which nodes there are: the whole set. The listeners are told of it once. */
   says(source: SourceId, nodes: readonly NamedNode[]): void {
     const before = this.#sources.get(source.name)?.nodes ?? new Map<string, NamedNode>();

@@ -48,6 +48,17 @@ export class RouteTable {
     return this.#rows(path).some((row) => row.needsNoHost === true);
   }
 
+  /** Whether such a request changes which nodes there are, or asks all of them for something. */
+  changesNodes(method: string, path: string): boolean {
+    return this.#rows(path).some(
+      (row) =>
+        row.method === method &&
+        (row.who === "administrator" || row.who === "engine") &&
+        (method !== "GET" || refusesHead(row)) &&
+        !path.startsWith("/debug/"),
+    );
+  }
+
   #rows(path: string): readonly Route[] {
     const bare = path.replace(/(?<=.)\/$/, "");
     const matching = this.#patterns.filter(({ pattern }) => pattern.test(bare));

@@ -1,0 +1,153 @@
+/** The running proxy's side of a takeover. */
+import { rmSync } from "node:fs";
+import { Value } from "@sinclair/typebox/value";
+import { version } from "../../package.json";
+import type { Config } from "../config/serve-config.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Registry } from "../core/pool/registry.ts";
+import type { EventLog } from "../observe/log.ts";
+import type { StateFile } from "../state/file.ts";
+import { drawState } from "../state/format.ts";
+import type { KeptNodes } from "../state/persist.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+import type { Served } from "./listen.ts";
+import { ListeningSocket } from "./listening-socket.ts";
+import { PROTOCOL, type Standing, Successor, socketPath } from "./standing.ts";
+
+export interface HandoverOptions {
+  readonly config: Config;
+  readonly served: Pick<Served, "port" | "ports">;
+  readonly registry: Registry;
+  readonly kept: KeptNodes;
+  /** Its lock is ours. */
+  readonly stateFile: StateFile;
+  readonly lifecycle: Lifecycle;
+  readonly clock: Pick<Clock, "now" | "after">;
+  readonly log: EventLog;
+  /** Told when another process has taken this one's place. */
+  readonly onReplaced: () => void;
+}
+
+/** After so long nobody's handshake with an old listener is under way, ms: a lost SYN-ACK is sent again after 1 s. */
+const HANDSHAKES_MS = 3_000;
+
+/** Why a takeover is refused, for whoever asked. */
+class Refusal extends Error {}
+
+/** A socket at which another process of the same user may take this one's place. */
+export class Handover {
+  readonly #options: HandoverOptions;
+  readonly #beganAtMs: number;
+  #server: Bun.Server<undefined> | null = null;
+  #sockets: readonly ListeningSocket[] = [];
+  #successor: Successor | null = null;
+
+  constructor(options: HandoverOptions) {
+    this.#options = options;
+    this.#beganAtMs = options.clock.now();
+  }
+
+  /** Opens the socket; without it all else works. */
+  start(): void {
+    const path = socketPath(this.#options.stateFile.path);
+    const before = process.umask(0o177);
+    try {
+      // One that died left it; the state file's lock says that nobody else is behind it.
+      rmSync(path, { force: true });
+      this.#server = Bun.serve({ unix: path, fetch: (request) => this.#answer(request) });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#options.log.info("no other process can take over from this one", { reason });
+    } finally {
+      process.umask(before);
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#server?.stop(true);
+  }
+
+  async #answer(request: Request): Promise<Response> {
+    try {
+      switch (`${request.method} ${new URL(request.url).pathname}`) {
+        case "POST /share":
+          return Response.json(await this.#share(await request.json()));
+        case "POST /leave":
+          return Response.json(await this.#leave());
+        default:
+          throw new Refusal("there is nothing here but /share and /leave");
+      }
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      return Response.json({ message }, { status: error instanceof Refusal ? 409 : 500 });
+    }
+  }
+
+  /** From now on the other one may listen beside us. */
+  async #share(asked: unknown): Promise<Standing> {
+    if (!Value.Check(Successor, asked)) {
+      throw new Refusal(`it speaks version ${PROTOCOL} of this protocol only`);
+    }
+    if (this.#successor !== null && isAlive(this.#successor.pid)) {
+      throw new Refusal(`process ${this.#successor.pid} is just taking over`);
+    }
+    this.#successor = asked;
+    const { clock, served, log } = this.#options;
+    // The one before us may listen still: a connection is led away from one listener to one other.
+    const waitMs = this.#beganAtMs + 2 * HANDSHAKES_MS - clock.now();
+    if (waitMs > 0) await new Promise<void>((resume) => clock.after(waitMs, resume));
+    this.#sockets = served.ports.flatMap((port) => ListeningSocket.on(port));
+    for (const socket of this.#sockets) socket.share();
+    log.info("another process wants to take over", { pid: asked.pid, version: asked.version });
+    return this.#standing();
+  }
+
+  /** The other one listens: it gets all that is new. */
+  async #leave(): Promise<Standing> {
+    if (this.#successor === null) throw new Refusal("nobody has said that it wants to take over");
+    const { clock, lifecycle, stateFile, onReplaced, log } = this.#options;
+    for (const socket of this.#sockets) socket.leadAway({ of: 2, at: 0 });
+    const left = this.#standing();
+    lifecycle.retire();
+    const { pid, version } = this.#successor;
+    log.info("another process has taken over; this one ends when its clients have gone", {
+      pid,
+      version,
+    });
+    await stateFile.close();
+    onReplaced();
+    clock.after(HANDSHAKES_MS, () => {
+      for (const socket of this.#sockets) socket.close();
+    });
+    // Removes the file, which the other one makes anew; the answer is under way and stays so.
+    void this.#server?.stop(false);
+    this.#server = null;
+    return left;
+  }
+
+  #standing(): Standing {
+    const { config, served, registry, kept, clock } = this.#options;
+    const nowMs = clock.now();
+    return {
+      protocol: PROTOCOL,
+      version,
+      pid: process.pid,
+      host: config.host,
+      port: served.port,
+      state: drawState(kept.entries(), "lmproxy"),
+      removed: [...registry.membership.removedByHand()],
+      routable: registry
+        .nodes()
+        .flatMap(({ url, health }) => (health.routable(nowMs) ? [url] : [])),
+    };
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
+}

@@ -1,0 +1,76 @@
+import type { Config } from "../config/serve-config.ts";
+import { requestId } from "../core/request-id.ts";
+import { createApp } from "../http/app.ts";
+import { errorResponse, unexpectedError } from "../http/error-response.ts";
+import { front } from "../http/front.ts";
+import { lastAnswer } from "../http/last-answers.ts";
+import { RouteTable } from "../http/routes/table.ts";
+import type { EventLog } from "../observe/log.ts";
+import { type Assembled, keepAliveS } from "./assemble.ts";
+import { startMetricsServer } from "./metrics-server.ts";
+import { routesOf } from "./routes.ts";
+import { tlsOf } from "./tls.ts";
+
+/** Where clients reach the proxy. */
+export interface Served {
+  readonly server: Bun.Server<undefined>;
+  readonly port: number;
+  /** The ports of all that listens. */
+  readonly ports: readonly number[];
+  /** Open requests are cut. */
+  stop(): Promise<void>;
+}
+
+/**
+ * @param isShared Whether another process of this user shares its ports with this one; else they are
+ *   this one's alone.
+ * @throws what `Bun.serve` throws, such as EADDRINUSE; MetricsListenError
+ */
+export function listen(
+  config: Config,
+  { services, lifecycle }: Assembled,
+  log: EventLog,
+  isShared: boolean,
+): Served {
+  const { random } = services;
+  const routes = routesOf(config);
+  const table = new RouteTable(routes);
+  const app = createApp(routes, table, services);
+  const answer = front({ table, random, answer: (request) => app.fetch(request) });
+  const server: Bun.Server<undefined> = Bun.serve({
+    hostname: config.host,
+    port: config.port,
+    development: false,
+    // Bun 1.4.5 would share the port with another process.
+    reusePort: isShared,
+    idleTimeout: keepAliveS(config),
+    // Bun would refuse without an envelope; `readBody` keeps to the limits.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    ...tlsOf(config),
+    fetch: (request) => (lifecycle.retired ? lastAnswer(request, table, answer) : answer(request)),
+    error: (error) => lastResort(error, log, random),
+  });
+  app.server = server;
+  const { metricsHost, metricsPort } = config;
+  const metricsServer =
+    metricsPort === null
+      ? null
+      : startMetricsServer(metricsHost, metricsPort, services.metricsPage, isShared);
+  if (metricsServer !== null) log.info("metrics are open to anybody", { url: metricsServer.url });
+  const port = server.port ?? config.port;
+  return {
+    server,
+    port,
+    ports: metricsServer === null ? [port] : [port, metricsServer.port],
+    async stop() {
+      await server.stop(true);
+      await metricsServer?.stop();
+    },
+  };
+}
+
+/** Nothing should arrive here; what does must not end the process or show its inside. */
+function lastResort(error: Error, log: EventLog, random: () => number): Response {
+  const id = requestId(new Headers(), random);
+  return errorResponse(unexpectedError(error, log, { id, path: "" }), "openai", id);
+}

@@ -1,0 +1,42 @@
+/**
+ * What two processes say to each other when one takes the other's place: HTTP/1.1 over a Unix socket
+ * beside the state file, which its owner alone may open. Two calls, each a POST with a JSON object that
+ * is answered by one: `/share` with a `Successor`, then `/leave`. Both are answered by a `Standing`, or by
+ * `{"message"}` with a status of 400 or more.
+ */
+import { type Static, Type } from "@sinclair/typebox";
+
+/** Rises when one version could misunderstand the other. */
+export const PROTOCOL = 1;
+
+/** Who wants to take over. */
+export const Successor = Type.Object({
+  protocol: Type.Literal(PROTOCOL),
+  version: Type.String(),
+  pid: Type.Integer(),
+});
+export type Successor = Static<typeof Successor>;
+
+/** What the running one is and knows, at the moment of the answer. */
+export const Standing = Type.Object({
+  protocol: Type.Literal(PROTOCOL),
+  version: Type.String(),
+  pid: Type.Integer(),
+  /** Where it listens, as it was told; the port is the true one. */
+  host: Type.String(),
+  port: Type.Integer(),
+  /** The text of a state file. */
+  state: Type.String(),
+  /** URLs of nodes that an operator removed although a flag names them. */
+  removed: Type.Array(Type.String()),
+  /** URLs of nodes that may get requests. */
+  routable: Type.Array(Type.String()),
+});
+export type Standing = Static<typeof Standing>;
+
+export const Refused = Type.Object({ message: Type.String() });
+
+/** @param statePath The state file, absolute, with links followed. */
+export function socketPath(statePath: string): string {
+  return `${statePath}.sock`;
+}

@@ -1,0 +1,181 @@
+/** The new proxy's side of a takeover. */
+import { Value } from "@sinclair/typebox/value";
+import { version } from "../../package.json";
+import type { Config } from "../config/serve-config.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Registry } from "../core/pool/registry.ts";
+import {
+  checkStatePath,
+  openStateFile,
+  type StateFile,
+  StateFileError,
+  type Warn,
+} from "../state/file.ts";
+import { parseState, type StateEntry } from "../state/format.ts";
+import type { KeptNodes } from "../state/persist.ts";
+import { PROTOCOL, Refused, Standing, type Successor, socketPath } from "./standing.ts";
+
+/** Taking over failed, and the one that runs goes on: in one line. */
+export class TakeoverError extends Error {
+  override readonly name = "TakeoverError";
+}
+
+/** The old one may wait some seconds for the one before it. */
+const ANSWER_LIMIT_MS = 30_000;
+/** How often it is looked whether nodes are well, or the lock free. */
+const LOOK_MS = 20;
+const LOCK_LIMIT_MS = 5_000;
+
+/** The proxy that runs, which has agreed to be taken over from. */
+export class Predecessor {
+  readonly #path: string;
+  readonly #statePath: string;
+  readonly #clock: Clock;
+  readonly #standing: Standing;
+  /** The nodes that it keeps. */
+  readonly entries: readonly StateEntry[];
+
+  private constructor(statePath: string, clock: Clock, standing: Standing) {
+    this.#statePath = statePath;
+    this.#path = socketPath(statePath);
+    this.#clock = clock;
+    this.#standing = standing;
+    this.entries = entriesOf(standing);
+  }
+
+  /**
+   * Asks the one that has this state file to share its port; null when none runs.
+   * @throws StateFileError; TakeoverError when it refuses, does not answer, or listens elsewhere than we
+   *   are told to
+   */
+  static async find(config: Config, clock: Clock): Promise<Predecessor | null> {
+    if (config.statePath === null) return null;
+    const statePath = checkStatePath(config.statePath);
+    const us: Successor = { protocol: PROTOCOL, version, pid: process.pid };
+    const standing = await ask(socketPath(statePath), "/share", us);
+    if (standing === null) return null;
+    const { host, port } = standing;
+    if (host !== config.host || port !== config.port) {
+      throw new TakeoverError(
+        `the running lmproxy listens on ${host} port ${port}; start this one with --host ${host} --port ${port}`,
+      );
+    }
+    return new Predecessor(statePath, clock, standing);
+  }
+
+  /**
+   * Resolves as soon as the nodes that it sends requests to may get some from us too, and are known for
+   * what they serve, or after a time limit.
+   * @throws TakeoverError when none of them may by then
+   */
+  async assureSeen(registry: Registry, limitMs: number): Promise<void> {
+    const { now, after } = this.#clock;
+    const { routable: urls, pid } = this.#standing;
+    const isRoutable = (url: string) => registry.get(url)?.health.routable(now()) === true;
+    const isSeen = (url: string) => {
+      const node = registry.get(url);
+      return node === undefined || (isRoutable(url) && (node.listed || node.noList !== null));
+    };
+    const untilMs = now() + limitMs;
+    while (!urls.every(isSeen) && now() < untilMs) {
+      await new Promise<void>((resume) => after(LOOK_MS, resume));
+    }
+    if (urls.length === 0 || urls.some(isRoutable)) return;
+    throw new TakeoverError(
+      `none of the ${urls.length} nodes that the running lmproxy serves (process ${pid}) is well as seen from this one`,
+    );
+  }
+
+  /**
+   * Has it leave us all that is new, and the state file, and learns what its nodes had become by then.
+   * Requests may be coming already.
+   * @returns the state file; null when its lock cannot be had
+   * @throws TakeoverError when it refuses
+   */
+  async succeed(registry: Registry, kept: KeptNodes, warn: Warn): Promise<StateFile | null> {
+    // One that has died meanwhile knew what it said before.
+    const left = (await ask(this.#path, "/leave", {})) ?? this.#standing;
+    kept.catchUp(this.entries, entriesOf(left));
+    const own = new Set(kept.entries().map(({ url }) => url));
+    for (const url of left.removed) if (!own.has(url)) registry.membership.remove(url);
+    const stateFile = await this.#open(warn);
+    if (stateFile === null) return null;
+    kept.saveTo(stateFile);
+    stateFile.save(() => kept.entries());
+    return stateFile;
+  }
+
+  /** Somebody who is started in this moment has the lock until he finds the port taken. */
+  async #open(warn: Warn): Promise<StateFile | null> {
+    const { now, after } = this.#clock;
+    const untilMs = now() + LOCK_LIMIT_MS;
+    for (;;) {
+      try {
+        return openStateFile(this.#statePath, { warn });
+      } catch (error) {
+        if (!(error instanceof StateFileError)) throw error;
+        if (now() >= untilMs) {
+          warn("nodes are not saved from now on: the state file stays locked", {
+            file: this.#statePath,
+          });
+          return null;
+        }
+        await new Promise<void>((resume) => after(LOOK_MS, resume));
+      }
+    }
+  }
+}
+
+/**
+ * Null when nobody is behind the socket, or there is none.
+ * @throws TakeoverError for what is refused or not answered as it should
+ */
+async function ask(
+  path: string,
+  call: "/share" | "/leave",
+  body: object,
+): Promise<Standing | null> {
+  let said: unknown;
+  try {
+    const answer = await fetch(`http://lmproxy${call}`, {
+      unix: path,
+      method: "POST",
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(ANSWER_LIMIT_MS),
+    });
+    said = await answer.json();
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : "";
+    if (code === "ENOENT" || code === "ECONNREFUSED") return null;
+    throw notAnswered(error, code, path);
+  }
+  if (Value.Check(Standing, said)) return said;
+  throw new TakeoverError(
+    `the running lmproxy cannot be taken over from: ${
+      Value.Check(Refused, said) ? said.message : "it speaks another version of this protocol"
+    }`,
+  );
+}
+
+function entriesOf({ state }: Standing): readonly StateEntry[] {
+  const parsed = parseState(new TextEncoder().encode(state));
+  if (parsed.kind === "parsed") return parsed.entries;
+  throw new TakeoverError(`the state of the running lmproxy cannot be read: it ${parsed.reason}`);
+}
+
+function notAnswered(error: unknown, code: unknown, path: string): TakeoverError {
+  switch (code) {
+    case "EACCES":
+      return new TakeoverError(
+        `${path} is another user's; start this as the user of the running lmproxy`,
+      );
+    case "ENAMETOOLONG":
+      return new TakeoverError(
+        `${path} is too long for a socket; choose a shorter path with --state`,
+      );
+    default: {
+      const reason = error instanceof Error ? error.message : String(error);
+      return new TakeoverError(`the running lmproxy does not answer at ${path} (${reason})`);
+    }
+  }
+}
