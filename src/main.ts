@@ -34,6 +34,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "Show how a request went, and why its nodes were chosen.",
     load: () => import("./commands/explain.ts"),
   },
+  doctor: {
+    summary: "Look at a running proxy and its nodes for what is wrong, and say what to do.",
+    load: () => import("./commands/doctor.ts"),
+  },
   "log-level": {
     summary: "Show or change how much a running proxy logs.",
     load: () => import("./commands/log-level.ts"),

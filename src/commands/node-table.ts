@@ -24,6 +24,10 @@ const NodeStatus = Type.Object({
   piece_p50_s: NumberOrNull,
   piece_ratio: NumberOrNull,
   last_metrics_age_s: NumberOrNull,
+  engine: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+  no_models: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+  no_usage: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+  pairs: NumberOrNull,
   errors_5m: NumberOrNull,
   oldest_request_s: NumberOrNull,
 });

@@ -36,6 +36,13 @@ export class ProxyClient {
     return await this.#call("GET", path);
   }
 
+  /** What is no JSON. @throws CommandError when the proxy cannot be reached or refuses */
+  async text(path: string): Promise<string> {
+    const { status, text } = await this.#send("GET", path, undefined);
+    if (status !== 200) throw this.#refused(status, parseJson(text));
+    return text;
+  }
+
   /** @throws CommandError when the proxy cannot be reached or refuses */
   async delete(path: string): Promise<unknown> {
     return await this.#call("DELETE", path);
@@ -46,8 +53,12 @@ export class ProxyClient {
     const answer = parseJson(text);
     if (status === 200) return answer;
     if (status >= 300 && status < 500 && !isOurs) throw await this.#stranger();
+    throw this.#refused(status, answer);
+  }
+
+  #refused(status: number, answer: unknown): CommandError {
     const advice = status === 401 || status === 403 ? "; give its key with --admin-key" : "";
-    throw new CommandError(`the proxy refused (${status}): ${messageOf(answer)}${advice}`);
+    return new CommandError(`the proxy refused (${status}): ${messageOf(answer)}${advice}`);
   }
 
   async #send(method: string, path: string, body: string | undefined) {

@@ -5,16 +5,11 @@ import { SERVE_FLAGS } from "./serve-flags.ts";
 
 /** Keys are masked. Ends with a newline. */
 export function showConfig(config: Config, sources: ReadonlyMap<string, Source>): string {
-  const values = new Map<string, unknown>(Object.entries(config));
-  const rows = SERVE_FLAGS.filter((flag) => values.has(flag.key)).map((flag) => {
-    return [flagName(flag), showValue(flag, values.get(flag.key)), sourceOf(sources, flag.key)];
-  });
-  rows.splice(
-    2,
-    0,
-    ["--tls-key", config.tls?.keyPath ?? "not set", sourceOf(sources, "tls")],
-    ["--tls-cert", config.tls?.certPath ?? "not set", sourceOf(sources, "tls")],
-  );
+  const rows = shownFlags(config).map(({ name, key, value }) => [
+    name,
+    value,
+    sourceOf(sources, key),
+  ]);
   if (config.traces !== null) {
     const { to, sampler, protocol } = config.traces;
     rows.push(["traces", `${sampler} to ${to} by ${protocol}`, sourceOf(sources, "traces")]);
@@ -25,6 +20,22 @@ export function showConfig(config: Config, sources: ReadonlyMap<string, Source>)
       return `${name.padEnd(widths[0] ?? 0)}  ${value.padEnd(widths[1] ?? 0)}  ${source}\n`;
     })
     .join("");
+}
+
+/** Each flag as it is typed, with its value as text; keys are masked. */
+export function shownFlags(config: Config): { name: string; key: string; value: string }[] {
+  const values = new Map<string, unknown>(Object.entries(config));
+  const rows = SERVE_FLAGS.filter((flag) => values.has(flag.key)).map((flag) => ({
+    name: flagName(flag),
+    key: flag.key,
+    value: showValue(flag, values.get(flag.key)),
+  }));
+  const { keyPath = "not set", certPath = "not set" } = config.tls ?? {};
+  const tls = [
+    { name: "--tls-key", key: "tls", value: keyPath },
+    { name: "--tls-cert", key: "tls", value: certPath },
+  ];
+  return rows.toSpliced(2, 0, ...tls);
 }
 
 function showValue(flag: Flag, value: unknown): string {

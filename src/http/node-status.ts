@@ -31,6 +31,8 @@ export function nodeStatus(
     last_metrics_age_s: ageMs === null ? null : ageMs / 1_000,
     engine: node.engine,
     last_error: node.lastError ?? node.noList ?? node.noUsage,
+    no_models: node.noList,
+    no_usage: node.noUsage,
     pairs: figures?.pairs ?? 0,
     open_sessions: figures?.openSessions ?? 0,
     ...beside,

@@ -106,6 +106,12 @@ export const NodeStatus = t.Object({
     description: `${ENGINE_KINDS.join(", ")}, or null while it is not known`,
   }),
   last_error: t.Union([t.String(), t.Null()]),
+  no_models: t.Union([t.String(), t.Null()], {
+    description: "Why its list of models cannot be read; null when it can",
+  }),
+  no_usage: t.Union([t.String(), t.Null()], {
+    description: "Why its load is not known; null when it is",
+  }),
   pairs: Type.Integer({
     minimum: 0,
     description: "DistServe: engines of the other role that it is connected with",
@@ -233,6 +239,16 @@ export const Explanations = t.Array(
     ),
   }),
 );
+
+/** What the proxy was started with. */
+export const Settings = t.Object({
+  flags: t.Record(t.String(), t.String(), {
+    description: "Each flag with its value as text, keys masked",
+  }),
+  state_locked: t.Union([t.Boolean(), t.Null()], {
+    description: "Whether the state file is kept from other processes; null without one",
+  }),
+});
 
 /** How much is logged, and how lines look. */
 export const LogSettings = t.Object({

@@ -57,6 +57,10 @@ export interface Services {
   readonly exposesNode: boolean;
   /** The page at `/metrics`, in OpenMetrics' dialect or not. */
   readonly metricsPage: (openMetrics: boolean) => string;
+  /** Each flag with its value, keys masked. */
+  readonly flags: Readonly<Record<string, string>>;
+  /** Whether the state file is kept from other processes; null without one. */
+  readonly stateLocked: () => boolean | null;
   readonly log: Log;
   /** Monotonic clock, ms. */
   readonly now: () => number;

@@ -1,3 +1,4 @@
+import { shownFlags } from "../config/print.ts";
 import type { Config } from "../config/serve-config.ts";
 import { parseAllowRule } from "../core/address/address-policy.ts";
 import { parseCidr } from "../core/address/cidr.ts";
@@ -30,12 +31,13 @@ import { ModelDiscovery } from "../upstream/model-discovery.ts";
 import { PinnedFetch } from "../upstream/pinned-fetch.ts";
 import type { Upstream } from "../upstream/send.ts";
 import { TcpCheck } from "../upstream/tcp-check.ts";
-import { bodyMemoryBytes } from "./effective.ts";
+import { bodyMemoryBytes, effective } from "./effective.ts";
 import { createAccess, engineHeadersOf } from "./keys.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { createMode } from "./mode.ts";
 import { observe } from "./observe.ts";
 import { createRouting } from "./routing.ts";
+import { Every, type Worker } from "./worker.ts";
 
 /** What can be asked of the server only once it listens. */
 export interface Listening {
@@ -43,30 +45,8 @@ export interface Listening {
   /** Requests whose answer has not left the socket yet. */
   readonly pendingRequests: () => number;
   readonly server: () => BunServer;
-}
-
-/** Something that works on its own from start to stop. */
-export interface Worker {
-  start(): void;
-  stop(): void;
-}
-
-/** Something done again and again. */
-class Every implements Worker {
-  readonly #begin: () => () => void;
-  #end: () => void = () => {};
-
-  constructor(ms: number, clock: Clock, act: () => void) {
-    this.#begin = () => clock.every(ms, act);
-  }
-
-  start(): void {
-    this.#end = this.#begin();
-  }
-
-  stop(): void {
-    this.#end();
-  }
+  /** Whether the state file is kept from other processes; null without one. */
+  readonly stateLocked: () => boolean | null;
 }
 
 export interface Assembled {
@@ -178,6 +158,8 @@ export function assemble(
     exposesNode: config.exposeNode,
     registry,
     discovery,
+    flags: Object.fromEntries(shownFlags(effective(config)).map((row) => [row.name, row.value])),
+    stateLocked: listening.stateLocked,
     log,
     now,
     random,

@@ -69,6 +69,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
       if (serving === null) throw new Error("nothing listens yet");
       return serving.server;
     },
+    stateLocked: () => stateFile?.locked ?? null,
   };
   const assembled = assemble(config, log, listening, traces);
   const { services, lifecycle, workers } = assembled;

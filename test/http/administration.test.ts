@@ -26,6 +26,7 @@ const CALLS = [
   ["POST", "/remove_worker?url=http://127.0.0.1:9"],
   ["GET", "/list_workers"],
   ["GET", "/get_loads"],
+  ["GET", "/debug/config"],
   ["GET", "/debug/log"],
   ["POST", "/debug/log"],
 ] as const;

@@ -24,6 +24,7 @@ const listening = {
   port: () => server.port ?? 0,
   pendingRequests: () => server.pendingRequests,
   server: () => server,
+  stateLocked: () => null,
 };
 const { services, workers } = assemble(
   config,

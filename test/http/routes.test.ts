@@ -52,6 +52,7 @@ beforeAll(() => {
     port: () => server.port ?? 0,
     pendingRequests: () => server.pendingRequests,
     server: () => server,
+    stateLocked: () => null,
   });
   const routes = [...ROUTES, ...ADDED];
   const table = new RouteTable(routes);

@@ -11,6 +11,7 @@ import {
   NodeStatus,
   NodeUrlBody,
   OpenRequests,
+  Settings,
   ShownNode,
   WarmedUp,
 } from "../schemas.ts";
@@ -84,6 +85,7 @@ const SCHEMAS: Readonly<Record<string, TSchema>> = {
   Cancelled,
   OpenRequests,
   LogSettings,
+  Settings,
   NodeStatus,
   NodeStatuses: Type.Object(
     {},

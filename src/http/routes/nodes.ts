@@ -36,6 +36,8 @@ const NODE = {
   last_metrics_age_s: 1.7,
   engine: "lmdeploy",
   last_error: null,
+  no_models: null,
+  no_usage: null,
   pairs: 0,
   open_sessions: 0,
   state_for_s: 3600.5,

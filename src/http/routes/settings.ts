@@ -4,14 +4,34 @@ import { LINE_FORMATS } from "../../observe/line-format.ts";
 import { LOG_LEVELS, type Log } from "../../observe/log.ts";
 import { failures } from "../docs/errors.ts";
 import { ok } from "../docs/operation.ts";
-import { LogSettings } from "../schemas.ts";
+import { LogSettings, Settings } from "../schemas.ts";
 import { route } from "./route.ts";
 
 const REFUSALS = ["invalid_api_key", "forbidden", "internal_error"] as const;
 const EXAMPLE = { level: "info", format: "json" };
 
-/** What may be changed while the proxy runs. */
+/** What the proxy was started with, and what may be changed while it runs. */
 export const settingRoutes = [
+  route({
+    method: "GET",
+    path: "/debug/config",
+    who: "administrator",
+    detail: {
+      tags: ["Health"],
+      operationId: "getConfig",
+      summary: "Show what the proxy was started with, keys masked",
+      responses: {
+        ...ok(
+          "Settings",
+          { flags: { "--port": "8000", "--admin-key": "***" }, state_locked: true },
+          "Each flag with its value, as --print-config shows it",
+        ),
+        ...failures(REFUSALS),
+      },
+    },
+    response: Settings,
+    answer: (_, { flags, stateLocked }) => ({ flags, state_locked: stateLocked() }),
+  }),
   route({
     method: "GET",
     path: "/debug/log",

@@ -4,5 +4,8 @@ import { join } from "node:path";
 export const TEST_KEY = join(import.meta.dir, "key.pem");
 export const TEST_CERTIFICATE = join(import.meta.dir, "certificate.pem");
 
+/** Of the same key, for another name, and expired since 2021. */
+export const EXPIRED_ELSEWHERE = join(import.meta.dir, "expired-elsewhere.pem");
+
 /** The flags with which `serve` uses them. */
 export const TLS_FLAGS = ["--tls-key", TEST_KEY, "--tls-cert", TEST_CERTIFICATE] as const;

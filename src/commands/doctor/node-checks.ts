@@ -1,0 +1,205 @@
+/** What can be wrong with nodes, as the proxy sees them. Pure. */
+import type { NodeStatus } from "../node-table.ts";
+import { shortTime } from "../table.ts";
+import type { Check, Found, Look } from "./snapshot.ts";
+
+/** As the alert LmproxyNodeSlow has it. */
+const SLOW_TIMES = 3;
+/** Differences that nobody notices are none, s. */
+const SLOW_BY_S = 0.1;
+/** As the alert LmproxySamplesStale has it: so many intervals. */
+const STALE_INTERVALS = 3;
+/** A request that an engine has had for so long shows in its gauges, s. */
+const SHOWS_AFTER_S = 1;
+/** An engine may finish what its client has given up. */
+const RUNS_ON = 1;
+
+type Entry = readonly [url: string, node: NodeStatus];
+
+/** One finding a node that `wrong` says something of. */
+function eachNode(
+  { nodes }: Look,
+  wrong: (node: NodeStatus, url: string) => Omit<Found, "about"> | null,
+): Found[] {
+  return Object.entries(nodes).flatMap(([url, node]) => {
+    const found = wrong(node, url);
+    return found === null ? [] : [{ about: url, ...found }];
+  });
+}
+
+function isUp({ state }: NodeStatus): boolean {
+  return state === "healthy" || state === "draining";
+}
+
+/** No node at all, or none that is healthy for a model. */
+export const noNode: Check = ({ url }, { after }) => {
+  const nodes = Object.values(after.nodes);
+  if (nodes.length === 0) {
+    const advice = `start engines with --proxy-url ${url}, or name them: lmproxy nodes add URL`;
+    return [{ about: url, what: "it has no nodes", advice }];
+  }
+  const models = new Set(nodes.flatMap((node) => node.models));
+  return [...models]
+    .filter((model) => !nodes.some((node) => node.models.includes(model) && isUp(node)))
+    .map((model) => ({
+      about: url,
+      what: `no node that serves ${model} is healthy`,
+      advice: "bring one back; what keeps each of them out stands with it",
+    }));
+};
+
+export const unreachable: Check = (_, { after }) =>
+  eachNode(after, ({ state, last_error, no_models }) => {
+    const isStarting = state === "starting" && Boolean(last_error);
+    if (state !== "unhealthy" && !isStarting) return null;
+    const why = last_error ?? no_models ?? "no reason known";
+    return {
+      what: `it is ${state} (${why})`,
+      advice:
+        "see whether its engine runs and whether its address and port can be reached from the proxy's " +
+        "machine; `lmproxy nodes remove` forgets one that is gone for good",
+    };
+  });
+
+export const keyWanted: Check = (_, { after, flags }) =>
+  eachNode(after, ({ last_error, no_models, no_usage }) => {
+    const said = [last_error, no_models, no_usage].find((text) => text && /\b40[13]\b/.test(text));
+    if (!said) return null;
+    const isSent = flags["--upstream-api-key"] === "***";
+    return {
+      what: `its engine wants a key (${said})`,
+      advice: isSent
+        ? "--upstream-api-key is not the key that this engine was started with"
+        : "start the proxy with --upstream-api-key, or the engine without a key",
+    };
+  });
+
+export const metricsOff: Check = (_, { after }) =>
+  eachNode(after, (node) => {
+    const { no_usage } = node;
+    if (!no_usage || /\b40[13]\b/.test(no_usage) || !isUp(node)) return null;
+    // One that was read once is stale, which has a check of its own.
+    if (typeof node.last_metrics_age_s === "number") return null;
+    return {
+      what: `its load is not known (${no_usage})`,
+      advice:
+        "start its engine with metrics on (SGLang and older LMDeploy: --enable-metrics, llama.cpp: " +
+        "--metrics); strategies that look at load treat it as unknown",
+    };
+  });
+
+export const staleSamples: Check = (_, { after, metricsIntervalS }) =>
+  eachNode(after, (node) => {
+    const ageS = node.last_metrics_age_s;
+    const mostS = STALE_INTERVALS * metricsIntervalS;
+    if (typeof ageS !== "number" || ageS <= mostS || !isUp(node)) return null;
+    const why = node.no_usage ? `: ${node.no_usage}` : "";
+    return {
+      what: `its load was last read ${shortTime(ageS)} ago${why}`,
+      advice: "see what GET /metrics of its engine answers, and how long that takes",
+    };
+  });
+
+export const stillGauges: Check = (_, { after }) =>
+  eachNode(after, (node) => {
+    const { oldest_request_s: oldestS, last_metrics_age_s: ageS } = node;
+    if (typeof oldestS !== "number" || typeof ageS !== "number" || !isUp(node)) return null;
+    const hadOne = oldestS - ageS > SHOWS_AFTER_S;
+    const shows = [node.running, node.waiting, node.cache_usage].some(
+      (figure) => Number(figure) > 0,
+    );
+    if (!hadOne || shows || typeof node.running !== "number") return null;
+    return {
+      what: `its gauges show nothing, though it has had a request for ${shortTime(oldestS)}`,
+      advice:
+        "its engine hangs before the request reaches its scheduler, or its metrics are another " +
+        "process's (several workers, PROMETHEUS_MULTIPROC_DIR)",
+    };
+  });
+
+/** Nodes that share a model and differ in others: clients of those find fewer nodes than they think. */
+export const otherModels: Check = (_, { after }) => {
+  const entries: Entry[] = Object.entries(after.nodes).filter(
+    ([, { models }]) => models.length > 0,
+  );
+  return entries.flatMap(([url, node]) => {
+    const peers = entries.filter(
+      ([other, { role, models }]) =>
+        other !== url && role === node.role && models.some((model) => node.models.includes(model)),
+    );
+    const common = new Set(peers.flatMap(([, { models }]) => models));
+    const missing = [...common].filter((model) => !node.models.includes(model));
+    if (missing.length === 0) return [];
+    return [
+      {
+        about: url,
+        what: `it lacks models that nodes beside it serve: ${missing.slice(0, 5).join(", ")}`,
+        advice: "start engines of one kind with the same models and adapters",
+      },
+    ];
+  });
+};
+
+export const slow: Check = (_, { after }) =>
+  eachNode(after, (node, url) => {
+    const peers = Object.entries(after.nodes).filter(
+      ([other, { role, models }]) =>
+        other !== url && role === node.role && models.some((model) => node.models.includes(model)),
+    );
+    for (const [what, of] of [
+      ["first byte", (one: NodeStatus) => one.first_byte_p50_s],
+      ["time between two pieces", (one: NodeStatus) => one.piece_p50_s],
+    ] as const) {
+      const own = of(node);
+      const usual = median(peers.map(([, peer]) => of(peer)));
+      if (typeof own !== "number" || usual === null) continue;
+      if (own < SLOW_TIMES * usual || own - usual < SLOW_BY_S) continue;
+      return {
+        what: `its median ${what} is ${shortTime(own)}, that of its peers ${shortTime(usual)}`,
+        advice: "see what else runs there, and whether its GPU is throttled or another one",
+      };
+    }
+    return null;
+  });
+
+function median(values: readonly (number | null | undefined)[]): number | null {
+  const known = values.filter((value) => typeof value === "number").sort((a, b) => a - b);
+  return known[known.length >> 1] ?? null;
+}
+
+/** More runs there than we have sent: two proxies that know nothing of each other spoil each other's counts. */
+export const otherTraffic: Check = (_, { before, after }) =>
+  eachNode(after, (node, url) => {
+    const { running, last_metrics_age_s: ageS, unfinished } = node;
+    const isNew = typeof ageS === "number" && ageS < after.atS - before.atS;
+    const was = before.nodes[url];
+    if (!isNew || typeof running !== "number" || was === undefined) return null;
+    const ended = (after.endedByNode.get(url) ?? 0) - (before.endedByNode.get(url) ?? 0);
+    const most = unfinished + ended;
+    if (running <= most + RUNS_ON) return null;
+    return {
+      what: `it runs ${running} requests, and ${most} at most are this proxy's`,
+      advice:
+        "somebody else sends it requests: another proxy with the same nodes, or clients of its own; the " +
+        "proxy counts only its own",
+    };
+  });
+
+export const unpaired: Check = (_, { after, flags }) => {
+  if (flags["--serving-strategy"] !== "DistServe" || flags["--no-warmup"] === "on") return [];
+  const decodes = Object.values(after.nodes).filter((node) => isOf(node, 3) && isUp(node)).length;
+  return eachNode(after, (node) => {
+    const pairs = node.pairs ?? 0;
+    if (!isOf(node, 2) || !isUp(node) || pairs >= decodes) return null;
+    return {
+      what: `it is connected with ${pairs} of ${decodes} decode nodes`,
+      advice:
+        "POST /distserve/connection_warmup tries again and says why each pair fails: most often the " +
+        "engines differ in --migration-backend, or cannot reach each other's addresses",
+    };
+  });
+};
+
+function isOf({ role }: NodeStatus, wanted: 2 | 3): boolean {
+  return role === wanted || role === (wanted === 2 ? "Prefill" : "Decode");
+}
