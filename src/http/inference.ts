@@ -91,7 +91,9 @@ async function answer(
     exchange.model = model;
     exchange.stream = head?.stream === true;
     // An engine may have learned the model since it was asked last, or is about to say what it serves.
-    if (model !== null && !serves(model, services)) await services.discovery.find(model);
+    if (model !== null && !serves(model, services) && !isAnyones(services)) {
+      await services.discovery.find(model);
+    }
     // Draining may have begun while the body came, and nobody would wait for what starts now.
     if (!services.lifecycle.open) throw shuttingDown();
     // What came is of no more use then, and what goes out is smaller.
@@ -119,7 +121,7 @@ async function answer(
         stripCredentials: services.access.areOurs(headers),
       }),
       body,
-      model: model !== null ? servedName(model, services) : isLookup ? null : anyModel(services),
+      model: isLookup ? null : routedModel(model, services),
       head,
       kept,
       asked: isLookup
@@ -237,6 +239,22 @@ function anyModel({ registry }: Services): null {
     `Name one of the models in \`model\`: ${listed(registry.models())}.`,
     { param: "model" },
   );
+}
+
+/** Null: any node may have it. */
+function routedModel(model: string | null, services: Services): string | null {
+  if (model === null) return anyModel(services);
+  return !serves(model, services) && isAnyones(services) ? null : servedName(model, services);
+}
+
+/**
+ * Whether a model that no engine lists is for the engines to judge, as in vllm-router and sglang-router:
+ * not as long as some have not said what they serve, nor where it makes a difference who is asked.
+ */
+function isAnyones({ as, registry }: Services): boolean {
+  if (as !== "vllm-router" && as !== "sglang-router") return false;
+  const nodes = registry.nodes();
+  return nodes.every(({ saysModels }) => saysModels) && serveTheSame(nodes);
 }
 
 function serves(model: string, services: Services): boolean {

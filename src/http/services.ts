@@ -79,8 +79,8 @@ export interface Services {
   readonly fetch: Fetch;
   readonly sharedQuestions: SharedQuestions;
   readonly upstreamApiKey: string | null;
-  /** Whether changes of nodes are answered by the strings of LMDeploy's proxy. */
-  readonly answersAsLmdeploy: boolean;
+  /** The proxy or router whose answers are given where they differ; null for none. */
+  readonly as: "lmdeploy" | "vllm-router" | "sglang-router" | "smg" | null;
   readonly mode: Mode;
   readonly nodePolicy: NodePolicy;
   readonly lifecycle: {

@@ -193,7 +193,7 @@ export function assemble(
     sharedQuestions: new SharedQuestions(),
     after: CLOCK.after,
     keepAliveS: keepAliveS(config),
-    answersAsLmdeploy: config.as === "lmdeploy",
+    as: config.as,
   };
   const workers = [
     ...observing.workers,

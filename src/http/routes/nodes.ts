@@ -108,12 +108,13 @@ export const nodeRoutes = [
       responses: { ...ok("NodeStatuses", NODES, "The nodes"), ...failures(REFUSALS) },
     },
     response: t.Record(t.String(), NodeStatus),
-    answer: (_, { registry, mode, now, nodeFigures, answersAsLmdeploy }) => {
+    answer: (_, { registry, mode, now, nodeFigures, as }) => {
       const nodes = registry.nodes();
       const figures = nodeFigures();
-      const named = answersAsLmdeploy
-        ? byRegisteredName(nodes)
-        : nodes.map((node) => [node.url, node] as const);
+      const named =
+        as === "lmdeploy"
+          ? byRegisteredName(nodes)
+          : nodes.map((node) => [node.url, node] as const);
       return Object.fromEntries(
         named.map(([name, node]) => [
           name,
@@ -259,8 +260,8 @@ export const nodeRoutes = [
 ];
 
 /** A message of ours; with `--as lmdeploy` the JSON string that LMDeploy's proxy answers. */
-function said({ answersAsLmdeploy }: Services, ours: Static<typeof Message>, theirs: string) {
-  return Response.json(answersAsLmdeploy ? theirs : ours);
+function said({ as }: Services, ours: Static<typeof Message>, theirs: string) {
+  return Response.json(as === "lmdeploy" ? theirs : ours);
 }
 
 /** LMDeploy's documentation shows the URL in the query, its code reads it from the body. */

@@ -3,6 +3,7 @@ import { ProxyError } from "../../core/errors.ts";
 import { failures } from "../docs/errors.ts";
 import { ok } from "../docs/operation.ts";
 import { removeNode } from "../nodes.ts";
+import type { Services } from "../services.ts";
 import { addWorker, workerId, workerList, workerNamed, workerOf } from "../workers.ts";
 import { type AnsweringRoute, route } from "./route.ts";
 
@@ -75,7 +76,10 @@ export const workerRoutes: readonly AnsweringRoute[] = [
       summary: "Add a node: 200 when it can be routed to, 202 when that takes more than 2 s",
       responses: {
         ...ok("WorkerAdded", ADDED, "It gets requests"),
-        "202": { description: "It gets requests once its health probe passes" },
+        "202": {
+          description:
+            "It gets requests once its health probe passes; with `--as sglang-router` or `smg` also when it gets them already",
+        },
         ...failures(["invalid_request", ...REFUSALS]),
       },
     },
@@ -99,7 +103,7 @@ export const workerRoutes: readonly AnsweringRoute[] = [
         location: `/workers/${id}`,
         message: added(node.url, routable) + (body.api_key ? NO_KEY : ""),
       };
-      return Response.json(answer, { status: routable ? 200 : 202 });
+      return Response.json(answer, { status: routable && !accepts(services) ? 200 : 202 });
     },
   }),
   route({
@@ -125,6 +129,7 @@ export const workerRoutes: readonly AnsweringRoute[] = [
       summary: "Take a node out, by its id or its encoded URL; what runs on it may finish",
       responses: {
         ...ok("WorkerAdded", { ...ADDED, message: "Removed http://10.0.0.7:8000." }, "It is out"),
+        "202": { description: "The same with `--as sglang-router` or `smg`" },
         ...failures(["not_found", ...REFUSALS]),
       },
     },
@@ -132,7 +137,8 @@ export const workerRoutes: readonly AnsweringRoute[] = [
       const { url } = workerNamed(nameOf(params), peerAddress, services);
       const id = workerId(url);
       const { message } = removeNode(url, peerAddress, services);
-      return { success: true, status: "accepted", worker_id: id, url, message };
+      const answer = { success: true, status: "accepted", worker_id: id, url, message };
+      return Response.json(answer, { status: accepts(services) ? 202 : 200 });
     },
   }),
   route({
@@ -227,6 +233,11 @@ export const workerRoutes: readonly AnsweringRoute[] = [
     },
   }),
 ];
+
+/** sglang-router and smg say so whatever comes of it. */
+function accepts({ as }: Services): boolean {
+  return as === "sglang-router" || as === "smg";
+}
 
 function added(url: string, routable: boolean): string {
   return routable

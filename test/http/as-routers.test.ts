@@ -1,0 +1,55 @@
+/** What `--as` another router changes of the answers: models that nobody lists, and statuses of registrations. */
+import { expect, test } from "bun:test";
+import { startProxy } from "../support/proxy.ts";
+import { startRecordingNode } from "../support/recording-node.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+async function completing(url: string, model: string): Promise<number> {
+  const answer = await fetch(`${url}/v1/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ model, prompt: "x" }),
+  });
+  await answer.bytes();
+  return answer.status;
+}
+
+test.each([
+  ["vllm-router", 200, 200],
+  ["sglang-router", 200, 202],
+  ["smg", 404, 202],
+])(
+  "as %s a model that nobody lists is %d, and a registration %d",
+  async (product, model, added) => {
+    await using node = startRecordingNode(["tiny"]);
+    await using other = startRecordingNode(["tiny"]);
+    await using proxy = await startProxy(["--as", product, "--worker-urls", node.url]);
+    await untilHealthy(proxy, 1);
+    expect(await completing(proxy.url, "default")).toBe(model);
+    // Byte for byte, its name too.
+    const asked = node.asked.filter((line) => line.includes('"model":"default"'));
+    expect(asked).toHaveLength(model === 200 ? 1 : 0);
+    const registering = await fetch(`${proxy.url}/workers`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ url: other.url }),
+    });
+    expect([registering.status, await registering.json()]).toMatchObject([
+      added,
+      { success: true },
+    ]);
+    const encoded = encodeURIComponent(other.url);
+    const removing = await fetch(`${proxy.url}/workers/${encoded}`, { method: "DELETE" });
+    expect(removing.status).toBe(added);
+  },
+);
+
+test("where engines serve different models, one that nobody lists is 404 all the same", async () => {
+  await using one = startRecordingNode(["a"]);
+  await using two = startRecordingNode(["b"]);
+  await using proxy = await startProxy(["--as", "vllm-router", "--worker-urls", one.url, two.url]);
+  await untilHealthy(proxy, 2);
+  expect([await completing(proxy.url, "a"), await completing(proxy.url, "default")]).toEqual([
+    200, 404,
+  ]);
+});
