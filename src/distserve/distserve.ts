@@ -1,5 +1,6 @@
 import { shuttingDown } from "../core/admission/refusals.ts";
 import type { Node } from "../core/pool/node.ts";
+import { Signal } from "../core/signal.ts";
 import type { Reply } from "../upstream/reply.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
 import type { Upstream } from "../upstream/send.ts";
@@ -52,7 +53,7 @@ export class DistServe {
   readonly #warmUp: WarmUp;
   readonly #parts: DistServeParts;
   readonly #dummyMigration: string | null;
-  readonly #closing = new AbortController();
+  readonly #closing = new Signal();
   readonly #identifying = new Map<Node, Promise<void>>();
   readonly #timers = new Set<() => void>();
   #unsubscribe: () => void = () => {};
@@ -100,7 +101,7 @@ export class DistServe {
       names: new SessionNames(),
       room: new DecodeRoom(options.maxInFlightPerNode),
       pairWaitMs: options.pairWaitMs,
-      closing: this.#closing.signal,
+      closing: this.#closing,
     };
     this.#dummyMigration = options.dummyPrefill ? migrationJson(DUMMY, transport) : null;
   }

@@ -86,9 +86,9 @@ function whenLeft({ signal, body }: InferenceRequest, { after }: Clock, giveUp: 
     else cancel = after(lingerMs, giveUp);
   };
   if (signal.aborted) onLeft();
-  else signal.addEventListener("abort", onLeft, { once: true });
+  else signal.on(onLeft);
   return () => {
-    signal.removeEventListener("abort", onLeft);
+    signal.off(onLeft);
     cancel();
   };
 }

@@ -6,6 +6,7 @@ import type { NoNode, Wanted } from "../core/pool/choose.ts";
 import { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
+import type { Signal } from "../core/signal.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
 import type { DecodeRoom } from "./decode-room.ts";
 import { DROPPED } from "./pair.ts";
@@ -28,7 +29,7 @@ export interface RouteOptions {
   /** Monotonic clock, ms. */
   readonly now: () => number;
   /** Aborts, with the error to answer, when the proxy shuts down. */
-  readonly closing: AbortSignal;
+  readonly closing: Signal;
 }
 
 /** Whether a node is there, or about to be, of which a place may be had. */

@@ -72,7 +72,7 @@ export class TwoSteps {
     const current = this.#current;
     const { exchange } = request;
     const { signal } = request;
-    signal.addEventListener("abort", () => {
+    signal.on(() => {
       current.attempt?.stopWith(signal);
       if (!isCancelled(signal)) exchange.end(CLIENT_GONE);
     });

@@ -13,6 +13,7 @@ import { CLIENT_GONE, type Exchange } from "../core/exchange.ts";
 import { requestHeaders } from "../core/headers.ts";
 import { serveTheSame } from "../core/pool/model-index.ts";
 import { requestId } from "../core/request-id.ts";
+import { Signal } from "../core/signal.ts";
 import { NOTHING_ASKED } from "../core/strategies/strategy.ts";
 import { Reply } from "../upstream/reply.ts";
 import { dialectOf, nameForAnthropic } from "./dialect.ts";
@@ -158,13 +159,13 @@ async function answer(
  * Aborts when the client leaves, or with the error for it when somebody cancels the request. What is
  * still being read has limits of its own, and needs no engine.
  */
-function cancellable(exchange: Exchange): AbortSignal {
-  const controller = new AbortController();
+function cancellable(exchange: Exchange): Signal {
+  const own = new Signal();
   const { signal } = exchange.request;
-  if (signal.aborted) controller.abort(signal.reason);
-  else signal.addEventListener("abort", () => controller.abort(signal.reason), { once: true });
-  exchange.cancel = () => controller.abort(cancelled());
-  return controller.signal;
+  if (signal.aborted) own.abort(signal.reason);
+  else signal.addEventListener("abort", () => own.abort(signal.reason), { once: true });
+  exchange.cancel = () => own.abort(cancelled());
+  return own;
 }
 
 function nameNode(headers: Headers, { tries }: Exchange): void {

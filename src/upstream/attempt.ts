@@ -2,6 +2,7 @@ import { AddressRefused } from "../core/address/address-policy.ts";
 import type { Failure } from "../core/failure.ts";
 import type { Lease } from "../core/pool/lease.ts";
 import type { EvictionReason, Sender } from "../core/pool/node.ts";
+import type { Signal } from "../core/signal.ts";
 import { isCancelled } from "./request.ts";
 
 /** Why the proxy itself ended an attempt. */
@@ -76,7 +77,7 @@ export class Attempt implements Sender {
   }
 
   /** Ends it with the request, whose signal has aborted. */
-  stopWith(signal: AbortSignal): void {
+  stopWith(signal: Signal): void {
     this.stop(isCancelled(signal) ? "cancelled" : "client_gone");
   }
 

@@ -53,7 +53,7 @@ export async function dispatch(
     attempt.stopWith(request.signal);
     if (!isCancelled(request.signal)) exchange.end(CLIENT_GONE);
   };
-  request.signal.addEventListener("abort", leave);
+  request.signal.on(leave);
   try {
     for (;;) {
       if (request.signal.aborted) attempt.stopWith(request.signal);

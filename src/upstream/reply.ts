@@ -1,4 +1,5 @@
 import { ProxyError } from "../core/errors.ts";
+import type { Signal } from "../core/signal.ts";
 
 /** What the client of an inference request gets: an engine's answer, whole or as it comes. */
 export class Reply {
@@ -30,7 +31,7 @@ export interface PieceByPiece {
  * What a request gets whose signal aborted: its client has left, unless the reason is an error for it.
  * @throws ProxyError that reason
  */
-export function givenUp({ reason }: AbortSignal): Reply {
+export function givenUp({ reason }: Signal): Reply {
   if (reason instanceof ProxyError) throw reason;
   return clientGone();
 }

@@ -2,10 +2,11 @@ import type { RequestHead } from "../core/body/request-head.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Exchange } from "../core/exchange.ts";
 import type { KeptRequest } from "../core/pool/kept-request.ts";
+import type { Signal } from "../core/signal.ts";
 import type { Asked } from "../core/strategies/strategy.ts";
 
 /** Whether what `signal` ended was cancelled by an administrator; else its client has left. */
-export function isCancelled({ reason }: AbortSignal): boolean {
+export function isCancelled({ reason }: Signal): boolean {
   return reason instanceof ProxyError;
 }
 
@@ -31,5 +32,5 @@ export interface InferenceRequest {
   /** Who asks: an API key's name, or an address. */
   readonly client: string;
   /** Aborts when the client leaves, or with the `ProxyError` it gets when the request is cancelled. */
-  readonly signal: AbortSignal;
+  readonly signal: Signal;
 }

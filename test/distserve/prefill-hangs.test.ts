@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { scanRequestHead } from "../../src/core/body/request-head.ts";
 import { Exchanges } from "../../src/core/exchange.ts";
+import { Signal } from "../../src/core/signal.ts";
 import { NOTHING_ASKED } from "../../src/core/strategies/strategy.ts";
 import { prefill } from "../../src/distserve/prefill.ts";
 import { SessionNames } from "../../src/distserve/session-names.ts";
@@ -41,7 +42,7 @@ function begin(bodyBytes: number) {
     isRegistered: () => true,
     warn: () => {},
   });
-  const client = new AbortController();
+  const client = new Signal();
   const body = new TextEncoder().encode(JSON.stringify({ model: "m" }).padEnd(bodyBytes));
   const target = "/v1/chat/completions";
   const exchanges = new Exchanges({ now, report: () => {} });
@@ -54,7 +55,7 @@ function begin(bodyBytes: number) {
     head: scanRequestHead(body),
     asked: NOTHING_ASKED,
     client: "c",
-    signal: client.signal,
+    signal: client,
     method: "POST" as const,
     kept: null,
   };
@@ -76,7 +77,7 @@ test.each([
   await until("the engine has it", () => engine.open === 1);
   // As long as its client is there, nothing ends it.
   cluster.time.advance(3_600_000);
-  client.abort();
+  client.abort("left");
   cluster.time.advance(ms - 2_000);
   expect([node.inFlight, engine.open]).toEqual([1, 1]);
   cluster.time.advance(2_000);
@@ -91,7 +92,7 @@ test("one that is answered after all names its session", async () => {
   engine.answer = () => answer.promise;
   const { client, result, node, sessions } = begin(1_000);
   await until("the engine has it", () => engine.open === 1);
-  client.abort();
+  client.abort("left");
   cluster.time.advance(50_000);
   answer.resolve(Response.json({ id: "7", cache_block_ids: [1], remote_token_ids: [1] }));
   const prefilled = await result;

@@ -1,6 +1,7 @@
 import type { NoNode, Wanted } from "../pool/choose.ts";
 import type { Lease } from "../pool/lease.ts";
 import type { Registry } from "../pool/registry.ts";
+import type { Signal } from "../signal.ts";
 import { noNode, queueFull, shuttingDown, unknownModel, waitedTooLong } from "./refusals.ts";
 import { type Blocked, type Waiter, WaitingLine } from "./waiting-line.ts";
 
@@ -33,7 +34,7 @@ interface WaitingRequest extends Waiter {
 interface Wait<T> {
   readonly wanted: Wanted;
   readonly client: string;
-  readonly signal: AbortSignal;
+  readonly signal: Signal;
   readonly blockedBy: Blocked;
   readonly attempt: () => T | Blocked | "unavailable";
 }
@@ -137,7 +138,7 @@ export class Admission {
    * 429 the client's limit, 503 no node or no place) or with `signal.reason` when the client leaves.
    * @param client Who asks: an API key's name, or an address.
    */
-  admit(wanted: Wanted, client: string, signal: AbortSignal): Admitted | Promise<Admitted> {
+  admit(wanted: Wanted, client: string, signal: Signal): Admitted | Promise<Admitted> {
     return this.admitWith(wanted, client, signal, () => this.#registry.acquire(wanted));
   }
 
@@ -148,7 +149,7 @@ export class Admission {
   admitWith<L extends Lease | null>(
     wanted: Wanted,
     client: string,
-    signal: AbortSignal,
+    signal: Signal,
     take: () => L | NoNode,
   ): Admitted<L> | Promise<Admitted<L>> {
     const ahead = this.#line.size === 0 ? null : this.#line.ahead(wanted, client);
@@ -167,7 +168,7 @@ export class Admission {
   async proceed<L extends Lease | null>(
     wanted: Wanted,
     client: string,
-    signal: AbortSignal,
+    signal: Signal,
     take: () => L | NoNode,
   ): Promise<{ readonly lease: L }> {
     const attempt = () => {
@@ -250,12 +251,12 @@ export class Admission {
     this.#recheckSoon();
     const cancel = this.#limit(line, waiter);
     const onAbort = () => refuse(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
+    signal.on(onAbort);
     try {
       return await promise;
     } finally {
       cancel();
-      signal.removeEventListener("abort", onAbort);
+      signal.off(onAbort);
       this.#tellQuiet();
     }
   }

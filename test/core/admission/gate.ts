@@ -6,6 +6,7 @@ import {
 import { ProxyError } from "../../../src/core/errors.ts";
 import type { Wanted } from "../../../src/core/pool/choose.ts";
 import type { Node } from "../../../src/core/pool/node.ts";
+import { Signal } from "../../../src/core/signal.ts";
 import { NOTHING_ASKED } from "../../../src/core/strategies/strategy.ts";
 import { Cluster, MODEL, OK } from "../../../src/lab/cluster.ts";
 
@@ -13,10 +14,10 @@ import { Cluster, MODEL, OK } from "../../../src/lab/cluster.ts";
 export class Asker {
   place: Admitted | null = null;
   refused: unknown = null;
-  readonly #controller: AbortController;
+  readonly #signal: Signal;
 
-  constructor(answer: () => Admitted | Promise<Admitted>, controller: AbortController) {
-    this.#controller = controller;
+  constructor(answer: () => Admitted | Promise<Admitted>, signal: Signal) {
+    this.#signal = signal;
     try {
       const got = answer();
       if (got instanceof Admitted) this.place = got;
@@ -43,7 +44,7 @@ export class Asker {
   }
 
   leave(): void {
-    this.#controller.abort(GONE);
+    this.#signal.abort(GONE);
   }
 
   /** The request is done: its answer was read, and whoever sent it lets go. */
@@ -83,10 +84,10 @@ export class Gate {
 
   /** Asks to be admitted; some later turns may be needed until it is. */
   ask({ model = MODEL, client = "c", only }: Asked = {}): Asker {
-    const controller = new AbortController();
+    const signal = new Signal();
     const asked = NOTHING_ASKED;
     const wanted: Wanted = { model, role: "Hybrid", asked, tried: new Set(), only: only ?? null };
-    return new Asker(() => this.admission.admit(wanted, client, controller.signal), controller);
+    return new Asker(() => this.admission.admit(wanted, client, signal), signal);
   }
 
   /** Moves on by `ms`, and lets everybody hear what happened. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { ProxyError } from "../../../src/core/errors.ts";
 import type { Node } from "../../../src/core/pool/node.ts";
+import { Signal } from "../../../src/core/signal.ts";
 import { NOTHING_ASKED } from "../../../src/core/strategies/strategy.ts";
 import { OK } from "../../../src/lab/cluster.ts";
 import { type Asker, Gate, heard } from "./gate.ts";
@@ -245,7 +246,7 @@ describe("a further step of an admitted request", () => {
       asked: NOTHING_ASKED,
       tried: new Set<Node>(),
     } as const;
-    const { signal } = new AbortController();
+    const signal = new Signal();
     return gate.admission.proceed(wanted, "c", signal, () => gate.cluster.acquire(wanted));
   }
 
