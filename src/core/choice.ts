@@ -2,6 +2,7 @@
 
 /** One node that came into question. */
 export interface Weighed {
+  /** No more of it: what is remembered of choices keeps no node that has left. */
   readonly node: { readonly url: string; readonly name: string | null };
   /** What the strategy looked for the least of; null when it compares nothing, or there was nothing to compare. */
   readonly score: number | null;

@@ -1,49 +1,150 @@
 /** What is told of one request: how it went, and why its nodes were chosen. */
 import type { Explained, Weighed } from "../core/choice.ts";
-import type { Exchange } from "../core/exchange.ts";
+import type { Exchange, Try } from "../core/exchange.ts";
 import { loggedNode } from "../core/pool/node.ts";
-import { phaseOf } from "./open-requests.ts";
+import type { Usage } from "../core/usage.ts";
+import { type Phase, phaseOf } from "./open-requests.ts";
 import { errorOf, outcomeOf, statusOf, usageOf } from "./request-line.ts";
 
 /** Of what clients and engines say, characters. */
 const LONGEST_TEXT = 512;
 
-/** Everything there is to say of a request, to be made JSON, and read by `told`. Times in ms from its arrival. @param nowMs Monotonic. */
-export function explanationOf(exchange: Exchange, nowMs: number, wallMs: number) {
-  const { beganAtMs, tries, choices } = exchange;
-  const usage = usageOf(exchange);
+interface TryAccount {
+  readonly url: string;
+  readonly name: string | null;
+  readonly sentMs: number;
+  readonly firstByteMs: number | null;
+  readonly outcome: string | null;
+  readonly status: number | null;
+  readonly detail: string | null;
+  readonly choice: Explained | null;
+}
+
+/**
+ * What there is to say of a request, as figures and texts that were there already: of the many accounts
+ * that are kept somebody reads few, and those are drawn then. Holds no node, no lease and no body.
+ * Times in ms from its arrival.
+ */
+export interface Account {
+  readonly id: string;
+  /** Null when it has ended. */
+  readonly phase: Phase | null;
+  /** Wall clock, ms since 1970. */
+  readonly beganAtMs: number;
+  readonly client: string | null;
+  readonly method: string;
+  readonly path: string;
+  readonly model: string | null;
+  readonly stream: boolean;
+  readonly status: number | null;
+  readonly outcome: string | null;
+  readonly error: string | null;
+  readonly admittedMs: number | null;
+  readonly firstByteMs: number | null;
+  readonly totalMs: number;
+  readonly longestGapMs: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly pieces: number;
+  readonly usage: Usage | null;
+  readonly tries: readonly TryAccount[];
+}
+
+/** The account of a request, running or ended. @param nowMs Monotonic. */
+export function accountOf(exchange: Exchange, nowMs: number, wallMs: number): Account {
+  const { beganAtMs, tries, choices, admittedAtMs, firstByteAtMs } = exchange;
   const isOver = exchange.ended !== null;
-  const since = (atMs: number | null) => (atMs === null ? null : Math.round(atMs - beganAtMs));
   return {
     id: exchange.id,
     phase: isOver ? null : phaseOf(exchange),
-    began_at: new Date(wallMs - (nowMs - beganAtMs)).toISOString(),
+    beganAtMs: wallMs - (nowMs - beganAtMs),
     client: exchange.client,
     method: exchange.request.method,
     path: exchange.route,
-    model: exchange.model?.slice(0, LONGEST_TEXT) ?? null,
+    model: exchange.model,
     stream: exchange.stream,
     status: isOver ? statusOf(exchange) : exchange.status,
     outcome: isOver ? outcomeOf(exchange) : null,
     error: errorOf(exchange),
-    admitted_ms: since(exchange.admittedAtMs),
-    first_byte_ms: since(exchange.firstByteAtMs),
-    total_ms: since(exchange.endedAtMs ?? nowMs),
-    longest_gap_ms: Math.round(exchange.longestGapMs),
-    bytes_in: exchange.bytesIn,
-    bytes_out: exchange.bytesOut,
+    admittedMs: admittedAtMs === null ? null : admittedAtMs - beganAtMs,
+    firstByteMs: firstByteAtMs === null ? null : firstByteAtMs - beganAtMs,
+    totalMs: (exchange.endedAtMs ?? nowMs) - beganAtMs,
+    longestGapMs: exchange.longestGapMs,
+    bytesIn: exchange.bytesIn,
+    bytesOut: exchange.bytesOut,
     pieces: exchange.pieces,
+    usage: usageOf(exchange),
+    tries: tries.map((one, at) => tryAccount(one, choices[at] ?? null, beganAtMs)),
+  };
+}
+
+function tryAccount(
+  { node, startedAtMs, firstByteAtMs, outcome }: Try,
+  choice: Explained | null,
+  beganAtMs: number,
+): TryAccount {
+  return {
+    url: node.url,
+    name: node.name,
+    sentMs: startedAtMs - beganAtMs,
+    firstByteMs: firstByteAtMs === null ? null : firstByteAtMs - beganAtMs,
+    outcome: outcome?.kind ?? null,
+    status: outcome?.status ?? null,
+    detail: outcome?.detail ?? null,
+    choice,
+  };
+}
+
+/** The parts of an account, bytes, roughly: itself, a try, what a choice says of one node. */
+const ACCOUNT_BYTES = 400;
+const TRY_BYTES = 250;
+const WEIGHED_BYTES = 250;
+
+/** What an account takes, bytes, roughly and not too little. */
+export function bytesOf({ id, client, model, tries }: Account): number {
+  let characters = id.length + (client?.length ?? 0) + (model?.length ?? 0);
+  let bytes = ACCOUNT_BYTES;
+  for (const { detail, choice } of tries) {
+    characters += detail?.length ?? 0;
+    bytes += TRY_BYTES + WEIGHED_BYTES * (choice?.best.length ?? 0);
+  }
+  // Two bytes for each as soon as one needs them.
+  return bytes + 2 * characters;
+}
+
+/** An account as the API tells it. */
+export function drawn(account: Account) {
+  const { usage } = account;
+  return {
+    id: account.id,
+    phase: account.phase,
+    began_at: new Date(account.beganAtMs).toISOString(),
+    client: account.client,
+    method: account.method,
+    path: account.path,
+    model: account.model?.slice(0, LONGEST_TEXT) ?? null,
+    stream: account.stream,
+    status: account.status,
+    outcome: account.outcome,
+    error: account.error,
+    admitted_ms: whole(account.admittedMs),
+    first_byte_ms: whole(account.firstByteMs),
+    total_ms: whole(account.totalMs),
+    longest_gap_ms: whole(account.longestGapMs),
+    bytes_in: account.bytesIn,
+    bytes_out: account.bytesOut,
+    pieces: account.pieces,
     prompt_tokens: usage?.promptTokens ?? null,
     output_tokens: usage?.outputTokens ?? null,
     cached_tokens: usage?.cachedTokens ?? null,
-    attempts: tries.map(({ node, startedAtMs, firstByteAtMs, outcome }, at) => ({
-      ...loggedNode(node),
-      sent_ms: since(startedAtMs),
-      first_byte_ms: since(firstByteAtMs),
-      outcome: outcome?.kind ?? null,
-      status: outcome?.status ?? null,
-      detail: outcome?.detail?.slice(0, LONGEST_TEXT) ?? null,
-      choice: choiceOf(choices[at] ?? null),
+    attempts: account.tries.map((one) => ({
+      ...loggedNode(one),
+      sent_ms: whole(one.sentMs),
+      first_byte_ms: whole(one.firstByteMs),
+      outcome: one.outcome,
+      status: one.status,
+      detail: one.detail?.slice(0, LONGEST_TEXT) ?? null,
+      choice: choiceOf(one.choice),
     })),
   };
 }
@@ -57,22 +158,23 @@ function choiceOf(choice: Explained | null) {
 function weighedOf({ node, score, sampleAgeMs, seen }: Weighed) {
   return {
     ...loggedNode(node),
-    score,
-    sample_age_ms: sampleAgeMs === null ? null : Math.round(sampleAgeMs),
-    seen,
+    score: finite(score),
+    sample_age_ms: whole(sampleAgeMs),
+    seen: Object.fromEntries(
+      Object.entries(seen).map(([name, value]) => [inSnakeCase(name), finite(value)]),
+    ),
   };
 }
 
-/**
- * An explanation from its JSON, with all names in the API's spelling: of the many figures that one is
- * made for, somebody looks at few.
- */
-export function told(text: string): unknown {
-  return JSON.parse(text, (key, value: unknown) => (key === "seen" ? inSnakeCase(value) : value));
+function whole(ms: number | null): number | null {
+  return ms === null ? null : Math.round(ms);
 }
 
-function inSnakeCase(seen: unknown): unknown {
-  if (typeof seen !== "object" || seen === null) return seen;
-  const snake = (name: string) => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  return Object.fromEntries(Object.entries(seen).map(([name, value]) => [snake(name), value]));
+/** As JSON would have it. */
+function finite(figure: number | null): number | null {
+  return Number.isFinite(figure) ? figure : null;
+}
+
+function inSnakeCase(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

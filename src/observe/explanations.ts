@@ -1,5 +1,5 @@
 import type { Exchange } from "../core/exchange.ts";
-import { explanationOf, told } from "./explanation.ts";
+import { type Account, accountOf, bytesOf, drawn } from "./explanation.ts";
 import { levelOf } from "./request-line.ts";
 
 export interface ExplanationsOptions {
@@ -11,19 +11,15 @@ export interface ExplanationsOptions {
   readonly wallMs: () => number;
 }
 
-/** One that has ended, as JSON: text is compact, and nothing for the garbage collector to look through. */
+/** One that has ended. */
 interface Kept {
-  readonly id: string;
+  readonly account: Account;
   readonly endedAtMs: number;
-  readonly tookMs: number;
   readonly failed: boolean;
-  readonly text: string;
   /** What it takes. */
   readonly bytes: number;
 }
 
-/** What an entry takes beside its text, bytes, roughly. */
-const ENTRY_BYTES = 200;
 /** A slow one makes room for others after so long, ms. */
 const SLOW_FOR_MS = 3_600_000;
 /** How often those are looked for: it is a look at all, ms. */
@@ -56,15 +52,9 @@ export class Explanations {
   readonly ended = (exchange: Exchange): void => {
     const { now, wallMs } = this.#options;
     const endedAtMs = exchange.endedAtMs ?? now();
-    const text = JSON.stringify(explanationOf(exchange, endedAtMs, wallMs()));
-    this.#recent.append({
-      id: exchange.id,
-      endedAtMs,
-      tookMs: endedAtMs - exchange.beganAtMs,
-      failed: levelOf(exchange) === "warning",
-      text,
-      bytes: bytesOf(text),
-    });
+    const account = accountOf(exchange, endedAtMs, wallMs());
+    const failed = levelOf(exchange) === "warning";
+    this.#recent.append({ account, endedAtMs, failed, bytes: bytesOf(account) });
     for (let old = this.#recent.overflow(); old !== null; old = this.#recent.overflow()) {
       if (old.failed) this.#failed.append(old);
       else this.#keepSlow(old, endedAtMs);
@@ -72,12 +62,12 @@ export class Explanations {
     while (this.#failed.overflow() !== null);
   };
 
-  /** Those of an id, the latest first, parsed. */
-  of(id: string): unknown[] {
+  /** Those of an id, the latest first. */
+  of(id: string) {
     return [...this.#recent.all(), ...this.#failed.all(), ...this.#slow.all()]
-      .filter((one) => one.id === id)
+      .filter(({ account }) => account.id === id)
       .sort((a, b) => b.endedAtMs - a.endedAtMs)
-      .map(({ text }) => told(text));
+      .map(({ account }) => drawn(account));
   }
 
   #keepSlow(one: Kept, nowMs: number): void {
@@ -88,8 +78,8 @@ export class Explanations {
     // Most requests are quicker than all that are kept: they must cost nothing.
     const quickest = this.#slow.first;
     const isFull = this.#slow.bytes + one.bytes > this.#slow.mostBytes;
-    if (isFull && quickest !== null && one.tookMs <= quickest.tookMs) return;
-    this.#slow.insert(one, (other) => other.tookMs > one.tookMs);
+    if (isFull && quickest !== null && one.account.totalMs <= quickest.account.totalMs) return;
+    this.#slow.insert(one, (other) => other.account.totalMs > one.account.totalMs);
     while (this.#slow.overflow() !== null);
   }
 }
@@ -162,10 +152,4 @@ class Shelf {
     }
     return one;
   }
-}
-
-/** As the engine keeps text: a byte a character, or two as soon as one needs them. */
-function bytesOf(text: string): number {
-  const isPlain = Buffer.byteLength(text) === text.length;
-  return text.length * (isPlain ? 1 : 2) + ENTRY_BYTES;
 }

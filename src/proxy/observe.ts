@@ -9,7 +9,7 @@ import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { BodyMemory } from "../http/body-memory.ts";
 import type { Mode } from "../http/mode.ts";
-import { explanationOf, told } from "../observe/explanation.ts";
+import { accountOf, drawn } from "../observe/explanation.ts";
 import { Explanations } from "../observe/explanations.ts";
 import { Live } from "../observe/live.ts";
 import type { Log } from "../observe/log.ts";
@@ -100,7 +100,7 @@ export function observe(config: Config, observed: Observed) {
     explain: (id: string) => {
       const open = [...exchanges.open].filter((exchange) => exchange.id === id);
       const running = open.map((exchange) =>
-        told(JSON.stringify(explanationOf(exchange, clock.now(), clock.wallMs()))),
+        drawn(accountOf(exchange, clock.now(), clock.wallMs())),
       );
       return [...running, ...explanations.of(id)].slice(0, MOST_TOLD);
     },

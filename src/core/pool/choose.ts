@@ -1,4 +1,4 @@
-import type { Explainer } from "../choice.ts";
+import type { Explained, Explainer } from "../choice.ts";
 import type { Role } from "../engine/roles.ts";
 import { strategyName } from "../strategies/index.ts";
 import type { Asked, Strategy } from "../strategies/strategy.ts";
@@ -107,7 +107,7 @@ export class Chooser {
     const seen = this.#candidates.seen(nowMs, sampleMaxAgeMs);
     const [only] = seen;
     if (only !== undefined && seen.length === 1) {
-      explainer?.chosen({ ...alone(only.node, nowMs), why: "only", lastResort });
+      explainer?.chosen(alone(only.node, "only", lastResort, nowMs));
       return { node: only.node, trial: false, lastResort };
     }
     if (knowledge !== undefined) for (const one of knowledge) one.fill(seen, asked, nowMs);
@@ -129,7 +129,7 @@ export class Chooser {
   }
 
   #onTrial(node: Node, { explainer }: Wanted, nowMs: number): Choice {
-    explainer?.chosen({ ...alone(node, nowMs), why: "trial", lastResort: false });
+    explainer?.chosen(alone(node, "trial", false, nowMs));
     return { node, trial: true, lastResort: false };
   }
 }
@@ -139,7 +139,10 @@ function isWanted(node: Node, { among, only = null }: Wanted): boolean {
 }
 
 /** Of a node that no strategy was asked about. */
-function alone(node: Node, nowMs: number) {
-  const weighed = { node, score: null, sampleAgeMs: node.cache.ageMs(nowMs), seen: {} };
-  return { strategy: null, candidates: 1, best: [weighed] as const };
+function alone(node: Node, why: "only" | "trial", lastResort: boolean, nowMs: number): Explained {
+  const sampleAgeMs = node.cache.ageMs(nowMs);
+  const best = [{ node: node.label, score: null, sampleAgeMs, seen: NOTHING }] as const;
+  return { why, strategy: null, candidates: 1, lastResort, best };
 }
+
+const NOTHING = {};

@@ -66,8 +66,6 @@ export class Node {
 
   role: Role;
   speed: number | null;
-  /** What people call it; no other node is called so. */
-  name: string | null = null;
   /** Models it registered with. */
   registeredModels: readonly string[] = [];
   /** The URL its engine gave when it registered, where that is not the one it has here. */
@@ -106,15 +104,31 @@ export class Node {
   /** Which of all requests was the last one it got, counted; 0 when it has had none. */
   lastTurn = 0;
 
+  #label: { readonly url: string; readonly name: string | null };
   #latencyAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(url: string, slot: number, registration: Registration) {
     this.url = url;
+    this.#label = { url, name: null };
     this.id = addressId(url);
     this.slot = slot;
     this.role = registration.role;
     this.speed = registration.speed;
     this.serve(registration.models, []);
+  }
+
+  /** What people call it; no other node is called so. */
+  get name(): string | null {
+    return this.#label.name;
+  }
+
+  set name(name: string | null) {
+    this.#label = { url: this.url, name };
+  }
+
+  /** How it is called, for what outlives it. */
+  get label(): { readonly url: string; readonly name: string | null } {
+    return this.#label;
   }
 
   /** Open requests: the number of leases, never a counter of its own. */

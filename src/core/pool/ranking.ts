@@ -45,5 +45,5 @@ export class Ranking {
 
 /** A copy: the record is filled again for the next choice. */
 function weighed({ node, ...seen }: Seen, score: number | null, nowMs: number): Weighed {
-  return { node, score, sampleAgeMs: node.cache.ageMs(nowMs), seen };
+  return { node: node.label, score, sampleAgeMs: node.cache.ageMs(nowMs), seen };
 }
