@@ -1,6 +1,13 @@
 import type { Labels } from "./exposition.ts";
 import { Histogram } from "./histogram.ts";
 
+/** Those whose labels begin alike. */
+class Branch<T> {
+  readonly next = new Map<string, Branch<T>>();
+  /** Whose labels end here. */
+  value: T | null = null;
+}
+
 /**
  * The series of one family, by their labels' values. There are never more than `most`: what comes
  * then counts in one whose values are all `other`, so that nobody outside decides how many there are.
@@ -9,7 +16,9 @@ export class SeriesOf<T> {
   readonly #names: readonly string[];
   readonly #make: () => T;
   readonly #most: number;
-  readonly #series = new Map<string, { readonly labels: Labels; readonly value: T }>();
+  readonly #series: { readonly labels: Labels; readonly value: T }[] = [];
+  /** By one label after the other: a key made of all would be a new string for every request. */
+  readonly #root = new Branch<T>();
 
   constructor(names: readonly string[], make: () => T, most = 2_000) {
     this.#names = names;
@@ -19,14 +28,24 @@ export class SeriesOf<T> {
 
   /** The one with these values, in the order of the names; made when it is new. */
   of(...values: readonly string[]): T {
-    const key = values.join("\n");
-    const known = this.#series.get(key);
-    if (known !== undefined) return known.value;
-    const isFull = this.#series.size >= this.#most && values.some((value) => value !== "other");
+    let at: Branch<T> | undefined = this.#root;
+    for (const value of values) at = at?.next.get(value);
+    return at?.value ?? this.#add(values);
+  }
+
+  #add(values: readonly string[]): T {
+    const isFull = this.#series.length >= this.#most && values.some((value) => value !== "other");
     if (isFull) return this.of(...values.map(() => "other"));
     const labels = Object.fromEntries(this.#names.map((name, at) => [name, values[at] ?? ""]));
     const value = this.#make();
-    this.#series.set(key, { labels, value });
+    this.#series.push({ labels, value });
+    let at = this.#root;
+    for (const name of values) {
+      const next = at.next.get(name) ?? new Branch<T>();
+      at.next.set(name, next);
+      at = next;
+    }
+    at.value = value;
     return value;
   }
 

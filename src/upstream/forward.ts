@@ -34,61 +34,71 @@ export async function forward(
   wire: Wire,
   signal: AbortSignal = attempt.signal,
 ): Promise<Response | Unanswered> {
-  const { node } = attempt.lease;
   request.exchange.trace?.inject(request.headers);
+  const url = attempt.lease.node.url + request.target;
+  const init: BunFetchRequestInit = {
+    method: request.method,
+    headers: request.headers,
+    body: request.method === "POST" ? request.body : null,
+    signal,
+    // The answer passes as it is: not unpacked, not followed, and without a hidden time limit.
+    decompress: false,
+    redirect: "manual",
+    timeout: false,
+  };
   try {
-    const answer = await onUsedOrFresh(attempt, wire, node.url + request.target, {
-      method: request.method,
-      headers: request.headers,
-      ...(request.method === "POST" ? { body: request.body } : {}),
-      signal,
-      // The answer passes as it is: not unpacked, not followed, and without a hidden time limit.
-      decompress: false,
-      redirect: "manual",
-      timeout: false,
-    });
-    // What no answer can say cannot be handed on either.
-    if (answer.status < 200 || answer.status > 599) {
-      answer.body?.cancel().catch(() => {});
-      return attempt.failed(new Error(`no answer has the status ${answer.status}`));
-    }
-    attempt.connected = true;
-    return answer;
+    return headCame(attempt, await wire.fetch(url, init));
   } catch (error) {
-    return attempt.failed(error);
+    return wasStale(attempt, error, wire)
+      ? await overFresh(attempt, error, () => wire.fetch(url, { ...init, keepalive: false }))
+      : attempt.failed(error);
   }
 }
 
+function headCame(attempt: Attempt, answer: Response): Response | Unanswered {
+  // What no answer can say cannot be handed on either.
+  if (answer.status < 200 || answer.status > 599) {
+    answer.body?.cancel().catch(() => {});
+    return attempt.failed(new Error(`no answer has the status ${answer.status}`));
+  }
+  attempt.connected = true;
+  return answer;
+}
+
 /**
- * Over a connection that was used before, if there is one. Engines close those without announcing it,
- * uvicorn behind every unhandled error: a reset then says nothing of the engine, and the request goes
- * out once more over a connection of its own. fetch does not tell which it used: it may have been a
- * used one if the node has answered since the oldest that is kept.
+ * Whether a connection was lost that had been used before. Engines close those without announcing it,
+ * uvicorn behind every unhandled error: a reset then says nothing of the engine. fetch does not tell
+ * which it used: it may have been a used one if the node has answered since the oldest that is kept.
  */
-async function onUsedOrFresh(
+function wasStale(
   { lease, signal }: Attempt,
-  { fetch, now, retryRules: { retry, retrySent } }: Wire,
-  url: string,
-  init: BunFetchRequestInit,
-): Promise<Response> {
+  error: unknown,
+  { now, retryRules: { retry, retrySent } }: Wire,
+): boolean {
+  const nowMs = now();
+  return (
+    retry &&
+    retrySent &&
+    !lease.lastResort &&
+    !signal.aborted &&
+    nowMs - lease.startedAtMs <= STALE_MS &&
+    nowMs - lease.node.answeredAtMs <= LONGEST_IDLE_MS &&
+    classify(error).kind === "lost"
+  );
+}
+
+/** Sends once more, over a connection of its own, what was lost with `error` on one that was used before. */
+async function overFresh(
+  attempt: Attempt,
+  error: unknown,
+  sendAgain: () => Promise<Response>,
+): Promise<Response | Unanswered> {
   try {
-    return await fetch(url, init);
-  } catch (error) {
-    const nowMs = now();
-    const isStale =
-      retry &&
-      retrySent &&
-      !lease.lastResort &&
-      !signal.aborted &&
-      nowMs - lease.startedAtMs <= STALE_MS &&
-      nowMs - lease.node.answeredAtMs <= LONGEST_IDLE_MS &&
-      classify(error).kind === "lost";
-    if (!isStale) throw error;
-    return await fetch(url, { ...init, keepalive: false }).catch((again: unknown) => {
-      // It resets fresh ones as well: that the next request is lost says nothing of its connection.
-      lease.node.answeredAtMs = Number.NEGATIVE_INFINITY;
-      // It may have had the request all the same, and have died of it.
-      throw neverSent(classify(again).kind) ? error : again;
-    });
+    return headCame(attempt, await sendAgain());
+  } catch (again) {
+    // It resets fresh ones as well: that the next request is lost says nothing of its connection.
+    attempt.lease.node.answeredAtMs = Number.NEGATIVE_INFINITY;
+    // It may have had the request all the same, and have died of it.
+    return attempt.failed(neverSent(classify(again).kind) ? error : again);
   }
 }
