@@ -155,6 +155,6 @@ for (const name of ["HTTP_PROXY", "HTTPS_PROXY"]) {
   delete process.env[name];
   delete process.env[name.toLowerCase()];
 }
-runCommand(process.argv.slice(2))
+void runCommand(process.argv.slice(2))
   .catch(exitCodeOf)
   .then((code) => process.exit(code === 0 ? process.exitCode : code));

@@ -21,7 +21,7 @@ export class Asker {
     try {
       const got = answer();
       if (got instanceof Admitted) this.place = got;
-      else this.#await(got);
+      else void this.#await(got);
     } catch (error) {
       this.refused = error;
     }
