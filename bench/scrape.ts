@@ -36,6 +36,7 @@ const options = {
   queue: () => ({ length: 0, limit: 1_000 }),
   bodyMemory: () => ({ takenBytes: 0, limitBytes: 1 }),
   linesLost: () => 0,
+  reload: { succeeded: true, succeededAtS: 0 },
   tlsNotAfterS: null,
 };
 let leastMs = Number.POSITIVE_INFINITY;

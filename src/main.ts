@@ -38,6 +38,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "Look at a running proxy and its nodes for what is wrong, and say what to do.",
     load: () => import("./commands/doctor.ts"),
   },
+  reload: {
+    summary: "Have a running proxy read its files again.",
+    load: () => import("./commands/reload.ts"),
+  },
   "log-level": {
     summary: "Show or change how much a running proxy logs.",
     load: () => import("./commands/log-level.ts"),

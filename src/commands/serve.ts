@@ -32,12 +32,15 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
     }
     const { startProxy } = await import("../proxy/start.ts");
     const { startWarnings, welcome } = await import("./welcome.ts");
-    const proxy = await startProxy(config);
+    const proxy = await startProxy(config, () => {
+      const again = parseServeConfig(argv, env, readFile);
+      return again.help === null ? again.config : config;
+    });
     // What nobody caught belongs to one request at most; the others must not end with it.
     process.on("uncaughtException", proxy.report);
     process.on("unhandledRejection", proxy.report);
-    // A service outlives the terminal it was started from, and whoever sends it to have files read anew.
-    process.on("SIGHUP", () => {});
+    // Also when the terminal has gone that it was started from: a service outlives it.
+    process.on("SIGHUP", proxy.reload);
     // Before anybody is told that it listens, and may send it signals.
     const ended = untilSignal(["SIGINT", "SIGTERM"]);
     await print(welcome(version, config, proxy));

@@ -10,11 +10,15 @@ import { type Peer, saysRelayed } from "./peers.ts";
  */
 export type Who = "anybody" | "client" | "administrator" | "engine";
 
-export interface AccessOptions {
+/** Keys that count here. */
+export interface AccessKeys {
   /** Keys for inference, each `KEY` or `NAME:KEY`; empty: open to all. */
   readonly apiKeys: readonly string[];
   /** Key for administration; null: an API key does, and without those it is open. */
   readonly adminKey: string | null;
+}
+
+export interface AccessOptions extends AccessKeys {
   /** Whether a peer's address may register nodes without a key. */
   readonly trusts: (peerAddress: string) => boolean;
   /** Names under which browsers may administer without a key, beside addresses and localhost. */
@@ -28,24 +32,27 @@ const MOST_CREDENTIALS = 32;
 
 /** Who may do what: clients by API key, administrators by the admin key, engines by their address. */
 export class Access {
-  readonly #apiKeys: readonly NamedKey[];
-  readonly #adminKeys: readonly Buffer[];
+  #apiKeys: readonly NamedKey[] = [];
+  #adminKeys: readonly Buffer[] = [];
   readonly #trusts: (peerAddress: string) => boolean;
   readonly #adminHosts: ReadonlySet<string>;
   readonly #forwards: boolean;
   /** Those that no engine gets, beside the clients'. */
-  readonly #keptKeys: readonly Buffer[];
+  #keptKeys: readonly Buffer[] = [];
 
   constructor(options: AccessOptions) {
-    this.#apiKeys = options.apiKeys.flatMap(namedKeys);
-    this.#adminKeys =
-      options.adminKey === null
-        ? this.#apiKeys.map(({ digest }) => digest)
-        : [digest(options.adminKey)];
+    this.use(options);
     this.#forwards = options.forwards;
-    this.#keptKeys = options.adminKey === null ? [] : this.#adminKeys;
     this.#trusts = options.trusts;
     this.#adminHosts = new Set(options.adminHosts.map((name) => name.toLowerCase()));
+  }
+
+  /** From now on these keys count, and no others. */
+  use({ apiKeys, adminKey }: AccessKeys): void {
+    this.#apiKeys = apiKeys.flatMap(namedKeys);
+    this.#adminKeys =
+      adminKey === null ? this.#apiKeys.map(({ digest }) => digest) : [digest(adminKey)];
+    this.#keptKeys = adminKey === null ? [] : this.#adminKeys;
   }
 
   /**

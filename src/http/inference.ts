@@ -118,7 +118,7 @@ async function answer(
         proto: services.proto,
         host: headers.get("host"),
         requestId: id,
-        upstreamApiKey: services.upstreamApiKey,
+        upstreamApiKey: services.upstreamApiKey(),
         stripCredentials: services.access.areOurs(headers),
       }),
       body,

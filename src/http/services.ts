@@ -78,7 +78,9 @@ export interface Services {
   /** Asks engines, and nobody whom the node policy refuses. */
   readonly fetch: Fetch;
   readonly sharedQuestions: SharedQuestions;
-  readonly upstreamApiKey: string | null;
+  readonly upstreamApiKey: () => string | null;
+  /** Reads the files of the configuration again. @throws ProxyError invalid_request */
+  readonly reload: () => Promise<{ changed: string[]; needs_new_process: string[] }>;
   /** The proxy or router whose answers are given where they differ; null for none. */
   readonly as: "lmdeploy" | "vllm-router" | "sglang-router" | "smg" | null;
   readonly mode: Mode;

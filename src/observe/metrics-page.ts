@@ -25,6 +25,8 @@ export interface MetricsPageOptions {
   readonly bodyMemory: () => { readonly takenBytes: number; readonly limitBytes: number };
   /** Lines of the log that nobody will read. */
   readonly linesLost: () => number;
+  /** Of the configuration: whether the last one succeeded, and when one did, s since 1970. */
+  readonly reload: { readonly succeeded: boolean; readonly succeededAtS: number };
   /** When the certificate expires, s since 1970; null without one. */
   readonly tlsNotAfterS: number | null;
 }
@@ -260,6 +262,17 @@ function drawProcess(page: Exposition, options: MetricsPageOptions): void {
   page
     .family("lmproxy_log_lines_lost_total", "counter", "Lines of the log that nobody will read.")
     .sample(options.linesLost());
+  const { succeeded, succeededAtS } = options.reload;
+  page
+    .family("lmproxy_config_last_reload_success", "gauge", "Whether the last reload succeeded.")
+    .sample(Number(succeeded));
+  page
+    .family(
+      "lmproxy_config_last_reload_success_timestamp_seconds",
+      "gauge",
+      "When the configuration was last read.",
+    )
+    .sample(succeededAtS);
   if (options.tlsNotAfterS !== null) {
     page
       .family("lmproxy_tls_not_after_timestamp_seconds", "gauge", "When the certificate expires.")

@@ -32,10 +32,11 @@ import { PinnedFetch } from "../upstream/pinned-fetch.ts";
 import type { Upstream } from "../upstream/send.ts";
 import { TcpCheck } from "../upstream/tcp-check.ts";
 import { bodyMemoryBytes, effective } from "./effective.ts";
-import { createAccess, engineHeadersOf } from "./keys.ts";
+import { Keys } from "./keys.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { createMode } from "./mode.ts";
 import { observe } from "./observe.ts";
+import { Reload } from "./reload.ts";
 import { createRouting } from "./routing.ts";
 import { Every, type Worker } from "./worker.ts";
 
@@ -78,12 +79,18 @@ export const RANDOM: () => number = Math.random;
 /** Administration is a few lines of JSON, or thousands of model names. */
 const ADMIN_BODY_BYTES = 4 * 1024 * 1024;
 
+export interface AssembleOptions {
+  readonly traces?: Traces | null;
+  /** Reads the configuration once more. @throws UsageError */
+  readonly reread?: () => Config;
+}
+
 /** The parts of a proxy, put together and not yet started. Time and chance are made here. */
 export function assemble(
   config: Config,
   log: Log,
   listening: Listening,
-  traces: Traces | null = null,
+  { traces = null, reread = () => config }: AssembleOptions = {},
 ): Assembled {
   const { now } = CLOCK;
   const random = RANDOM;
@@ -105,7 +112,9 @@ export function assemble(
     stillServes: (node, model) => discovery.stillServes(node, model),
     isWell: (node) => prober.isWell(node),
   });
-  const engineHeaders = engineHeadersOf(config);
+  const keys = new Keys(config);
+  const { engineHeaders } = keys;
+  const reload = new Reload({ config, reread, keys, log, wallMs: CLOCK.wallMs });
   const { mode, distServe } = createMode(config, upstream, engineHeaders, log);
   const onError = (error: unknown) => logUnexpected(log, error);
   const questions = { registry, headers: engineHeaders, fetch, clock: CLOCK, random, onError };
@@ -127,7 +136,7 @@ export function assemble(
   const { admission } = upstream;
   const observed = { registry, exchanges, admission, bodyMemory, log, clock: CLOCK, startedAtS };
   const leaving = () => lifecycle.leaving;
-  const observing = observe(config, { ...observed, mode, leaving });
+  const observing = observe(config, { ...observed, mode, leaving, reload: reload.last });
   const lifecycle = new Lifecycle({
     clock: CLOCK,
     registry,
@@ -168,7 +177,8 @@ export function assemble(
     mode,
     nodePolicy,
     server: listening.server,
-    access: createAccess(config),
+    access: keys.access,
+    reload: () => reload.run(),
     peers: new Peers(listening.server, config.trustedProxies.map(parseCidr)),
     via: `1.1 lmproxy-${Math.floor(random() * 2 ** 48).toString(36)}`,
     lifecycle,
@@ -189,7 +199,7 @@ export function assemble(
     },
     proto: config.tls === null ? ("http" as const) : ("https" as const),
     startedAtS,
-    upstreamApiKey: config.upstreamApiKey,
+    upstreamApiKey: () => keys.upstreamApiKey,
     sharedQuestions: new SharedQuestions(),
     after: CLOCK.after,
     keepAliveS: keepAliveS(config),

@@ -15,6 +15,11 @@ export async function checkConfig(config: Config): Promise<void> {
   namedNodes(config, new NodePolicy({ allow, proxyPort: () => config.port }));
   routesOf(config);
   if (config.statePath !== null) checkStatePath(config.statePath);
+  await checkTls(config);
+}
+
+/** @throws what `Bun.serve` throws for a key and a certificate that it cannot serve with. */
+export async function checkTls(config: Pick<Config, "tls">): Promise<void> {
   if (config.tls === null) return;
   const server = Bun.serve({
     hostname: "127.0.0.1",

@@ -4,20 +4,37 @@ import { inCidrs, parseCidr } from "../core/address/cidr.ts";
 import { Access, bareKey } from "../http/access.ts";
 import { trustedNetworks } from "./effective.ts";
 
-export function createAccess(config: Config): Access {
-  const trusted = trustedNetworks(config).map(parseCidr);
-  return new Access({
-    apiKeys: config.apiKeys,
-    adminKey: config.adminKey,
-    trusts: (peerAddress) => inCidrs(peerAddress, trusted),
-    adminHosts: config.adminHosts,
-    forwards: config.forwardCredentials,
-  });
+/** The keys in force: those of the start, or of the last reload. */
+export class Keys {
+  readonly access: Access;
+  /** What goes with the proxy's own questions to engines; changes in place. */
+  readonly engineHeaders: Record<string, string> = {};
+  /** What engines get instead of the clients' keys. */
+  upstreamApiKey: string | null = null;
+
+  constructor(config: Config) {
+    const trusted = trustedNetworks(config).map(parseCidr);
+    this.access = new Access({
+      apiKeys: config.apiKeys,
+      adminKey: config.adminKey,
+      trusts: (peerAddress) => inCidrs(peerAddress, trusted),
+      adminHosts: config.adminHosts,
+      forwards: config.forwardCredentials,
+    });
+    this.use(config);
+  }
+
+  /** From now on the keys of `config` count. */
+  use(config: Config): void {
+    this.access.use(config);
+    this.upstreamApiKey = config.upstreamApiKey;
+    const key = engineKeyOf(config);
+    if (key !== null) this.engineHeaders["authorization"] = `Bearer ${key}`;
+  }
 }
 
-/** What goes with the proxy's own questions to engines. With one key for all, clients' is theirs. */
-export function engineHeadersOf(config: Config): Readonly<Record<string, string>> {
+/** With one key for all, clients' is the engines'. */
+function engineKeyOf(config: Config): string | null {
   const [first] = config.forwardCredentials ? config.apiKeys : [];
-  const key = config.upstreamApiKey ?? (first === undefined ? null : bareKey(first));
-  return key === null ? {} : { authorization: `Bearer ${key}` };
+  return config.upstreamApiKey ?? (first === undefined ? null : bareKey(first));
 }

@@ -15,7 +15,7 @@ import { Live } from "../observe/live.ts";
 import type { Log } from "../observe/log.ts";
 import { LoopLag } from "../observe/loop-lag.ts";
 import { Metrics } from "../observe/metrics.ts";
-import { metricsPage } from "../observe/metrics-page.ts";
+import { type MetricsPageOptions, metricsPage } from "../observe/metrics-page.ts";
 import { NodeEvents } from "../observe/node-events.ts";
 import { nodeFigures } from "../observe/node-figures.ts";
 import { processStats } from "../observe/process-stats.ts";
@@ -34,6 +34,7 @@ export interface Observed {
   readonly clock: Clock;
   /** Wall clock when the proxy started, s since 1970. */
   readonly startedAtS: number;
+  readonly reload: MetricsPageOptions["reload"];
   readonly mode: Mode;
   /** Whether the proxy is about to end. */
   readonly leaving: () => boolean;
@@ -75,6 +76,7 @@ export function observe(config: Config, observed: Observed) {
     queue: () => ({ length: admission.waiting, limit: config.queueSize }),
     bodyMemory: () => bodyMemory.state,
     linesLost: () => log.linesLost,
+    reload: observed.reload,
     tlsNotAfterS: config.tls === null ? null : notAfterS(config.tls.certPath),
   };
   const live = new Live({

@@ -19,6 +19,8 @@ export interface RunningProxy {
   readonly log: EventLog;
   /** Resolves when another process has taken its place: what is left to do is `drain`. */
   readonly replaced: Promise<void>;
+  /** Reads the files of the configuration again, and logs what came of it. */
+  readonly reload: () => void;
   /** Logs an error that nobody expected. */
   readonly report: (error: unknown) => void;
   /**
@@ -38,9 +40,13 @@ const CANNOT_BE_TAKEN_OVER =
 
 /**
  * Puts the proxy together and starts it.
+ * @param reread Reads the configuration once more. @throws UsageError
  * @throws what `Bun.serve` throws, such as EADDRINUSE; MetricsListenError, StateFileError, TakeoverError
  */
-export async function startProxy(config: Config): Promise<RunningProxy> {
+export async function startProxy(
+  config: Config,
+  reread: () => Config = () => config,
+): Promise<RunningProxy> {
   const sink = new LineSink({
     output: Bun.stderr.writer(),
     mostWaiting: LOG_WAITS_CHARACTERS,
@@ -71,7 +77,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     },
     stateLocked: () => stateFile?.locked ?? null,
   };
-  const assembled = assemble(config, log, listening, traces);
+  const assembled = assemble(config, log, listening, { traces, reread });
   const { services, lifecycle, workers } = assembled;
   const { nodePolicy, registry, mode } = services;
   function join() {
@@ -117,6 +123,7 @@ export async function startProxy(config: Config): Promise<RunningProxy> {
     nodes: registry.nodes().length,
     log,
     replaced,
+    reload: () => void services.reload().catch(() => {}),
     report: (error) => logUnexpected(log, error),
     stop,
     async drain(told) {

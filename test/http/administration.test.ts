@@ -27,6 +27,7 @@ const CALLS = [
   ["GET", "/list_workers"],
   ["GET", "/get_loads"],
   ["GET", "/debug/config"],
+  ["POST", "/reload"],
   ["GET", "/debug/log"],
   ["POST", "/debug/log"],
 ] as const;

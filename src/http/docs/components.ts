@@ -6,15 +6,14 @@ import {
   Draining,
   ErrorEnvelope,
   Explanations,
-  LogSettings,
   Message,
   NodeStatus,
   NodeUrlBody,
   OpenRequests,
-  Settings,
   ShownNode,
   WarmedUp,
 } from "../schemas.ts";
+import { LogSettings, Reloaded, Settings } from "../setting-schemas.ts";
 import { CHAT_SCHEMAS } from "./chat-schemas.ts";
 import { ENGINE_SCHEMAS } from "./engine-schemas.ts";
 import { errorResponses } from "./errors.ts";
@@ -86,6 +85,7 @@ const SCHEMAS: Readonly<Record<string, TSchema>> = {
   OpenRequests,
   LogSettings,
   Settings,
+  Reloaded,
   NodeStatus,
   NodeStatuses: Type.Object(
     {},

@@ -4,7 +4,7 @@ import { LINE_FORMATS } from "../../observe/line-format.ts";
 import { LOG_LEVELS, type Log } from "../../observe/log.ts";
 import { failures } from "../docs/errors.ts";
 import { ok } from "../docs/operation.ts";
-import { LogSettings, Settings } from "../schemas.ts";
+import { LogSettings, Reloaded, Settings } from "../setting-schemas.ts";
 import { route } from "./route.ts";
 
 const REFUSALS = ["invalid_api_key", "forbidden", "internal_error"] as const;
@@ -31,6 +31,29 @@ export const settingRoutes = [
     },
     response: Settings,
     answer: (_, { flags, stateLocked }) => ({ flags, state_locked: stateLocked() }),
+  }),
+  route({
+    method: "POST",
+    path: "/reload",
+    who: "administrator",
+    detail: {
+      tags: ["Health"],
+      operationId: "reload",
+      summary: "Read the files of the configuration again",
+      description:
+        "As SIGHUP does: keys that flags name by `@path` count anew from the next request on. A file " +
+        "that cannot be used changes nothing, and is a 400 that says why.",
+      responses: {
+        ...ok(
+          "Reloaded",
+          { changed: ["--api-keys"], needs_new_process: [] },
+          "What has changed, and what takes a new process",
+        ),
+        ...failures(["invalid_request", ...REFUSALS]),
+      },
+    },
+    response: Reloaded,
+    answer: (_, { reload }) => reload(),
   }),
   route({
     method: "GET",

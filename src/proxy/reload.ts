@@ -1,0 +1,106 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { flagName } from "../config/flag.ts";
+import type { Config } from "../config/serve-config.ts";
+import { SERVE_FLAGS } from "../config/serve-flags.ts";
+import { ProxyError } from "../core/errors.ts";
+import type { EventLog } from "../observe/log.ts";
+import { checkTls } from "./check.ts";
+import type { Keys } from "./keys.ts";
+
+/** What a reload did, by flags. */
+export interface Reloaded {
+  /** In force from now on. */
+  readonly changed: string[];
+  /** Other than at the start, and in force only in a new process. */
+  readonly needs_new_process: string[];
+}
+
+export interface ReloadOptions {
+  readonly config: Config;
+  /** Reads flags, variables and files once more. @throws UsageError */
+  readonly reread: () => Config;
+  readonly keys: Pick<Keys, "use">;
+  readonly log: EventLog;
+  /** Wall clock, ms since 1970. */
+  readonly wallMs: () => number;
+}
+
+/** Fields that `Keys` takes anew. */
+const KEYS: ReadonlySet<string> = new Set(["apiKeys", "adminKey", "upstreamApiKey"]);
+
+/**
+ * Reads again what the proxy was started with: what flags and variables say stays, so it is the files
+ * that they name. Keys change for the next request; Bun 1.4.5 serves a certificate to its end, which
+ * `Server.reload` does not change.
+ */
+export class Reload {
+  readonly #options: ReloadOptions;
+  #config: Config;
+  readonly #tls: string;
+  /** Whether the last one succeeded, and when one did, s since 1970: at the start, to begin with. */
+  readonly last: { succeeded: boolean; succeededAtS: number };
+
+  constructor(options: ReloadOptions) {
+    this.#options = options;
+    this.#config = options.config;
+    this.#tls = tlsDigest(options.config);
+    this.last = { succeeded: true, succeededAtS: this.#nowS() };
+  }
+
+  /** @throws ProxyError invalid_request when something cannot be read; then nothing has changed. */
+  async run(): Promise<Reloaded> {
+    const { reread, keys, log } = this.#options;
+    try {
+      const next = reread();
+      const isNewTls = tlsDigest(next) !== this.#tls;
+      if (isNewTls) await checkTls(next);
+      const { changed, others } = difference(this.#config, next);
+      keys.use(next);
+      this.#config = next;
+      this.last.succeeded = true;
+      this.last.succeededAtS = this.#nowS();
+      const kept = [...others, ...(isNewTls ? ["--tls-cert"] : [])];
+      log.info("configuration reloaded", { changed: said(changed), needs_new_process: said(kept) });
+      return { changed, needs_new_process: kept };
+    } catch (error) {
+      this.last.succeeded = false;
+      const reason = error instanceof Error ? error.message : String(error);
+      log.error("configuration not reloaded; nothing has changed", { reason });
+      throw new ProxyError("invalid_request", `Nothing has changed: ${reason}.`);
+    }
+  }
+
+  #nowS(): number {
+    return Math.floor(this.#options.wallMs() / 1_000);
+  }
+}
+
+function said(flags: readonly string[]): string | null {
+  return flags.length === 0 ? null : flags.join(" ");
+}
+
+/** The flags whose values differ: those that change now, and the others. */
+function difference(before: Config, after: Config) {
+  const old = new Map<string, unknown>(Object.entries(before));
+  const differing = Object.entries(after)
+    .filter(([key, value]) => JSON.stringify(value) !== JSON.stringify(old.get(key)))
+    .map(([key]) => key);
+  return {
+    changed: differing.filter((key) => KEYS.has(key)).map(nameOf),
+    others: differing.filter((key) => !KEYS.has(key)).map(nameOf),
+  };
+}
+
+function nameOf(key: string): string {
+  const flag = SERVE_FLAGS.find((one) => one.key === key);
+  return flag === undefined ? key : flagName(flag);
+}
+
+/** Of both files: their content is no secret of a log's, and no longer kept than it is used. */
+function tlsDigest({ tls }: Config): string {
+  const hash = createHash("sha256");
+  if (tls === null) return "";
+  for (const path of [tls.keyPath, tls.certPath]) hash.update(readFileSync(path)).update("\0");
+  return hash.digest("hex");
+}
