@@ -2,12 +2,15 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { openApiDocument } from "../../src/http/docs.ts";
 import { startEngine } from "../../src/sim/server/api-server.ts";
 import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
+import { criticalFaults } from "../support/axe.ts";
 import { type Browser, findChromium, type Page, startChromium } from "../support/chromium.ts";
 import { OpenApiReader } from "../support/openapi.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 
 const KEY = "a-client-key";
+/** None that the document knows. */
+const MODEL = 'served"here';
 const reader = new OpenApiReader(await openApiDocument());
 const chromium = findChromium();
 if (chromium === null) {
@@ -18,7 +21,7 @@ let engine: RunningEngine;
 let proxy: ProxyProcess;
 
 beforeAll(async () => {
-  engine = await startEngine({ models: ["internlm2-chat-7b"], timeScale: 0 });
+  engine = await startEngine({ models: [MODEL], timeScale: 0 });
   proxy = await startProxy(["--node", engine.url, "--api-keys", KEY]);
 });
 
@@ -118,6 +121,11 @@ describe.skipIf(chromium === null)("in a browser that reaches nothing but the pr
     await page.type(KEY);
     await act(".auth-container .authorize", "click");
     await act(".auth-container .btn-done", "click");
+    await until("the example names a model that is served", () =>
+      page.evaluate(
+        `document.querySelector(".body-param__text")?.value.includes('served\\\\"here')`,
+      ),
+    );
     await act(".btn.execute", "click");
     const answer = await until("an answer is shown", () =>
       page.evaluate(`document.querySelector(".live-responses-table .response")?.innerText`),
@@ -139,6 +147,11 @@ describe.skipIf(chromium === null)("in a browser that reaches nothing but the pr
     expect(await page.evaluate("asked[0]")).toContain("/nodes/terminate_all ends engines");
     const sent = `performance.getEntriesByType("resource").map(({ name }) => name).join()`;
     expect(await page.evaluate(sent)).not.toContain("terminate");
+  }, 60_000);
+
+  test("nobody who cannot see it, or has no mouse, is kept out", async () => {
+    const page = await openDocs("#/Chat/createChatCompletion");
+    expect(await criticalFaults(page)).toEqual([]);
   }, 60_000);
 
   test("it would complain about styles, scripts and hosts that the policy forbids", async () => {

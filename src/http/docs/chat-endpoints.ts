@@ -1,6 +1,7 @@
 import type { Endpoint } from "./endpoint.ts";
+import { EXAMPLE_MODEL } from "./example-model.ts";
 
-const MODEL = "internlm2-chat-7b";
+const MODEL = EXAMPLE_MODEL;
 const QUESTION = [{ role: "user", content: "Why is the sky blue?" }];
 const ANSWER = "Because air scatters blue light more than red.";
 const CREATED_S = 1_795_000_000;

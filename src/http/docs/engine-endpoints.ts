@@ -1,6 +1,7 @@
 import type { Endpoint } from "./endpoint.ts";
+import { EXAMPLE_MODEL } from "./example-model.ts";
 
-const MODEL = "internlm2-chat-7b";
+const MODEL = EXAMPLE_MODEL;
 const USAGE = { prompt_tokens: 8, total_tokens: 8 };
 
 const embeddings: Endpoint = {

@@ -1,4 +1,6 @@
 import { ProxyError } from "../../core/errors.ts";
+import { EXAMPLE_MODEL } from "../docs/example-model.ts";
+import type { Services } from "../services.ts";
 import { etagOf, fileAnswer, staticAnswer } from "../static-answer.ts";
 import { type Route, route } from "./route.ts";
 
@@ -62,13 +64,33 @@ export function documentationRoutes(routes: () => readonly Route[]): readonly Ro
           },
         },
       },
-      answer: async ({ request }) => {
+      answer: async ({ request }, services) => {
         document ??= makeDocument(routes());
-        const json = await document;
-        return staticAnswer(json, etagOf(json), "application/json", request);
+        const json = named(await document, servedModel(request, services));
+        const vary = { vary: "Authorization, X-Api-Key" };
+        return staticAnswer(json, etagOf(json), "application/json", request, vary);
       },
     }),
   ];
+}
+
+/** A model to try the examples with; null when there is none, or it is not for this caller to know. */
+function servedModel(request: Request, { access, peers, registry }: Services): string | null {
+  try {
+    access.admit("client", request, peers.of(request));
+  } catch (error) {
+    if (error instanceof ProxyError) return null;
+    throw error;
+  }
+  const nodes = registry.nodes().filter(({ models }) => models.length > 0);
+  const node = nodes.find(({ health }) => health.state === "healthy") ?? nodes[0];
+  if (node === undefined || registry.serves(EXAMPLE_MODEL)) return null;
+  return node.models[0] ?? null;
+}
+
+/** The document with a model that is served in its examples, so that they can be sent as they are. */
+function named(json: string, model: string | null): string {
+  return model === null ? json : json.replaceAll(`"${EXAMPLE_MODEL}"`, () => JSON.stringify(model));
 }
 
 async function makeDocument(routes: readonly Route[]): Promise<string> {
