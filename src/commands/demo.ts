@@ -142,7 +142,9 @@ class Demo {
     // The last one decodes, where roles are apart.
     const victim = engines[this.#settings.distserve ? engines.length - 1 : 1];
     if (victim !== undefined) await this.#killUnderLoad(victim, url, client);
-    await print(`docs    ${url}/docs\nAPI     ${url}/v1\nnodes   ${url}/nodes/status\n`);
+    await print(
+      `page    ${url}/\ndocs    ${url}/docs\nAPI     ${url}/v1\nnodes   ${url}/nodes/status\n`,
+    );
     await print(`\n${curlFor(url, MODEL)}\n`);
     if (!this.#settings.once) await print("\nCtrl-C stops all of it.\n");
   }

@@ -15,6 +15,7 @@ export function welcome(version: string, config: Config, { url, nodes }: Welcome
   const open = url.replace("//0.0.0.0", "//127.0.0.1").replace("//[::]", "//[::1]");
   const rows = [
     ["version", everywhere ? `${version}, on every address of this machine` : version],
+    ["page", `${open}/`],
     ["docs", `${open}/docs`],
     ["nodes", nodes === 0 ? howToGetNodes(config, url) : String(nodes)],
     ["access", whoMayCall(config)],

@@ -10,7 +10,7 @@ export interface Asset {
  * What the pages may do: run their own scripts, ask this proxy, nothing else. The images in the style
  * sheet of swagger-ui are data URLs; styles are set through the DOM, which needs no exception.
  */
-const CONTENT_SECURITY_POLICY = [
+export const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",
@@ -48,7 +48,7 @@ export function etagOf(content: string | Uint8Array): string {
   return `"${Bun.hash(content).toString(36)}"`;
 }
 
-/** @param more Headers beside the usual ones. */
+/** @param more Headers beside the usual ones, or in their place. */
 export function staticAnswer(
   body: string | Blob,
   etag: string,

@@ -12,6 +12,7 @@ import { Nodes } from "./nodes.tsx";
 import { Playground } from "./playground.tsx";
 import { Failures, Requests } from "./requests.tsx";
 import { AddNode, Models, Summary } from "./summary.tsx";
+import { plain } from "./words.ts";
 
 /** What the stream says, and the page drawn anew when it has: once a frame of the screen at most. */
 function useLive() {
@@ -109,7 +110,7 @@ export function App() {
       />
       <main>
         <p class="notice" role="status">
-          {notice}
+          {notice !== null && plain(notice)}
           {notice !== null && (
             <button
               type="button"
@@ -135,15 +136,22 @@ export function App() {
                 cancel={cancel}
                 explain={setExplained}
               />
-              <Failures failures={cluster.failures} nowMs={nowMs} explain={setExplained} />
-              <Models models={cluster.models} />
-              <Playground models={cluster.models} explain={setExplained} />
-              <AddNode
-                mode={cluster.about.mode}
-                added={(url) =>
-                  setNotice(`${url} is added: it gets requests once it answers a probe.`)
-                }
-              />
+              <div>
+                <Failures
+                  failures={cluster.failures}
+                  epochMs={cluster.about.epochMs}
+                  nowMs={nowMs}
+                  explain={setExplained}
+                />
+                <Models models={cluster.models} />
+                <Playground models={cluster.models} explain={setExplained} />
+                <AddNode
+                  mode={cluster.about.mode}
+                  added={(url) =>
+                    setNotice(`${url} is added: it gets requests once it answers a probe.`)
+                  }
+                />
+              </div>
             </div>
           </>
         )}

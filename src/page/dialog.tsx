@@ -1,6 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { messageOf } from "./calls.ts";
+import { plain } from "./words.ts";
 
 interface DialogProps {
   readonly title: string;
@@ -56,7 +57,7 @@ export function Ask({ question, close }: { question: Question; close: () => void
   };
   return (
     <Dialog title={question.title} close={close}>
-      <p>{question.text}</p>
+      <p>{plain(question.text)}</p>
       {state.error !== null && (
         <p class="error" role="alert">
           {state.error}

@@ -151,9 +151,11 @@ function useStillOrder(nodes: readonly NodeRow[], order: Order) {
   const { current } = kept;
   const nowMs = performance.now();
   const states = nodes.map((node) => node.text("state")).join();
+  // Whoever goes through the rows by keyboard would lose the place.
+  const isHeld = current.isHeld || document.querySelector(".nodes :focus-visible") !== null;
   const isDue =
     order !== current.order ||
-    (!current.isHeld && (states !== current.states || nowMs - current.atMs > STILL_MS));
+    (!isHeld && (states !== current.states || nowMs - current.atMs > STILL_MS));
   if (isDue) {
     current.keys = ranked(nodes, order).map(({ key }) => key);
     Object.assign(current, { atMs: nowMs, order, states });

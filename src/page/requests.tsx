@@ -1,5 +1,5 @@
 import type { FailureRow, RequestRow } from "./cluster.ts";
-import { bytes, duration, plain, withoutScheme } from "./words.ts";
+import { bytes, clockTime, duration, plain, withoutScheme } from "./words.ts";
 
 /** An answer that has stood still for so long may hang, ms. */
 const HANGS_MS = 30_000;
@@ -83,11 +83,13 @@ export function Requests({ requests, open, nowMs, cancel, explain }: RequestsPro
 
 interface FailuresProps {
   readonly failures: readonly FailureRow[];
+  /** Wall clock when the proxy's own was 0, ms since 1970. */
+  readonly epochMs: number;
   readonly nowMs: number;
   readonly explain: (id: string) => void;
 }
 
-export function Failures({ failures, nowMs, explain }: FailuresProps) {
+export function Failures({ failures, epochMs, nowMs, explain }: FailuresProps) {
   return (
     <section aria-labelledby="failures-title">
       <header>
@@ -105,6 +107,7 @@ export function Failures({ failures, nowMs, explain }: FailuresProps) {
                 {failure.text("detail") !== "" && `: ${plain(failure.text("detail"))}`}
                 <small>
                   {[
+                    clockTime(epochMs + (failure.number("endedMs") ?? 0)),
                     failure.text("id"),
                     failure.text("error"),
                     failure.text("model"),

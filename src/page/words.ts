@@ -13,6 +13,11 @@ export function duration(ms: number): string {
   return s < 172_800 ? `${Math.round(s / 3_600)} h` : `${Math.round(s / 86_400)} d`;
 }
 
+/** A time of day, here where the page is looked at. @param ms Since 1970. */
+export function clockTime(ms: number): string {
+  return new Date(ms).toLocaleTimeString("en-GB");
+}
+
 /** A latency: it may be a few ms. */
 export function latency(ms: number): string {
   if (ms < 10) return `${Number(ms.toPrecision(2))} ms`;

@@ -12,6 +12,7 @@ test("says the version, an address that opens, how to get nodes, who may call, w
   expect(said("", "http://0.0.0.0:8000")).toBe(
     `lmproxy listens on http://127.0.0.1:8000
   version  1.2.3, on every address of this machine
+  page     http://127.0.0.1:8000/
   docs     http://127.0.0.1:8000/docs
   nodes    none yet: start engines with --proxy-url http://HOST:8000, or name them with --node
   access   open to all, administration too; --api-keys and --admin-key ask for keys

@@ -49,6 +49,7 @@ describe("/", () => {
     expect(page.headers.get("content-type")).toStartWith("text/html");
     const other = await fetch(proxy.url, { redirect: "manual" });
     expect([other.status, other.headers.get("location")]).toEqual([302, "/docs"]);
+    expect(page.headers.get("content-security-policy")).toContain("trusted-types 'none'");
     expect([page, other].map(({ headers }) => headers.get("vary"))).toEqual(["Accept", "Accept"]);
   });
 

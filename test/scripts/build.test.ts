@@ -65,6 +65,21 @@ test("the OpenAPI document is inside", async () => {
   expect(JSON.parse(out)).toHaveProperty(["paths", "/v1/chat/completions"]);
 });
 
+test("the pages are inside, with all that they are made of", async () => {
+  await using proxy = await startProxy([], { command: [executable] });
+  for (const path of ["/", "/docs"]) {
+    const page = await fetch(proxy.url + path, { headers: { accept: "text/html" } });
+    const html = await page.text();
+    const parts = [...html.matchAll(/(?:src|href)="(\/(?:live|docs)\/[^"]+)"/g)];
+    expect(parts.length).toBeGreaterThan(2);
+    for (const [, part = ""] of parts) {
+      const answer = await fetch(proxy.url + part);
+      expect([part, answer.status]).toEqual([part, 200]);
+      expect((await answer.text()).length).toBeGreaterThan(100);
+    }
+  }
+});
+
 test(".env and bunfig.toml of the working directory have no effect", async () => {
   const { out, code } = await run("serve", "--print-config");
   expect(code).toBe(0);

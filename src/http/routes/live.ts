@@ -1,8 +1,11 @@
 import { ProxyError } from "../../core/errors.ts";
 import { failures } from "../docs/errors.ts";
 import { liveStream } from "../live/stream.ts";
-import { etagOf, fileAnswer, staticAnswer } from "../static-answer.ts";
+import { CONTENT_SECURITY_POLICY, etagOf, fileAnswer, staticAnswer } from "../static-answer.ts";
 import { route } from "./route.ts";
+
+/** On this page text never becomes markup: the browser refuses what would make it so. */
+const POLICY = `${CONTENT_SECURITY_POLICY}; require-trusted-types-for 'script'; trusted-types 'none'`;
 
 const ROW = { method: "GET", who: "anybody" } as const;
 
@@ -36,7 +39,7 @@ export const liveRoutes = [
         return new Response(null, { status: 302, headers: { location: "/docs", ...vary } });
       }
       const { PAGE } = await import("../live/assets.ts");
-      return await fileAnswer(PAGE, request, vary);
+      return await fileAnswer(PAGE, request, { ...vary, "content-security-policy": POLICY });
     },
   }),
   route({
