@@ -155,6 +155,7 @@ export class Metrics {
   }
 
   #countRetries({ tries, notRetried }: Exchange): void {
+    if (tries.length === 0 || (tries.length === 1 && notRetried === null)) return;
     for (const { outcome } of tries.slice(0, -1)) {
       // Then the next try is DistServe's second step.
       const isDone = outcome?.kind === "answered" && (outcome.status ?? 0) < 400;

@@ -18,6 +18,8 @@ export interface PieceReader {
 /** An answer of which so much has come that it is known what it is worth; none of it is handed on yet. */
 export interface Judged {
   readonly answer: Response;
+  /** Null where nothing can be read of it as it passes: it is packed, or neither. */
+  readonly form: AnswerForm | null;
   /** HTTP status: the head's, or the one that a failure under a good head amounts to. */
   readonly status: number;
   /** What has come of the body. */
@@ -37,27 +39,28 @@ export async function readAnswer(
 ): Promise<Judged | Unanswered> {
   const { headers, status } = answer;
   attempt.begun = knowsLength(headers);
+  const form = formOf(headers);
   try {
     // Looking at `body` would make a stream of it, which costs more than all the rest.
     if (isShort(headers)) {
       const body = await answer.bytes();
       if (body.length > 0) begun(attempt, headers, clock);
-      const said = isPlainEvents(headers) ? failureAtEnd : failureOfWhole;
+      const said = form === "events" ? failureAtEnd : failureOfWhole;
       const failure = answer.ok ? said(body) : null;
-      return { answer, status: failure ?? status, pieces: [body], rest: null };
+      return { answer, form, status: failure ?? status, pieces: [body], rest: null };
     }
     const reader: PieceReader | undefined = answer.body?.getReader();
-    if (reader === undefined) return { answer, status, pieces: [], rest: null };
-    if (answer.ok && isPlainEvents(headers)) {
+    if (reader === undefined) return { answer, form, status, pieces: [], rest: null };
+    if (answer.ok && form === "events") {
       return await readOpening(attempt, answer, reader, clock);
     }
     const first = await reader.read();
     if (first.done) {
       if (answer.ok && status !== 204 && endsWithConnection(headers)) throw new Error(CUT);
-      return { answer, status, pieces: [], rest: null };
+      return { answer, form, status, pieces: [], rest: null };
     }
     begun(attempt, headers, clock);
-    return { answer, status, pieces: [first.value], rest: reader };
+    return { answer, form, status, pieces: [first.value], rest: reader };
   } catch (error) {
     return attempt.failed(error);
   }
@@ -89,7 +92,7 @@ async function readOpening(
     }
     begun(attempt, answer.headers, clock);
     const status = verdict === "begun" ? answer.status : verdict.failure;
-    return { answer, status, pieces, rest: next.done ? null : reader };
+    return { answer, form: "events", status, pieces, rest: next.done ? null : reader };
   }
 }
 
@@ -119,7 +122,7 @@ const END_MARK = /\[DONE\]|message_stop|response\.(?:completed|incomplete|failed
  */
 export function isCut(headers: Headers, target: string, last: Uint8Array): boolean {
   const text = Buffer.from(last.buffer, last.byteOffset, last.length).toString("latin1");
-  if (isPlainEvents(headers)) {
+  if (formOf(headers) === "events") {
     if (!/(?:\n\n|\r\r|\r\n\r\n)$/.test(text)) return true;
     const lastEvent = text.split(/\r\n\r\n|\n\n|\r\r/).findLast((event) => event !== "") ?? "";
     return MARKED_END.test(target) && !END_MARK.test(lastEvent);
@@ -133,13 +136,8 @@ export function isShort(headers: Headers): boolean {
   return length !== null && Number(length) <= WHOLE_BYTES;
 }
 
-/** Whether it is a stream of events in plain text: a compressed one is not read, and not added to. */
-export function isPlainEvents(headers: Headers): boolean {
-  return isEventStream(headers) && /^(?:identity)?$/i.test(headers.get("content-encoding") ?? "");
-}
-
 /** How an answer is written, where what it says can be read as it passes; else null. */
-export function formOf(headers: Headers): AnswerForm | null {
+function formOf(headers: Headers): AnswerForm | null {
   if (!/^(?:identity)?$/i.test(headers.get("content-encoding") ?? "")) return null;
   if (isEventStream(headers)) return "events";
   return isJson(headers) ? "json" : null;

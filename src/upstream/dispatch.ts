@@ -39,14 +39,10 @@ export async function dispatch(
   }
   exchange.admitted(place.lease.startedAtMs);
   budgets.request(request.model);
-  let retries: RetryState | null = null;
-  const retriesOf = () => {
-    retries ??= new RetryState(retryRules, () => draw(request, budgets));
-    return retries;
-  };
+  const retries = new RetryState(retryRules, () => draw(request, budgets));
   let attempt = new Attempt(place.lease);
   const mayMove = () =>
-    !attempt.lease.lastResort && retriesOf().maySendAgain && registry.hasAnother(wanted);
+    !attempt.lease.lastResort && retries.maySendAgain && registry.hasAnother(wanted);
   attempt.mayMove = mayMove;
   exchange.attempt(place.lease);
   const leave = () => {
@@ -66,8 +62,8 @@ export async function dispatch(
         registry.hasAnother(wanted) &&
         (isNotThere(result, request) ||
           (await hasUnloaded(attempt, result, request, upstream)) ||
-          worthRetrying(attempt, result, retriesOf()) ||
-          (retriesOf().mayFollowNodesFault &&
+          worthRetrying(attempt, result, retries) ||
+          (retries.mayFollowNodesFault &&
             (await isNodesFault(attempt.lease, result, wanted, upstream))));
       let lease = mayRetry ? registry.acquire(wanted) : null;
       const mayWait =

@@ -11,7 +11,6 @@ import {
   answered,
   CUT,
   endsWithConnection,
-  formOf,
   isCut,
   type Judged,
   type PieceReader,
@@ -41,10 +40,9 @@ export function handOn(
   request: InferenceRequest,
   clock: Clock,
 ): Reply {
-  const { answer, pieces, rest } = judged;
+  const { answer, form, pieces, rest } = judged;
   const { lease } = attempt;
   const { exchange } = request;
-  const form = formOf(answer.headers);
   const isEvents = form === "events";
   const mayBeCut = answer.ok && endsWithConnection(answer.headers);
   const headers = answerHeaders(answer, exchange.id, lease.node.url);

@@ -32,6 +32,13 @@ export function promptReader(
     const read = { headers, body, head };
     const key = wantsKey ? sessionKey(read, sessionHeaders, hash) : null;
     const session = wantsSession ? sessionOf(read, sessionHeaders, hash) : null;
-    return { ...(prompt ?? { ...NO_PROMPT, promptBytes: body.length }), key, session };
+    const { promptBytes, blocks, blockEnds } = prompt ?? NO_PROMPT;
+    return {
+      promptBytes: prompt === null ? body.length : promptBytes,
+      blocks,
+      blockEnds,
+      key,
+      session,
+    };
   };
 }

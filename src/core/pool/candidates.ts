@@ -34,6 +34,11 @@ export class Candidates {
     return this.#view.length;
   }
 
+  /** The one there is; null when there is none, or a choice. */
+  get only(): Node | null {
+    return this.#view.length === 1 ? (this.#view[0]?.node ?? null) : null;
+  }
+
   clear(): void {
     this.#view.length = 0;
   }

@@ -104,12 +104,12 @@ export class Chooser {
   #best(wanted: Wanted, nowMs: number, lastResort: boolean): Choice {
     const { role, asked, explainer = null } = wanted;
     const { sampleMaxAgeMs, knowledge, random } = this.#options;
-    const seen = this.#candidates.seen(nowMs, sampleMaxAgeMs);
-    const [only] = seen;
-    if (only !== undefined && seen.length === 1) {
-      explainer?.chosen(alone(only.node, "only", lastResort, nowMs));
-      return { node: only.node, trial: false, lastResort };
+    const { only } = this.#candidates;
+    if (only !== null) {
+      explainer?.chosen(alone(only, "only", lastResort, nowMs));
+      return { node: only, trial: false, lastResort };
     }
+    const seen = this.#candidates.seen(nowMs, sampleMaxAgeMs);
     if (knowledge !== undefined) for (const one of knowledge) one.fill(seen, asked, nowMs);
     const strategy = this.#options.strategy(role);
     if (explainer === null) {

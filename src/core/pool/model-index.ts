@@ -52,7 +52,8 @@ export class ModelIndex {
 
   /** Whether any node serves `model`. */
   serves(model: string): boolean {
-    return ROLES.some((role) => this.#byRole[role].has(model));
+    const { Hybrid, Prefill, Decode } = this.#byRole;
+    return Hybrid.has(model) || Prefill.has(model) || Decode.has(model);
   }
 
   /** Every model that a node serves, each once. */
