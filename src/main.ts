@@ -5,7 +5,8 @@ import type { Run, Surroundings } from "./commands/command.ts";
 import { writeError } from "./observe/stderr.ts";
 
 interface Entry {
-  readonly summary: string;
+  /** Left out for what people do not run. */
+  readonly summary?: string;
   readonly load: () => Promise<{ readonly run: Run }>;
 }
 
@@ -54,6 +55,11 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "Compare strategies against modelled engines, on recorded or made-up traffic.",
     load: () => import("./commands/lab.ts"),
   },
+  upgrade: {
+    summary: "Replace the workers of a running proxy by what is installed now.",
+    load: () => import("./commands/upgrade.ts"),
+  },
+  worker: { load: () => import("./commands/worker.ts") },
   openapi: {
     summary: "Print the OpenAPI document.",
     load: () => import("./commands/openapi.ts"),
@@ -63,8 +69,8 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
 function overview(): string {
   const names = Object.keys(COMMANDS);
   const width = Math.max(...names.map((name) => name.length));
-  const lines = Object.entries(COMMANDS).map(
-    ([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}\n`,
+  const lines = Object.entries(COMMANDS).map(([name, { summary }]) =>
+    summary === undefined ? "" : `  ${name.padEnd(width)}  ${summary}\n`,
   );
   return `lmproxy ${version}: spreads OpenAI-compatible requests over LLM engines.
 

@@ -20,6 +20,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "core/knowledge": ["core", "core/pool", "core/strategies"],
   "core/admission": ["core", "core/pool"],
   observe: ["core/*"],
+  cluster: ["core/*", "observe"],
   upstream: ["core/*"],
   state: ["core/*"],
   discovery: ["core/*"],
@@ -31,8 +32,18 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   lab: ["core/*", "sim/model"],
   page: ["observe"],
   http: ["core/*", "upstream", "observe", "discovery", "page"],
-  proxy: ["core/*", "config", "upstream", "distserve", "state", "observe", "discovery", "http"],
-  commands: ["core/*", "config", "proxy", "http", "state", "sim/server", "lab"],
+  proxy: [
+    "core/*",
+    "config",
+    "upstream",
+    "distserve",
+    "state",
+    "observe",
+    "discovery",
+    "cluster",
+    "http",
+  ],
+  commands: ["core/*", "config", "cluster", "proxy", "http", "state", "sim/server", "lab"],
   main: ["core", "commands", "config", "observe"],
 };
 

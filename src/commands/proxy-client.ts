@@ -12,9 +12,11 @@ export class ProxyClient {
   /** Without a slash at its end. */
   readonly url: string;
   readonly #key: string | null;
+  readonly #timeoutMs: number;
 
   /** @param url the proxy's, with or without a trailing slash */
-  constructor(url: string, key: string | null) {
+  constructor(url: string, key: string | null, timeoutMs = CALL_TIMEOUT_MS) {
+    this.#timeoutMs = timeoutMs;
     this.url = url.replace(/\/+$/, "");
     this.#key = key;
   }
@@ -66,7 +68,7 @@ export class ProxyClient {
       const response = await fetch(this.url + path, {
         method,
         redirect: "manual",
-        signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
+        signal: AbortSignal.timeout(this.#timeoutMs),
         headers: {
           ...(body === undefined ? {} : { "content-type": "application/json" }),
           ...(this.#key === null ? {} : { authorization: `Bearer ${this.#key}` }),

@@ -30,12 +30,17 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
       await print(showConfig(effective(config), sources));
       return 0;
     }
-    const { startProxy } = await import("../proxy/start.ts");
-    const { startWarnings, welcome } = await import("./welcome.ts");
-    const proxy = await startProxy(config, () => {
+    const reread = () => {
       const again = parseServeConfig(argv, env, readFile);
       return again.help === null ? again.config : config;
-    });
+    };
+    if (config.workers !== null) {
+      const { supervise } = await import("./supervise.ts");
+      return await supervise(config, config.workers, { notes, print, reread });
+    }
+    const { startProxy } = await import("../proxy/start.ts");
+    const { startWarnings, welcome } = await import("./welcome.ts");
+    const proxy = await startProxy(config, reread);
     // What nobody caught belongs to one request at most; the others must not end with it.
     process.on("uncaughtException", proxy.report);
     process.on("unhandledRejection", proxy.report);
@@ -51,8 +56,9 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
     return 0;
   } catch (error) {
     if (isMistake(error)) throw new UsageError(error.message);
-    if (error instanceof Error && error.name === "TakeoverError")
+    if (error instanceof Error && ["TakeoverError", "WorkersError"].includes(error.name)) {
       throw new CommandError(error.message);
+    }
     const { host, port, metricsHost, metricsPort } = config;
     if (error instanceof Error && error.name === "MetricsListenError") {
       const at = { host: metricsHost, port: metricsPort ?? 0 };

@@ -7,10 +7,16 @@ export interface Welcomed {
   readonly url: string;
   /** Nodes that it knows already. */
   readonly nodes: number;
+  /** Processes that answer clients, where they are others. */
+  readonly workers?: number;
 }
 
 /** Lines for a person; the first is `lmproxy listens on URL`. Ends with a newline. */
-export function welcome(version: string, config: Config, { url, nodes }: Welcomed): string {
+export function welcome(
+  version: string,
+  config: Config,
+  { url, nodes, workers }: Welcomed,
+): string {
   const everywhere = /\/\/(?:0\.0\.0\.0|\[::\])(?::|$)/.test(url);
   const open = url.replace("//0.0.0.0", "//127.0.0.1").replace("//[::]", "//[::1]");
   const rows = [
@@ -19,6 +25,7 @@ export function welcome(version: string, config: Config, { url, nodes }: Welcome
     ["docs", `${open}/docs`],
     ["nodes", nodes === 0 ? howToGetNodes(config, url) : String(nodes)],
     ["access", whoMayCall(config)],
+    ...(workers === undefined ? [] : [["workers", String(workers)]]),
     ["state", config.statePath ?? "kept in no file"],
   ];
   const lines = rows.map(([name = "", text]) => `  ${name.padEnd(7)}  ${text}\n`);

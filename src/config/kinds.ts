@@ -20,6 +20,9 @@ export interface Kind {
 /** Longest delay of a timer, ms: `setTimeout` fires at once beyond 2^31 - 1. */
 export const MAX_DELAY_MS = 2_147_483_000;
 
+/** More processes than this have nothing to do for each other. */
+export const MOST_WORKERS = 64;
+
 const NUMBER = /^(?:\d+(?:\.\d*)?|\.\d+)$/;
 const WHOLE = /^\d{1,15}$/;
 
@@ -82,6 +85,17 @@ export const countOrNoLimit: Kind = {
   parse: (given) => (WHOLE.test(given) ? Number(given) || null : undefined),
   show: (value) => (value === null ? "0" : String(value)),
 };
+
+/** How many processes: a number, or as many as there are cores. */
+export const workerCount: Kind = {
+  expects: `a whole number from 1 to ${MOST_WORKERS}, or auto`,
+  parse: (given) => (given.toLowerCase() === "auto" ? "auto" : wholeOf(given)),
+  show: showText,
+};
+
+function wholeOf(given: string): number | undefined {
+  return WHOLE.test(given) ? Number(given) : undefined;
+}
 
 export function decimal(expects: string): Kind {
   return {

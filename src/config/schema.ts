@@ -6,7 +6,7 @@
  */
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import type { StrategyName } from "../core/strategies/index.ts";
-import { MAX_DELAY_MS } from "./kinds.ts";
+import { MAX_DELAY_MS, MOST_WORKERS } from "./kinds.ts";
 import { TracesSchema } from "./otel.ts";
 
 /** One of a closed set of names. */
@@ -80,6 +80,11 @@ export const ConfigSchema = Type.Object({
   tls: orNull(
     Type.Object({ keyPath: Text, certPath: Text }),
     "PEM files of the private key and the certificate chain",
+  ),
+
+  workers: orNull(
+    Type.Union([Type.Integer({ minimum: 1, maximum: MOST_WORKERS }), Type.Literal("auto")]),
+    "Processes that answer clients at the port; null: this one, alone",
   ),
 
   strategy: oneOf(STRATEGY_NAMES, { default: "min_expected_latency" }),

@@ -67,6 +67,7 @@ export function parseServeConfig(
   refuseOtherMode(resolved);
   refuseTooLittleMemory(resolved);
   refuseTwoKeys(resolved);
+  refuseSessionsOfWorkers(resolved);
   const { traces, notes: traceNotes } = readTraces(env);
   const fields = new Map(resolved)
     .set("tls", resolveTls(resolved, env, readFile))
@@ -135,9 +136,24 @@ function refuseTwoKeys(fields: Fields): void {
 
 /** The one that runs is found by its state file, and says there what it knows. */
 function refuseTakeoverOfNothing(fields: Fields): void {
-  if (fields.get("takeover")?.value !== true || textOf(fields, "statePath") !== null) return;
+  if (fields.get("takeover")?.value !== true) return;
+  if ((fields.get("workers")?.value ?? null) !== null) {
+    throw new UsageError("--takeover is for a proxy without --workers; that has lmproxy upgrade");
+  }
+  if (textOf(fields, "statePath") !== null) return;
   throw new UsageError(
     "--takeover finds the running lmproxy by its state file; give both the same --state",
+  );
+}
+
+/** Each worker would keep a session on a node of its own. */
+function refuseSessionsOfWorkers(fields: Fields): void {
+  const workers = fields.get("workers")?.value ?? null;
+  const isSticky =
+    fields.get("sticky")?.value === true || textOf(fields, "strategy") === "sticky_least_loaded";
+  if (workers === null || workers === 1 || !isSticky) return;
+  throw new UsageError(
+    "sessions are kept on their nodes by one process: give --workers 1, or spread them by --strategy rendezvous_hash",
   );
 }
 

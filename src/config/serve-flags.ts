@@ -38,6 +38,15 @@ const listening = flagGroup("Listening", [
     help: "Port to listen on; 0 picks a free one and prints it.",
   },
   {
+    key: "workers",
+    names: ["workers"],
+    argument: "number",
+    kind: kinds.workerCount,
+    value: fields.workers,
+    mode: "Hybrid",
+    help: "Processes that answer at the port, kept running by one more; auto: as many as cores. Default: one process does all.",
+  },
+  {
     key: "ssl",
     names: ["ssl"],
     value: Off,

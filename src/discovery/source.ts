@@ -1,5 +1,6 @@
 import { ProxyError } from "../core/errors.ts";
-import type { Membership, NamedNode, SourceId } from "../core/pool/membership.ts";
+import type { Membership } from "../core/pool/membership.ts";
+import type { NamedNode, SourceId } from "../core/pool/naming.ts";
 import type { NodePolicy } from "./node-policy.ts";
 
 /** Somebody who knows which nodes there are: the flags, a file, a name server. */

@@ -4,6 +4,7 @@ import { requestId } from "../core/request-id.ts";
 import { dialectOf } from "./dialect.ts";
 import { errorResponse, unexpectedError } from "./error-response.ts";
 import { infer } from "./inference.ts";
+import { letGo, readBody } from "./read-body.ts";
 import { readJson } from "./read-json.ts";
 import { pathOf, targetOf } from "./request-target.ts";
 import type { AnsweringRoute, Route } from "./routes/route.ts";
@@ -38,7 +39,7 @@ export function createApp(routes: readonly Route[], table: RouteTable, services:
 
 /** Whoever may not call a route gets no further than `admit`, which comes before anything is read. */
 function addAnswering(app: Elysia, route: AnsweringRoute, services: Services): void {
-  const { method, path, who, body, query, response, refusesHead } = route;
+  const { method, path, who, body, query, response, refusesHead, goesOn } = route;
   const { access, adminBodyLimits, peers } = services;
   const admit = ({ request }: { readonly request: Request }) => {
     access.admit(who, request, peers.of(request));
@@ -46,6 +47,14 @@ function addAnswering(app: Elysia, route: AnsweringRoute, services: Services): v
       throw methodNotAllowed(path, "HEAD", [method, "OPTIONS"]);
     }
   };
+  const isOthers = (who === "administrator" || who === "engine") && goesOn !== true;
+  if (services.control !== null && isOthers) {
+    app.route(method, path, ({ request }) => askControl(request, services), {
+      beforeHandle: admit,
+      parse: "none",
+    });
+    return;
+  }
   const schemas = {
     ...(body === undefined ? {} : { body }),
     ...(query === undefined ? {} : { query }),
@@ -77,6 +86,24 @@ function addAnswering(app: Elysia, route: AnsweringRoute, services: Services): v
             },
     },
   );
+}
+
+/** Another process answers. */
+async function askControl(request: Request, services: Services): Promise<Response> {
+  const { adminBodyLimits, peers, server, keepAliveS, control } = services;
+  if (control === null) throw new ProxyError("internal_error", "There is nobody to ask.");
+  const { socketAddress } = peers.of(request);
+  const body = await readBody(request, adminBodyLimits);
+  // Bun would close a connection that stands still meanwhile.
+  server().timeout(request, 0);
+  try {
+    const response = await control.administer(request, body, socketAddress);
+    if (services.lifecycle.retired) response.headers.set("connection", "close");
+    return response;
+  } finally {
+    letGo(body, adminBodyLimits.memory);
+    server().timeout(request, keepAliveS);
+  }
 }
 
 function toProxyError(error: unknown): ProxyError | null {

@@ -5,14 +5,15 @@ import type { RouteTable } from "./routes/table.ts";
 /**
  * Answers as ever and asks the client to connect anew for its next request. What changes nodes is sent to
  * the new process, which keeps them: 307 makes the client repeat its call, on another connection.
+ * @param table Null where a process keeps them that stays.
  */
 export async function lastAnswer(
   request: Request,
-  table: RouteTable,
+  table: RouteTable | null,
   answer: (request: Request) => Response | Promise<Response>,
 ): Promise<Response> {
   const target = targetOf(request);
-  const response = table.changesNodes(request.method, pathOf(target))
+  const response = table?.changesNodes(request.method, pathOf(target))
     ? new Response(null, { status: 307, headers: { location: target } })
     : await answer(request);
   response.headers.set("connection", "close");

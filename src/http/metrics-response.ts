@@ -10,13 +10,13 @@ const pack = promisify(gzip);
 /** The page as whoever reads it asks for it: dialect by `Accept`, packed by `Accept-Encoding`. */
 export async function metricsResponse(
   request: Request,
-  page: (openMetrics: boolean) => string,
+  page: (openMetrics: boolean) => string | Promise<string>,
 ): Promise<Response> {
   const openMetrics = /application\/openmetrics-text/i.test(request.headers.get("accept") ?? "");
   const type = openMetrics
     ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
     : PLAIN_METRICS;
-  return await packed(request, page(openMetrics), type);
+  return await packed(request, await page(openMetrics), type);
 }
 
 /** Of Prometheus' text format. */

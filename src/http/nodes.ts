@@ -70,14 +70,16 @@ export function undrainNode(url: string, peerAddress: string | null, services: S
 }
 
 /** All there is to say of a node. @throws ProxyError not_found */
-export function showNode(url: string, peerAddress: string | null, services: Services) {
+export async function showNode(url: string, peerAddress: string | null, services: Services) {
   const { registry, mode, now, nodeFigures, nodeFailures } = services;
   const node = registry.get(nodeNamed(url, peerAddress, services));
   if (node === undefined) throw unknownNode(url);
+  const figures = (await nodeFigures()).get(node);
+  const failures = await nodeFailures(node);
   return {
     url: node.url,
-    ...nodeStatus(node, mode.disaggregated, now(), nodeFigures().get(node)),
-    failures: [...nodeFailures(node)],
+    ...nodeStatus(node, mode.disaggregated, now(), figures),
+    failures: [...failures],
   };
 }
 

@@ -10,6 +10,7 @@ import type { Live } from "../observe/live.ts";
 import type { Log } from "../observe/log.ts";
 import type { NodeFailure } from "../observe/metrics.ts";
 import type { NodeFigures } from "../observe/node-figures.ts";
+import type { OpenRequest } from "../observe/open-requests.ts";
 import type { Fetch } from "../upstream/forward.ts";
 import type { ModelDiscovery } from "../upstream/model-discovery.ts";
 import type { Access } from "./access.ts";
@@ -20,10 +21,19 @@ import type { BodyLimits } from "./read-body.ts";
 import type { SharedQuestions } from "./shared-questions.ts";
 import type { SseKeepalive } from "./sse-keepalive.ts";
 
+/** Where several processes answer, some of it has to be asked of others. */
+export type Later<T> = T | Promise<T>;
+
+/** The process that knows the nodes, for one that only sends requests to them. */
+export interface ControlPlane {
+  /** Hands on a request whose body is read. @throws ProxyError when it cannot be asked. */
+  administer(request: Request, body: Uint8Array, socketAddress: string | null): Promise<Response>;
+}
+
 /** What the HTTP routes need; put together once, in `proxy/assemble.ts`. */
 export interface Services {
   readonly registry: Registry;
-  readonly discovery: ModelDiscovery;
+  readonly discovery: Pick<ModelDiscovery, "find" | "stillServes">;
   readonly access: Access;
   readonly peers: Peers;
   /** What this process adds to `Via` (RFC 9110 §7.6.3), so that it knows a request that it sent itself. */
@@ -44,11 +54,15 @@ export interface Services {
   /** Null when streams wait for their first word in silence. */
   readonly sseKeepalive: SseKeepalive | null;
   /** How each node does beside its peers. */
-  readonly nodeFigures: () => ReadonlyMap<Node, NodeFigures>;
+  readonly nodeFigures: () => Later<ReadonlyMap<Node, NodeFigures>>;
   /** What went wrong on a node last, the latest first. */
-  readonly nodeFailures: (node: Node) => readonly NodeFailure[];
+  readonly nodeFailures: (node: Node) => Later<readonly NodeFailure[]>;
   /** All that is known of requests by an id, those that run first. */
-  readonly explain: (id: string) => readonly unknown[];
+  readonly explain: (id: string) => Later<readonly unknown[]>;
+  /** All requests that run or wait, oldest first. */
+  readonly openRequests: () => Later<OpenRequest[]>;
+  /** Cancels all that run by this id, as clients chose it; how many. */
+  readonly cancel: (id: string) => Later<number>;
   /** Takes a request up into a trace; null when nothing is traced. */
   readonly beginTrace: ((exchange: Exchange) => Trace) | null;
   /** What the live page shows. */
@@ -56,7 +70,11 @@ export interface Services {
   /** Whether answers name their node. */
   readonly exposesNode: boolean;
   /** The page at `/metrics`, in OpenMetrics' dialect or not. */
-  readonly metricsPage: (openMetrics: boolean) => string;
+  readonly metricsPage: (openMetrics: boolean) => Later<string>;
+  /** Who answers what administrators and engines ask, where that is another process; null: this one. */
+  readonly control: ControlPlane | null;
+  /** Replaces workers by the executable that lies in its place now; null without workers. @throws ProxyError */
+  readonly upgrade: (() => Promise<{ readonly from: string; readonly to: string }>) | null;
   /** Each flag with its value, keys masked. */
   readonly flags: Readonly<Record<string, string>>;
   /** Whether the state file is kept from other processes; null without one. */
@@ -90,5 +108,7 @@ export interface Services {
     readonly open: boolean;
     /** True from the moment that it is about to end: `/ready` says so. */
     readonly leaving: boolean;
+    /** Another process has taken the place of this one: whoever is connected here is to connect anew. */
+    readonly retired: boolean;
   };
 }

@@ -28,3 +28,10 @@ export const LogSettings = t.Object({
   ]),
   format: t.Union([t.Literal("json"), t.Literal("logfmt"), t.Literal("text")]),
 });
+
+/** What an upgrade changed, versions. */
+export const Upgraded = t.Object({
+  message: t.String(),
+  from: t.String(),
+  to: t.String(),
+});

@@ -25,7 +25,7 @@ const QUEUE_S = [0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30] as const;
 const RECENT = 64;
 
 /** So many failures of a node are remembered. */
-const MOST_FAILURES = 10;
+export const MOST_FAILURES = 10;
 /** Of what is said of one, characters. */
 const LONGEST_DETAIL = 200;
 

@@ -2,15 +2,15 @@ import { shownFlags } from "../config/print.ts";
 import type { Config } from "../config/serve-config.ts";
 import { parseAllowRule } from "../core/address/address-policy.ts";
 import { parseCidr } from "../core/address/cidr.ts";
-import { Admission } from "../core/admission/admission.ts";
+import type { Places } from "../core/admission/places.ts";
 import type { Clock } from "../core/clock.ts";
 import { Exchanges } from "../core/exchange.ts";
-import { FailingNodes } from "../core/pool/failing-nodes.ts";
+import type { Elsewhere } from "../core/pool/elsewhere.ts";
 import { Keepers } from "../core/pool/keepers.ts";
+import type { Node } from "../core/pool/node.ts";
 import { loggedNode } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { LOOK_MS } from "../core/pool/watch.ts";
-import { RetryBudgets } from "../core/retry.ts";
 import { NodePolicy } from "../discovery/node-policy.ts";
 import { BodyMemory } from "../http/body-memory.ts";
 import type { BunServer } from "../http/bun-server.ts";
@@ -21,16 +21,15 @@ import { SharedQuestions } from "../http/shared-questions.ts";
 import { SlowBodies } from "../http/slow-bodies.ts";
 import { SseKeepalive } from "../http/sse-keepalive.ts";
 import { type Log, logUnexpected } from "../observe/log.ts";
+import { openRequests } from "../observe/open-requests.ts";
 import type { Traces } from "../observe/traces.ts";
 import { Connections } from "../upstream/connections.ts";
-import { Deadlines } from "../upstream/deadlines.ts";
 import type { Fetch } from "../upstream/forward.ts";
 import { HealthProber } from "../upstream/health-prober.ts";
 import { MetricsPoller } from "../upstream/metrics-poller.ts";
 import { ModelDiscovery } from "../upstream/model-discovery.ts";
 import { PinnedFetch } from "../upstream/pinned-fetch.ts";
 import type { Upstream } from "../upstream/send.ts";
-import { TcpCheck } from "../upstream/tcp-check.ts";
 import { bodyMemoryBytes, effective } from "./effective.ts";
 import { Keys } from "./keys.ts";
 import { Lifecycle } from "./lifecycle.ts";
@@ -38,6 +37,7 @@ import { createMode } from "./mode.ts";
 import { observe } from "./observe.ts";
 import { Reload } from "./reload.ts";
 import { createRouting } from "./routing.ts";
+import { createUpstream } from "./upstream.ts";
 import { Every, type Worker } from "./worker.ts";
 
 /** What can be asked of the server only once it listens. */
@@ -54,6 +54,25 @@ export interface Assembled {
   readonly services: Services;
   readonly lifecycle: Lifecycle;
   readonly workers: readonly Worker[];
+  /** Those of them that find out how nodes are. */
+  readonly knowing: readonly Worker[];
+  readonly engines: Engines;
+  readonly keys: Keys;
+}
+
+/** Who asks engines whether they are well and what they serve. */
+type Engines = Pick<Upstream, "isWell" | "stillServes"> & Pick<ModelDiscovery, "find">;
+
+/** What this process has in common with others of one proxy. */
+export interface Share {
+  readonly elsewhere: Elsewhere;
+  readonly places?: Places;
+  /** Left out: this process. */
+  readonly engines?: Engines;
+  readonly via?: string;
+  readonly control?: Services["control"];
+  /** Told what other keys are in force from now on. */
+  readonly keysChanged?: (config: Config) => void;
 }
 
 /** The time that passes: the only one there is. */
@@ -83,6 +102,8 @@ export interface AssembleOptions {
   readonly traces?: Traces | null;
   /** Reads the configuration once more. @throws UsageError */
   readonly reread?: () => Config;
+  /** Left out: this is the only process. */
+  readonly share?: Share | null;
 }
 
 /** The parts of a proxy, put together and not yet started. Time and chance are made here. */
@@ -90,13 +111,16 @@ export function assemble(
   config: Config,
   log: Log,
   listening: Listening,
-  { traces = null, reread = () => config }: AssembleOptions = {},
+  { traces = null, reread = () => config, share = null }: AssembleOptions = {},
 ): Assembled {
   const { now } = CLOCK;
   const random = RANDOM;
-  const { registry, readPrompt, finishSession } = createRouting(config, now, random, (error) =>
-    logUnexpected(log, error),
-  );
+  const { registry, readPrompt, finishSession } = createRouting(config, {
+    now,
+    random,
+    onListenerError: (error) => logUnexpected(log, error),
+    ...(share === null ? {} : { elsewhere: share.elsewhere }),
+  });
   const nodePolicy = new NodePolicy({
     allow: config.allowNodes.map(parseAllowRule),
     proxyPort: listening.port,
@@ -108,13 +132,19 @@ export function assemble(
     clock: CLOCK,
   });
   const { fetch } = pinned;
-  const upstream = createUpstream(config, registry, pinned, {
-    stillServes: (node, model) => discovery.stillServes(node, model),
-    isWell: (node) => prober.isWell(node),
-  });
+  const engines: Engines = share?.engines ?? {
+    find: (model: string) => discovery.find(model),
+    stillServes: (node: Node, model: string) => discovery.stillServes(node, model),
+    isWell: (node: Node) => prober.isWell(node),
+  };
+  const upstream = createUpstream(config, registry, pinned, engines, CLOCK, share?.places);
   const keys = new Keys(config);
   const { engineHeaders } = keys;
-  const reload = new Reload({ config, reread, keys, log, wallMs: CLOCK.wallMs });
+  const use = (next: Config) => {
+    keys.use(next);
+    share?.keysChanged?.(next);
+  };
+  const reload = new Reload({ config, reread, keys: { use }, log, wallMs: CLOCK.wallMs });
   const { mode, distServe } = createMode(config, upstream, engineHeaders, log);
   const onError = (error: unknown) => logUnexpected(log, error);
   const questions = { registry, headers: engineHeaders, fetch, clock: CLOCK, random, onError };
@@ -164,9 +194,13 @@ export function assemble(
     explain: observing.explain,
     beginTrace: traces?.begin ?? null,
     live: observing.live,
+    openRequests: () => openRequests(exchanges, now()),
+    cancel: (id: string) => exchanges.cancel(id),
+    control: share?.control ?? null,
+    upgrade: null,
     exposesNode: config.exposeNode,
     registry,
-    discovery,
+    discovery: engines,
     flags: Object.fromEntries(shownFlags(effective(config)).map((row) => [row.name, row.value])),
     stateLocked: listening.stateLocked,
     log,
@@ -180,7 +214,7 @@ export function assemble(
     access: keys.access,
     reload: () => reload.run(),
     peers: new Peers(listening.server, config.trustedProxies.map(parseCidr)),
-    via: `1.1 lmproxy-${Math.floor(random() * 2 ** 48).toString(36)}`,
+    via: share?.via ?? `1.1 lmproxy-${Math.floor(random() * 2 ** 48).toString(36)}`,
     lifecycle,
     maxHeaderBytes: config.maxHeaderBytes,
     bodyLimits: {
@@ -205,17 +239,17 @@ export function assemble(
     keepAliveS: keepAliveS(config),
     as: config.as,
   };
+  const knowing = [observing.events, prober, createPoller(config, questions, log), discovery];
   const workers = [
-    ...observing.workers,
-    prober,
-    createPoller(config, questions, log),
-    discovery,
+    observing.lag,
+    observing.live,
+    ...knowing,
     upstream.deadlines,
     new Every(LOOK_MS, CLOCK, () => registry.learning.look()),
     idleLimit,
     ...(distServe === null ? [] : [distServe]),
   ];
-  return { services, lifecycle, workers };
+  return { services, lifecycle, workers, knowing, engines, keys };
 }
 
 /** In the whole seconds that Bun counts, 1 to 255. */
@@ -249,43 +283,4 @@ function createPoller(config: Config, questions: Questions, log: Log): MetricsPo
     onNoUsage: (node, reason) =>
       log.warning("KV-cache usage unknown", { ...loggedNode(node), reason }),
   });
-}
-
-function createUpstream(
-  config: Config,
-  registry: Registry,
-  pinned: PinnedFetch,
-  questions: Pick<Upstream, "stillServes" | "isWell">,
-): Upstream {
-  const tcp = new TcpCheck(CLOCK.after);
-  const deadlines = new Deadlines({
-    clock: CLOCK,
-    nodesInUse: () => registry.nodesInUse(),
-    reachable: (url, limitMs) =>
-      pinned.reachable(url, limitMs, (at, withinMs) => tcp.reachable(at, withinMs)),
-    connecting: (url) => tcp.connecting(url),
-    limits: {
-      connectMs: config.connectTimeoutMs,
-      firstByteMs: config.firstByteTimeoutMs,
-      idleMs: config.idleTimeoutMs,
-      totalMs: config.timeoutMs,
-    },
-  });
-  return {
-    ...CLOCK,
-    registry,
-    fetch: pinned.fetch,
-    ...questions,
-    failing: new FailingNodes(CLOCK.now),
-    admission: new Admission(registry, {
-      maxConcurrency: config.maxConcurrency ?? Number.POSITIVE_INFINITY,
-      maxPerClient: config.maxConcurrencyPerClient ?? Number.POSITIVE_INFINITY,
-      queueSize: config.queueSize,
-      queueTimeoutMs: config.queueTimeoutMs,
-      after: CLOCK.after,
-    }),
-    deadlines,
-    budgets: new RetryBudgets(CLOCK.now),
-    retryRules: { retry: config.retry, retrySent: config.retrySent },
-  };
 }

@@ -2,7 +2,7 @@ import type { Config } from "../config/serve-config.ts";
 import { splitNamed } from "../core/address/node-name.ts";
 import type { Role } from "../core/engine/roles.ts";
 import { ProxyError } from "../core/errors.ts";
-import type { NamedNode } from "../core/pool/membership.ts";
+import type { NamedNode } from "../core/pool/naming.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { NodePolicy } from "../discovery/node-policy.ts";
 import { type Source, Sources } from "../discovery/source.ts";

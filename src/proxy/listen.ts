@@ -47,7 +47,10 @@ export function listen(
     // Bun would refuse without an envelope; `readBody` keeps to the limits.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     ...tlsOf(config),
-    fetch: (request) => (lifecycle.retired ? lastAnswer(request, table, answer) : answer(request)),
+    fetch: (request) =>
+      lifecycle.retired
+        ? lastAnswer(request, services.control === null ? table : null, answer)
+        : answer(request),
     error: (error) => lastResort(error, log, random),
   });
   app.server = server;

@@ -26,6 +26,9 @@ const ALU_MOD_K = 0x94;
 const JMP_JGE_K = 0x35;
 const ALU_ADD_K = 0x04;
 const RET_A = 0x16;
+const RET_K = 0x06;
+/** No listener has this place. */
+const NOWHERE = 0xffff_ffff;
 /** Where a program finds a random number. */
 const RANDOM = 0xffff_f000 + 56;
 
@@ -75,17 +78,26 @@ export class ListeningSocket {
    * @throws Error
    */
   leadAway({ of, at }: { readonly of: number; readonly at: number }): void {
-    const program = instructions([
+    this.#attach([
       [LD_W_ABS, 0, 0, RANDOM],
       [ALU_MOD_K, 0, 0, of - 1],
       [JMP_JGE_K, 0, 1, at],
       [ALU_ADD_K, 0, 0, 1],
       [RET_A, 0, 0, 0],
     ]);
+  }
+
+  #attach(steps: readonly Instruction[]): void {
+    const program = instructions(steps);
     const header = new DataView(new ArrayBuffer(16));
     header.setUint16(0, program.length / 8, true);
     header.setBigUint64(8, BigInt(ptr(program)), true);
     this.#set(SO_ATTACH_REUSEPORT_CBPF, new Uint8Array(header.buffer));
+  }
+
+  /** Leads new connections to all of its port, as the kernel likes. @throws Error */
+  leadToAll(): void {
+    this.#attach([[RET_K, 0, 0, NOWHERE]]);
   }
 
   /** Closes it behind Bun's back, which would close idle connections with it. */
@@ -107,14 +119,25 @@ export class ListeningSocket {
   }
 }
 
+/** Connections that clients have to this process at `port`. @throws Error */
+export function connectionsAt(port: number): number {
+  const libc = loadLibc();
+  const isConnection = (fd: number) => localPort(fd, libc) === port && portOf(fd, libc) === null;
+  return readdirSync("/proc/self/fd").map(Number).filter(isConnection).length;
+}
+
 /** The port that `fd` listens on; null for what is no listening socket. */
 function portOf(fd: number, libc: Libc): number | null {
   const length = new Uint32Array([4]);
   const listens = new Int32Array(1);
   const asked = libc.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, ptr(listens), ptr(length));
-  if (asked !== 0 || listens[0] !== 1) return null;
+  return asked === 0 && listens[0] === 1 ? localPort(fd, libc) : null;
+}
+
+/** The port of `fd`'s own end; null for what is no socket. */
+function localPort(fd: number, libc: Libc): number | null {
+  const length = new Uint32Array([ADDRESS_BYTES]);
   const address = new DataView(new ArrayBuffer(ADDRESS_BYTES));
-  length[0] = ADDRESS_BYTES;
   if (libc.getsockname(fd, ptr(address), ptr(length)) !== 0) return null;
   // After the family, in IPv4 as in IPv6.
   return address.getUint16(2);

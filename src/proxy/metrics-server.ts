@@ -13,7 +13,7 @@ export class MetricsListenError extends Error {
 export function startMetricsServer(
   hostname: string,
   port: number,
-  page: (openMetrics: boolean) => string,
+  page: (openMetrics: boolean) => string | Promise<string>,
   reusePort: boolean,
 ): { readonly url: string; readonly port: number; stop(): Promise<void> } {
   const server = listen(() =>

@@ -97,7 +97,8 @@ export function observe(config: Config, observed: Observed) {
   });
   return {
     live,
-    workers: [new NodeEvents(registry, log, clock), lag, live],
+    events: new NodeEvents(registry, log, clock),
+    lag,
     /** Those that run by an id, then those that have ended, the latest first. */
     explain: (id: string) => {
       const open = [...exchanges.open].filter((exchange) => exchange.id === id);

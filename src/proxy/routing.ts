@@ -2,7 +2,7 @@ import type { Config } from "../config/serve-config.ts";
 import { promptReader, type ReadPrompt } from "../core/body/prompt-reader.ts";
 import { sessionId } from "../core/body/session-key.ts";
 import { neededBy } from "../core/knowledge/needed.ts";
-import { Registry } from "../core/pool/registry.ts";
+import { Registry, type RegistryOptions } from "../core/pool/registry.ts";
 import { STRATEGIES, type StrategyName, withSessions } from "../core/strategies/index.ts";
 import type { Need, Strategy } from "../core/strategies/strategy.ts";
 
@@ -17,9 +17,7 @@ export interface Routing {
 /** What the strategies in force need is learned; what none of them needs costs nothing. */
 export function createRouting(
   config: Config,
-  now: () => number,
-  random: () => number,
-  onListenerError: (error: unknown) => void,
+  around: Pick<RegistryOptions, "now" | "random" | "onListenerError" | "elsewhere">,
 ): Routing {
   const { strategy, prefillStrategy, decodeStrategy } = config;
   const named = (name: StrategyName): Strategy =>
@@ -32,11 +30,9 @@ export function createRouting(
   const inForce =
     config.servingStrategy === "Hybrid" ? [byRole.Hybrid] : [byRole.Prefill, byRole.Decode];
   const needs = new Set<Need>(inForce.flatMap((one) => one.needs ?? []));
-  const { knowledge, sessions } = neededBy(needs, now, config.sessionTimeoutMs);
+  const { knowledge, sessions } = neededBy(needs, around.now, config.sessionTimeoutMs);
   const registry = new Registry({
-    onListenerError,
-    now,
-    random,
+    ...around,
     strategy: (role) => byRole[role],
     knowledge,
     sampleMaxAgeMs: 3 * config.metricsIntervalMs,

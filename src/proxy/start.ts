@@ -33,7 +33,7 @@ export interface RunningProxy {
 }
 
 /** What may wait for a slow reader of the log, characters. */
-const LOG_WAITS_CHARACTERS = 1024 * 1024;
+export const LOG_WAITS_CHARACTERS = 1024 * 1024;
 
 const CANNOT_BE_TAKEN_OVER =
   "it cannot be taken over from: it has no socket beside its state file, as with an older version";
@@ -134,7 +134,7 @@ export async function startProxy(
 }
 
 /** Loaded only when there are any. */
-async function tracesOf(config: Config, log: EventLog): Promise<Traces | null> {
+export async function tracesOf(config: Config, log: EventLog): Promise<Traces | null> {
   if (config.traces === null) return null;
   const { Traces } = await import("../observe/traces.ts");
   const { to, ...options } = config.traces;

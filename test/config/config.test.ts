@@ -10,6 +10,7 @@ test("without flags and variables everything has its documented default", () => 
     host: "0.0.0.0",
     port: 8000,
     tls: null,
+    workers: null,
     strategy: "min_expected_latency",
     prefillStrategy: null,
     decodeStrategy: null,
@@ -88,6 +89,7 @@ test("the strategies offered are those the core knows", () => {
 const EXAMPLES: Readonly<Record<string, { text: string; value: unknown }>> = {
   "--host": { text: "::1", value: "::1" },
   "--port": { text: "9000", value: 9000 },
+  "--workers": { text: "AUTO", value: "auto" },
   "--node": { text: "http://a:1", value: ["http://a:1"] },
   "--strategy": { text: "MIN_cache_usage", value: "min_cache_usage" },
   "--serving-strategy": { text: "distserve", value: "DistServe" },

@@ -2,20 +2,19 @@ import type { NoNode, Wanted } from "../pool/choose.ts";
 import type { Lease } from "../pool/lease.ts";
 import type { Registry } from "../pool/registry.ts";
 import type { Signal } from "../signal.ts";
+import { OwnPlaces, type PlaceLimits, type Places } from "./places.ts";
 import { noNode, queueFull, shuttingDown, unknownModel, waitedTooLong } from "./refusals.ts";
 import { type Blocked, type Waiter, WaitingLine } from "./waiting-line.ts";
 
-export interface AdmissionOptions {
-  /** Requests in the whole proxy, Infinity for no limit. */
-  readonly maxConcurrency: number;
-  /** Requests of one client, Infinity for no limit. */
-  readonly maxPerClient: number;
+export interface AdmissionOptions extends PlaceLimits {
   /** Requests that may wait, 0 or more. */
   readonly queueSize: number;
   /** How long one may wait for a place, ms. */
   readonly queueTimeoutMs: number;
   /** Calls `act` after `ms`; the function returned prevents it. */
   readonly after: (ms: number, act: () => void) => () => void;
+  /** Where the places are shared with other processes; left out: they are this one's. */
+  readonly places?: Places;
 }
 
 /** A node that is about to be ready is waited for this long, ms. */
@@ -35,6 +34,7 @@ interface Wait<T> {
   readonly wanted: Wanted;
   readonly client: string;
   readonly signal: Signal;
+  readonly since: number;
   readonly blockedBy: Blocked;
   readonly attempt: () => T | Blocked | "unavailable";
 }
@@ -83,7 +83,7 @@ export class Admission {
   readonly #line = new WaitingLine<WaitingRequest>();
   /** Admitted requests that wait for a further step: they have a place, and nobody waits before them. */
   readonly #furtherLine = new WaitingLine<WaitingRequest>();
-  readonly #perClient = new Map<string, number>();
+  readonly #places: Places;
   #running = 0;
   #arrivals = 0;
   #rechecking = false;
@@ -92,11 +92,9 @@ export class Admission {
   constructor(registry: Registry, options: AdmissionOptions) {
     this.#registry = registry;
     this.#options = options;
-    registry.subscribe({
-      leaseEnded: () => this.#pump(),
-      stateChanged: () => this.#pump(),
-      membershipChanged: () => this.#pump(),
-    });
+    this.#places = options.places ?? new OwnPlaces(options);
+    const pump = () => this.#pump();
+    registry.subscribe({ leaseEnded: pump, stateChanged: pump, membershipChanged: pump });
   }
 
   /** Whether anybody waits at all: `--queue-timeout 0` says no. */
@@ -152,13 +150,14 @@ export class Admission {
     signal: Signal,
     take: () => L | NoNode,
   ): Admitted<L> | Promise<Admitted<L>> {
+    const since = this.#places.others?.now() ?? 0;
     const ahead = this.#line.size === 0 ? null : this.#line.ahead(wanted, client);
-    const got = ahead ?? this.#try(client, take);
+    const attempt = () => this.#try(wanted, since, client, take);
+    const got = ahead ?? attempt();
     if (typeof got !== "string") return got;
-    const attempt = () => this.#try(client, take);
     if (!this.#isKnown(wanted)) throw unknownModel(wanted.model, this.#registry);
     if (got === "unavailable") throw noNode(wanted.model);
-    return this.#waitInLine({ wanted, client, signal, blockedBy: got, attempt });
+    return this.#waitInLine({ wanted, client, signal, since, blockedBy: got, attempt });
   }
 
   /**
@@ -178,7 +177,7 @@ export class Admission {
     const got = attempt();
     if (got === "unavailable") throw noNode(wanted.model);
     if (typeof got !== "string") return got;
-    const wait = { wanted, client, signal, blockedBy: got, attempt };
+    const wait = { wanted, client, signal, since: 0, blockedBy: got, attempt };
     return await this.#wait(this.#furtherLine, wait);
   }
 
@@ -187,41 +186,35 @@ export class Admission {
     return this.#registry.serving(null, role).length > 0;
   }
 
+  /** @param since When the request came, as `OtherQueues` counts it. */
   #try<L extends Lease | null>(
+    { model }: Wanted,
+    since: number,
     client: string,
     take: () => L | NoNode,
   ): Admitted<L> | Blocked | "unavailable" {
-    const { maxConcurrency, maxPerClient } = this.#options;
-    const isCounted = maxPerClient !== Number.POSITIVE_INFINITY;
-    if (isCounted && (this.#perClient.get(client) ?? 0) >= maxPerClient) return "client";
-    if (this.#running >= maxConcurrency) return "cluster";
+    if (this.#places.others?.isAhead(model, since) === true) return "cluster";
+    const limit = this.#places.take(client);
+    if (limit !== null) return limit;
     const lease = take();
-    if (typeof lease === "string") return blockedBy(lease);
-    this.#enter(client);
-    return new Admitted(lease, client, this.#leave);
-  }
-
-  #enter(client: string): void {
-    this.#running += 1;
-    if (this.#options.maxPerClient === Number.POSITIVE_INFINITY) return;
-    this.#perClient.set(client, (this.#perClient.get(client) ?? 0) + 1);
+    if (typeof lease !== "string") {
+      this.#running += 1;
+      return new Admitted(lease, client, this.#leave);
+    }
+    this.#places.give(client);
+    return blockedBy(lease);
   }
 
   readonly #leave = (client: string): void => {
     this.#running -= 1;
-    if (this.#perClient.size > 0) this.#leaveOne(client);
+    this.#places.give(client);
     this.#pump();
     this.#tellQuiet();
   };
 
-  #leaveOne(client: string): void {
-    const left = (this.#perClient.get(client) ?? 0) - 1;
-    if (left > 0) this.#perClient.set(client, left);
-    else this.#perClient.delete(client);
-  }
-
   async #waitInLine<T extends object>(wait: Wait<T>): Promise<T> {
-    if (this.#line.size >= this.#options.queueSize) {
+    const elsewhere = this.#places.others?.waiting ?? 0;
+    if (this.#line.size + elsewhere >= this.#options.queueSize) {
       const other = this.#line.toGiveWay(wait.client);
       if (other === null) throw queueFull(wait.blockedBy, wait.wanted.model);
       other.refuse(queueFull(this.#line.blockedBy(other), other.wanted.model));
@@ -230,7 +223,7 @@ export class Admission {
   }
 
   async #wait<T extends object>(line: WaitingLine<WaitingRequest>, wait: Wait<T>): Promise<T> {
-    const { wanted, client, signal, blockedBy, attempt } = wait;
+    const { wanted, client, signal, since, blockedBy, attempt } = wait;
     signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const goOn = () => {
@@ -244,10 +237,12 @@ export class Admission {
     const refuse = (reason: unknown) => {
       // At once: nobody may start it any more, not even in this turn.
       line.delete(waiter);
+      this.#tellOthers();
       reject(reason);
     };
-    const waiter = { wanted, client, blockedBy, arrival: ++this.#arrivals, goOn, refuse };
+    const waiter = { wanted, client, blockedBy, since, arrival: ++this.#arrivals, goOn, refuse };
     line.add(waiter);
+    this.#tellOthers();
     this.#recheckSoon();
     const cancel = this.#limit(line, waiter);
     const onAbort = () => refuse(signal.reason);
@@ -277,7 +272,7 @@ export class Admission {
   #recheckSoon(): void {
     if (this.#rechecking) return;
     this.#rechecking = true;
-    this.#options.after(RECHECK_MS, () => {
+    this.#options.after(this.#places.others?.recheckMs ?? RECHECK_MS, () => {
       this.#rechecking = false;
       this.#pump();
       if (this.waiting > 0) this.#recheckSoon();
@@ -289,6 +284,11 @@ export class Admission {
     if (this.waiting === 0) return;
     this.#furtherLine.advance((waiter) => waiter.goOn());
     this.#line.advance((waiter) => waiter.goOn());
+    this.#tellOthers();
+  }
+
+  #tellOthers(): void {
+    this.#places.others?.waits(this.#line.firstSince(), this.#line.size);
   }
 }
 

@@ -10,6 +10,8 @@ export interface Waiter {
   readonly client: string;
   /** Rises from one that waits to the next. */
   readonly arrival: number;
+  /** When it came, as all processes count it. */
+  readonly since: number;
   /** What it waited for when it was last its turn, or when it came. */
   blockedBy: Blocked;
 }
@@ -80,6 +82,18 @@ export class WaitingLine<W extends Waiter> {
       }
     }
     return last;
+  }
+
+  /** Since when the first that waits for a place has waited, by model. */
+  firstSince(): ReadonlyMap<string | null, number> {
+    const first = new Map<string | null, number>();
+    for (const { wanted, blockedBy, since } of this.all()) {
+      const isHeldUp = blockedBy === "cluster" && wanted.tried.size === 0;
+      if (isHeldUp && since < (first.get(wanted.model) ?? Number.POSITIVE_INFINITY)) {
+        first.set(wanted.model, since);
+      }
+    }
+    return first;
   }
 
   /** What those in front of a newcomer of `client` wait for, or null when nobody is in front of it. */

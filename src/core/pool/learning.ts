@@ -8,6 +8,7 @@ import type { Node, OpenRequest } from "./node.ts";
 import { Peers } from "./peers.ts";
 import type { Listeners } from "./registry-listener.ts";
 import { isBadAnswer, isRefusal, passesTrial, passOverMs } from "./statuses.ts";
+import { Tellings } from "./told.ts";
 import type { Doubt } from "./trials.ts";
 import { mayBePrefill, Watch } from "./watch.ts";
 
@@ -16,24 +17,13 @@ const QUIET_MS = 3_000;
 /** A node that answered somebody this long ago goes on answering, ms: what failed there was the request. */
 const SERVED_LATELY_MS = 2_000;
 
-/** LMDeploy's `/health` is up to 12 s old. */
-const PROBES_LAG_MS = 15_000;
-
-interface Told {
-  readonly what: "asleep" | "awake";
-  /** Until when probes may say otherwise, ms. */
-  readonly untilMs: number;
-  /** The process that was told. */
-  readonly generation: number;
-}
-
 /** What probes, gauges and the outcomes of requests teach of nodes. */
 export class Learning {
   readonly #peers: Peers;
   readonly #watch: Watch;
   readonly #listeners: Listeners;
   readonly #now: () => number;
-  readonly #told = new WeakMap<Node, Told>();
+  readonly #told = new Tellings();
 
   /** @param now Monotonic clock, ms. */
   constructor(index: ModelIndex, listeners: Listeners, now: () => number) {
@@ -55,14 +45,28 @@ export class Learning {
 
   #doubt(node: Node, why: Doubt, reason: string): void {
     if (!node.health.routable(this.#now())) return;
+    this.#listeners.said({ node, found: "doubted", why, reason });
     node.lastError = reason;
     // What it did before it went out is no part of what it does when it is back.
     node.conduct.forget();
     this.#listeners.change(node, () => node.health.doubted(why, this.#now()));
   }
 
+  /** Another process found that a node which answers its probes is not to be trusted. */
+  doubted(node: Node, why: Doubt, reason: string): void {
+    this.#doubt(node, why, reason);
+  }
+
+  /** A request on trial has shown another process that it is. */
+  cleared(node: Node): void {
+    if (node.health.doubt === null) return;
+    this.#listeners.said({ node, found: "cleared" });
+    this.#listeners.change(node, () => node.health.absolve());
+  }
+
   /** A metrics poll that was begun at `askedAtMs` came back. */
   sampled(node: Node, sample: LoadSample, engine: EngineKind | null, askedAtMs: number): void {
+    this.#listeners.said({ node, found: "sampled", sample, engine, askedAtMs });
     let open = 0;
     for (const lease of node.leases) if (lease.startedAtMs >= askedAtMs) open += 1;
     const isNew = node.cache.sampled(sample, askedAtMs, open, gaugesRefreshMs(engine));
@@ -72,6 +76,7 @@ export class Learning {
 
   /** The node's gauges say that it is asleep, or they do not: asleep it would take requests and answer none. */
   foundAsleep(node: Node, asleep: boolean): void {
+    this.#listeners.said({ node, found: "asleep", asleep });
     this.#listeners.change(node, () => node.health.gaugesRead(asleep, this.#now()));
     if (asleep) this.#moveRequests(node, false);
   }
@@ -80,10 +85,10 @@ export class Learning {
    * An administrator put the engine to sleep, or woke it. Probes may lag behind by some seconds: what
    * they say against it does not count for a while.
    */
-  told(node: Node, what: Told["what"]): void {
+  told(node: Node, what: "asleep" | "awake"): void {
+    this.#listeners.said({ node, found: "told", what });
     const nowMs = this.#now();
-    const { generation } = node;
-    this.#told.set(node, { what, untilMs: nowMs + PROBES_LAG_MS, generation });
+    this.#told.add(node, what, nowMs);
     this.#listeners.change(node, () => {
       if (what === "awake") node.health.gaugesRead(false, nowMs);
       node.health.probed({ kind: what === "awake" ? "ok" : "sleeping" }, nowMs, false);
@@ -91,19 +96,10 @@ export class Learning {
     if (what === "asleep") this.#moveRequests(node, false);
   }
 
-  #isOutdated(node: Node, { kind }: ProbeResult): boolean {
-    const told = this.#told.get(node);
-    if (told === undefined) return false;
-    const against = told.what === "asleep" ? "ok" : "sleeping";
-    const isSame = told.generation === node.generation;
-    if (kind === against && isSame && this.#now() < told.untilMs) return true;
-    this.#told.delete(node);
-    return false;
-  }
-
   /** A health probe came back; `progressed`: the node sent bytes of some answer meanwhile. */
   probed(node: Node, result: ProbeResult, progressed: boolean): void {
-    if (result.kind === "ours" || this.#isOutdated(node, result)) return;
+    if (result.kind === "ours" || this.#told.outdate(node, result, this.#now())) return;
+    this.#listeners.said({ node, found: "probed", result, progressed });
     const { health } = node;
     const wasDown = health.down;
     // Before the change is told, of which it is the reason.

@@ -1,30 +1,9 @@
 import type { ModelCard } from "../engine/model-list.ts";
+import { type Elsewhere, NOBODY_ELSE } from "./elsewhere.ts";
 import { ModelIndex } from "./model-index.ts";
+import { type NamedNode, Naming, type SourceId } from "./naming.ts";
 import { Node, type Registration } from "./node.ts";
 import type { Listeners } from "./registry-listener.ts";
-
-/** A node as a source names it. */
-export interface NamedNode extends Registration {
-  /** Normalised. */
-  readonly url: string;
-  /** False: it is to finish what it has and gets nothing new. */
-  readonly enabled: boolean;
-}
-
-/** Whoever says which nodes there are. */
-export interface SourceId {
-  readonly name: string;
-  /** Of several that name one node, the one of the highest rank says what it is; finite. */
-  readonly rank: number;
-}
-
-/** Where engines and operators speak for themselves, a node at a time: nobody knows better. */
-const REGISTERED: SourceId = { name: "registered", rank: Number.POSITIVE_INFINITY };
-
-interface Said {
-  readonly rank: number;
-  readonly nodes: ReadonlyMap<string, NamedNode>;
-}
 
 /**
  * Which nodes there are, and on whose word. A node exists as long as one source names it and nobody
@@ -32,13 +11,11 @@ interface Said {
  */
 export class Membership {
   readonly #listeners: Listeners;
+  readonly #elsewhere: Elsewhere;
   readonly #nodes = new Map<string, Node>();
   /** Removed nodes whose last requests still run: registering again must find their counters. */
   readonly #leaving = new Map<string, Node>();
-  readonly #registered = new Map<string, NamedNode>();
-  readonly #sources = new Map<string, Said>([
-    [REGISTERED.name, { rank: REGISTERED.rank, nodes: this.#registered }],
-  ]);
+  readonly #naming = new Naming();
   /** Removed by hand although a source names them; each ends when that source says it anew, or no more. */
   readonly #removed = new Set<string>();
   /** An operator wants them to get nothing new; each ends by hand, when the node registers, or is a member no more. */
@@ -46,8 +23,9 @@ export class Membership {
   readonly #slots: (Node | null)[] = [];
   readonly index = new ModelIndex();
 
-  constructor(listeners: Listeners) {
+  constructor(listeners: Listeners, elsewhere: Elsewhere = NOBODY_ELSE) {
     this.#listeners = listeners;
+    this.#elsewhere = elsewhere;
   }
 
   get(url: string): Node | undefined {
@@ -61,7 +39,7 @@ export class Membership {
 
   /** The name that a node registered with, null for none: no source says that one again. */
   registeredName(url: string): string | null {
-    return this.#registered.get(url)?.name ?? null;
+    return this.#naming.registered.get(url)?.name ?? null;
   }
 
   /** All nodes, in the order they joined. */
@@ -76,7 +54,9 @@ export class Membership {
 
   /** What nobody would say again after a restart: nodes that registered themselves, or that an operator drains. */
   toKeep(): Node[] {
-    return this.nodes().filter(({ url }) => this.#registered.has(url) || this.#drained.has(url));
+    return this.nodes().filter(
+      ({ url }) => this.#naming.registered.has(url) || this.#drained.has(url),
+    );
   }
 
   /** Removed by hand although a source names them. */
@@ -86,14 +66,13 @@ export class Membership {
 
   /** A source says which nodes there are: the whole set. The listeners are told of it once. */
   says(source: SourceId, nodes: readonly NamedNode[]): void {
-    const before = this.#sources.get(source.name)?.nodes ?? new Map<string, NamedNode>();
     const now = new Map(nodes.map((node) => [node.url, node]));
-    this.#sources.set(source.name, { rank: source.rank, nodes: now });
+    const before = this.#naming.says(source, now);
     const toProbe: Node[] = [];
     let changed = false;
     for (const url of new Set([...before.keys(), ...now.keys()])) {
       const isNews = now.has(url) !== before.has(url);
-      if (isNews && (now.has(url) || this.#named(url) === null)) this.#removed.delete(url);
+      if (isNews && (now.has(url) || this.#naming.of(url) === null)) this.#removed.delete(url);
       changed = this.#settle(url, toProbe) || changed;
     }
     if (changed) this.#changed();
@@ -107,7 +86,7 @@ export class Membership {
     const name = registration.name ?? this.registeredName(url);
     this.#removed.delete(url);
     this.#drained.delete(url);
-    this.#registered.set(url, { url, models, role, speed, name, enabled: true });
+    this.#naming.registered.set(url, { url, models, role, speed, name, enabled: true });
     const known = this.#nodes.get(url);
     if (known !== undefined) this.#renew(known, registration);
     const node = known ?? this.#join(url, registration);
@@ -131,10 +110,10 @@ export class Membership {
    * somebody names it anew. Returns it, or undefined when unknown.
    */
   remove(url: string): Node | undefined {
-    this.#registered.delete(url);
+    this.#naming.registered.delete(url);
     const node = this.#nodes.get(url);
     if (node === undefined) return undefined;
-    if (this.#named(url) !== null) this.#removed.add(url);
+    if (this.#naming.of(url) !== null) this.#removed.add(url);
     this.#takeOut(node);
     this.#changed();
     return node;
@@ -154,7 +133,7 @@ export class Membership {
     const node = this.#nodes.get(url);
     if (node === undefined || !this.#drained.delete(url)) return node;
     // Its source may want it to get nothing new, too.
-    if (this.#named(url)?.enabled !== true) return node;
+    if (this.#naming.of(url)?.enabled !== true) return node;
     this.#listeners.change(node, () => node.health.registered());
     this.#listeners.probeWanted(node);
     return node;
@@ -171,9 +150,9 @@ export class Membership {
 
   /** The address was taken over by an engine of another model: what was registered is another's. */
   #forgetRegistered(node: Node): void {
-    const said = this.#registered.get(node.url);
+    const said = this.#naming.registered.get(node.url);
     if (said === undefined) return;
-    this.#registered.set(node.url, { ...said, models: [] });
+    this.#naming.registered.set(node.url, { ...said, models: [] });
     node.serve([], node.discoveredModels);
     this.index.set(node);
   }
@@ -189,42 +168,42 @@ export class Membership {
 
   /** The node's last request has ended: if it was removed, nothing is left of it. */
   idle(node: Node): void {
-    if (this.#leaving.get(node.url) !== node) return;
-    this.#leaving.delete(node.url);
-    this.#slots[node.slot] = null;
+    if (this.#elsewhere.isShared || this.#leaving.get(node.url) !== node) return;
+    this.#forget(node);
   }
 
-  /** What the source of the highest rank says of `url`, or null when none names it. */
-  #named(url: string): NamedNode | null {
-    let best: { rank: number; node: NamedNode } | null = null;
-    for (const { rank, nodes } of this.#sources.values()) {
-      const node = nodes.get(url);
-      if (node !== undefined && rank > (best?.rank ?? Number.NEGATIVE_INFINITY)) {
-        best = { rank, node };
-      }
-    }
-    return best?.node ?? null;
+  /** Forgets removed nodes to which nobody sends anything: nobody tells that others' requests have ended. */
+  sweep(): void {
+    for (const node of this.#leaving.values()) if (node.inFlight === 0) this.#forget(node);
+  }
+
+  #forget(node: Node): void {
+    this.#leaving.delete(node.url);
+    if (this.#slots[node.slot] === node) this.#slots[node.slot] = null;
+  }
+
+  /** The engine of the node registered anew with another process: whatever ran there before runs no more. */
+  renewed(node: Node): void {
+    this.#renew(node, { models: node.registeredModels, role: node.role, speed: node.speed });
   }
 
   /** The name that the source of the highest rank gives it, unless another node is called so. */
   #nameOf(url: string): string | null {
-    const said = [...this.#sources.values()].sort((a, b) => b.rank - a.rank);
-    const given = said.map(({ nodes }) => nodes.get(url)?.name ?? null);
-    const name = given.find((one) => one !== null) ?? null;
+    const name = this.#naming.nameOf(url);
     const bearer = name === null ? undefined : this.byName(name);
     return bearer === undefined || bearer.url === url ? name : null;
   }
 
   /** Makes of the node at `url` what is said of it; whether that changed anything. */
   #settle(url: string, toProbe: Node[]): boolean {
-    const named = this.#removed.has(url) ? null : this.#named(url);
+    const named = this.#removed.has(url) ? null : this.#naming.of(url);
     const node = this.#nodes.get(url);
     if (named === null) {
       if (node !== undefined) this.#takeOut(node);
       return node !== undefined;
     }
     if (node === undefined) {
-      const joined = this.#join(url, named);
+      const joined = this.#join(url, named, named.slot);
       if (named.enabled) toProbe.push(joined);
       else joined.health.drain();
       return true;
@@ -240,9 +219,11 @@ export class Membership {
     return isOther;
   }
 
-  #join(url: string, registration: Registration): Node {
-    const left = this.#leaving.get(url);
-    const node = left ?? new Node(url, this.#freeSlot(), registration);
+  #join(url: string, registration: Registration, given?: number): Node {
+    const leaving = this.#leaving.get(url);
+    const left = given === undefined || leaving?.slot === given ? leaving : undefined;
+    const slot = given ?? this.#freeSlot();
+    const node = left ?? new Node(url, slot, registration, this.#elsewhere);
     this.#leaving.delete(url);
     this.#slots[node.slot] = node;
     this.#nodes.set(url, node);
@@ -276,9 +257,10 @@ export class Membership {
     this.index.delete(node);
     // It is soon probed no more: should it register again, a probe has to say that it is well.
     node.health.drain();
-    if (node.inFlight > 0) this.#leaving.set(url, node);
+    const isLeft = node.inFlight === 0 && !this.#elsewhere.isShared;
+    if (!isLeft) this.#leaving.set(url, node);
     this.#listeners.tell((listener) => listener.nodeRemoved?.(node));
-    if (node.inFlight === 0) this.#slots[node.slot] = null;
+    if (isLeft) this.#slots[node.slot] = null;
   }
 
   #freeSlot(): number {

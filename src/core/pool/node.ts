@@ -6,6 +6,7 @@ import type { Asked } from "../strategies/strategy.ts";
 import { CacheUsage } from "./cache-usage.ts";
 import { Charges } from "./charges.ts";
 import { Conduct } from "./conduct.ts";
+import { type Elsewhere, NOBODY_ELSE } from "./elsewhere.ts";
 import { NodeHealth } from "./health.ts";
 import { HeldUsage } from "./held-usage.ts";
 import { LatencyRing } from "./latency-ring.ts";
@@ -106,12 +107,19 @@ export class Node {
 
   #label: { readonly url: string; readonly name: string | null };
   #latencyAtMs = Number.NEGATIVE_INFINITY;
+  readonly #elsewhere: Elsewhere;
 
-  constructor(url: string, slot: number, registration: Registration) {
+  constructor(
+    url: string,
+    slot: number,
+    registration: Registration,
+    elsewhere: Elsewhere = NOBODY_ELSE,
+  ) {
     this.url = url;
     this.#label = { url, name: null };
     this.id = addressId(url);
     this.slot = slot;
+    this.#elsewhere = elsewhere;
     this.role = registration.role;
     this.speed = registration.speed;
     this.serve(registration.models, []);
@@ -131,9 +139,9 @@ export class Node {
     return this.#label;
   }
 
-  /** Open requests: the number of leases, never a counter of its own. */
+  /** Open requests: the number of leases, never a counter of its own, and those of other processes. */
   get inFlight(): number {
-    return this.leases.size;
+    return this.leases.size + this.#elsewhere.inFlight(this.slot);
   }
 
   /** It serves these models. */

@@ -1,6 +1,7 @@
 import type { NodeState } from "./health.ts";
 import type { Lease, Outcome } from "./lease.ts";
 import type { Node } from "./node.ts";
+import type { Word } from "./words.ts";
 
 /**
  * How it shows that the engine behind a URL is another process than before: `gone`, nobody listened
@@ -25,6 +26,8 @@ export interface RegistryListener {
   leaseEnded?(lease: Lease, outcome: Outcome): void;
   /** Nodes, models, roles or speeds changed: what is kept on disk is out of date. Once for a set. */
   membershipChanged?(): void;
+  /** Something was found out of a node, and is acted on next. */
+  said?(word: Word): void;
 }
 
 /** Who listens, and telling them all. One that throws keeps nobody else from being told. */
@@ -106,6 +109,10 @@ export class Listeners {
   restarted(node: Node, by: RestartSign): void {
     node.restarted();
     this.tell((listener) => listener.nodeRestarted?.(node, by));
+  }
+
+  said(word: Word): void {
+    this.tell((listener) => listener.said?.(word));
   }
 
   probeWanted(node: Node): void {

@@ -1,5 +1,6 @@
 import type { Role } from "../engine/roles.ts";
-import { Chooser, type ChooserOptions, type NoNode, type Wanted } from "./choose.ts";
+import { type Choice, Chooser, type ChooserOptions, type NoNode, type Wanted } from "./choose.ts";
+import { type Elsewhere, NOBODY_ELSE } from "./elsewhere.ts";
 import { Learning } from "./learning.ts";
 import { Lease, type LeaseListener } from "./lease.ts";
 import { Membership } from "./membership.ts";
@@ -11,7 +12,12 @@ export interface RegistryOptions extends ChooserOptions {
   readonly now: () => number;
   /** Given the first error of each listener; the others are told all the same. */
   readonly onListenerError: (error: unknown) => void;
+  /** What other processes send to the same nodes; left out: there are none. */
+  readonly elsewhere?: Elsewhere;
 }
+
+/** Other processes may take so many places away from a request, one after the other, before it waits. */
+const MOST_LOST_PLACES = 8;
 
 /** All nodes, and the only place where one is chosen and reserved. */
 export class Registry {
@@ -22,12 +28,14 @@ export class Registry {
   readonly #options: RegistryOptions;
   readonly #listeners: Listeners;
   readonly #chooser: Chooser;
+  readonly #elsewhere: Elsewhere;
   #turn = 0;
 
   constructor(options: RegistryOptions) {
     this.#options = options;
     this.#listeners = new Listeners(options.onListenerError);
-    this.membership = new Membership(this.#listeners);
+    this.#elsewhere = options.elsewhere ?? NOBODY_ELSE;
+    this.membership = new Membership(this.#listeners, this.#elsewhere);
     this.learning = new Learning(this.membership.index, this.#listeners, options.now);
     this.#chooser = new Chooser(options);
     for (const { listener } of options.knowledge ?? []) this.subscribe(listener);
@@ -69,9 +77,18 @@ export class Registry {
   acquire(wanted: Wanted): Lease | NoNode {
     const startedAtMs = this.#options.now();
     const serving = this.serving(wanted.model, wanted.role);
-    const choice = this.#chooser.choose(serving, wanted, startedAtMs);
-    if (typeof choice === "string") return choice;
-    const { node, trial, lastResort } = choice;
+    for (let lost = 0; lost < MOST_LOST_PLACES; lost += 1) {
+      const choice = this.#chooser.choose(serving, wanted, startedAtMs);
+      if (typeof choice === "string") return choice;
+      const { slot } = choice.node;
+      if (this.#elsewhere.begin(slot, this.#options.maxInFlightPerNode)) {
+        return this.#lease(choice, wanted, startedAtMs);
+      }
+    }
+    return "full";
+  }
+
+  #lease({ node, trial, lastResort }: Choice, wanted: Wanted, startedAtMs: number): Lease {
     const { asked, tried: request } = wanted;
     const lease = new Lease(node, { asked, request, startedAtMs, trial, lastResort }, this.#leases);
     node.conduct.askedAtMs = startedAtMs;
@@ -105,6 +122,7 @@ export class Registry {
       lease.endedAtMs = nowMs;
       node.leases.delete(lease);
       noLongerAhead(lease);
+      this.#elsewhere.end(node.slot);
       node.cache.ended(lease.startedAtMs, nowMs);
       this.learning.ended(lease, outcome, nowMs);
       if (node.inFlight === 0) this.membership.idle(node);

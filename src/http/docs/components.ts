@@ -13,7 +13,7 @@ import {
   ShownNode,
   WarmedUp,
 } from "../schemas.ts";
-import { LogSettings, Reloaded, Settings } from "../setting-schemas.ts";
+import { LogSettings, Reloaded, Settings, Upgraded } from "../setting-schemas.ts";
 import { CHAT_SCHEMAS } from "./chat-schemas.ts";
 import { ENGINE_SCHEMAS } from "./engine-schemas.ts";
 import { errorResponses } from "./errors.ts";
@@ -95,6 +95,7 @@ const SCHEMAS: Readonly<Record<string, TSchema>> = {
   Draining,
   WarmedUp,
   Collected,
+  Upgraded,
   ...CHAT_SCHEMAS,
   ...ENGINE_SCHEMAS,
   ...WORKER_SCHEMAS,

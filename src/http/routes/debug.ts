@@ -1,5 +1,4 @@
 import { ProxyError } from "../../core/errors.ts";
-import { openRequests } from "../../observe/open-requests.ts";
 import { failures } from "../docs/errors.ts";
 import { ok } from "../docs/operation.ts";
 import { Cancelled, OpenRequests } from "../schemas.ts";
@@ -93,7 +92,7 @@ export const debugRoutes = [
       },
     },
     response: OpenRequests,
-    answer: (_, { exchanges, now }) => openRequests(exchanges, now()),
+    answer: async (_, { openRequests }) => await openRequests(),
   }),
   route({
     method: "GET",
@@ -112,9 +111,9 @@ export const debugRoutes = [
         ...failures(["not_found", "invalid_api_key", "forbidden", "internal_error"]),
       },
     },
-    answer: ({ params }, { explain }) => {
+    answer: async ({ params }, { explain }) => {
       const { id = "" } = params;
-      const explained = explain(id);
+      const explained = await explain(id);
       if (explained.length > 0) return explained;
       throw new ProxyError(
         "not_found",
@@ -142,9 +141,9 @@ export const debugRoutes = [
       },
     },
     response: Cancelled,
-    answer: ({ params }, { exchanges }) => {
+    answer: async ({ params }, { cancel }) => {
       const { id = "" } = params;
-      const cancelled = exchanges.cancel(id);
+      const cancelled = await cancel(id);
       if (cancelled > 0) return { cancelled };
       throw new ProxyError(
         "not_found",

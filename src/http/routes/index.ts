@@ -14,6 +14,7 @@ import { modelRoutes } from "./models.ts";
 import { nodeRoutes } from "./nodes.ts";
 import type { Route } from "./route.ts";
 import { settingRoutes } from "./settings.ts";
+import { upgradeRoutes } from "./upgrade.ts";
 import { workerRoutes } from "./workers.ts";
 
 /**
@@ -34,6 +35,7 @@ export const ROUTES: readonly Route[] = [
   ...healthRoutes,
   ...metricsRoutes,
   ...engineMetricsRoutes,
+  ...upgradeRoutes,
   ...debugRoutes,
   ...settingRoutes,
   ...liveRoutes,

@@ -62,6 +62,7 @@ export const liveRoutes = [
   route({
     method: "GET",
     path: "/debug/live",
+    goesOn: true,
     who: "administrator",
     detail: {
       tags: ["Health"],

@@ -108,9 +108,9 @@ export const nodeRoutes = [
       responses: { ...ok("NodeStatuses", NODES, "The nodes"), ...failures(REFUSALS) },
     },
     response: t.Record(t.String(), NodeStatus),
-    answer: (_, { registry, mode, now, nodeFigures, as }) => {
+    answer: async (_, { registry, mode, now, nodeFigures, as }) => {
+      const figures = await nodeFigures();
       const nodes = registry.nodes();
-      const figures = nodeFigures();
       const named =
         as === "lmdeploy"
           ? byRegisteredName(nodes)

@@ -50,6 +50,8 @@ export interface AnsweringRoute extends Row {
   readonly response?: TSchema;
   /** HEAD is refused where this GET changes something; else it is answered as GET is. */
   readonly refusesHead?: boolean;
+  /** Its answer has no end: each process gives its own. */
+  readonly goesOn?: boolean;
   answer(call: Call, services: Services): unknown;
 }
 

@@ -1,7 +1,7 @@
 /** Whose word a node's membership rests on. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { NamedNode } from "../../../src/core/pool/membership.ts";
+import type { NamedNode } from "../../../src/core/pool/naming.ts";
 import { Cluster } from "../../../src/lab/cluster.ts";
 import { runs } from "../fuzz.ts";
 

@@ -25,6 +25,7 @@ function listen(cluster: Cluster): string[] {
     firstByte: ({ node }) => heard.push(`first byte ${node.url.slice(7)}`),
     leaseEnded: ({ node }, { kind }) => heard.push(`ended ${node.url.slice(7)} ${kind}`),
     membershipChanged: () => heard.push("members"),
+    said: () => {},
   };
   cluster.registry.subscribe(listener);
   return heard;

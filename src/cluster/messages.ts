@@ -1,0 +1,107 @@
+/** What the control plane and the workers of one proxy say to each other. Plain values, structured clones. */
+import type { ModelCard } from "../core/engine/model-list.ts";
+import type { NamedNode } from "../core/pool/naming.ts";
+import type { Doubt } from "../core/pool/trials.ts";
+import type { Finding } from "../core/pool/words.ts";
+import type { LineFormat } from "../observe/line-format.ts";
+import type { LogLevel } from "../observe/log.ts";
+
+/** Rises when a worker of another build would not understand any more. */
+export const PROTOCOL = 1;
+
+/** What a worker has to know of a node. */
+export interface NodeNews extends NamedNode {
+  readonly slot: number;
+  /** Whether the engine there now has registered the models. */
+  readonly isVouchedFor: boolean;
+}
+
+/** Something that the control plane knows and a worker does not, yet. */
+export type News =
+  /** All nodes that there are, and the models whose queues have numbers, in their order. */
+  | {
+      readonly is: "nodes";
+      readonly nodes: readonly NodeNews[];
+      readonly queues: readonly string[];
+    }
+  /** What a node serves by its own word; `cards` null when it has not shown its list to this proxy. */
+  | {
+      readonly is: "models";
+      readonly url: string;
+      readonly cards: ReadonlyMap<string, ModelCard> | null;
+      readonly models: readonly string[];
+    }
+  /** Its engine registered anew. */
+  | { readonly is: "renewed"; readonly url: string }
+  | {
+      readonly is: "found";
+      readonly url: string;
+      readonly finding: Finding;
+      readonly ageMs: number;
+    };
+
+/** What a worker is given to begin with. */
+export interface Beginning {
+  /** The file that holds the table, how many rows that has, and which is the worker's. */
+  readonly table: string;
+  readonly rows: number;
+  readonly row: number;
+  /** As the flags said it, validated again by whoever reads it. */
+  readonly config: unknown;
+  /** The name of this proxy in `Via`. */
+  readonly via: string;
+  readonly news: readonly News[];
+}
+
+/** An administrator's request, as it came to a worker. */
+export interface AdminRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: readonly (readonly [string, string])[];
+  readonly body: Uint8Array | null;
+  /** The other end of its socket; null when that has gone. */
+  readonly socketAddress: string | null;
+}
+
+export interface AdminAnswer {
+  readonly status: number;
+  readonly headers: readonly (readonly [string, string])[];
+  readonly body: Uint8Array;
+}
+
+/** What a worker is asked. */
+export type ToWorker =
+  /** Answered by its version when it is ready to listen. */
+  | ({ readonly do: "begin"; readonly protocol: number } & Beginning)
+  | { readonly do: "listen"; readonly port: number }
+  /** Nobody leaves the port any more: connections go to all its listeners alike. */
+  | { readonly do: "spread" }
+  | { readonly do: "news"; readonly news: News }
+  | { readonly do: "log"; readonly level: LogLevel; readonly format: LineFormat }
+  /** A configuration whose keys are in force from now on. */
+  | { readonly do: "keys"; readonly config: unknown }
+  | { readonly do: "metrics"; readonly openMetrics: boolean }
+  | { readonly do: "figures" }
+  | { readonly do: "failures"; readonly url: string }
+  | { readonly do: "requests" }
+  | { readonly do: "explain"; readonly id: string }
+  | { readonly do: "cancel"; readonly id: string }
+  /**
+   * Another worker has taken over: leave the port, of whose listeners this is the one at `at`, finish
+   * what there is, and end. Answered when the port is left: whether no connection was reset by that.
+   */
+  | { readonly do: "retire"; readonly of: number; readonly at: number }
+  /** The whole proxy ends. */
+  | { readonly do: "drain" };
+
+/** What the control plane is asked. */
+export type ToControl =
+  /** It ends in good order: its page of metrics, in Prometheus' dialect. */
+  | { readonly do: "counted"; readonly page: string }
+  | { readonly do: "find"; readonly model: string }
+  | { readonly do: "stillServes"; readonly url: string; readonly model: string }
+  | { readonly do: "isWell"; readonly url: string }
+  | { readonly do: "probe"; readonly url: string }
+  | { readonly do: "doubted"; readonly url: string; readonly why: Doubt; readonly reason: string }
+  | { readonly do: "cleared"; readonly url: string }
+  | ({ readonly do: "administer" } & AdminRequest);

@@ -1,0 +1,122 @@
+/** The shared table as the core knows it: what others send to the nodes, and the places of all. */
+import type { Limit, OtherQueues, PlaceLimits, Places } from "../core/admission/places.ts";
+import type { Elsewhere } from "../core/pool/elsewhere.ts";
+import { MOST_QUEUES, MOST_SLOTS, type Row, type Table } from "./table.ts";
+
+export function sharedElsewhere(row: Row): Elsewhere {
+  return {
+    isShared: true,
+    inFlight: (slot) => (slot < MOST_SLOTS ? row.inFlightElsewhere(slot) : 0),
+    begin: (slot, most) => slot >= MOST_SLOTS || row.beginOn(slot, most),
+    end: (slot) => {
+      if (slot < MOST_SLOTS) row.endOn(slot);
+    },
+  };
+}
+
+/** Half of what a freed place may wait for whoever waits in another process, ms. */
+const RECHECK_MS = 10;
+
+export interface SharedPlacesOptions {
+  readonly table: Table;
+  readonly row: Row;
+  readonly limits: PlaceLimits;
+  /** Wall clock, ms. */
+  readonly wallMs: () => number;
+  readonly hash: (client: string) => bigint;
+  /** Which queue the requests for a model stand in; null for one that has none yet. */
+  readonly queueOf: (model: string | null) => number | null;
+}
+
+/** The places of a proxy that is several processes. */
+export class SharedPlaces implements Places, OtherQueues {
+  readonly others = this;
+  readonly recheckMs = RECHECK_MS;
+  readonly #options: SharedPlacesOptions;
+  /** Where this process' requests of a client are counted, and how many it has. */
+  readonly #clients = new Map<string, { readonly column: number | null; count: number }>();
+  #waiting = new Map<number, number>();
+
+  constructor(options: SharedPlacesOptions) {
+    this.#options = options;
+  }
+
+  take(client: string): Limit | null {
+    const { limits, row } = this.#options;
+    const { maxPerClient, maxConcurrency } = limits;
+    const isCounted = maxPerClient !== Number.POSITIVE_INFINITY;
+    if (isCounted && !this.#takeForClient(client, maxPerClient)) return "client";
+    if (row.takePlace(maxConcurrency)) return null;
+    if (isCounted) this.#giveForClient(client);
+    return "cluster";
+  }
+
+  give(client: string): void {
+    this.#options.row.givePlace();
+    if (this.#clients.size > 0) this.#giveForClient(client);
+  }
+
+  #takeForClient(client: string, most: number): boolean {
+    const known = this.#clients.get(client);
+    if (known !== undefined) {
+      const { column, count } = known;
+      const { row } = this.#options;
+      const has = column === null ? count < most : row.takeForClient(column, most);
+      if (has) known.count += 1;
+      return has;
+    }
+    const column = this.#newColumn(client, most);
+    if (column === "full") return false;
+    this.#clients.set(client, { column, count: 1 });
+    return true;
+  }
+
+  /** Counts the first request of a client; null when there is room for no more clients. */
+  #newColumn(client: string, most: number): number | null | "full" {
+    const { table, row, hash: hashOf } = this.#options;
+    const hash = hashOf(client);
+    for (;;) {
+      const column = table.clientColumn(hash, row.number);
+      if (column === null) return null;
+      if (!row.takeForClient(column, most)) return "full";
+      // Counted, it is not given up any more; before, it may just have been.
+      if (table.isClient(column, hash)) return column;
+      row.giveForClient(column);
+    }
+  }
+
+  #giveForClient(client: string): void {
+    const known = this.#clients.get(client);
+    if (known === undefined) return;
+    if (known.column !== null) this.#options.row.giveForClient(known.column);
+    known.count -= 1;
+    if (known.count === 0) this.#clients.delete(client);
+  }
+
+  /** Never 0, which says that nobody waits. */
+  now(): number {
+    return this.#options.wallMs() | 1;
+  }
+
+  isAhead(model: string | null, since: number): boolean {
+    const queue = this.#options.queueOf(model);
+    return queue !== null && queue < MOST_QUEUES && this.#options.row.isAhead(queue, since);
+  }
+
+  waits(since: ReadonlyMap<string | null, number>, waiting: number): void {
+    const { row, queueOf } = this.#options;
+    const now = new Map<number, number>();
+    for (const [model, first] of since) {
+      const queue = queueOf(model);
+      if (queue !== null && queue < MOST_QUEUES) now.set(queue, first);
+    }
+    for (const queue of this.#waiting.keys()) if (!now.has(queue)) row.waits(queue, 0);
+    for (const [queue, first] of now) row.waits(queue, first);
+    this.#waiting = now;
+    row.waiting(waiting);
+  }
+
+  get waiting(): number {
+    return this.#options.row.waitingElsewhere;
+  }
+}

@@ -1,0 +1,288 @@
+/**
+ * Keeps as many workers running as were wanted: starts them, replaces those that die or are to be of
+ * another version, and ends them. It never listens on their port.
+ */
+import type { Clock } from "../core/clock.ts";
+import { Member, type Spawn } from "./member.ts";
+import { type Beginning, type News, PROTOCOL, type ToWorker } from "./messages.ts";
+import type { Table } from "./table.ts";
+
+export interface SupervisorOptions {
+  readonly count: number;
+  readonly port: number;
+  readonly table: Table;
+  readonly clock: Pick<Clock, "now" | "after">;
+  readonly spawn: Spawn;
+  /** What a worker begins with, but for its row. */
+  readonly beginning: () => Omit<Beginning, "row">;
+  /** What a worker asks. */
+  readonly answer: (question: unknown, member: Member) => unknown;
+  /** A worker ended; what it counted is to be kept. */
+  readonly gone: (member: Member) => void;
+  readonly log: {
+    info(message: string, fields: Readonly<Record<string, string | number>>): void;
+    warning(message: string, fields: Readonly<Record<string, string | number>>): void;
+  };
+}
+
+/** Coming up, or hearing of something, takes a worker milliseconds: one that takes so long hangs, ms. */
+const START_LIMIT_MS = 30_000;
+const HEAR_LIMIT_MS = 10_000;
+/** So many deaths in so long are no accidents. */
+const MOST_DEATHS = 5;
+const DEATHS_COUNT_FOR_MS = 60_000;
+/** The row of the control plane. */
+export const CONTROL_ROW = 0;
+
+/** Upgrades may come so fast that workers finish which have been replaced twice. */
+const GENERATIONS = 3;
+
+/** Rows for the control plane, for all workers that may run at a time, and for one that comes up. */
+export function rowsFor(count: number): number {
+  return GENERATIONS * count + 2;
+}
+
+/** An upgrade did not begin, or broke off. */
+export class UpgradeError extends Error {
+  override readonly name = "UpgradeError";
+}
+
+/** There are no workers, or they die again and again. */
+export class WorkersError extends Error {
+  override readonly name = "WorkersError";
+}
+
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #members = new Set<Member>();
+  /** In the order in which the kernel has them. */
+  readonly #listeners: Member[] = [];
+  readonly #unheard = new Set<Promise<unknown>>();
+  readonly #deathsAtMs: number[] = [];
+  readonly #failed = Promise.withResolvers<never>();
+  #isEnding = false;
+  #upgrading = false;
+  /** Listeners come up one at a time: their order has to be known. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.#failed.promise.catch(() => {});
+  }
+
+  /** Rejects with an Error when workers die again and again. */
+  get failed(): Promise<never> {
+    return this.#failed.promise;
+  }
+
+  /** Those that serve, and those that finish. */
+  get members(): readonly Member[] {
+    return [...this.#members].filter(({ phase }) => phase !== "starting");
+  }
+
+  /** Resolves when all serve. @throws Error when one does not come up. */
+  async start(): Promise<void> {
+    const { count } = this.#options;
+    await Promise.all(Array.from({ length: count }, () => this.#bring()));
+  }
+
+  /** To every worker, in this order. */
+  tell(news: News): void {
+    this.order({ do: "news", news });
+  }
+
+  /** The same of what they are to do. */
+  order(question: ToWorker): void {
+    const { clock } = this.#options;
+    for (const member of this.#members) {
+      // One that comes up hears it before it listens.
+      const limitMs = member.phase === "starting" ? START_LIMIT_MS : HEAR_LIMIT_MS;
+      const heard = member.ask(question, (act) => clock.after(limitMs, act)).catch(() => {});
+      if (member.phase === "starting") continue;
+      this.#unheard.add(heard);
+      void heard.then(() => this.#unheard.delete(heard));
+    }
+  }
+
+  /** Resolves when all workers have heard what they were told by now. */
+  async heard(): Promise<void> {
+    await Promise.all(this.#unheard);
+  }
+
+  get isAllHeard(): boolean {
+    return this.#unheard.size === 0;
+  }
+
+  /**
+   * Replaces all workers, one after the other, by what `spawn` starts now. Returns the versions.
+   * @throws UpgradeError
+   */
+  async upgrade(): Promise<{ readonly from: string; readonly to: string }> {
+    if (this.#isEnding) throw new UpgradeError("The proxy is shutting down.");
+    const finishing = this.members.filter(({ phase }) => phase === "retiring").length;
+    if (this.#upgrading)
+      throw new UpgradeError("An upgrade is under way; try again when it is over.");
+    if (finishing > (GENERATIONS - 2) * this.#options.count) {
+      throw new UpgradeError(
+        `${finishing} workers that were replaced finish what they have; try again when they have ended.`,
+      );
+    }
+    this.#upgrading = true;
+    const old = this.members.filter(({ phase }) => phase === "serving");
+    let replaced = 0;
+    let to = "";
+    try {
+      for (const member of old) {
+        to = (await this.#bring()).version;
+        await this.#retire(member);
+        replaced += 1;
+      }
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      const state =
+        replaced === 0
+          ? "Nothing was changed"
+          : `${replaced} of ${old.length} workers were replaced`;
+      throw new UpgradeError(`${state}: ${reason}.`);
+    } finally {
+      this.#upgrading = false;
+      for (const { channel, phase } of this.#members) {
+        // Any one does it for all.
+        if (phase === "serving") channel.ask({ do: "spread" }).catch(() => {});
+      }
+    }
+    return { from: old[0]?.version ?? "", to };
+  }
+
+  /** Lets all finish within their time limit; resolves when they have ended. */
+  async drain(): Promise<void> {
+    this.#isEnding = true;
+    for (const member of this.#members) {
+      member.phase = "leaving";
+      // It ends without an answer.
+      member.channel.ask({ do: "drain" }).catch(() => {});
+    }
+    await this.#allGone();
+  }
+
+  /** Ends all at once. */
+  async stop(): Promise<void> {
+    this.#isEnding = true;
+    for (const member of this.#members) member.kill();
+    await this.#allGone();
+  }
+
+  async #allGone(): Promise<void> {
+    await Promise.all([...this.#members].map(({ exited }) => exited));
+  }
+
+  /** Starts a worker; resolves when it serves. @throws Error when it does not come up. */
+  async #bring(): Promise<Member> {
+    const { table, clock, beginning, port } = this.#options;
+    const member: Member = new Member(this.#freeRow(), this.#options.spawn, (question) =>
+      this.#options.answer(question, member),
+    );
+    this.#members.add(member);
+    this.#countRows();
+    const limit = (act: () => void) => clock.after(START_LIMIT_MS, act);
+    const ended = member.exited.then((how) => {
+      this.#ended(member, how);
+      throw new WorkersError(`a worker ended before it served (${how})`);
+    });
+    ended.catch(() => {});
+    const begin = { do: "begin", protocol: PROTOCOL, ...beginning(), row: member.row } as const;
+    try {
+      const version = await Promise.race([member.ask(begin, limit), ended]);
+      if (typeof version === "string") member.version = version;
+      const listens = this.#turn.then(async () => {
+        await Promise.race([member.ask({ do: "listen", port }, limit), ended]);
+        this.#listeners.push(member);
+      });
+      this.#turn = listens.catch(() => {});
+      await listens;
+      if (this.#isEnding) throw new Error("the proxy is shutting down");
+    } catch (error) {
+      member.kill();
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new WorkersError(`a worker does not come up: ${reason}`);
+    }
+    member.phase = "serving";
+    const { pid, row } = member;
+    this.#options.log.info("worker serves", {
+      pid,
+      row,
+      version: member.version,
+      rows: table.rowsInUse,
+    });
+    return member;
+  }
+
+  #freeRow(): number {
+    const taken = new Set([...this.#members].map(({ row }) => row));
+    let row = CONTROL_ROW + 1;
+    while (taken.has(row)) row += 1;
+    if (row >= this.#options.table.rows) throw new Error("workers that finish have all the rows");
+    return row;
+  }
+
+  #countRows(): void {
+    const rows = [...this.#members].map(({ row }) => row);
+    this.#options.table.rowsInUse = Math.max(CONTROL_ROW, ...rows) + 1;
+  }
+
+  /** Resolves when it has left the port. */
+  async #retire(member: Member): Promise<void> {
+    const { clock, log } = this.#options;
+    const leaves = this.#turn.then(async () => {
+      const at = this.#listeners.indexOf(member);
+      if (at < 0) return true;
+      member.phase = "retiring";
+      const limit = (act: () => void) => clock.after(HEAR_LIMIT_MS, act);
+      const of = this.#listeners.length;
+      const clean = await member.ask({ do: "retire", of, at }, limit).catch(() => false);
+      this.#leftPort(member);
+      return clean === true;
+    });
+    this.#turn = leaves;
+    if (await leaves) return;
+    log.warning("connections that a worker had not accepted yet were reset", { pid: member.pid });
+  }
+
+  /** Places of listeners are the kernel's: the last takes the place of one that leaves. */
+  #leftPort(member: Member): void {
+    const at = this.#listeners.indexOf(member);
+    const last = at < 0 ? undefined : this.#listeners.pop();
+    if (last !== undefined && last !== member) this.#listeners[at] = last;
+  }
+
+  #ended(member: Member, how: number | string): void {
+    this.#members.delete(member);
+    this.#leftPort(member);
+    member.channel.close();
+    this.#options.table.clear(member.row, CONTROL_ROW);
+    this.#countRows();
+    this.#options.gone(member);
+    const { pid, phase } = member;
+    if (phase === "retiring") this.#options.log.info("worker has finished", { pid });
+    if (this.#isEnding) return;
+    if (phase === "serving") this.#died(`worker ${pid} ended with ${how}`);
+  }
+
+  /** Another takes its place; one that does not come up counts as one that died. */
+  #died(how: string): void {
+    const { clock, log } = this.#options;
+    const nowMs = clock.now();
+    this.#deathsAtMs.push(nowMs);
+    const recent = this.#deathsAtMs.filter((atMs) => nowMs - atMs < DEATHS_COUNT_FOR_MS).length;
+    if (recent >= MOST_DEATHS) {
+      this.#failed.reject(
+        new WorkersError(`${recent} workers died within a minute, so all ends; the last: ${how}`),
+      );
+      return;
+    }
+    log.warning("worker died, another takes its place", { how, deaths: recent });
+    this.#bring().catch((error: unknown) => {
+      if (!this.#isEnding) this.#died(error instanceof Error ? error.message : String(error));
+    });
+  }
+}

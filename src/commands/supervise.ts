@@ -1,0 +1,48 @@
+/** What `lmproxy serve` does when it was given --workers: it starts them and keeps them running. */
+import { version } from "../../package.json";
+import { usableCores } from "../cluster/cpus.ts";
+import type { Note } from "../config/note.ts";
+import type { Config } from "../config/serve-config.ts";
+import { startControl } from "../proxy/control.ts";
+import type { Surroundings } from "./command.ts";
+import { untilSignal } from "./signals.ts";
+import { spawnWorker } from "./spawn-worker.ts";
+import { startWarnings, welcome } from "./welcome.ts";
+
+export interface SuperviseOptions {
+  readonly notes: readonly Note[];
+  readonly print: Surroundings["print"];
+  /** Reads the configuration once more. @throws UsageError */
+  readonly reread: () => Config;
+}
+
+/** Resolves with the exit code. @throws what `startControl` throws, and WorkersError */
+export async function supervise(
+  config: Config,
+  workers: number | "auto",
+  { notes, print, reread }: SuperviseOptions,
+): Promise<number> {
+  const count = workers === "auto" ? usableCores() : workers;
+  const proxy = await startControl(config, { count, spawn: spawnWorker, reread });
+  process.on("SIGHUP", proxy.reload);
+  process.on("uncaughtException", proxy.report);
+  process.on("unhandledRejection", proxy.report);
+  const ended = untilSignal(["SIGINT", "SIGTERM"]);
+  process.on("SIGUSR2", () => {
+    proxy.upgrade().then(
+      (versions) => proxy.log.info("upgraded", versions),
+      (error: Error) => proxy.log.error("not upgraded", { reason: error.message }),
+    );
+  });
+  await print(welcome(version, config, { ...proxy, workers: count }));
+  for (const { level, text } of notes) proxy.log[level](text, {});
+  for (const warning of startWarnings(config)) proxy.log.warning(warning, {});
+  try {
+    await Promise.race([ended, proxy.failed]);
+  } catch (error) {
+    await proxy.stop();
+    throw error;
+  }
+  await proxy.drain(ended);
+  return 0;
+}

@@ -1,0 +1,25 @@
+/**
+ * What other processes send to the same nodes, as far as choosing needs to know. A node has the same
+ * slot in all of them.
+ */
+export interface Elsewhere {
+  /** Whether there are others. A node that was removed is then kept until nobody sends it anything. */
+  readonly isShared: boolean;
+  /** Requests that others have in flight on the node of this slot. */
+  inFlight(slot: number): number;
+  /**
+   * A request of ours goes to that node. False, and nothing has happened, when it would have more than
+   * `most` in flight then, whoever sent them; Infinity for no limit.
+   */
+  begin(slot: number, most: number): boolean;
+  /** It has ended. */
+  end(slot: number): void;
+}
+
+/** There is one process. */
+export const NOBODY_ELSE: Elsewhere = {
+  isShared: false,
+  inFlight: () => 0,
+  begin: () => true,
+  end: () => {},
+};

@@ -1,0 +1,156 @@
+/** Puts a worker together: a proxy that is told how nodes are, and whose counts are in the table of all. */
+import { Value } from "@sinclair/typebox/value";
+import type { Channel } from "../cluster/channel.ts";
+import { Hearer } from "../cluster/hear.ts";
+import type { Beginning, ToControl } from "../cluster/messages.ts";
+import { SharedPlaces, sharedElsewhere } from "../cluster/shared-load.ts";
+import { type Row, Table } from "../cluster/table.ts";
+import { ConfigSchema } from "../config/schema.ts";
+import type { Config } from "../config/serve-config.ts";
+import { ProxyError } from "../core/errors.ts";
+import type { Node } from "../core/pool/node.ts";
+import type { Registry } from "../core/pool/registry.ts";
+import type { ControlPlane } from "../http/services.ts";
+import { LineSink } from "../observe/line-sink.ts";
+import { Log } from "../observe/log.ts";
+import type { Traces } from "../observe/traces.ts";
+import { answerOf } from "./admin-answer.ts";
+import { type Assembled, assemble, CLOCK, type Listening, type Share } from "./assemble.ts";
+import { lineFormat } from "./effective.ts";
+import { LOG_WAITS_CHARACTERS, tracesOf } from "./start.ts";
+
+/** How often what nobody tells is looked at and said: pieces of answers, removed nodes that are idle. */
+export const TICK_MS = 250;
+
+export interface Begun {
+  readonly config: Config;
+  readonly assembled: Assembled;
+  readonly hearer: Hearer;
+  readonly log: Log;
+  readonly sink: LineSink;
+  readonly traces: Traces | null;
+}
+
+type ToOthers = Channel<ToControl>;
+
+/** @throws Error when it is given what it does not understand. */
+export async function beginWorker(
+  given: Beginning,
+  listening: Listening,
+  control: ToOthers,
+): Promise<Begun> {
+  const config = readConfig(given.config);
+  const sink = new LineSink({
+    output: Bun.stderr.writer(),
+    mostWaiting: LOG_WAITS_CHARACTERS,
+    soon: CLOCK.soon,
+  });
+  const log = new Log({ level: config.logLevel, format: lineFormat(config), sink });
+  const table = new Table(Bun.mmap(given.table, { shared: true }), given.rows);
+  const row = table.ofRow(given.row);
+  let hearer: Hearer | null = null;
+  const traces = await tracesOf(config, log);
+  const share: Share = {
+    via: given.via,
+    elsewhere: sharedElsewhere(row),
+    places: new SharedPlaces({
+      table,
+      row,
+      limits: {
+        maxConcurrency: config.maxConcurrency ?? Number.POSITIVE_INFINITY,
+        maxPerClient: config.maxConcurrencyPerClient ?? Number.POSITIVE_INFINITY,
+      },
+      wallMs: CLOCK.wallMs,
+      hash: clientHash,
+      queueOf: (model) => hearer?.queueOf(model) ?? null,
+    }),
+    engines: {
+      find: async (model) => {
+        await orUndefined(control.ask({ do: "find", model }));
+      },
+      stillServes: async ({ url }, model) =>
+        (await orUndefined(control.ask({ do: "stillServes", url, model }))) !== false,
+      isWell: async ({ url }) => (await orUndefined(control.ask({ do: "isWell", url }))) !== false,
+    },
+    control: controlPlane(control),
+  };
+  const assembled = assemble(config, log, listening, { traces, share });
+  const { registry } = assembled.services;
+  hearer = new Hearer(registry, CLOCK.now);
+  for (const news of given.news) hearer.hear(news);
+  tellOf(registry, hearer, control);
+  tick(registry, row);
+  return { config, assembled, hearer, log, sink, traces };
+}
+
+/** A configuration from another process, which may be older and know fewer fields. @throws Error */
+export function readConfig(given: unknown): Config {
+  const config = Value.Default(ConfigSchema, given);
+  Value.Assert(ConfigSchema, config);
+  return config;
+}
+
+/** The answer; undefined where the control plane cannot be asked. */
+export async function orUndefined(answer: Promise<unknown>): Promise<unknown> {
+  return await answer.catch(() => undefined);
+}
+
+/** What this process finds out of nodes: what another process should look at, and what all should know. */
+function tellOf(registry: Registry, hearer: Hearer, control: ToOthers): void {
+  registry.subscribe({
+    probeWanted: ({ url }) => {
+      if (!hearer.isHearing) void orUndefined(control.ask({ do: "probe", url }));
+    },
+    stateChanged: ({ url, health, lastError }, from, to) => {
+      if (hearer.isHearing) return;
+      const why = health.doubt;
+      if (to === "unhealthy" && why !== null) {
+        void orUndefined(control.ask({ do: "doubted", url, why, reason: lastError ?? "" }));
+      }
+      if (from === "unhealthy" && to === "healthy") {
+        void orUndefined(control.ask({ do: "cleared", url }));
+      }
+    },
+  });
+}
+
+function tick(registry: Registry, row: Row): void {
+  const told = new WeakMap<Node, number>();
+  CLOCK.every(TICK_MS, () => {
+    for (const node of registry.nodesInUse()) {
+      const more = node.progress - (told.get(node) ?? 0);
+      if (more > 0) row.addPieces(node.slot, more);
+      told.set(node, node.progress);
+    }
+    registry.membership.sweep();
+  });
+}
+
+function controlPlane(control: ToOthers): ControlPlane {
+  return {
+    async administer(request, body, socketAddress) {
+      const { method, url, headers } = request;
+      const asked = {
+        do: "administer",
+        method,
+        url,
+        headers: [...headers],
+        body: body.length === 0 ? null : body,
+        socketAddress,
+      } as const;
+      const answer = answerOf(await orUndefined(control.ask(asked)));
+      if (answer !== null) return answer;
+      throw new ProxyError(
+        "service_unavailable",
+        "The process that knows the nodes cannot be asked just now; try again.",
+        { retryAfterS: 1 },
+      );
+    },
+  };
+}
+
+/** Neither 0 nor -1, which mean something in the table. */
+function clientHash(client: string): bigint {
+  const hash = BigInt.asIntN(64, Bun.hash.wyhash(client));
+  return hash === 0n || hash === -1n ? 1n : hash;
+}

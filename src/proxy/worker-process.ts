@@ -1,0 +1,196 @@
+/** One of several processes that answer clients at one port; another one, the control plane, knows the nodes. */
+import { version } from "../../package.json";
+import { Channel } from "../cluster/channel.ts";
+import { type Beginning, PROTOCOL, type ToControl, type ToWorker } from "../cluster/messages.ts";
+import { logUnexpected } from "../observe/log.ts";
+import { type Assembled, CLOCK } from "./assemble.ts";
+import { type Begun, beginWorker, orUndefined, readConfig } from "./begin-worker.ts";
+import { listen, type Served } from "./listen.ts";
+import { connectionsAt, ListeningSocket } from "./listening-socket.ts";
+
+/** A handshake that was under way when a worker leaves the port has come to its end, ms. */
+const SETTLE_MS = 500;
+/** How often a worker that retires looks whether anybody is left. */
+const DESERTED_POLL_MS = 100;
+
+export class ProxyWorker {
+  readonly #channel: Channel<ToControl>;
+  readonly #end: () => void;
+  #begun: Begun | null = null;
+  #beginning: Promise<unknown> = Promise.resolve();
+  #listening: Served | null = null;
+  #ending = false;
+
+  /**
+   * @param send To the control plane.
+   * @param end Called once, when nothing is left to be done.
+   */
+  constructor(send: (message: unknown) => void, end: () => void) {
+    this.#channel = new Channel<ToControl>(send, (question) => {
+      if (!isQuestion(question)) throw new Error("not understood");
+      return this.#answer(question);
+    });
+    this.#end = end;
+  }
+
+  receive(message: unknown): void {
+    this.#channel.receive(message);
+  }
+
+  /** The control plane has gone: nobody would start another in its place. */
+  async orphaned(): Promise<void> {
+    this.#channel.close();
+    await this.#drain();
+  }
+
+  report(error: unknown): void {
+    if (this.#begun !== null) logUnexpected(this.#begun.log, error);
+  }
+
+  #answer(question: ToWorker): unknown {
+    if (question.do === "begin") {
+      const begins = this.#begin(question);
+      this.#beginning = begins.catch(() => {});
+      return begins;
+    }
+    const begun = this.#begun;
+    if (begun !== null) return this.#act(question, begun);
+    return this.#beginning.then(() => {
+      if (this.#begun === null) throw new Error("nothing has begun");
+      return this.#act(question, this.#begun);
+    });
+  }
+
+  #act(question: Exclude<ToWorker, { readonly do: "begin" }>, begun: Begun): unknown {
+    const { services } = begun.assembled;
+    switch (question.do) {
+      case "news":
+        return begun.hearer.hear(question.news);
+      case "listen":
+        return this.#listen(begun, question.port);
+      case "spread":
+        for (const socket of this.#sockets()) socket.leadToAll();
+        return null;
+      case "log":
+        begun.log.level = question.level;
+        begun.log.format = question.format;
+        return null;
+      case "keys":
+        begun.assembled.keys.use(readConfig(question.config));
+        return null;
+      case "metrics":
+        return services.metricsPage(question.openMetrics);
+      case "figures":
+        return figures(services);
+      case "failures":
+        return failures(services, question.url);
+      case "requests":
+        return services.openRequests();
+      case "explain":
+        return services.explain(question.id);
+      case "cancel":
+        return services.cancel(question.id);
+      case "retire":
+        return this.#retire(begun, question);
+      case "drain":
+        return this.#drain();
+      default:
+        return question satisfies never;
+    }
+  }
+
+  async #begin(question: Beginning & { readonly protocol: number }): Promise<string> {
+    if (question.protocol !== PROTOCOL) {
+      throw new Error(`version ${version} cannot join; start it anew`);
+    }
+    const served = () => {
+      if (this.#listening === null) throw new Error("nothing listens yet");
+      return this.#listening;
+    };
+    const listening = {
+      port: () => this.#listening?.port ?? 0,
+      pendingRequests: () => served().server.pendingRequests,
+      server: () => served().server,
+      stateLocked: () => null,
+    };
+    this.#begun = await beginWorker(question, listening, this.#channel);
+    return version;
+  }
+
+  #listen({ config, assembled, log }: Begun, port: number): number {
+    const own = { ...config, port, metricsPort: null };
+    const listening = listen(own, assembled, log, true);
+    this.#listening = listening;
+    const { workers, knowing } = assembled;
+    for (const worker of workers) if (!knowing.includes(worker)) worker.start();
+    return listening.port;
+  }
+
+  #sockets(): ListeningSocket[] {
+    return this.#listening === null ? [] : ListeningSocket.on(this.#listening.port);
+  }
+
+  /** Whether the port was left with no connection reset. */
+  async #retire(begun: Begun, place: { readonly of: number; readonly at: number }) {
+    begun.assembled.lifecycle.retire();
+    let clean = true;
+    try {
+      const sockets = this.#sockets();
+      for (const socket of sockets) socket.leadAway(place);
+      await new Promise<void>((resume) => CLOCK.after(SETTLE_MS, resume));
+      for (const socket of sockets) socket.close();
+    } catch {
+      // This system has no such calls.
+      void this.#listening?.server.stop(false);
+      clean = false;
+    }
+    void this.#finish(begun);
+    return clean;
+  }
+
+  /** Waits until all clients have left, for as long as they may take. */
+  async #finish({ config, assembled }: Begun): Promise<void> {
+    const untilMs = CLOCK.now() + config.drainTimeoutMs;
+    const port = this.#listening?.port ?? 0;
+    const isBusy = () => assembled.services.exchanges.open.size > 0 || connectionsAt(port) > 0;
+    while (CLOCK.now() < untilMs && isBusy()) {
+      await new Promise<void>((resume) => CLOCK.after(DESERTED_POLL_MS, resume));
+    }
+    await this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    if (this.#ending) return;
+    this.#ending = true;
+    if (this.#begun !== null) {
+      const { assembled, sink, traces } = this.#begun;
+      if (this.#listening !== null) await assembled.lifecycle.drain(Promise.resolve());
+      const page = await assembled.services.metricsPage(false);
+      await orUndefined(this.#channel.ask({ do: "counted", page }));
+      await this.#listening?.stop();
+      await traces?.stop();
+      await sink.flush();
+    }
+    this.#end();
+  }
+}
+
+function isQuestion(question: unknown): question is ToWorker {
+  return typeof question === "object" && question !== null && "do" in question;
+}
+
+type Services = Assembled["services"];
+
+async function figures({ registry, nodeFigures }: Services) {
+  const of = await nodeFigures();
+  return registry.nodes().map((node) => ({
+    url: node.url,
+    latenciesMs: node.latencies.toArray(),
+    figures: of.get(node),
+  }));
+}
+
+async function failures({ registry, nodeFailures }: Services, url: string) {
+  const node = registry.get(url);
+  return node === undefined ? [] : [...(await nodeFailures(node))];
+}

@@ -1,0 +1,149 @@
+/** Workers are replaced by what lies in the place of their executable, and end with their supervisor. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { Agent, request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { startEngine } from "../../src/sim/server/api-server.ts";
+import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
+import { engineStarter } from "../sim/server/running.ts";
+import { ask, times } from "../support/ask.ts";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { rawPost } from "../support/raw-client.ts";
+import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(60_000);
+
+const start = engineStarter();
+let engine: RunningEngine;
+const STREAM = { model: "tiny", prompt: "x", ignore_eos: true, stream: true, max_tokens: 60 };
+const folder = mkdtempSync(join(tmpdir(), "lmproxy-upgrade-"));
+const executable = join(folder, "main.ts");
+const MAIN = join(import.meta.dir, "../../src/main.ts");
+
+/** What is there from now on. */
+function install(source: string): void {
+  writeFileSync(executable, source);
+}
+
+let proxy: ProxyProcess;
+beforeAll(async () => {
+  engine = await startEngine({ models: ["tiny"], timeScale: 1 });
+  install(`import ${JSON.stringify(MAIN)};`);
+  const flags = ["--workers", "2", "--node", engine.url, "--drain-timeout", "20"];
+  proxy = await startProxy(flags, { command: [process.execPath, executable] });
+  await untilHealthy(proxy);
+});
+afterAll(async () => {
+  await proxy.end("SIGKILL");
+  await engine.stop(true);
+  rmSync(folder, { recursive: true });
+});
+
+function pids(): number[] {
+  return [...proxy.log().matchAll(/worker serves","pid":(\d+)/g)].map(([, pid]) => Number(pid));
+}
+
+/** Short requests, one after the other, over one connection or each over its own; counts what fails. */
+async function callAgainAndAgain(agent: Agent | false, while_: () => boolean) {
+  const failures: string[] = [];
+  let count = 0;
+  for (; while_(); count += 1) {
+    const failure = await new Promise<string | null>((resolve) => {
+      const sent = request(
+        { port: proxy.port, host: "127.0.0.1", path: "/v1/models", agent },
+        (answer) => {
+          answer.resume();
+          answer.on("end", () =>
+            resolve(answer.statusCode === 200 ? null : `${answer.statusCode}`),
+          );
+          answer.on("error", (error) => resolve(error.message));
+        },
+      );
+      sent.on("error", (error) => resolve(error.message));
+      sent.end();
+    });
+    if (failure !== null) failures.push(failure);
+  }
+  return { count, failures };
+}
+
+async function upgrade(): Promise<{ readonly status: number; readonly text: string }> {
+  const answer = await fetch(`${proxy.url}/upgrade`, { method: "POST" });
+  return { status: answer.status, text: await answer.text() };
+}
+
+test("an upgrade replaces all workers, cuts no stream and fails no request, on new and on kept connections", async () => {
+  const streams = times(10, null).map(() => rawPost(proxy.port, "/v1/completions", STREAM));
+  await until("all have begun", () => streams.every(({ receivedBytes }) => receivedBytes > 0));
+  const before = pids();
+  let isOver = false;
+  const agents = times(6, null).map(() => new Agent({ keepAlive: true, maxSockets: 1 }));
+  const calls = [...agents, ...times(6, false as const)].map((agent) =>
+    callAgainAndAgain(agent, () => !isOver),
+  );
+  expect(await upgrade()).toMatchObject({ status: 200 });
+  expect(pids().length).toBe(before.length + 2);
+  // They finish what they have, and then they end.
+  for (const stream of streams) {
+    const answer = await stream.ended;
+    expect(answer.complete).toBe(true);
+    expect(answer.body.toString()).toEndWith("data: [DONE]\n\n");
+    stream.leave();
+  }
+  await until("the old ones have finished", async () => {
+    // A connection that was kept is left when it is used.
+    await (await fetch(`${proxy.url}/health`)).bytes();
+    return proxy.log().split("worker has finished").length === 3;
+  });
+  isOver = true;
+  for (const { count, failures } of await Promise.all(calls)) {
+    expect(count).toBeGreaterThan(0);
+    expect(failures).toEqual([]);
+  }
+  for (const agent of agents) agent.destroy();
+});
+
+test("what does not come up changes nothing, and is said; SIGUSR2 asks for the same", async () => {
+  install("process.exit(3);");
+  const before = pids();
+  const { status, text } = await upgrade();
+  expect(status).toBe(502);
+  expect(text).toContain("Nothing was changed: a worker does not come up");
+  proxy.process.kill("SIGUSR2");
+  await until("it is said", () => proxy.log().includes('"msg":"not upgraded"'));
+  expect(pids()).toEqual(before);
+  expect((await ask(proxy)).status).toBe(200);
+});
+
+test("when workers die again and again, all ends with a word", async () => {
+  const [victim = 0] = pids().slice(-1);
+  process.kill(victim, "SIGKILL");
+  expect(await proxy.process.exited).toBe(1);
+  expect(proxy.log()).toContain("lmproxy: 5 workers died within a minute, so all ends");
+});
+
+test("SIGTERM lets all workers finish; one worker has a supervisor, too", async () => {
+  const engine = await start({ timeScale: 1 });
+  await using alone = await startProxy(["--workers", "1", "--node", engine.url]);
+  await untilHealthy(alone);
+  const stream = rawPost(alone.port, "/v1/completions", { ...STREAM, max_tokens: 15 });
+  await until("it has begun", () => stream.receivedBytes > 0);
+  alone.process.kill("SIGTERM");
+  const answer = await stream.ended;
+  expect(answer.complete).toBe(true);
+  expect(answer.body.toString()).toEndWith("data: [DONE]\n\n");
+  expect(await alone.process.exited).toBe(0);
+});
+
+test("workers end with a supervisor that is killed, and the port is free for the next", async () => {
+  await using first = await startProxy(["--workers", "2"]);
+  const port = ["--port", `${first.port}`];
+  await first.end("SIGKILL");
+  await until("the port is free", async () => {
+    const next = await startProxy(port).catch(() => null);
+    await next?.end("SIGKILL");
+    return next !== null;
+  });
+});

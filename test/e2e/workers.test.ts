@@ -1,0 +1,150 @@
+/** Several processes at one port: what they count together, and what becomes of requests when processes end. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { Value } from "@sinclair/typebox/value";
+import { OpenRequests } from "../../src/http/schemas.ts";
+import { ask, times } from "../support/ask.ts";
+import { type GateEngine, startGateEngine } from "../support/gate-engine.ts";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(60_000);
+
+/** A connection of its own, so that any worker may get it. */
+const ALONE = { headers: { connection: "close" }, keepalive: false };
+const LIMITS = ["--max-concurrency", "6", "--max-concurrency-per-node", "4"];
+const KEYS = ["--api-keys", "a:key-a", "b:key-b", "--max-concurrency-per-client", "3"];
+const ADMIN = "admin";
+
+let engine: GateEngine;
+let proxy: ProxyProcess;
+beforeAll(async () => {
+  engine = startGateEngine();
+  const flags = ["--workers", "2", "--node", engine.url, "--admin-key", ADMIN];
+  proxy = await startProxy([...flags, ...LIMITS, ...KEYS]);
+  await untilHealthy(proxy, 1, ADMIN);
+});
+afterAll(async () => {
+  await proxy.end("SIGKILL");
+  await engine.stop();
+});
+
+function as(client: "a" | "b", name = "") {
+  const headers = { ...ALONE.headers, authorization: `Bearer key-${client}` };
+  return ask(proxy, { name }, { ...ALONE, headers });
+}
+
+async function admin(path: string, method = "GET", body?: object): Promise<Response> {
+  return await fetch(proxy.url + path, {
+    ...ALONE,
+    method,
+    headers: {
+      ...ALONE.headers,
+      authorization: `Bearer ${ADMIN}`,
+      "content-type": "application/json",
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+}
+
+async function inFlight(): Promise<number> {
+  const nodes = Object.values(await proxy.status(ADMIN));
+  return nodes.reduce((sum, node) => sum + node.unfinished, 0);
+}
+
+/** The workers that serve, by the log. */
+function workers(one = proxy): number[] {
+  return [...one.log().matchAll(/worker serves","pid":(\d+)/g)].map(([, pid]) => Number(pid));
+}
+
+test("limits of a client and of a node hold over all workers, and every place is found again", async () => {
+  const mine = times(9, "a" as const).map((client) => as(client));
+  await until("the client has its places", () => engine.waiting === 3);
+  const theirs = times(9, "b" as const).map((client) => as(client));
+  await until("the node has its requests", () => engine.waiting === 4);
+  expect(await inFlight()).toBe(4);
+  await until("all have had their turn", () => {
+    expect(engine.waiting).toBeLessThanOrEqual(4);
+    engine.release(1);
+    return engine.arrived.length === 18 && engine.waiting === 0;
+  });
+  const statuses = (await Promise.all([...mine, ...theirs])).map(({ status }) => status);
+  expect(statuses).toEqual(times(18, 200));
+  expect(await inFlight()).toBe(0);
+});
+
+test("any worker tells of the requests of all, explains and cancels them, and sums what was counted", async () => {
+  const before = await counted();
+  const open = ["one", "two", "three"].map((id) =>
+    ask(
+      proxy,
+      {},
+      {
+        ...ALONE,
+        headers: { ...ALONE.headers, authorization: "Bearer key-a", "x-request-id": id },
+      },
+    ),
+  );
+  await until("all are at the engine", () => engine.waiting === 3);
+  for (let look = 0; look < 6; look += 1) {
+    const shown: unknown = await (await admin("/debug/requests")).json();
+    Value.Assert(OpenRequests, shown);
+    expect(shown.map(({ id }) => id).sort()).toEqual(["one", "three", "two"]);
+    expect(await (await admin("/debug/requests/two")).json()).toMatchObject([{ id: "two" }]);
+  }
+  expect(await (await admin("/debug/requests/two", "DELETE")).json()).toEqual({ cancelled: 1 });
+  engine.release(2);
+  const statuses = (await Promise.all(open)).map(({ status }) => status);
+  expect(statuses).toEqual([200, 503, 200]);
+  for (let look = 0; look < 4; look += 1) expect((await counted()) - before).toBe(3);
+});
+
+/** Requests that have ended, as `/metrics` counts them. */
+async function counted(): Promise<number> {
+  const page = await (await admin("/metrics")).text();
+  const counts = [...page.matchAll(/^lmproxy_requests_total\{.*\} (\d+)$/gm)];
+  return counts.reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+test("what an administrator changes is true for all workers when the answer is there", async () => {
+  const models = async () =>
+    await Promise.all(
+      times(12, "a").map(async (key) => {
+        const headers = { ...ALONE.headers, authorization: `Bearer key-${key}` };
+        const answer = await fetch(`${proxy.url}/v1/models`, { ...ALONE, headers });
+        return /"id":"([^"]+)"/.exec(await answer.text())?.[1];
+      }),
+    );
+  for (let round = 0; round < 3; round += 1) {
+    await admin("/nodes/remove", "POST", { url: engine.url });
+    expect(await models()).toEqual(times(12, undefined));
+    await admin("/nodes/add", "POST", { url: engine.url, status: { models: ["tiny"] } });
+    expect(await models()).toEqual(times(12, "tiny"));
+  }
+  await untilHealthy(proxy, 1, ADMIN);
+});
+
+test("a worker that is killed costs its own requests; its places are free, and another takes its place", async () => {
+  const [victim = 0] = workers();
+  const open = times(8, "a" as const).map((client, at) => as(at % 2 === 0 ? client : "b"));
+  const ends = open.map((answer) =>
+    answer.then(
+      ({ status }) => status,
+      () => "lost",
+    ),
+  );
+  await until("they are at the engine", () => engine.waiting === 4);
+  process.kill(victim, "SIGKILL");
+  await until("another serves", () => workers().length === 3);
+  const release = setInterval(() => engine.release(4), 20);
+  const results = await Promise.all(ends);
+  clearInterval(release);
+  expect(results.every((result) => result === 200 || result === "lost")).toBe(true);
+  expect(await inFlight()).toBe(0);
+  const again = times(6, "b" as const).map((client) => as(client));
+  await until("as many run as before", () => engine.waiting === 3);
+  engine.release(3);
+  await until("as many run again", () => engine.waiting === 3);
+  engine.release(3);
+  expect((await Promise.all(again)).map(({ status }) => status)).toEqual(times(6, 200));
+});
