@@ -45,7 +45,8 @@ export type ProxyErrorType =
   | "proxy_internal_response"
   | "proxy_loop_detected"
   | "proxy_internal_error"
-  | "proxy_configuration_error";
+  | "proxy_configuration_error"
+  | "tls_certificate_error";
 
 /** What kept a request from being sent, where the kind of the error says too little; for metrics. */
 export type Rejection =

@@ -29,6 +29,7 @@ const TYPES: Readonly<Record<ErrorKind, ProxyErrorType>> = {
 const FAILURES: Readonly<Record<FailureKind, ProxyErrorType>> = {
   refused: "connection_refused",
   unreachable: "destination_unavailable",
+  untrusted: "tls_certificate_error",
   forbidden: "destination_ip_prohibited",
   ours: "proxy_internal_error",
   lost: "connection_terminated",

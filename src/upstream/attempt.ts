@@ -148,6 +148,15 @@ const UNPROVEN = new Set([
   "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
   "CERT_HAS_EXPIRED",
   "CERT_NOT_YET_VALID",
+  "CERT_REVOKED",
+  "CERT_REJECTED",
+  "CERT_UNTRUSTED",
+  "CERT_SIGNATURE_FAILURE",
+  "CERT_CHAIN_TOO_LONG",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "INVALID_CA",
+  "INVALID_PURPOSE",
+  "HOSTNAME_MISMATCH",
 ]);
 
 const ADVICE: ReadonlyMap<string, string> = new Map([
@@ -172,7 +181,7 @@ export function classify(error: unknown): Failure {
   if (UNPROVEN.has(code)) {
     const advice = ADVICE.get(code) ?? "name its issuer in NODE_EXTRA_CA_CERTS";
     const detail = `its certificate is not trusted (${code}); ${advice}`;
-    return { kind: "unreachable", detail };
+    return { kind: "untrusted", detail };
   }
   return { kind: "lost", detail: `connection lost: ${code === "" ? message : code}` };
 }

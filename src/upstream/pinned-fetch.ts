@@ -81,8 +81,6 @@ export class PinnedFetch {
     const named = readNamed(url);
     if (named === null) return this.#options.fetch(url, init);
     const resolved = this.#resolved(named, init.signal ?? null);
-    // Where a certificate has to prove the name, no other address could answer for it.
-    if (named.scheme === "https") return resolved.then(() => this.#options.fetch(url, init));
     return resolved.then((known) => this.#fetchFrom(known, named, init));
   };
 
@@ -100,7 +98,6 @@ export class PinnedFetch {
     const resolving = this.#resolved(named, AbortSignal.timeout(limitMs));
     const known = await resolving.catch(() => null);
     if (known === null) return false;
-    if (named.scheme === "https") return check(url, limitMs);
     const nowMs = this.#options.clock.now();
     const inUse = known.addresses.filter((address) => !isShunned(address, known.use, nowMs));
     const checks = (inUse.length > 0 ? inUse : known.addresses).map(async (address) => {
@@ -115,17 +112,19 @@ export class PinnedFetch {
   async #fetchFrom(known: Known, named: Named, init: BunFetchRequestInit): Promise<Response> {
     const headers = new Headers(init.headers);
     headers.set("host", named.authority);
+    // The certificate has to prove the name, at whatever address.
+    const tls = named.scheme === "https" ? { tls: { serverName: named.host } } : {};
     const addresses = this.#inTurn(known);
     for (let at = 0; ; at += 1) {
       const address = addresses[at] ?? "";
       try {
-        return await this.#options.fetch(urlAt(address, named), { ...init, headers });
+        return await this.#options.fetch(urlAt(address, named), { ...init, ...tls, headers });
       } catch (error) {
         const clientLeft = error instanceof Error && error.name === "AbortError";
         if (clientLeft) throw error;
         this.#shun(address, known);
         const { kind } = classify(error);
-        const isFree = kind === "refused" || kind === "unreachable";
+        const isFree = kind === "refused" || kind === "unreachable" || kind === "untrusted";
         if (!isFree || at + 1 >= addresses.length) throw error;
       }
     }
@@ -212,8 +211,8 @@ function isShunned(address: string, { shunned }: AddressUse, nowMs: number): boo
 }
 
 /** The URL by one of the addresses. */
-function urlAt(address: string, { port, rest }: Named): string {
-  return `http://${address.includes(":") ? `[${address}]` : address}:${port}${rest}`;
+function urlAt(address: string, { scheme, port, rest }: Named): string {
+  return `${scheme}://${address.includes(":") ? `[${address}]` : address}:${port}${rest}`;
 }
 
 /** `promise`, or the reason of `signal` as soon as it aborts. */

@@ -10,7 +10,13 @@ import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { run } from "../commands/program.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { postText, sendRaw } from "../support/raw-http.ts";
-import { TEST_CERTIFICATE, TEST_KEY, TLS_FLAGS } from "../support/tls/files.ts";
+import {
+  EXPIRED,
+  NOT_YET_VALID,
+  TEST_CERTIFICATE,
+  TEST_KEY,
+  TLS_FLAGS,
+} from "../support/tls/files.ts";
 import { until } from "../support/until.ts";
 
 const ca = await Bun.file(TEST_CERTIFICATE).text();
@@ -201,6 +207,26 @@ describe("an engine that speaks HTTPS", () => {
       /its certificate is not trusted \(DEPTH_ZERO_SELF_SIGNED_CERT\)/,
     );
     expect(node?.state).not.toBe("healthy");
+    await server.stop(true);
+  });
+
+  test.each([
+    ["CERT_HAS_EXPIRED", EXPIRED, "renew it"],
+    ["CERT_NOT_YET_VALID", NOT_YET_VALID, "is the clock right"],
+  ])("is refused with %s, which is said", async (code, cert, advice) => {
+    const server = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      tls: { key: Bun.file(TEST_KEY), cert: Bun.file(cert) },
+      fetch: () => Response.json({ status: "healthy" }),
+    });
+    const url = `https://localhost:${server.port}`;
+    await using proxy = await startProxy(["--node", url], { env: { NODE_EXTRA_CA_CERTS: cert } });
+    const error = await until(
+      "it has an error",
+      async () => (await proxy.status())[url]?.last_error,
+    );
+    expect(error).toContain(`its certificate is not trusted (${code}); ${advice}`);
     await server.stop(true);
   });
 

@@ -116,7 +116,7 @@ export class Learning {
     // answer may be computing.
     if (result.kind === "refused" || result.kind === "initializing") {
       this.#moveRequests(node, wasDown);
-    } else if (!isAnswer(result) && health.failedProbes >= 2) {
+    } else if (!isAnswer(result) && result.kind !== "untrusted" && health.failedProbes >= 2) {
       this.#moveRequests(node, wasDown, (lease) => !mayBePrefill(lease, this.#now()));
     }
   }
@@ -221,6 +221,11 @@ export class Learning {
     const isLoss = outcome.kind === "lost" || outcome.kind === "broken";
     if (isLoss && this.#isRequestsDoing(lease)) return;
     node.lastError = outcome.detail;
+    // Nothing was asked of it; that it gets nothing more is for its probe to say.
+    if (outcome.kind === "untrusted") {
+      node.health.trialEnded(lease, false, nowMs);
+      return;
+    }
     this.#charge(node, nowMs);
     this.#listeners.change(node, () => {
       // Nobody knows yet whose fault a lost connection is; a refused one speaks for itself.

@@ -9,3 +9,7 @@ export const EXPIRED_ELSEWHERE = join(import.meta.dir, "expired-elsewhere.pem");
 
 /** The flags with which `serve` uses them. */
 export const TLS_FLAGS = ["--tls-key", TEST_KEY, "--tls-cert", TEST_CERTIFICATE] as const;
+
+/** Of the same key, for localhost: valid from 2120, and until 2021. */
+export const NOT_YET_VALID = join(import.meta.dir, "not-yet-valid.pem");
+export const EXPIRED = join(import.meta.dir, "expired.pem");
