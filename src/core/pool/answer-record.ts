@@ -3,10 +3,10 @@ import type { Asked } from "../strategies/strategy.ts";
 /** What of a request makes its answer comparable with others'. */
 export type Like = Pick<Asked, "promptBytes" | "stream">;
 
-/** How long the first word of an answer took, ms, and the bytes of prompts before it, its own included. */
+/** How long the first word of an answer took, ms, and the longest prompt that it may have waited for, bytes. */
 export interface Took {
   readonly asked: Like;
-  readonly beforeBytes: number;
+  readonly longestBytes: number;
   readonly tookMs: number;
 }
 
@@ -23,7 +23,7 @@ export class AnswerRecord {
   readonly #tookMs = new Float64Array(SIZE);
   readonly #atMs = new Float64Array(SIZE);
   readonly #bytes = new Float64Array(SIZE);
-  readonly #beforeBytes = new Float64Array(SIZE);
+  readonly #longestBytes = new Float64Array(SIZE);
   readonly #streams = new Uint8Array(SIZE);
   readonly #clients: (string | null)[] = Array.from({ length: SIZE }, () => null);
   #count = 0;
@@ -33,11 +33,11 @@ export class AnswerRecord {
 
   /**
    * The first word of a good answer came at `atMs`, `tookMs` after the request was sent.
-   * @param beforeBytes Of prompts that may have been computed before it, its own included.
+   * @param longestBytes Of the prompts that it may have waited for, its own included.
    */
   add(
     { promptBytes, stream, client }: Asked,
-    beforeBytes: number,
+    longestBytes: number,
     tookMs: number,
     atMs: number,
   ): void {
@@ -46,7 +46,7 @@ export class AnswerRecord {
     this.#atMs[at] = atMs;
     this.lastAtMs = atMs;
     this.#bytes[at] = promptBytes;
-    this.#beforeBytes[at] = beforeBytes;
+    this.#longestBytes[at] = longestBytes;
     this.#streams[at] = stream ? 1 : 0;
     this.#clients[at] = client;
     this.#next = (at + 1) % SIZE;
@@ -63,14 +63,29 @@ export class AnswerRecord {
     }
   }
 
-  /** The least that went before an answer that came after `sinceMs` for each ms that it took, bytes; Infinity when none did. */
-  leastBytesPerMs(sinceMs: number): number {
+  /**
+   * The least that answers to streams that came after `sinceMs` had waited for, for each ms that they
+   * took, bytes; Infinity when none did.
+   * @param fromBytes Those that waited for less do not count: other things took their time.
+   */
+  leastBytesPerMs(sinceMs: number, fromBytes: number): number {
     let least = Number.POSITIVE_INFINITY;
     for (let at = 0; at < this.#count; at += 1) {
-      if ((this.#atMs[at] ?? 0) <= sinceMs || this.#streams[at] === 0) continue;
-      least = Math.min(least, (this.#beforeBytes[at] ?? 0) / (this.#tookMs[at] ?? 0));
+      const bytes = this.#longestBytes[at] ?? 0;
+      if ((this.#atMs[at] ?? 0) <= sinceMs || this.#streams[at] === 0 || bytes < fromBytes)
+        continue;
+      least = Math.min(least, bytes / (this.#tookMs[at] ?? 0));
     }
     return least;
+  }
+
+  /** The most that one that came after `sinceMs` had waited for, bytes. */
+  mostBytes(sinceMs: number): number {
+    let most = 0;
+    for (let at = 0; at < this.#count; at += 1) {
+      if ((this.#atMs[at] ?? 0) > sinceMs) most = Math.max(most, this.#longestBytes[at] ?? 0);
+    }
+    return most;
   }
 
   /** The last answers that came after `sinceMs`, newest first, `most` of them. */
@@ -81,7 +96,7 @@ export class AnswerRecord {
       if ((this.#atMs[at] ?? 0) <= sinceMs) break;
       found.push({
         asked: { promptBytes: this.#bytes[at] ?? 0, stream: this.#streams[at] === 1 },
-        beforeBytes: this.#beforeBytes[at] ?? 0,
+        longestBytes: this.#longestBytes[at] ?? 0,
         tookMs: this.#tookMs[at] ?? 0,
       });
     }

@@ -182,16 +182,16 @@ export class Learning {
 
   /** The first word of an answer came. */
   firstByte(lease: Lease, nowMs: number): void {
-    const { node, asked, beforeBytes, startedAtMs, status } = lease;
+    const { node, asked, longestBytes, startedAtMs, status } = lease;
     const isGood = status !== null && status >= 200 && status < 300;
     if (lease.generation !== node.generation || !isGood || asked.kept === "lookup") return;
     const { health, conduct } = node;
     const tookMs = nowMs - startedAtMs;
     if (lease.trial && health.doubt === "late") {
-      const passed = this.#peers.passes(node, { asked, beforeBytes, tookMs }, nowMs);
+      const passed = this.#peers.passes(node, { asked, longestBytes, tookMs }, nowMs);
       this.#listeners.change(node, () => health.trialEnded(lease, passed, nowMs));
     } else if (startedAtMs < health.healthySinceMs) return;
-    conduct.answers.add(asked, beforeBytes, tookMs, nowMs);
+    conduct.answers.add(asked, longestBytes, tookMs, nowMs);
     conduct.answeredWell(nowMs);
   }
 

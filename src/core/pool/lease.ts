@@ -41,10 +41,8 @@ export class Lease implements OpenRequest {
   readonly lastResort: boolean;
   /** Generation of the engine when the request was sent. */
   readonly generation: number;
-  /** Prompts that the node may compute before its first word, its own included, bytes. */
-  readonly beforeBytes: number;
-  /** Its prompt is among those that the node has to compute. */
-  isAhead = true;
+  /** The longest of the prompts that its first word may have to wait for, its own included, bytes. */
+  readonly longestBytes: number;
   /** In the node's bag of leases. */
   place = -1;
   /** Pieces of the answer's body received. */
@@ -81,7 +79,7 @@ export class Lease implements OpenRequest {
     this.trial = options.trial;
     this.lastResort = options.lastResort;
     this.generation = node.generation;
-    this.beforeBytes = node.aheadBytes + options.asked.promptBytes;
+    this.longestBytes = Math.max(options.asked.promptBytes, node.longest?.asked.promptBytes ?? 0);
     this.#listener = listener;
   }
 

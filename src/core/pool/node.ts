@@ -41,8 +41,8 @@ export interface OpenRequest extends InBag {
   readonly lastResort: boolean;
   readonly trial: boolean;
   readonly asked: Asked;
-  /** Prompts that the node may compute before its first word, its own included, bytes. */
-  readonly beforeBytes: number;
+  /** The longest of the prompts that its first word may have to wait for, its own included, bytes. */
+  readonly longestBytes: number;
   /** Null as long as nobody sends it. */
   readonly sender: Sender | null;
 }
@@ -98,8 +98,8 @@ export class Node {
   absent = true;
   /** When an answer last began over a connection that it may keep, ms. */
   answeredAtMs = Number.NEGATIVE_INFINITY;
-  /** Prompts of requests that have no first word yet, bytes. */
-  aheadBytes = 0;
+  /** Of the requests that have no first word yet, the one with the longest prompt. */
+  longest: OpenRequest | null = null;
   /** Counts pieces of answers received; moving means alive. */
   progress = 0;
   /** Which of all requests was the last one it got, counted; 0 when it has had none. */

@@ -114,38 +114,41 @@ export class Peers {
   }
 
   /** Whether the answer to a request on trial came no more slowly than nearly all of the like at peers. */
-  passes(node: Node, { asked, beforeBytes, tookMs }: Took, nowMs: number): boolean {
-    const usualMs = this.#usualMs(node, asked, nowMs - LATELY_MS, 0.9);
-    if (usualMs === null) return true;
-    const coldMs = beforeBytes / this.#coldBytesPerMs(node, nowMs);
-    return tookMs <= Math.max(TRIAL_TIMES * Math.max(usualMs, coldMs), SLOW_LEAST_MS);
+  passes(node: Node, took: Took, nowMs: number): boolean {
+    const usualMs = this.#usualMs(node, took.asked, nowMs - LATELY_MS, 0.9);
+    if (usualMs === null || took.tookMs <= Math.max(TRIAL_TIMES * usualMs, SLOW_LEAST_MS))
+      return true;
+    return took.tookMs <= TRIAL_TIMES * this.#coldMs(node, took, nowMs);
   }
 
   /**
-   * How much slower an answer came than those to the like at peers, 1 when that says nothing: they may
-   * have found in their caches what had to be computed here.
+   * How much slower an answer came than those to the like at peers, 1 when it did not, or when that says
+   * nothing; null when they have had none.
    */
-  #slowness(
-    { asked, beforeBytes, tookMs }: Took,
-    node: Node,
-    coldBytesPerMs: number,
-    nowMs: number,
-  ): number | null {
-    const usualMs = this.#usualMs(node, asked, nowMs - RECENT_MS, 0.9);
+  #slowness(node: Node, took: Took, nowMs: number): number | null {
+    const usualMs = this.#usualMs(node, took.asked, nowMs - RECENT_MS, 0.9);
     if (usualMs === null) return null;
-    const coldMs = beforeBytes / coldBytesPerMs;
-    return tookMs >= Math.max(SLOW_LEAST_MS, SLOW_TIMES * usualMs, TRIAL_TIMES * coldMs)
-      ? tookMs / usualMs
-      : 1;
+    const isLong = took.tookMs >= Math.max(SLOW_LEAST_MS, SLOW_TIMES * usualMs);
+    const isSlow = isLong && took.tookMs > TRIAL_TIMES * this.#coldMs(node, took, nowMs);
+    return isSlow ? took.tookMs / usualMs : 1;
   }
 
-  /** What peers compute in a ms that find nothing in their caches: the least that any has shown, bytes. */
-  #coldBytesPerMs(node: Node, nowMs: number): number {
-    let least = Number.POSITIVE_INFINITY;
-    for (const { conduct } of this.of(node)) {
-      least = Math.min(least, conduct.answers.leastBytesPerMs(nowMs - LATELY_MS));
-    }
-    return Math.max(COLD_PREFILL, least);
+  /**
+   * What the longest prompt that an answer had to wait for may take a peer that finds nothing of it in its
+   * cache, ms: by the slowest that they have been with such long ones. The like may have been answered
+   * from caches.
+   */
+  #coldMs(node: Node, { longestBytes }: Took, nowMs: number): number {
+    const sinceMs = nowMs - LATELY_MS;
+    const answers = this.of(node).map(({ conduct }) => conduct.answers);
+    const most = answers.reduce((sofar, one) => Math.max(sofar, one.mostBytes(sinceMs)), 0);
+    const fromBytes = Math.min(longestBytes, most) / 2;
+    const least = answers.reduce(
+      (sofar, one) => Math.min(sofar, one.leastBytesPerMs(sinceMs, fromBytes)),
+      Number.POSITIVE_INFINITY,
+    );
+    const isShown = least !== Number.POSITIVE_INFINITY;
+    return longestBytes / (isShown ? Math.max(COLD_PREFILL, least) : COLD_PREFILL);
   }
 
   /** Those that a closer look may find slow: it costs too much to be taken at all of them. */
@@ -180,16 +183,15 @@ export class Peers {
   slowness(node: Node, nowMs: number): number {
     const since = nowMs - RECENT_MS;
     const last = node.conduct.answers.latest(SLOW_MOST, since);
-    const cold = this.#coldBytesPerMs(node, nowMs);
     const ratios: number[] = [];
-    for (const { asked, beforeBytes, startedAtMs, firstByteAtMs, lastResort } of node.leases) {
+    for (const { asked, longestBytes, startedAtMs, firstByteAtMs, lastResort } of node.leases) {
       if (firstByteAtMs !== null || lastResort || ratios.length === SLOW_MOST) continue;
       const tookMs = nowMs - startedAtMs;
-      const slowness = this.#slowness({ asked, beforeBytes, tookMs }, node, cold, nowMs);
+      const slowness = this.#slowness(node, { asked, longestBytes, tookMs }, nowMs);
       if (slowness !== null && slowness > 1) ratios.push(slowness);
     }
     for (const took of last.slice(0, SLOW_MOST - ratios.length)) {
-      const slowness = this.#slowness(took, node, cold, nowMs);
+      const slowness = this.#slowness(node, took, nowMs);
       if (slowness !== null) ratios.push(slowness);
     }
     return ratios.length < SLOW_LEAST ? 1 : Math.max(quantile(ratios, 0.5), 1);

@@ -93,7 +93,7 @@ export class Registry {
     const lease = new Lease(node, { asked, request, startedAtMs, trial, lastResort }, this.#leases);
     node.conduct.askedAtMs = startedAtMs;
     node.leases.add(lease);
-    node.aheadBytes += asked.promptBytes;
+    if (asked.promptBytes === lease.longestBytes) node.longest = lease;
     node.cache.started();
     this.#turn += 1;
     node.lastTurn = this.#turn;
@@ -112,7 +112,7 @@ export class Registry {
   readonly #leases: LeaseListener = {
     answering: (lease, status) => this.learning.answering(lease, status),
     firstByte: (lease, nowMs) => {
-      noLongerAhead(lease);
+      if (lease.node.longest === lease) findLongest(lease.node);
       this.learning.firstByte(lease, nowMs);
       this.#listeners.firstByte(lease);
     },
@@ -121,7 +121,7 @@ export class Registry {
       const nowMs = this.#options.now();
       lease.endedAtMs = nowMs;
       node.leases.delete(lease);
-      noLongerAhead(lease);
+      if (node.longest === lease) findLongest(node);
       this.#elsewhere.end(node.slot);
       node.cache.ended(lease.startedAtMs, nowMs);
       this.learning.ended(lease, outcome, nowMs);
@@ -146,9 +146,13 @@ export class Registry {
   }
 }
 
-/** Its prompt is computed, or will not be. */
-function noLongerAhead(lease: Lease): void {
-  if (!lease.isAhead) return;
-  lease.isAhead = false;
-  lease.node.aheadBytes -= lease.asked.promptBytes;
+/** The prompt that was the longest is computed, or will not be. */
+function findLongest(node: Node): void {
+  node.longest = null;
+  let bytes = -1;
+  for (const lease of node.leases) {
+    if (lease.firstByteAtMs !== null || lease.asked.promptBytes <= bytes) continue;
+    node.longest = lease;
+    bytes = lease.asked.promptBytes;
+  }
 }

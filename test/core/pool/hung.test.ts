@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { Node } from "../../../src/core/pool/node.ts";
 import type { StrategyName } from "../../../src/core/strategies/index.ts";
 import { STRATEGIES } from "../../../src/core/strategies/index.ts";
+import type { Asked } from "../../../src/core/strategies/strategy.ts";
 import { Cluster } from "../../../src/lab/cluster.ts";
 import { keepWatch, type Seen, send } from "./patients.ts";
 
@@ -65,6 +66,22 @@ describe.each(NAMES)("%s", (strategy) => {
     send(cluster, { ...well, seconds: 30 });
     const share = sentTo(send(cluster, { ...well, seconds: 20 }), odd).length / 400;
     expect(share).toBeGreaterThan(0.15);
+  });
+
+  test("one of eight is ten times slower, with prompts of all sizes: it gets a tenth of its share at most", () => {
+    const { cluster, odd } = start(strategy, 8);
+    const draw = cluster.random;
+    const traffic = {
+      perSecond: 40,
+      patienceMs: 3_600_000,
+      asked: () => ({ promptBytes: Math.round(2_000 * Math.exp(2 * (draw() + draw() - 1))) }),
+    };
+    const usualMs = ({ promptBytes }: Asked) => 200 + promptBytes / 30;
+    send(cluster, { ...traffic, seconds: 20, firstWordMs: (_node, asked) => usualMs(asked) });
+    const slow = (node: Node, asked: Asked) => (node === odd ? 10 : 1) * usualMs(asked);
+    send(cluster, { ...traffic, seconds: 30, firstWordMs: slow });
+    const after = send(cluster, { ...traffic, seconds: 20, firstWordMs: slow });
+    expect(sentTo(after, odd).length).toBeLessThan(0.1 * (after.leases.length / 8));
   });
 
   test("prompts of all sizes, answers of all lengths: nobody is taken for hung or slow", () => {
