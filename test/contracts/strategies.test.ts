@@ -29,6 +29,7 @@ const anyCandidate: fc.Arbitrary<Candidate> = fc.record({
   home: fc.constantFrom(0, 1),
   sessions: fc.nat(),
   prefillBytesPerS: fc.oneof(fc.constant(1), fc.double({ min: 1e-3, max: 1e9, noNaN: true })),
+  delayedPerS: fc.oneof(fc.constant(0), amount(1e3)),
 });
 const anyCandidates = fc.array(anyCandidate, { minLength: 1, maxLength: 12 });
 

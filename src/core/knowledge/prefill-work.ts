@@ -6,7 +6,7 @@
 import type { Lease } from "../pool/lease.ts";
 
 /** What was seen counts for this long, ms (e-fold): as long as a node that became slow may stay unnoticed. */
-const FORGETS_IN_MS = 30_000;
+export const FORGETS_IN_MS = 30_000;
 
 /** So much more than expected before a prompt that is still being computed says that the node is slow. */
 const LATE = 2;
@@ -38,13 +38,16 @@ export class PrefillWork {
   #queuedBytes = 0;
   /** Since when it has been computing what is first in the line, ms. */
   #sinceMs = 0;
-  /** What it computed, and how long it was busy with that; both fade. */
+  /** Prompts that came to it, what it computed, and how long it was busy with that; all fade. */
+  came = 0;
   doneBytes = 0;
   busyMs = 0;
   #asOfMs = 0;
 
   /** A prompt of which it has to compute `bytes` is sent to it. */
   sent(lease: Lease, bytes: number, nowMs: number): void {
+    this.fade(nowMs);
+    this.came += 1;
     if (this.#prompts.length === 0) this.#sinceMs = nowMs;
     this.#prompts.push({ lease, bytes });
     this.#queuedBytes += bytes;
@@ -96,6 +99,7 @@ export class PrefillWork {
   fade(nowMs: number): void {
     if (nowMs - this.#asOfMs < FADES_EVERY_MS) return;
     const left = Math.exp((this.#asOfMs - nowMs) / FORGETS_IN_MS);
+    this.came *= left;
     this.doneBytes *= left;
     this.busyMs *= left;
     this.#asOfMs = nowMs;

@@ -3,7 +3,7 @@ import type { Lease } from "../pool/lease.ts";
 import type { Node } from "../pool/node.ts";
 import type { RegistryListener } from "../pool/registry-listener.ts";
 import { type Asked, meanOf } from "../strategies/strategy.ts";
-import { PrefillWork } from "./prefill-work.ts";
+import { FORGETS_IN_MS, PrefillWork } from "./prefill-work.ts";
 import { PrefixIndex } from "./prefix-index.ts";
 import { PrefixTrust, type SentPiece } from "./prefix-trust.ts";
 
@@ -37,6 +37,8 @@ interface Piece {
   readonly usedAtMs: number;
 }
 
+/** Beyond this share of their time, queues would seem never to end. */
+const MOST_BUSY = 0.9;
 /** More pieces than this are taken for one. */
 const MOST_PIECES = 6;
 
@@ -63,19 +65,26 @@ export class PromptKnowledge implements Knowledge {
     const meanSpeed = meanOf(candidates, ({ speed }) => speed, 1);
     let bytes = 0;
     let ms = 0;
+    let busyMs = 0;
+    let came = 0;
     for (const { node, speed } of candidates) {
       const { work } = this.#of(node);
       work.fade(nowMs);
       bytes += work.doneBytes;
+      busyMs += work.busyMs;
+      came += work.came;
       ms += (work.busyMs * (speed ?? meanSpeed)) / meanSpeed;
     }
     const mean = bytes > 0 && ms > 0 ? bytes / ms : 1;
+    const busy = Math.min(busyMs / (FORGETS_IN_MS * candidates.length), MOST_BUSY);
+    const delayedPerS = (came * 1_000) / (FORGETS_IN_MS * candidates.length * (1 - busy));
     for (const candidate of candidates) {
       const { node, speed } = candidate;
       const { work } = this.#of(node);
       const expected = (mean * (speed ?? meanSpeed)) / meanSpeed;
       const bytesPerMs = work.bytesPerMs(nowMs, expected, PRIOR_MS);
       candidate.prefillBytesPerS = bytesPerMs * 1_000;
+      candidate.delayedPerS = delayedPerS;
       candidate.queuedBytes = work.queuedBytes(nowMs, bytesPerMs);
       candidate.cachedBytes = this.#believed(node, asked);
     }

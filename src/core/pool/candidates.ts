@@ -131,6 +131,7 @@ function blank(node: Node): Filled {
     cachedBytes: 0,
     queuedBytes: 0,
     prefillBytesPerS: 1,
+    delayedPerS: 0,
     home: 0,
     sessions: 0,
   };

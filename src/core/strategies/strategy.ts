@@ -68,6 +68,8 @@ export interface Candidate {
   readonly queuedBytes: number;
   /** How much of prompts it computes in a second, learned, bytes; the others' mean without history, else 1. */
   readonly prefillBytesPerS: number;
+  /** Requests that come to such a node in a second, over the share of time in which it computes no prompt, 0 or more. */
+  readonly delayedPerS: number;
   /** 1 where this request's session is, else 0. */
   readonly home: number;
   /** Sessions that are on it. */
@@ -94,7 +96,7 @@ export type Note<C> = (candidate: C, cost: number) => void;
 
 /**
  * What a strategy may ask to be learned: `prompt`: a request's blocks, and which node has them
- * (`cachedBytes`, `queuedBytes`, `prefillBytesPerS`); `key`: what should stay on one node (`Asked.key`);
+ * (`cachedBytes`, `queuedBytes`, `prefillBytesPerS`, `delayedPerS`); `key`: what should stay on one node (`Asked.key`);
  * `session`: which session it belongs to (`Asked.session`), and which node has it (`home`, `sessions`).
  */
 export type Need = "prompt" | "key" | "session";

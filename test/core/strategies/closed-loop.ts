@@ -25,6 +25,7 @@ export function candidate(given: Given = {}): Candidate {
     cachedBytes: 0,
     queuedBytes: 0,
     prefillBytesPerS: 1,
+    delayedPerS: 0,
     home: 0,
     sessions: 0,
     ...given,
