@@ -121,9 +121,9 @@ export const NodeStatus = t.Object({
     description: "DistServe: prefills whose KV blocks it keeps until they are fetched or freed",
   }),
   state_for_s: Type.Optional(Type.Number({ description: "For how long it has been in its state" })),
-  first_byte_p50_s: figure("Median of its last 64 times to the first byte"),
+  first_byte_p50_s: figure("Median of its last 16 times to the first byte"),
   first_byte_ratio: figure("That beside the median of the nodes with a model in common"),
-  piece_p50_s: figure("Median of the time between two pieces of its last 64 answers"),
+  piece_p50_s: figure("Median of the time between two pieces of its last 16 answers"),
   piece_ratio: figure("That beside the median of the nodes with a model in common"),
   errors_5m: Type.Optional(
     Type.Integer({ minimum: 0, description: "Attempts that failed in five minutes, 64 at most" }),

@@ -38,11 +38,14 @@ const NOTHING_YET: Counted = { attempts: 0, firstBytes: 0, firstByteS: 0 };
 
 interface NodeHistory {
   readonly series: Series;
-  /** Attempts of the last steps. */
+  /** Of the last steps. */
   readonly attempts: number[];
+  readonly inFlight: number[];
   counted: Counted;
 }
 
+/** For so many steps an engine's gauges may still show what was in flight. */
+const GAUGE_STEPS = 3;
 /** So many steps count for a node's share of the traffic: a minute. */
 const SHARE_STEPS = 6;
 
@@ -92,8 +95,8 @@ export class History {
       firstByteS += tookS;
       const values = [node.inFlight, meanMs(tookS, began), attempts];
       history.series.push(values);
-      history.attempts.push(attempts);
-      if (history.attempts.length > SHARE_STEPS) history.attempts.shift();
+      keepLast(history.attempts, attempts, SHARE_STEPS);
+      keepLast(history.inFlight, node.inFlight, GAUGE_STEPS);
       return [node, values] as const;
     });
     const { requests, failed } = this.#countRequests();
@@ -118,6 +121,12 @@ export class History {
     return this.#nodes.get(node)?.series.all() ?? null;
   }
 
+  /** The most a node had in flight, now or at the end of the last steps. */
+  mostInFlight(node: Node): number {
+    const lately = this.#nodes.get(node)?.inFlight ?? [];
+    return Math.max(node.inFlight, ...lately);
+  }
+
   /** Whole percent of the attempts of the last minute that each node had. */
   shares(): ReadonlyMap<Node, number> {
     const attempts = [...this.#nodes].map(
@@ -132,7 +141,12 @@ export class History {
   #of(node: Node): NodeHistory {
     let history = this.#nodes.get(node);
     if (history === undefined) {
-      history = { series: new Series(NODE_SERIES.length), attempts: [], counted: NOTHING_YET };
+      history = {
+        series: new Series(NODE_SERIES.length),
+        attempts: [],
+        inFlight: [],
+        counted: NOTHING_YET,
+      };
       this.#nodes.set(node, history);
     }
     return history;
@@ -155,6 +169,11 @@ export class History {
     }
     return { requests, failed };
   }
+}
+
+function keepLast(values: number[], value: number, most: number): void {
+  values.push(value);
+  if (values.length > most) values.shift();
 }
 
 /** Whole ms, to two digits that mean something. */

@@ -34,6 +34,8 @@ export const NODE_FIELDS = [
   "usage",
   "running",
   "waiting",
+  /** How many of those somebody else must have sent it. */
+  "foreign",
   /** When its gauges were sampled; 0 while that is fresh. */
   "sampledMs",
   /** Medians of its last answers, ms, and their ratios to the median of its peers. */
@@ -110,8 +112,8 @@ export interface About {
   readonly version: string;
   readonly strategy: string;
   readonly mode: string;
-  /** Whether the proxy remembers why requests went where they went. */
-  readonly explains: boolean;
+  /** A sample of this age or younger is fresh, ms. */
+  readonly freshMs: number;
   /** Wall clock when `t` was 0, ms since 1970. */
   readonly epochMs: number;
 }

@@ -28,6 +28,8 @@ export interface Beside {
   /** How many answers its medians are of, at least. */
   readonly answers: number;
   readonly share: number;
+  /** Most that it had in flight lately: gauges are some seconds old. */
+  readonly mostInFlight: number;
   readonly pairs: number;
   readonly openSessions: number;
 }
@@ -57,6 +59,7 @@ export function nodeCells(node: Node, nowMs: number, freshMs: number, beside: Be
     digits(sample?.cacheUsage, 100),
     sample?.running ?? null,
     sample?.waiting ?? null,
+    Math.max((sample?.running ?? 0) + (sample?.waiting ?? 0) - beside.mostInFlight, 0),
     ageMs === null ? null : ageMs <= freshMs ? 0 : Math.round(nowMs - ageMs),
     inMs(figures?.first_byte_p50_s),
     isTelling ? digits(figures?.first_byte_ratio, 10) : null,

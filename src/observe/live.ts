@@ -25,7 +25,7 @@ export interface LiveOptions {
   readonly exchanges: Exchanges;
   readonly metrics: Metrics;
   readonly clock: Pick<Clock, "now" | "wallMs" | "every">;
-  readonly about: Omit<About, "epochMs">;
+  readonly about: Omit<About, "epochMs" | "freshMs">;
   /** How often engines' gauges are read, ms. */
   readonly metricsIntervalMs: number;
   /** Requests that wait for a place or a node. */
@@ -51,7 +51,7 @@ const TELL_MS = 1_000;
  * tables. Twenty busy nodes fit; with more, each is told a little later.
  */
 const ROOM = { nodes: 600, requests: 250, failures: 600, models: 200 } as const;
-/** Medians of 64 answers each take time and change slowly: how often they are worked out, ms. */
+/** Medians take time, and change slowly: how often they are worked out, ms. */
 const FIGURES_MS = 5_000;
 const MOST_WATCHERS = 32;
 const MOST_FAILURES = 20;
@@ -161,7 +161,7 @@ export class Live {
   }
 
   #nodeRows(nowMs: number): Row[] {
-    const { registry, metrics, metricsIntervalMs, pairsOf } = this.#options;
+    const { registry, metrics, pairsOf } = this.#options;
     if (nowMs - this.#figuresAtMs >= FIGURES_MS) {
       this.#figures = nodeFigures(registry, metrics, nowMs);
       this.#figuresAtMs = nowMs;
@@ -174,9 +174,10 @@ export class Live {
         answers: firstByte.count,
         figures: this.#figures.get(node),
         share: shares.get(node) ?? 0,
+        mostInFlight: this.#history.mostInFlight(node),
         ...pairsOf(node),
       };
-      return [this.#keyOf(node), nodeCells(node, nowMs, 2 * metricsIntervalMs, beside)];
+      return [this.#keyOf(node), nodeCells(node, nowMs, this.#freshMs, beside)];
     });
   }
 
@@ -208,7 +209,11 @@ export class Live {
     const { requests, failures, models } = this.#tables;
     return {
       t: Math.round(nowMs),
-      about: { ...about, epochMs: Math.round(clock.wallMs() - nowMs) },
+      about: {
+        ...about,
+        freshMs: this.#freshMs,
+        epochMs: Math.round(clock.wallMs() - nowMs),
+      },
       totals: this.#totals,
       nodes: this.#tables.nodes.whole(),
       requests: requests.whole(),
@@ -222,6 +227,10 @@ export class Live {
     const quiet = NODE_SERIES.map((name) => (name === "firstByteMs" ? NOTHING : 0)).join();
     const told = nodes.filter(([, values]) => values.join() !== quiet);
     return { totals, nodes: told.flatMap(([node, values]) => [this.#keyOf(node), ...values]) };
+  }
+
+  get #freshMs(): number {
+    return 2 * this.#options.metricsIntervalMs;
   }
 
   /** A number that nothing else ever gets. */

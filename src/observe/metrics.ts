@@ -21,8 +21,10 @@ const REQUEST_S = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 128
 const PIECE_S = [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56] as const;
 const QUEUE_S = [0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30] as const;
 
-/** So many of the last answers of a node are looked at. */
-const RECENT = 64;
+/** So many of the last answers of a node are looked at: few, so that one that turns slow shows within half a minute. */
+const RECENT_ANSWERS = 16;
+/** So many of the last failures of a node are counted. */
+const RECENT_FAILURES = 64;
 
 /** So many failures of a node are remembered. */
 export const MOST_FAILURES = 10;
@@ -48,10 +50,10 @@ export class NodeMetrics {
   readonly firstByte = new Histogram(FIRST_BYTE_S);
   readonly piece = new Histogram(PIECE_S);
   /** The last of them, ms: histograms remember for ever. */
-  readonly firstBytesMs = new LatencyRing(RECENT);
-  readonly piecesMs = new LatencyRing(RECENT);
+  readonly firstBytesMs = new LatencyRing(RECENT_ANSWERS);
+  readonly piecesMs = new LatencyRing(RECENT_ANSWERS);
   /** When the last failures were, monotonic, ms. */
-  readonly failedAtMs = new LatencyRing(RECENT);
+  readonly failedAtMs = new LatencyRing(RECENT_FAILURES);
   /** The last of them, the latest first. */
   failures: readonly NodeFailure[] = [];
   /** Since when it has been in its state, monotonic, ms. */

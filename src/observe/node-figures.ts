@@ -27,10 +27,8 @@ export function nodeFigures(
   nowMs: number,
 ): ReadonlyMap<Node, NodeFigures> {
   const nodes = registry.nodes();
-  const firstBytes = new Map(
-    nodes.map((node) => [node, median(metrics.of(node).firstBytesMs.toArray())]),
-  );
-  const pieces = new Map(nodes.map((node) => [node, median(metrics.of(node).piecesMs.toArray())]));
+  const firstBytes = new Map(nodes.map((node) => [node, metrics.of(node).firstBytesMs.medianMs]));
+  const pieces = new Map(nodes.map((node) => [node, metrics.of(node).piecesMs.medianMs]));
   const medians = new Map<string, { firstByte: number | null; piece: number | null }>();
   /** The medians of a node's peers: once for all nodes that have the same. */
   const peersOf = (node: Node) => {

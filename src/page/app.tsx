@@ -129,13 +129,16 @@ export function App() {
           <>
             <Nodes cluster={cluster} nowMs={nowMs} actions={actions} />
             <div class="columns">
-              <Requests
-                requests={cluster.requests}
-                open={cluster.totals.open}
-                nowMs={nowMs}
-                cancel={cancel}
-                explain={setExplained}
-              />
+              <div>
+                <Requests
+                  requests={cluster.requests}
+                  open={cluster.totals.open}
+                  nowMs={nowMs}
+                  cancel={cancel}
+                  explain={setExplained}
+                />
+                <Models models={cluster.models} />
+              </div>
               <div>
                 <Failures
                   failures={cluster.failures}
@@ -143,7 +146,6 @@ export function App() {
                   nowMs={nowMs}
                   explain={setExplained}
                 />
-                <Models models={cluster.models} />
                 <Playground models={cluster.models} explain={setExplained} />
                 <AddNode
                   mode={cluster.about.mode}

@@ -13,11 +13,13 @@ interface NodeDetailsProps {
   readonly node: NodeRow;
   readonly past: Past;
   readonly nowMs: number;
+  /** Its gauges are not older while nothing else is said, ms. */
+  readonly freshMs: number;
   readonly actions: NodeActions;
 }
 
 /** All that is known of one node, and what can be done with it. */
-export function NodeDetails({ node, past, nowMs, actions }: NodeDetailsProps) {
+export function NodeDetails({ node, past, nowMs, freshMs, actions }: NodeDetailsProps) {
   const url = node.text("url");
   const role = node.text("role");
   const [inFlight, firstByte, attempts] = past.series;
@@ -27,7 +29,7 @@ export function NodeDetails({ node, past, nowMs, actions }: NodeDetailsProps) {
     ["Engine", node.text("engine") || "not known yet"],
     ["Role", role],
     ["Last error", node.text("reason") || "none"],
-    ["Gauges", sampleOf(node, nowMs)],
+    ["Gauges", sampleOf(node, nowMs, freshMs)],
     ["Runs / waits", `${node.number("running") ?? "–"} / ${node.number("waiting") ?? "–"}`],
     ["Oldest", ageOf(node.number("oldestMs"), nowMs)],
     ["Share", `${node.number("share") ?? 0} % of attempts`],
@@ -75,10 +77,11 @@ export function ageOf(sinceMs: number | null, nowMs: number): string {
   return sinceMs === null ? "–" : duration(nowMs - sinceMs);
 }
 
-function sampleOf(node: NodeRow, nowMs: number): string {
+function sampleOf(node: NodeRow, nowMs: number, freshMs: number): string {
   const sampledMs = node.number("sampledMs");
   if (sampledMs === null) return "never read";
-  return sampledMs === 0 ? "fresh" : `${duration(nowMs - sampledMs)} old`;
+  const isFresh = sampledMs === 0;
+  return isFresh ? `at most ${duration(freshMs)} old` : `${duration(nowMs - sampledMs)} old`;
 }
 
 interface WideProps {

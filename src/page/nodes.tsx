@@ -2,7 +2,7 @@ import { Fragment } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { type Cluster, type NodeRow, nameOf } from "./cluster.ts";
 import { ageOf, type NodeActions, NodeDetails } from "./node-details.tsx";
-import { type Column, type Order, ranked, SLOW, VERY_SLOW } from "./rank.ts";
+import { type Column, FLOODED, type Order, ranked, SLOW, VERY_SLOW } from "./rank.ts";
 import { Spark } from "./spark.tsx";
 import { count, duration, latency, percent, plain } from "./words.ts";
 
@@ -112,6 +112,7 @@ export function Nodes({ cluster, nowMs, actions }: NodesProps) {
                           node={node}
                           past={cluster.pastOf(node.key)}
                           nowMs={nowMs}
+                          freshMs={cluster.about?.freshMs ?? 0}
                           actions={actions}
                         />
                       </td>
@@ -186,6 +187,7 @@ function NodeLine({ node, cluster, nowMs, isOpen, toggle }: NodeLineProps) {
   const [inFlight, firstByte] = past.series;
   const usage = node.number("usage");
   const errors = node.number("errors") ?? 0;
+  const foreign = node.number("foreign") ?? 0;
   return (
     <tr class={`node is-${state}`}>
       <th scope="row" class="c-node">
@@ -217,6 +219,7 @@ function NodeLine({ node, cluster, nowMs, isOpen, toggle }: NodeLineProps) {
       </Figure>
       <Figure title="Run / wait" of="running">
         {node.number("running") ?? "–"} / {node.number("waiting") ?? "–"}
+        {foreign >= FLOODED && <small class="warn">{foreign} not ours</small>}
       </Figure>
       <Figure title="First byte" of="firstByte">
         <Beside ms={node.number("firstByteMs")} ratio={node.number("firstByteRatio")} />

@@ -21,14 +21,19 @@ const OUT: Readonly<Record<string, number>> = {
   sleeping: 1_000,
 };
 
+/** From so many on, what others send a node is its trouble: gauges of fewer may just be old. */
+export const FLOODED = 8;
+
 /** How much there is wrong with a node; 0 for nothing. */
 function troubleOf(node: NodeRow): number {
   const state = node.text("state");
   // Somebody wanted it so: behind all trouble, before those that are well.
   const out = state === "draining" ? 0.5 : (OUT[state] ?? 0);
   const slow = Math.max((slownessOf(node) ?? 1) - SLOW, 0);
+  const foreign = node.number("foreign") ?? 0;
+  const flood = foreign < FLOODED ? 0 : Math.ceil(Math.log2(foreign));
   // In steps: order is to change when something has happened, not with every figure.
-  return out + Math.ceil(2 * slow) + Math.ceil((node.number("errors") ?? 0) / 4);
+  return out + flood + Math.ceil(2 * slow) + Math.ceil((node.number("errors") ?? 0) / 4);
 }
 
 export const COLUMNS = {

@@ -88,7 +88,6 @@ export function observe(config: Config, observed: Observed) {
       version,
       strategy: config.strategy,
       mode: config.servingStrategy,
-      explains: config.explainBytes > 0,
     },
     metricsIntervalMs: config.metricsIntervalMs,
     waiting: () => admission.waiting,

@@ -34,7 +34,7 @@ describe("somebody who looks", () => {
     const all = liveCluster(3);
     const { node, shown, lines } = look(all);
     expect(lines).toHaveLength(1);
-    expect(shown.about).toMatchObject({ version: "1.2.3", strategy: "random", explains: true });
+    expect(shown.about).toMatchObject({ version: "1.2.3", strategy: "random", freshMs: 10_000 });
     expect(shown.nodes).toHaveLength(3);
     expect(node("n1")?.text("state")).toBe("healthy");
     all.cluster.refuse(all.cluster.node("n1"));
@@ -109,6 +109,26 @@ describe("somebody who looks", () => {
     expect([attempts("n1").at(0), attempts("n1").at(-1)]).toEqual([0, 10]);
     expect([late.node("n0")?.number("share"), late.node("n1")?.number("share")]).toEqual([0, 100]);
     expect(late.shown.past.series[3]?.at(-1)).toBe(500);
+  });
+
+  test("is told what a node does for others than us", () => {
+    const all = liveCluster(2);
+    const { node } = look(all);
+    const { time } = all.cluster;
+    const sample = (running: number, waiting: number) => {
+      const said = { cacheUsage: 0.5, running, waiting };
+      all.cluster.registry.learning.sampled(all.cluster.node("n0"), said, "vllm", time.nowMs);
+    };
+    const ours = Array.from({ length: 5 }, () => all.send("n0"));
+    time.advance(10_000);
+    sample(5, 0);
+    for (const one of ours) one.end();
+    time.advance(1_000);
+    // Its gauges are old: those were ours.
+    expect(node("n0")?.number("foreign")).toBe(0);
+    sample(100, 40);
+    time.advance(1_000);
+    expect(node("n0")?.number("foreign")).toBe(135);
   });
 
   test("is told little, however much 256 nodes do, and nothing is left out for good", () => {

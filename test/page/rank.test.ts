@@ -35,13 +35,15 @@ test("what is out comes first, then what is slow or fails, then what somebody dr
     slow: { firstByteRatio: 4 },
     "slower-pieces": { pieceRatio: 7 },
     failing: { errors: 3 },
+    flooded: { foreign: 200 },
+    "hardly-flooded": { foreign: 7 },
     "hardly-slow": { firstByteRatio: 1.4 },
     starting: { state: "starting" },
     out: { state: "unhealthy", errors: 64 },
   });
   expect(order(rows)).toEqual([
-    ...["out", "starting", "sleeping", "slower-pieces", "slow", "failing"],
-    ...["drained", "hardly-slow", "n-2", "n-10"],
+    ...["out", "starting", "sleeping", "slower-pieces", "flooded", "slow", "failing"],
+    ...["drained", "hardly-flooded", "hardly-slow", "n-2", "n-10"],
   ]);
 });
 

@@ -34,6 +34,14 @@ export class LatencyRing {
     return this.#count === 0 ? null : this.#sum / this.#count;
   }
 
+  /** Their median, ms, of two in the middle the mean; null while there are none. */
+  get medianMs(): number | null {
+    const sorted = this.#values.slice(0, this.#count).sort();
+    const upper = sorted[sorted.length >> 1];
+    const lower = sorted[(sorted.length - 1) >> 1];
+    return upper === undefined || lower === undefined ? null : (upper + lower) / 2;
+  }
+
   /** The latencies held, ms, oldest first. */
   toArray(): number[] {
     const start = this.#count < this.#values.length ? 0 : this.#next;

@@ -1,10 +1,12 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { LatencyRing } from "../../../src/core/pool/latency-ring.ts";
+import { median } from "../../../src/observe/node-figures.ts";
 import { runs } from "../fuzz.ts";
 
 test("a node without history has no mean", () => {
   expect(new LatencyRing().meanMs).toBeNull();
+  expect(new LatencyRing().medianMs).toBeNull();
   expect(new LatencyRing().toArray()).toEqual([]);
 });
 
@@ -37,6 +39,7 @@ test("whatever was added, it holds the last ones and their mean", () => {
         latencies.forEach((latencyMs, i) => {
           ring.add(latencyMs);
           const held = latencies.slice(Math.max(i + 1 - capacity, 0), i + 1);
+          expect(ring.medianMs).toBe(median(held));
           const mean = held.reduce((sum, value) => sum + value, 0) / held.length;
           expect(ring.toArray()).toEqual(held);
           // Rounding, in proportion to what has passed through the sum since it was made anew.
