@@ -16,17 +16,20 @@ import type { Usage } from "./usage.ts";
  * - `client_gone`: the client left before.
  * - `refused`: the proxy answered instead of an engine.
  * - `shutdown`: the proxy cut the answer, since it ends.
+ * - `cancelled`: an administrator took it off, before its answer began or in the middle.
  */
 export type End =
   | { readonly how: "complete" }
   | { readonly how: "broken"; readonly error: ErrorKind }
   | { readonly how: "client_gone" }
   | { readonly how: "refused"; readonly error: ErrorKind; readonly reason?: Rejection | undefined }
-  | { readonly how: "shutdown" };
+  | { readonly how: "shutdown" }
+  | { readonly how: "cancelled" };
 
 export const COMPLETE: End = { how: "complete" };
 export const CLIENT_GONE: End = { how: "client_gone" };
 export const SHUTDOWN: End = { how: "shutdown" };
+export const CANCELLED: End = { how: "cancelled" };
 
 /** One request to one node on the way to an answer: a lease, as far as records need it. */
 export interface Try {
@@ -66,7 +69,7 @@ export class Exchange implements InBag, Explainer {
   model: string | null = null;
   /** Whether a stream was asked for. */
   stream = false;
-  /** Of the request's body, as it came. */
+  /** Of the request's body, as it comes; what is read in one go counts when it is there. */
   bytesIn = 0;
   /** When its body was there, or null. */
   readAtMs: number | null = null;
@@ -92,7 +95,7 @@ export class Exchange implements InBag, Explainer {
   lastPieceAtMs = 0;
   /** Its part in a trace; null when nothing is traced. */
   trace: Trace | null = null;
-  /** Takes it off wherever it is, so that its client gets an error; set by whoever runs it, once its body is there. */
+  /** Takes it off wherever it is, so that its client gets an error; set by whoever runs it. */
   cancel: (() => void) | null = null;
   /** Why the last try was not followed by another although the rules would have it; null when they would not. */
   notRetried: "no_budget" | "no_node" | null = null;

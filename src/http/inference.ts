@@ -9,7 +9,7 @@ import {
 } from "../core/body/request-head.ts";
 import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
-import { CLIENT_GONE, type Exchange } from "../core/exchange.ts";
+import { CANCELLED, CLIENT_GONE, type Exchange } from "../core/exchange.ts";
 import { requestHeaders } from "../core/headers.ts";
 import { serveTheSame } from "../core/pool/model-index.ts";
 import { requestId } from "../core/request-id.ts";
@@ -81,9 +81,14 @@ async function answer(
     refuseLoop(headers, services.via);
     if (!services.lifecycle.open) throw shuttingDown();
     services.mode.assureServed(pathOf(target));
-    sent = await readBody(request, services.bodyLimits);
-    exchange.read(sent.length);
     const signal = cancellable(exchange);
+    sent = await readBody(request, services.bodyLimits, {
+      signal,
+      came: (bytes) => {
+        exchange.bytesIn += bytes;
+      },
+    });
+    exchange.read(sent.length);
     const type = headers.get("content-type");
     const isLookup = route.asksFor !== undefined;
     const { head, body, model } = isLookup
@@ -147,8 +152,13 @@ async function answer(
       error instanceof ProxyError ? error : unexpectedError(error, services.log, { id, path });
     if (request.signal.aborted) exchange.end(CLIENT_GONE);
     else {
+      const { rejection } = shown.options;
       exchange.head(shown.status);
-      exchange.end({ how: "refused", error: shown.kind, reason: shown.options.rejection });
+      exchange.end(
+        rejection === "cancelled"
+          ? CANCELLED
+          : { how: "refused", error: shown.kind, reason: rejection },
+      );
     }
     return shown;
   } finally {
@@ -157,16 +167,13 @@ async function answer(
   }
 }
 
-/**
- * Aborts when the client leaves, or with the error for it when somebody cancels the request. What is
- * still being read has limits of its own, and needs no engine.
- */
+/** Aborts when the client leaves, or with the error for it when somebody cancels the request. */
 function cancellable(exchange: Exchange): Signal {
   const own = new Signal();
   const { signal } = exchange.request;
   if (signal.aborted) own.abort(signal.reason);
   else signal.addEventListener("abort", () => own.abort(signal.reason), { once: true });
-  exchange.cancel = () => own.abort(cancelled());
+  exchange.cancel = () => own.abort(cancelled(exchange.readAtMs === null));
   return own;
 }
 

@@ -1,5 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
+import type { Signal } from "../core/signal.ts";
 import type { BodyMemory } from "./body-memory.ts";
 import type { IncomingBody, SlowBodies } from "./slow-bodies.ts";
 
@@ -28,12 +29,24 @@ const ONE_GO_BYTES = 64 * 1024;
 /** The same while there is plenty of memory: what says it is so long and never comes harms nobody. */
 const ONE_GO_IN_PLENTY_BYTES = 4 * 1024 * 1024;
 
+/** Who wants to know of a body while it comes. */
+export interface Coming {
+  /** Refuses it, with its reason if that is a `ProxyError`. */
+  readonly signal: Signal;
+  /** So many bytes more have come; not told of what is read in one go. */
+  readonly came: (bytes: number) => void;
+}
+
 /**
  * Reads a client's body whole; whoever called lets go of it (`letGo`).
  * @throws ProxyError request_too_large, request_timeout, unsupported_media_type (compressed),
  * service_unavailable (no memory for it now), or invalid_request when it breaks off.
  */
-export function readBody(request: Request, limits: BodyLimits): Promise<Uint8Array> {
+export function readBody(
+  request: Request,
+  limits: BodyLimits,
+  coming: Coming | null = null,
+): Promise<Uint8Array> {
   const encoding = request.headers.get("content-encoding");
   if (encoding !== null && encoding !== "identity" && encoding !== "") {
     throw new ProxyError(
@@ -54,7 +67,12 @@ export function readBody(request: Request, limits: BodyLimits): Promise<Uint8Arr
   return new Promise((resolve, reject) => {
     const incoming = limits.slow.begin(reject, isShort ? declared : 0);
     const reading =
-      stream === null ? request.bytes() : readPieces(stream, declared, limits, incoming);
+      stream === null ? request.bytes() : readPieces(stream, declared, limits, incoming, coming);
+    const cancel = () => {
+      const reason: unknown = coming?.signal.reason;
+      if (reason instanceof ProxyError && limits.slow.end(incoming)) reject(reason);
+    };
+    coming?.signal.on(cancel);
     reading.then(
       (body) => {
         if (limits.slow.end(incoming)) resolve(body);
@@ -84,6 +102,7 @@ async function readPieces(
   declaredBytes: number,
   limits: BodyLimits,
   incoming: IncomingBody,
+  coming: Coming | null,
 ): Promise<Uint8Array> {
   const mostBytes = Number.isNaN(declaredBytes) ? limits.maxBytes : declaredBytes;
   const gathered = new Gathered(limits.memory, mostBytes);
@@ -95,6 +114,7 @@ async function readPieces(
       if (gathered.length + value.length > limits.maxBytes) throw tooLarge(limits);
       gathered.add(value);
       limits.slow.came(incoming, value.length);
+      coming?.came(value.length);
       // What arrives meanwhile is read as one piece: a megabyte in chunks of one byte would keep
       // everybody else waiting for a second.
       if (value.length < SMALL_PIECE_BYTES) await new Promise<void>(limits.soon);

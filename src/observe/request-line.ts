@@ -11,10 +11,12 @@ const CLIENT_LEFT = 499;
 
 /**
  * How a request went, in one word: what its last lease says (answered, refused, unreachable,
- * forbidden, lost, broken, timeout, cancelled), or `rejected` when the proxy sent it nowhere.
+ * forbidden, lost, broken, timeout, cancelled), `rejected` when the proxy sent it nowhere, or
+ * `cancelled_by_admin`; `cancelled` is for clients that left.
  */
 export function outcomeOf({ ended, tries }: Exchange): string {
   if (ended?.how === "client_gone") return "cancelled";
+  if (ended?.how === "cancelled") return "cancelled_by_admin";
   if (ended?.how === "broken" || ended?.how === "shutdown") return "broken";
   return tries.at(-1)?.outcome?.kind ?? "rejected";
 }
@@ -32,6 +34,7 @@ export function errorOf({ ended }: Exchange): string | null {
 
 /** Why the proxy did not let it go to its end; null when it did. */
 export function rejectionOf({ ended }: Exchange): string | null {
+  if (ended?.how === "cancelled") return "cancelled";
   if (ended?.how !== "refused") return null;
   if (ended.reason !== undefined) return ended.reason;
   if (ended.error === "invalid_api_key" || ended.error === "forbidden") return "auth";
@@ -40,8 +43,10 @@ export function rejectionOf({ ended }: Exchange): string | null {
 
 /** A level that finds what went wrong: 5xx and answers that broke off are warnings. */
 export function levelOf(exchange: Exchange): LineLevel {
-  const isBad = statusOf(exchange) >= 500 || outcomeOf(exchange) === "broken";
-  return isBad ? "warning" : "info";
+  const outcome = outcomeOf(exchange);
+  const isBad = statusOf(exchange) >= 500 || outcome === "broken";
+  // What an administrator wanted is no fault of anybody's.
+  return isBad && outcome !== "cancelled_by_admin" ? "warning" : "info";
 }
 
 /** The node that computed the prompt, where another one generated the answer; else null. */

@@ -1,7 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import { Ending } from "../core/ending.ts";
 import { ProxyError } from "../core/errors.ts";
-import { CLIENT_GONE, COMPLETE, type End, SHUTDOWN } from "../core/exchange.ts";
+import { CANCELLED, CLIENT_GONE, COMPLETE, type End, SHUTDOWN } from "../core/exchange.ts";
 import { answerHeaders } from "../core/headers.ts";
 import type { KeptRequest } from "../core/pool/kept-request.ts";
 import { failureAtEnd } from "../core/sse-opening.ts";
@@ -224,6 +224,7 @@ function streamBroke(unanswered: Unanswered): ProxyError | null {
 
 function endOf(unanswered: Unanswered, why: ProxyError | null): End {
   if (why === null) return CLIENT_GONE;
-  const isShutdown = unanswered.kind === "stopped" && unanswered.why === "shutdown";
-  return isShutdown ? SHUTDOWN : { how: "broken", error: why.kind };
+  const stop = unanswered.kind === "stopped" ? unanswered.why : null;
+  if (stop === "cancelled") return CANCELLED;
+  return stop === "shutdown" ? SHUTDOWN : { how: "broken", error: why.kind };
 }

@@ -1,5 +1,6 @@
 /** An administrator cancels requests, wherever they are: the client is told, and the engine is free. */
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { connect } from "node:net";
 import { startCluster } from "../distserve/cluster.ts";
 import { type GateEngine, startGateEngine } from "../support/gate-engine.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
@@ -108,6 +109,50 @@ test("one whose answer has begun: a last event, and a broken connection", async 
   expect(got).toMatch(/"text":"a".*\n\ndata: \{"error":.*cancelled.*\}\n\n$/s);
   expect(got).not.toContain("[DONE]");
   await until("the engine is free", () => streamsOpen === 0);
+});
+
+test("one whose body still comes, which counts as it comes", async () => {
+  // Chunks: nobody knows how many more there will be.
+  const client = connect(proxy.port, "127.0.0.1");
+  let got = "";
+  client.on("data", (piece) => {
+    got += piece.toString();
+  });
+  const chunk = `${(5_000).toString(16)}\r\n${" ".repeat(5_000)}\r\n`;
+  const head = "POST /v1/completions HTTP/1.1\r\nHost: x\r\nX-Request-Id: coming\r\n";
+  client.write(`${head}Transfer-Encoding: chunked\r\n\r\n${chunk}`);
+  const comes = (bytes: number) => async () => {
+    const list = await listed();
+    return JSON.stringify(list).includes(`"phase":"reading"`) && bytesIn(list) === bytes;
+  };
+  await until("some of it has come", comes(5_000));
+  client.write(chunk);
+  await until("more of it has come", comes(10_000));
+  expect((await cancel("coming")).status).toBe(200);
+  await until("its client is told", () => got.includes("An administrator cancelled"));
+  expect(got).toStartWith("HTTP/1.1 503 ");
+  expect(got.toLowerCase()).toContain("connection: close\r\n");
+  client.destroy();
+});
+
+function bytesIn([first]: readonly unknown[]): unknown {
+  return Object(first).bytes_in;
+}
+
+test("the log and the metrics tell it from what failed", async () => {
+  const said = () => /^.*"id":"coming".*$/m.exec(proxy.log())?.[0] ?? "";
+  await until("its line is there", () => said() !== "");
+  expect(JSON.parse(said())).toMatchObject({ level: "info", outcome: "cancelled_by_admin" });
+  expect(/^.*"id":"streaming".*$/m.exec(proxy.log())?.[0]).toContain('"cancelled_by_admin"');
+  const page = await (await fetch(`${proxy.url}/metrics`, { headers: KEY })).text();
+  const counted = page.match(/^lmproxy_requests_total.*cancelled.*$/gm) ?? [];
+  expect(
+    counted.map((line) => /code="(\d+)",outcome="(\w+)"\} (\d+)$/.exec(line)?.slice(1)).sort(),
+  ).toEqual([
+    ["200", "cancelled_by_admin", "1"],
+    ["503", "cancelled_by_admin", "1"],
+    ["503", "cancelled_by_admin", "2"],
+  ]);
 });
 
 test("nobody's, or by nobody who may", async () => {

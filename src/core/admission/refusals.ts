@@ -64,10 +64,14 @@ export function shuttingDown(): ProxyError {
   });
 }
 
-/** 503: somebody who may administer the proxy took it off. */
-export function cancelled(): ProxyError {
+/**
+ * 503: somebody who may administer the proxy took it off.
+ * @param close Whether its body still comes: nobody reads the rest.
+ */
+export function cancelled(close = false): ProxyError {
   return new ProxyError("service_unavailable", "An administrator cancelled this request.", {
     isFinal: true,
+    close,
     rejection: "cancelled",
     proxyErrorType: "proxy_internal_response",
   });

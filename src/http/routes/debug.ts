@@ -133,7 +133,7 @@ export const debugRoutes = [
       summary: "Cancel a request: all that run by this id",
       description:
         "Its client gets an error (503), or one last error event and a broken connection when its " +
-        "answer has begun. Its engine is free at once; of DistServe's prefills the answer is still " +
+        "answer has begun. What still comes of its body is not waited for. Its engine is free at once; of DistServe's prefills the answer is still " +
         "read, since only that tells which KV blocks are to be freed.",
       responses: {
         ...ok("Cancelled", { cancelled: 1 }, "They are cancelled"),
@@ -147,7 +147,7 @@ export const debugRoutes = [
       if (cancelled > 0) return { cancelled };
       throw new ProxyError(
         "not_found",
-        `No request runs or waits by the id ${id.slice(0, 128)}; see /debug/requests. One whose body still comes cannot be cancelled yet.`,
+        `No request runs or waits by the id ${id.slice(0, 128)}; see /debug/requests.`,
         { param: "id" },
       );
     },
