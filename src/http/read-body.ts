@@ -75,6 +75,8 @@ export function readBody(
     coming?.signal.on(cancel);
     reading.then(
       (body) => {
+        // It would hold the body as long as the request runs.
+        coming?.signal.off(cancel);
         if (limits.slow.end(incoming)) resolve(body);
         else letGo(body, limits.memory);
       },

@@ -7,6 +7,7 @@ import { Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { startEngine } from "../../src/sim/server/api-server.ts";
 import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
+import { startPrometheus } from "../support/prometheus.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
@@ -76,7 +77,8 @@ describe.skipIf(!isHere)("Prometheus", () => {
     const load = keepAsking(proxy.url);
     stops.push(() => load.stop());
     const metricsUrl = new URL(/"url":"(http:[^"]+\/metrics)"/.exec(proxy.log())?.[1] ?? "");
-    const server = startPrometheus(folder, metricsUrl.host);
+    const watched = [{ target: metricsUrl.host }];
+    const server = await startPrometheus({ folder, watched, interval: "1s" });
     stops.push(() => server.stop());
     base = server.url;
     await until("it reads the proxy", async () => (await series("up == 1")) > 0);
@@ -207,27 +209,4 @@ function keepAsking(url: string): { stop(): Promise<void> } {
       await Promise.all(clients);
     },
   };
-}
-
-function startPrometheus(folder: string, target: string): { url: string; stop(): void } {
-  const config = join(folder, "prometheus.yaml");
-  const free = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
-  const port = free.port ?? 0;
-  void free.stop(true);
-  const scrape = { job_name: "lmproxy", static_configs: [{ targets: [target] }] };
-  const global = { scrape_interval: "1s", evaluation_interval: "1s" };
-  // JSON is YAML.
-  void Bun.write(config, JSON.stringify({ global, scrape_configs: [scrape] }));
-  const child = Bun.spawn({
-    cmd: [
-      prometheus ?? "",
-      `--config.file=${config}`,
-      `--storage.tsdb.path=${join(folder, "data")}`,
-      `--web.listen-address=127.0.0.1:${port}`,
-      "--log.level=error",
-    ],
-    stdout: "ignore",
-    stderr: "ignore",
-  });
-  return { url: `http://127.0.0.1:${port}`, stop: () => child.kill("SIGKILL") };
 }
