@@ -55,6 +55,7 @@ export type Rejection =
   | "client_limit"
   | "no_node"
   | "memory"
+  | "files"
   | "draining"
   | "cancelled";
 

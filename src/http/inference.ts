@@ -80,6 +80,7 @@ async function answer(
     route.assureForwarded?.(pathOf(target));
     refuseLoop(headers, services.via);
     if (!services.lifecycle.open) throw shuttingDown();
+    services.openFiles.assureSome();
     services.mode.assureServed(pathOf(target));
     const signal = cancellable(exchange);
     sent = await readBody(request, services.bodyLimits, {

@@ -16,6 +16,7 @@ import type { ModelDiscovery } from "../upstream/model-discovery.ts";
 import type { Access } from "./access.ts";
 import type { BunServer } from "./bun-server.ts";
 import type { Mode } from "./mode.ts";
+import type { OpenFiles } from "./open-files.ts";
 import type { Peers } from "./peers.ts";
 import type { BodyLimits } from "./read-body.ts";
 import type { SharedQuestions } from "./shared-questions.ts";
@@ -50,6 +51,7 @@ export interface Services {
   readonly maxHeaderBytes: number;
   /** Of administration's own: what clients send does not keep an administrator out. */
   readonly adminBodyLimits: BodyLimits;
+  readonly openFiles: OpenFiles;
   readonly exchanges: Exchanges;
   /** Null when streams wait for their first word in silence. */
   readonly sseKeepalive: SseKeepalive | null;

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 
 /** What the system says of this process. Source of the names: Prometheus' own clients. */
 export interface ProcessStats {
@@ -14,12 +14,23 @@ export function processStats(): ProcessStats {
   return {
     cpuS: (user + system) / 1e6,
     residentBytes: process.memoryUsage.rss(),
-    openFiles: orNull(() => readdirSync("/proc/self/fd").length),
-    mostFiles: orNull(() => {
-      const limits = readFileSync("/proc/self/limits", "utf8");
-      return Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? Number.NaN);
-    }),
+    openFiles: openFiles(),
+    mostFiles: mostFiles(),
   };
+}
+
+/** How many files this process has open. */
+export function openFiles(): number | null {
+  // Linux 6.2 says it as the folder's size, for a thousandth of what listing it may cost.
+  return orNull(() => statSync("/proc/self/fd").size || readdirSync("/proc/self/fd").length);
+}
+
+/** How many it may have open. */
+export function mostFiles(): number | null {
+  return orNull(() => {
+    const limits = readFileSync("/proc/self/limits", "utf8");
+    return Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? Number.NaN);
+  });
 }
 
 /** Not every system has `/proc`. */

@@ -35,6 +35,7 @@ import { Keys } from "./keys.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { createMode } from "./mode.ts";
 import { observe } from "./observe.ts";
+import { createOpenFiles } from "./open-files.ts";
 import { Reload } from "./reload.ts";
 import { createRouting } from "./routing.ts";
 import { createUpstream } from "./upstream.ts";
@@ -186,6 +187,7 @@ export function assemble(
     finishSession,
     keepers: new Keepers({ now, isMember: (node) => registry.get(node.url) === node }),
     exchanges,
+    openFiles: createOpenFiles(log, now),
     sseKeepalive:
       config.sseKeepaliveMs === null ? null : new SseKeepalive(config.sseKeepaliveMs, CLOCK),
     metricsPage: observing.metricsPage,

@@ -8,34 +8,39 @@ import { untilHealthy } from "../support/until-healthy.ts";
 
 setDefaultTimeout(60_000);
 
-test("without open files left, requests fail by that name, and every node stays in", async () => {
+test("low on open files, it refuses new requests by that name, leaves those that run alone, and every node in", async () => {
   const engines = times(2, null).map(() => startOddEngine());
   const nodes = engines.flatMap(({ url }) => ["--node", url]);
   await using proxy = await startProxy([...nodes, "--health-interval", "0.2"], {
     command: ["bash", "-c", 'ulimit -n 90; exec "$0" "$@"', process.execPath, "src/main.ts"],
   });
   await untilHealthy(proxy, 2);
-  for (const engine of engines) engine.answer = () => Bun.sleep(1_500).then(good);
-  const answers = await Promise.all(
-    times(150, null).map(() =>
-      ask(proxy, {}, { signal: AbortSignal.timeout(20_000) }).then(
-        async (answer) => `${answer.status} ${await answer.text()}`,
-        () => "no connection",
-      ),
+  const { promise: released, resolve: release } = Promise.withResolvers<void>();
+  for (const engine of engines) engine.answer = () => released.then(good);
+  const early = times(6, null).map(() => ask(proxy).then(({ status }) => status));
+  const running = async () =>
+    Object.values(await proxy.status()).reduce((sum, { unfinished }) => sum + unfinished, 0);
+  await until("they run", async () => (await running()) === 6);
+  const late = times(100, null).map(() =>
+    ask(proxy, {}, { signal: AbortSignal.timeout(20_000) }).then(
+      async (answer) =>
+        `${answer.status} ${answer.headers.get("connection")} ${await answer.text()}`,
+      () => "no connection",
     ),
   );
-  const failed = answers.filter(
-    (answer) => !answer.startsWith("200") && answer !== "no connection",
-  );
-  expect(failed.length).toBeGreaterThan(0);
-  for (const answer of failed) expect(answer).toContain("open file");
-  expect(proxy.log()).not.toContain("node is out");
+  expect(await Promise.race(late)).toMatch(/^503 close .*few open files left/);
+  release();
+  expect(await Promise.all(early)).toEqual(times(6, 200));
+  const refused = (await Promise.all(late)).filter((one) => !/^200|^no connection/.test(one));
+  expect(refused.length).toBeGreaterThan(20);
+  for (const one of refused) expect(one).toContain("open file");
   for (const engine of engines) engine.answer = good;
   await until("it serves again", async () => {
     const statuses = await askInTurn(proxy, 10).catch(() => [0]);
     return statuses.every((status) => status === 200);
   });
   expect(proxy.log()).not.toContain("node is out");
+  expect(proxy.log().match(/few open files are left/g)).toHaveLength(1);
   for (const engine of engines) await engine.stop();
 });
 
