@@ -177,10 +177,10 @@ class Replay {
         told = true;
         this.#cachedTokens += cachedTokens;
         this.#ttftS.push((this.#time.nowMs - arrivedAtMs) / 1_000);
-        lease.answering(200);
-        lease.piece(this.#time.nowMs);
+        if (request.asked.stream) this.#hear(lease);
       },
       ended: (outcome) => {
+        if (outcome.kind === "answered") this.#hear(lease);
         lease.end(outcome);
         const answered = outcome.kind === "answered";
         if (answered) this.#e2eS.push((this.#time.nowMs - arrivedAtMs) / 1_000);
@@ -192,6 +192,13 @@ class Replay {
     if (accepted === true) return;
     lease.end({ kind: "answered", status: 400 });
     this.#end(place, false);
+  }
+
+  /** The first byte of its answer comes: with the first token of a stream, else with the last one. */
+  #hear(lease: Lease): void {
+    if (lease.firstByteAtMs !== null) return;
+    lease.answering(200);
+    lease.piece(this.#time.nowMs);
   }
 
   #choose(request: WorkloadRequest, tried: ReadonlySet<Node>): Lease | null {

@@ -15,6 +15,8 @@ const AGES = 24;
 const FIRST_CAPACITY = 4 * 2 ** 20;
 /** ... and of what is older half. */
 const BEYOND = 0.5;
+/** As long as nothing has shown that there is a cache at all, as where no answer streams, so much is believed. */
+const UNSEEN = 0.5;
 /** How much one observation moves what is believed. */
 const LEARNING_RATE = 0.1;
 /** How far times may be from what is expected of them, as the standard deviation of their logarithm. */
@@ -41,6 +43,8 @@ export class PrefixTrust {
   );
   /** The same, where nothing older is there of which less is found when younger. */
   readonly #believed = Float64Array.from(this.#found);
+  /** Whether anything has been learned. */
+  #isSeen = false;
   #takenIn = 0;
   #markAtMs: number[] = [];
   #markTakenIn: number[] = [];
@@ -76,7 +80,8 @@ export class PrefixTrust {
 
   /** Which share of what is so old should be there, 0 to 1. @param ageBytes As `ageOf` has it. */
   believed(ageBytes: number): number {
-    return this.#believed[stepOf(ageBytes)] ?? 0;
+    const believed = this.#believed[stepOf(ageBytes)] ?? 0;
+    return this.#isSeen ? believed : UNSEEN * believed;
   }
 
   /**
@@ -110,12 +115,23 @@ export class PrefixTrust {
     return Math.max(1, computed);
   }
 
+  /** Learns from what the engine says that it had of the prompt, bytes. */
+  told(pieces: readonly SentPiece[], cachedBytes: number, promptBytes: number): void {
+    let start = 0;
+    for (const { end, ageBytes } of pieces) {
+      const found = (cachedBytes + promptBytes * LEAST_COMPUTED - start) / (end - start);
+      this.learn(Math.min(1, Math.max(0, found)), ageBytes);
+      start = end;
+    }
+  }
+
   #chanceOf(piece: SentPiece | undefined): number {
     return piece === undefined ? 1 : this.believed(piece.ageBytes);
   }
 
   /** Of a prefix of some age, `share` was found. */
   learn(share: number, ageBytes: number): void {
+    this.#isSeen = true;
     const step = stepOf(ageBytes);
     for (let age = 0; age <= step; age += 1) {
       const found = this.#found[age] ?? 0;

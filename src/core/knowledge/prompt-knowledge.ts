@@ -1,5 +1,5 @@
 import type { Filled, Knowledge } from "../pool/candidates.ts";
-import type { Lease } from "../pool/lease.ts";
+import type { Lease, Outcome } from "../pool/lease.ts";
 import type { Node } from "../pool/node.ts";
 import type { RegistryListener } from "../pool/registry-listener.ts";
 import { type Asked, meanOf } from "../strategies/strategy.ts";
@@ -19,6 +19,8 @@ interface OfNode {
   readonly node: Node;
   readonly work: PrefillWork;
   readonly trust: PrefixTrust;
+  /** Its answers say how many tokens it had in its cache. */
+  tellsCached: boolean;
 }
 
 /** What was expected of a request when it was sent. */
@@ -26,9 +28,11 @@ interface Sent {
   readonly pieces: readonly SentPiece[];
   /** How much of its prompt the node was expected to have, bytes. */
   readonly believed: number;
+  /** How much it seems to have had, by when the first word came, bytes; null where that tells nothing. */
+  seemed: number | null;
 }
 
-const NOTHING_SENT: Sent = { pieces: [], believed: 0 };
+const NO_PIECES: readonly SentPiece[] = [];
 
 /** The blocks of a prompt that were used at one time. */
 interface Piece {
@@ -114,20 +118,20 @@ export class PromptKnowledge implements Knowledge {
 
   #look(node: Node, asked: Asked): Sent {
     const depth = this.#depths[node.slot] ?? 0;
-    if (depth === 0) return NOTHING_SENT;
+    if (depth === 0) return { pieces: NO_PIECES, believed: 0, seemed: null };
     const { trust } = this.#of(node);
     const last = this.#pieces.findIndex((piece) => depth <= piece.depth);
     const pieces = this.#pieces.slice(0, last + 1).map(({ depth: pieceDepth, usedAtMs }) => ({
       end: asked.blockEnds[Math.min(depth, pieceDepth) - 1] ?? 0,
       ageBytes: trust.ageOf(usedAtMs),
     }));
-    return { pieces, believed: this.#believed(node, asked) };
+    return { pieces, believed: this.#believed(node, asked), seemed: null };
   }
 
   #of(node: Node): OfNode {
     const known = this.#nodes[node.slot];
     if (known?.node === node) return known;
-    const fresh = { node, work: new PrefillWork(), trust: new PrefixTrust() };
+    const fresh = { node, work: new PrefillWork(), trust: new PrefixTrust(), tellsCached: false };
     this.#nodes[node.slot] = fresh;
     this.#index.reserve(node.slot);
     if (node.slot >= this.#depths.length) {
@@ -145,7 +149,7 @@ export class PromptKnowledge implements Knowledge {
   readonly listener: RegistryListener = {
     leaseStarted: (lease) => this.#started(lease),
     firstByte: (lease) => this.#firstByte(lease),
-    leaseEnded: (lease) => this.#known(lease.node)?.work.ended(lease, this.#now()),
+    leaseEnded: (lease, outcome) => this.#ended(lease, outcome),
     nodeRestarted: (node) => this.#forget(node),
     nodeRemoved: (node) => {
       this.#forget(node);
@@ -185,8 +189,26 @@ export class PromptKnowledge implements Knowledge {
     if (took.bytesPerMs !== null && sent.pieces.length > 0) {
       bytes = known.trust.judge(sent.pieces, promptBytes, took.ms * took.bytesPerMs);
       known.trust.tookIn(bytes - took.bytes);
+      sent.seemed = promptBytes - bytes;
     }
     known.work.did(took.othersBytes + bytes, took.ms, nowMs);
+  }
+
+  #ended(lease: Lease, outcome: Outcome): void {
+    const known = this.#known(lease.node);
+    if (known === null) return;
+    known.work.ended(lease, this.#now());
+    const sent = this.#sent.get(lease);
+    if (sent === undefined || outcome.kind !== "answered" || !outcome.usage) return;
+    const { promptTokens, cachedTokens } = outcome.usage;
+    // vLLM leaves it out of an answer for which it found nothing.
+    if (cachedTokens !== null) known.tellsCached = true;
+    if (!known.tellsCached || promptTokens === null || promptTokens === 0) return;
+    const { promptBytes } = lease.asked;
+    const toldBytes = Math.min(1, (cachedTokens ?? 0) / promptTokens) * promptBytes;
+    // An engine that says what the time belies: the time counts.
+    const isBelied = sent.seemed !== null && Math.abs(sent.seemed - toldBytes) > promptBytes / 2;
+    if (!isBelied) known.trust.told(sent.pieces, toldBytes, promptBytes);
   }
 }
 

@@ -7,7 +7,7 @@ import {
   NOTHING_ASKED,
   type Strategy,
 } from "../../../src/core/strategies/strategy.ts";
-import { Cluster, OK } from "../../../src/lab/cluster.ts";
+import { Cluster } from "../../../src/lab/cluster.ts";
 import { seededRandom } from "../../../src/sim/model/seeded-random.ts";
 
 const BLOCK_BYTES = 1_024;
@@ -25,8 +25,11 @@ function turn(session: number, blocks: number): Asked {
   };
 }
 
-/** One engine that keeps the last `capacity` blocks that it was sent, or none. */
-function engine(capacity: number) {
+/**
+ * One engine that keeps the last `capacity` blocks that it was sent, or none.
+ * @param tells Which share of a prompt its answers say it had, if they do, by which it had.
+ */
+function engine(capacity: number, tells: (cached: number) => number | null = () => null) {
   let seen: Candidate | null = null;
   const strategy: Strategy = (_asked, candidates, random) => {
     // Always the same one.
@@ -57,7 +60,10 @@ function engine(capacity: number) {
       cluster.time.advance(15 + (asked.promptBytes - cached) / bytesPerMs);
       lease.answering(200);
       lease.piece(cluster.time.nowMs);
-      lease.end(OK);
+      const share = tells(cached / asked.promptBytes);
+      const cachedTokens = share === null ? null : Math.round(1_000 * share);
+      const usage = { promptTokens: 1_000, outputTokens: 1, cachedTokens };
+      lease.end({ kind: "answered", status: 200, usage });
       cluster.time.advance(500);
       if (seen === null) throw new Error("nobody was asked");
       return { cached, believed: seen.cachedBytes, prefillBytesPerS: seen.prefillBytesPerS };
@@ -119,4 +125,43 @@ test("a small cache is believed to have what is young, and not what is old", () 
   }
   expect(sums.young).toBeGreaterThan(0.85);
   expect(sums.old).toBeLessThan(0.25);
+});
+
+describe("what answers say of the cache", () => {
+  const believedOf = (node: ReturnType<typeof engine>, stream: boolean) => {
+    let [all, asked] = [0, 0];
+    for (let nth = 0; nth < 300; nth += 1) {
+      const { believed } = node.answer({ ...turn(nth % 7, 50), stream });
+      if (nth < 150) continue;
+      all += believed;
+      asked += 50 * BLOCK_BYTES;
+    }
+    return all / asked;
+  };
+
+  test("counts where no stream shows when the prompt was computed", () => {
+    const told = engine(0, (cached) => cached);
+    expect(believedOf(told, false)).toBeLessThan(0.1);
+    expect(
+      believedOf(
+        engine(100_000, (cached) => cached),
+        false,
+      ),
+    ).toBeGreaterThan(0.9);
+  });
+
+  test("left out means nothing was cached, once it has been there", () => {
+    let answers = 0;
+    const forgets = engine(0, () => (answers++ < 10 ? 0.9 : null));
+    expect(believedOf(forgets, false)).toBeLessThan(0.1);
+  });
+
+  test("does not count when the time belies it", () => {
+    expect(
+      believedOf(
+        engine(0, () => 1),
+        true,
+      ),
+    ).toBeLessThan(0.2);
+  });
 });
