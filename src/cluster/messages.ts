@@ -5,6 +5,7 @@ import type { Doubt } from "../core/pool/trials.ts";
 import type { Finding } from "../core/pool/words.ts";
 import type { LineFormat } from "../observe/line-format.ts";
 import type { LogLevel } from "../observe/log.ts";
+import type { TableSize } from "./table.ts";
 
 /** Rises when a worker of another build would not understand any more. */
 export const PROTOCOL = 1;
@@ -42,9 +43,9 @@ export type News =
 
 /** What a worker is given to begin with. */
 export interface Beginning {
-  /** The file that holds the table, how many rows that has, and which is the worker's. */
+  /** The file that holds the table, how large that is, and which row is the worker's. */
   readonly table: string;
-  readonly rows: number;
+  readonly size: TableSize;
   readonly row: number;
   /** As the flags said it, validated again by whoever reads it. */
   readonly config: unknown;

@@ -17,6 +17,8 @@ export interface SupervisorOptions {
   readonly beginning: () => Omit<Beginning, "row">;
   /** What a worker asks. */
   readonly answer: (question: unknown, member: Member) => unknown;
+  /** The first of all workers listens, and nobody else of them does yet. */
+  readonly firstListens: () => void;
   /** A worker ended; what it counted is to be kept. */
   readonly gone: (member: Member) => void;
   readonly log: {
@@ -61,6 +63,7 @@ export class Supervisor {
   readonly #deathsAtMs: number[] = [];
   readonly #failed = Promise.withResolvers<never>();
   #isEnding = false;
+  #hasListened = false;
   #upgrading = false;
   /** Listeners come up one at a time: their order has to be known. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -84,6 +87,13 @@ export class Supervisor {
   async start(): Promise<void> {
     const { count } = this.#options;
     await Promise.all(Array.from({ length: count }, () => this.#bring()));
+    await this.#spread();
+  }
+
+  /** Nobody leaves the port: connections go to all. Any one does it for all. */
+  async #spread(): Promise<void> {
+    const [one] = this.members.filter(({ phase }) => phase === "serving");
+    await one?.channel.ask({ do: "spread" }).catch(() => {});
   }
 
   /** To every worker, in this order. */
@@ -146,10 +156,7 @@ export class Supervisor {
       throw new UpgradeError(`${state}: ${reason}.`);
     } finally {
       this.#upgrading = false;
-      for (const { channel, phase } of this.#members) {
-        // Any one does it for all.
-        if (phase === "serving") channel.ask({ do: "spread" }).catch(() => {});
-      }
+      void this.#spread();
     }
     return { from: old[0]?.version ?? "", to };
   }
@@ -196,6 +203,8 @@ export class Supervisor {
       if (typeof version === "string") member.version = version;
       const listens = this.#turn.then(async () => {
         await Promise.race([member.ask({ do: "listen", port }, limit), ended]);
+        if (!this.#hasListened) this.#options.firstListens();
+        this.#hasListened = true;
         this.#listeners.push(member);
       });
       this.#turn = listens.catch(() => {});

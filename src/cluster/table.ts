@@ -23,7 +23,6 @@ const PLACES = SINCE + MOST_QUEUES;
 const WAITING = PLACES + 1;
 /** Requests of a client that have a place. */
 const OF_CLIENT = WAITING + 1;
-const COLUMNS = OF_CLIENT + MOST_CLIENTS;
 
 /** Numbers that stand before the columns: how many rows are in use, and who makes room for a client. */
 const HEAD = 16;
@@ -37,24 +36,34 @@ const NEAR = 32;
 /** A place for a client that is just being given up. */
 const BUSY = -1n;
 
-/** Bytes that a table for so many rows takes. */
-export function tableBytes(rows: number): number {
-  return HEAD * 4 + MOST_CLIENTS * 8 + COLUMNS * rows * 4;
+export interface TableSize {
+  readonly rows: number;
+  /** Clients that are told apart at a time; 0 where they are not counted. */
+  readonly clients: number;
+}
+
+/** Bytes that a table takes. */
+export function tableBytes({ rows, clients }: TableSize): number {
+  return HEAD * 4 + clients * 8 + (OF_CLIENT + clients) * rows * 4;
 }
 
 export class Table {
   readonly rows: number;
+  readonly #clientCount: number;
+  readonly #columns: number;
   readonly #head: Int32Array;
   readonly #clients: BigInt64Array;
   /** A column's numbers lie side by side: they are read together. */
   readonly #cells: Int32Array;
 
-  /** @param memory `tableBytes(rows)` long, shared by all, and zero at first. */
-  constructor({ buffer, byteOffset }: Uint8Array, rows: number) {
+  /** @param memory As long as `tableBytes` says, shared by all, and zero at first. */
+  constructor({ buffer, byteOffset }: Uint8Array, { rows, clients }: TableSize) {
     this.rows = rows;
+    this.#clientCount = clients;
+    this.#columns = OF_CLIENT + clients;
     this.#head = new Int32Array(buffer, byteOffset, HEAD);
-    this.#clients = new BigInt64Array(buffer, byteOffset + HEAD * 4, MOST_CLIENTS);
-    this.#cells = new Int32Array(buffer, byteOffset + HEAD * 4 + MOST_CLIENTS * 8, COLUMNS * rows);
+    this.#clients = new BigInt64Array(buffer, byteOffset + HEAD * 4, clients);
+    this.#cells = new Int32Array(buffer, byteOffset + HEAD * 4 + clients * 8, this.#columns * rows);
   }
 
   /** Rows are read up to the highest that is in use. */
@@ -68,7 +77,7 @@ export class Table {
 
   /** Nobody writes the row any more, or not yet. Pieces go to row `to`, since their sum only grows. */
   clear(row: number, to: number): void {
-    for (let column = 0; column < COLUMNS; column += 1) {
+    for (let column = 0; column < this.#columns; column += 1) {
       const at = column * this.rows + row;
       const count = this.#cells[at] ?? 0;
       if (count === 0) continue;
@@ -119,7 +128,7 @@ export class Table {
 
   /** Gives up the numbers of clients that have nothing here. */
   forgetClients(row: number): void {
-    for (let at = 0; at < MOST_CLIENTS; at += 1) {
+    for (let at = 0; at < this.#clientCount; at += 1) {
       const hash = this.#clients[at] ?? 0n;
       if (hash === 0n || this.#sum(OF_CLIENT + at) > 0) continue;
       this.#locked(row, () => {
@@ -136,8 +145,8 @@ export class Table {
   }
 
   #near(hash: bigint): number[] {
-    const first = Number(BigInt.asUintN(32, hash)) % MOST_CLIENTS;
-    return Array.from({ length: NEAR }, (_, step) => (first + step) % MOST_CLIENTS);
+    const first = Number(BigInt.asUintN(32, hash)) % this.#clientCount;
+    return Array.from({ length: NEAR }, (_, step) => (first + step) % this.#clientCount);
   }
 
   #locked(row: number, act: () => void): void {

@@ -46,7 +46,7 @@ export async function beginWorker(
     soon: CLOCK.soon,
   });
   const log = new Log({ level: config.logLevel, format: lineFormat(config), sink });
-  const table = new Table(Bun.mmap(given.table, { shared: true }), given.rows);
+  const table = new Table(Bun.mmap(given.table, { shared: true }), given.size);
   const row = table.ofRow(given.row);
   let hearer: Hearer | null = null;
   const traces = await tracesOf(config, log);

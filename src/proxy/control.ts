@@ -2,14 +2,14 @@
  * The process that knows the nodes of a proxy with workers: it holds the state file, asks engines how they
  * are, answers administrators, keeps the workers running, and sends no request of a client's to anybody.
  */
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Spawn } from "../cluster/member.ts";
 import type { AdminRequest, ToControl } from "../cluster/messages.ts";
 import { sharedElsewhere } from "../cluster/shared-load.ts";
 import { CONTROL_ROW, rowsFor, Supervisor, UpgradeError } from "../cluster/supervisor.ts";
-import { Table, tableBytes } from "../cluster/table.ts";
+import { MOST_CLIENTS, Table, type TableSize, tableBytes } from "../cluster/table.ts";
 import { Teller } from "../cluster/tell.ts";
 import type { Config } from "../config/serve-config.ts";
 import { ProxyError } from "../core/errors.ts";
@@ -26,11 +26,11 @@ import { type Assembled, assemble, CLOCK } from "./assemble.ts";
 import { TICK_MS } from "./begin-worker.ts";
 import { bodyMemoryBytes, lineFormat } from "./effective.ts";
 import { Gathered } from "./gathered.ts";
+import { holdPort } from "./held-port.ts";
 import { joinNodes } from "./join-nodes.ts";
 import { startMetricsServer } from "./metrics-server.ts";
 import { routesOf } from "./routes.ts";
 import { LOG_WAITS_CHARACTERS, type RunningProxy } from "./start.ts";
-import { tlsOf } from "./tls.ts";
 
 /** Clients that ask nothing any more are forgotten so often, ms. */
 const FORGET_MS = 5_000;
@@ -59,7 +59,7 @@ export async function startControl(
   config: Config,
   { count, spawn, reread }: ControlOptions,
 ): Promise<RunningControl> {
-  const port = await freePort(config);
+  const { port, release } = holdPort(config);
   const sink = new LineSink({
     output: Bun.stderr.writer(),
     mostWaiting: LOG_WAITS_CHARACTERS,
@@ -68,7 +68,8 @@ export async function startControl(
   const log = new Log({ level: config.logLevel, format: lineFormat(config), sink });
   const warn: Warn = (message, details) => log.warning(message, details);
   const stateFile = config.statePath === null ? null : openStateFile(config.statePath, { warn });
-  const memory = shareMemory(rowsFor(count));
+  const clients = config.maxConcurrencyPerClient === null ? 0 : MOST_CLIENTS;
+  const memory = shareMemory({ rows: rowsFor(count), clients });
   const { table } = memory;
   const peers = new WeakMap<Request, string | null>();
   const server = () => ({
@@ -127,9 +128,10 @@ export async function startControl(
     clock: CLOCK,
     spawn,
     log,
+    firstListens: release,
     beginning: () => ({
       table: memory.path,
-      rows: table.rows,
+      size: memory.size,
       config: {
         ...shareOf(config, count),
         ...keysOf(latest),
@@ -194,24 +196,6 @@ export async function startControl(
   };
 }
 
-/**
- * The port that the workers will share, if nobody has it: listeners that share would not be refused.
- * @throws what `Bun.serve` throws
- */
-async function freePort(config: Config): Promise<number> {
-  const { host: hostname, port } = config;
-  const server = Bun.serve({
-    hostname,
-    port,
-    reusePort: false,
-    ...tlsOf(config),
-    fetch: () => new Response(null, { status: 503 }),
-  });
-  const found = server.port ?? port;
-  await server.stop(true);
-  return found;
-}
-
 /** As Bun writes the address of a server. */
 function urlOf({ host, tls }: Config, port: number): string {
   const name = host.includes(":") ? `[${host}]` : host;
@@ -219,14 +203,16 @@ function urlOf({ host, tls }: Config, port: number): string {
 }
 
 /** Memory for the table of all processes, in a file that nobody else may read. */
-function shareMemory(rows: number) {
-  const folder = mkdtempSync(join(tmpdir(), "lmproxy-"));
+function shareMemory(size: TableSize) {
+  // Where there is a file system in memory, nothing of it is ever written to a disk.
+  const parent = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+  const folder = mkdtempSync(join(parent, "lmproxy-"));
   const path = join(folder, "table");
   writeFileSync(path, "", { mode: 0o600 });
-  truncateSync(path, tableBytes(rows));
-  const table = new Table(Bun.mmap(path, { shared: true }), rows);
+  truncateSync(path, tableBytes(size));
+  const table = new Table(Bun.mmap(path, { shared: true }), size);
   table.rowsInUse = CONTROL_ROW + 1;
-  return { path, table, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  return { path, table, size, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
 /** What is bounded for the whole proxy is a part of that for each worker. */

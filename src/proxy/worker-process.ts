@@ -1,4 +1,6 @@
 /** One of several processes that answer clients at one port; another one, the control plane, knows the nodes. */
+import { rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { version } from "../../package.json";
 import { Channel } from "../cluster/channel.ts";
 import { type Beginning, PROTOCOL, type ToControl, type ToWorker } from "../cluster/messages.ts";
@@ -19,6 +21,8 @@ export class ProxyWorker {
   #begun: Begun | null = null;
   #beginning: Promise<unknown> = Promise.resolve();
   #listening: Served | null = null;
+  /** Of the table. */
+  #folder: string | null = null;
   #ending = false;
 
   /**
@@ -40,6 +44,8 @@ export class ProxyWorker {
   /** The control plane has gone: nobody would start another in its place. */
   async orphaned(): Promise<void> {
     this.#channel.close();
+    // Nobody else would: all that have mapped it go on.
+    if (this.#folder !== null) rmSync(this.#folder, { recursive: true, force: true });
     await this.#drain();
   }
 
@@ -103,6 +109,7 @@ export class ProxyWorker {
     if (question.protocol !== PROTOCOL) {
       throw new Error(`version ${version} cannot join; start it anew`);
     }
+    this.#folder = dirname(question.table);
     const served = () => {
       if (this.#listening === null) throw new Error("nothing listens yet");
       return this.#listening;

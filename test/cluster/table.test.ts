@@ -9,11 +9,12 @@ import { MOST_CLIENTS, Table, tableBytes } from "../../src/cluster/table.ts";
 import { runs } from "../core/fuzz.ts";
 
 const ROWS = 4;
+const SIZE = { rows: ROWS, clients: MOST_CLIENTS };
 const folder = mkdtempSync(join(tmpdir(), "lmproxy-table-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 function newTable(): Table {
-  const table = new Table(new Uint8Array(tableBytes(ROWS)), ROWS);
+  const table = new Table(new Uint8Array(tableBytes(SIZE)), SIZE);
   table.rowsInUse = ROWS;
   return table;
 }
@@ -114,13 +115,16 @@ test("a row that is cleared holds nothing any more, and its pieces stay counted"
 test("processes that want the last place at the same time never both get it, and lose none", async () => {
   const path = join(folder, "table");
   writeFileSync(path, "");
-  truncateSync(path, tableBytes(ROWS));
-  const table = new Table(Bun.mmap(path, { shared: true }), ROWS);
+  truncateSync(path, tableBytes(SIZE));
+  const table = new Table(Bun.mmap(path, { shared: true }), SIZE);
   table.rowsInUse = ROWS;
   const children = [1, 2].map((row) =>
-    Bun.spawn([process.execPath, join(import.meta.dir, "taker.ts"), path, `${ROWS}`, `${row}`], {
-      stdout: "pipe",
-    }),
+    Bun.spawn(
+      [process.execPath, join(import.meta.dir, "taker.ts"), path, JSON.stringify(SIZE), `${row}`],
+      {
+        stdout: "pipe",
+      },
+    ),
   );
   const said = await Promise.all(children.map(({ stdout }) => new Response(stdout).json()));
   for (const one of said) expect(one).toEqual({ taken: expect.any(Number), most: 1 });

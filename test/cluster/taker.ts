@@ -1,8 +1,8 @@
 /** Takes and gives back the one place of node 0 again and again; says how often, and how many it ever saw hold it. */
 import { Table } from "../../src/cluster/table.ts";
 
-const [path = "", rows = "", number = ""] = process.argv.slice(2);
-const table = new Table(Bun.mmap(path, { shared: true }), Number(rows));
+const [path = "", size = "", number = ""] = process.argv.slice(2);
+const table = new Table(Bun.mmap(path, { shared: true }), JSON.parse(size));
 const row = table.ofRow(Number(number));
 const TIMES = 300_000;
 
