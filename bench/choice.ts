@@ -1,9 +1,13 @@
 /**
- * What one choice costs among many nodes: `bun bench/choice.ts [nodes]`. Prints, for every strategy,
+ * What one choice costs among many nodes: `bun bench/choice.ts [nodes] [workers]`, with workers in a table
+ * that so many processes count in. Prints, for every strategy,
  * the least over rounds of the time it takes to choose and reserve a node and to give it back, µs, and
  * the same when the choice is explained.
  */
 
+import { sharedElsewhere } from "../src/cluster/shared-load.ts";
+import { Table, tableBytes } from "../src/cluster/table.ts";
+import { type Elsewhere, NOBODY_ELSE } from "../src/core/pool/elsewhere.ts";
 import { STRATEGIES } from "../src/core/strategies/index.ts";
 import { Cluster, OK } from "../src/lab/cluster.ts";
 
@@ -11,9 +15,10 @@ const ROUNDS = 100;
 const CHOICES = 1_000;
 
 const nodes = Number(process.argv[2] ?? 256);
+const workers = Number(process.argv[3] ?? 0);
 for (const strategy of Object.keys(STRATEGIES)) {
   if (!isStrategy(strategy)) continue;
-  const cluster = new Cluster({ nodes, strategy });
+  const cluster = new Cluster({ nodes, strategy, elsewhere: sharedBy(workers) });
   for (const node of cluster.registry.nodes()) {
     const usage = cluster.random() / 2;
     const gauges = { cacheUsage: usage, running: 3, waiting: 0 };
@@ -38,6 +43,18 @@ for (const strategy of Object.keys(STRATEGIES)) {
   console.info(
     `${strategy.padEnd(24)} ${plain} µs among ${nodes} nodes, ${explained} µs when explained`,
   );
+}
+
+/** Others have two requests in flight on every node. */
+function sharedBy(count: number): Elsewhere {
+  if (count === 0) return NOBODY_ELSE;
+  const size = { rows: count, clients: 0 };
+  const table = new Table(new Uint8Array(tableBytes(size)), size);
+  table.rowsInUse = count;
+  for (let row = 1; row < count; row += 1) {
+    for (let slot = 0; slot < nodes * 2; slot += 1) table.ofRow(row).beginOn(slot % nodes, 1_000);
+  }
+  return sharedElsewhere(table.ofRow(0));
 }
 
 function isStrategy(name: string): name is keyof typeof STRATEGIES {

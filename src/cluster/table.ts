@@ -172,7 +172,12 @@ export class Row {
 
   /** Requests that other processes have in flight on the node of this slot. */
   inFlightElsewhere(slot: number): number {
-    return this.#elsewhere(IN_FLIGHT + slot, this.#table.rowsInUse);
+    const from = (IN_FLIGHT + slot) * this.#table.rows;
+    const rows = this.#table.rowsInUse;
+    let sum = 0;
+    // Read for every node of every choice, which can be out of date by one anyway: no need for Atomics.
+    for (let row = 0; row < rows; row += 1) sum += this.#cells[from + row] ?? 0;
+    return sum - (this.#cells[from + this.number] ?? 0);
   }
 
   /** Adds one if there are then at most `most` over all rows. */

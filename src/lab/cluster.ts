@@ -1,6 +1,7 @@
 import { neededBy } from "../core/knowledge/needed.ts";
 import type { Sessions } from "../core/knowledge/sessions.ts";
 import type { Wanted } from "../core/pool/choose.ts";
+import { type Elsewhere, NOBODY_ELSE } from "../core/pool/elsewhere.ts";
 import { Lease, type Outcome } from "../core/pool/lease.ts";
 import type { Node, Registration } from "../core/pool/node.ts";
 import { Registry } from "../core/pool/registry.ts";
@@ -32,6 +33,8 @@ interface ClusterOptions {
   readonly strategy?: StrategyName | Strategy;
   readonly maxInFlightPerNode?: number;
   readonly seed?: number;
+  /** Left out: nobody else sends to the nodes. */
+  readonly elsewhere?: Elsewhere;
 }
 
 /** A registry in virtual time, with nodes that are healthy already. */
@@ -49,6 +52,7 @@ export class Cluster {
     strategy = "min_expected_latency",
     maxInFlightPerNode,
     seed = 1,
+    elsewhere = NOBODY_ELSE,
   }: ClusterOptions = {}) {
     const chosen: Strategy = typeof strategy === "string" ? STRATEGIES[strategy] : strategy;
     this.random = seededRandom(seed);
@@ -60,6 +64,7 @@ export class Cluster {
       random: this.random,
       strategy: () => chosen,
       knowledge: needed.knowledge,
+      elsewhere,
       sampleMaxAgeMs: 15_000,
       maxInFlightPerNode: maxInFlightPerNode ?? Number.POSITIVE_INFINITY,
     });

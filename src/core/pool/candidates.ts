@@ -70,7 +70,9 @@ export class Candidates {
     let heldRequests = 0;
     for (const record of view) {
       const { node } = record;
-      inFlight += node.inFlight;
+      // With other processes it is a sum over them.
+      record.load = node.inFlight;
+      inFlight += record.load;
       record.weight = node.health.warm(nowMs);
       if (record.weight > warmest) warmest = record.weight;
       held += node.held.usage;
@@ -88,7 +90,7 @@ export class Candidates {
     const heldMean = heldRequests > 0 ? held / heldRequests : share;
     for (const record of view) {
       const { node } = record;
-      const ours = node.inFlight;
+      const ours = record.load;
       const penalty = node.charges.at(nowMs);
       record.load = ours + penalty;
       record.speed = node.speed;

@@ -98,7 +98,8 @@ export class Chooser {
   }
 
   #isFull(node: Node): boolean {
-    return node.inFlight >= this.#options.maxInFlightPerNode;
+    const { maxInFlightPerNode } = this.#options;
+    return maxInFlightPerNode !== Number.POSITIVE_INFINITY && node.inFlight >= maxInFlightPerNode;
   }
 
   #best(wanted: Wanted, nowMs: number, lastResort: boolean): Choice {

@@ -1,0 +1,67 @@
+/**
+ * What workers cost and bring: `bun bench/workers.ts [--rounds N] [--seconds N] [--only A,C]`, with the
+ * executable of `bun run build`. One process and 1, 2 and 4 workers, in turns: CPU time of the whole tree of
+ * processes for each request (A) and each chunk (C), the least of all rounds, and how many there were.
+ */
+import { parseArgs } from "node:util";
+import { runCell } from "./cell.ts";
+import { lmproxyContestant } from "./contestants.ts";
+import { killAllAtExit } from "./host.ts";
+import { Laboratory } from "./laboratory.ts";
+import { WORKS } from "./works.ts";
+
+const COUNTS = [null, 1, 2, 4] as const;
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "5" },
+    seconds: { type: "string", default: "3" },
+    only: { type: "string", default: "A,C" },
+  },
+});
+killAllAtExit();
+const window = { warmMs: 1_500, measureMs: Number(values.seconds) * 1_000 };
+// Pinned to nothing: workers are to share what there is.
+const laboratory = await Laboratory.open({ contestant: null, engine: null, generator: null }, 1, 0);
+for (const work of WORKS.filter(({ name }) => values.only.split(",").includes(name))) {
+  const best = new Map<number | null, { us: number; perS: number }>();
+  for (let round = 0; round < Number(values.rounds); round += 1) {
+    for (const count of COUNTS) {
+      const { problem, measured } = await runCell(
+        laboratory,
+        withWorkers(count),
+        work,
+        window,
+        null,
+      );
+      if (problem !== null || measured === undefined)
+        throw new Error(problem ?? "nothing measured");
+      const units = work.unit === "chunk" ? measured.chunks : measured.requests;
+      const us = measured.cpuUs / units;
+      const perS = units / measured.seconds;
+      const before = best.get(count) ?? { us: Number.POSITIVE_INFINITY, perS: 0 };
+      best.set(count, { us: Math.min(us, before.us), perS: Math.max(perS, before.perS) });
+    }
+  }
+  const one = best.get(1) ?? { us: 1, perS: 1 };
+  console.info(`${work.name}: ${work.title}`);
+  for (const [count, { us, perS }] of best) {
+    const who = count === null ? "one process" : `${count} worker${count === 1 ? "" : "s"}`;
+    const against = `${(us / one.us).toFixed(2)} and ${(perS / one.perS).toFixed(2)} times 1 worker's`;
+    console.info(
+      `  ${who.padEnd(11)}  ${us.toFixed(1)} µs a ${work.unit}, ${Math.round(perS)}/s: ${against}`,
+    );
+  }
+}
+await laboratory.close();
+
+function withWorkers(count: number | null) {
+  const alone = lmproxyContestant();
+  return {
+    ...alone,
+    async prepare(place: Parameters<typeof alone.prepare>[0]) {
+      const { command } = await alone.prepare(place);
+      return { command: count === null ? command : [...command, "--workers", String(count)] };
+    },
+  };
+}
