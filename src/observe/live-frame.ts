@@ -30,6 +30,8 @@ export const NODE_FIELDS = [
   "inFlight",
   /** When its oldest open request was sent. */
   "oldestMs",
+  /** Since when it has sent nothing although it has requests; null while that is not long. */
+  "silentMs",
   /** Fraction of its KV cache in use, and what it says runs and waits. */
   "usage",
   "running",

@@ -18,6 +18,8 @@ const MOST_REQUESTS = 20;
 const MOST_MODELS = 100;
 /** Of fewer answers a median says nothing about its node beside others. */
 const LEAST_ANSWERS = 5;
+/** A node that has requests and sends nothing for so long is silent. */
+const SILENT_MS = 5_000;
 /** An answer whose last byte is younger flows. */
 const FLOWS_MS = 2_000;
 
@@ -45,6 +47,7 @@ export function nodeCells(node: Node, nowMs: number, freshMs: number, beside: Be
   const { figures } = beside;
   const isTelling = beside.answers >= LEAST_ANSWERS;
   const ageMs = node.cache.ageMs(nowMs);
+  const oldestMs = oldestLeaseMs(node);
   return [
     node.url,
     node.name,
@@ -55,7 +58,8 @@ export function nodeCells(node: Node, nowMs: number, freshMs: number, beside: Be
     Math.round(beside.sinceMs),
     (node.lastError ?? node.noList ?? node.noUsage)?.slice(0, LONGEST_TEXT) ?? null,
     node.inFlight,
-    whole(oldestLeaseMs(node)),
+    whole(oldestMs),
+    silentMs(node, oldestMs, nowMs),
     digits(sample?.cacheUsage, 100),
     sample?.running ?? null,
     sample?.waiting ?? null,
@@ -71,6 +75,13 @@ export function nodeCells(node: Node, nowMs: number, freshMs: number, beside: Be
     beside.pairs,
     beside.openSessions,
   ];
+}
+
+/** Since when it has sent no piece of any answer that it owes. */
+function silentMs(node: Node, oldestMs: number | null, nowMs: number): number | null {
+  if (oldestMs === null) return null;
+  const sinceMs = Math.max(oldestMs, node.conduct.movedAtMs);
+  return nowMs - sinceMs < SILENT_MS ? null : Math.round(sinceMs);
 }
 
 /** Some names, and how many more there are. */

@@ -2,7 +2,7 @@ import { Fragment } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { type Cluster, type NodeRow, nameOf } from "./cluster.ts";
 import { ageOf, type NodeActions, NodeDetails } from "./node-details.tsx";
-import { type Column, FLOODED, type Order, ranked, SLOW, VERY_SLOW } from "./rank.ts";
+import { type Column, FLOODED, type Order, ranked, SLOW, silenceOf, VERY_SLOW } from "./rank.ts";
 import { Spark } from "./spark.tsx";
 import { count, duration, latency, percent, plain } from "./words.ts";
 
@@ -39,7 +39,7 @@ export function Nodes({ cluster, nowMs, actions }: NodesProps) {
   const [all, setAll] = useState(false);
   const [open, setOpen] = useState<number | null>(null);
   const nodes = cluster.nodes;
-  const { rows, hold } = useStillOrder(nodes, order);
+  const { rows, hold } = useStillOrder(nodes, order, nowMs);
   const wanted = filter.trim().toLowerCase();
   const found = rows.filter((node) =>
     FOUND_BY.some((field) => node.text(field).toLowerCase().includes(wanted)),
@@ -147,7 +147,7 @@ interface Kept {
 }
 
 /** Rows in an order that holds still for a while, and as long as somebody points at them. */
-function useStillOrder(nodes: readonly NodeRow[], order: Order) {
+function useStillOrder(nodes: readonly NodeRow[], order: Order, proxyMs: number) {
   const kept = useRef<Kept>({ keys: [], atMs: 0, order, isHeld: false, states: "" });
   const { current } = kept;
   const nowMs = performance.now();
@@ -158,7 +158,7 @@ function useStillOrder(nodes: readonly NodeRow[], order: Order) {
     order !== current.order ||
     (!isHeld && (states !== current.states || nowMs - current.atMs > STILL_MS));
   if (isDue) {
-    current.keys = ranked(nodes, order).map(({ key }) => key);
+    current.keys = ranked(nodes, order, proxyMs).map(({ key }) => key);
     Object.assign(current, { atMs: nowMs, order, states });
   }
   const places = new Map(current.keys.map((key, place) => [key, place]));
@@ -188,6 +188,7 @@ function NodeLine({ node, cluster, nowMs, isOpen, toggle }: NodeLineProps) {
   const usage = node.number("usage");
   const errors = node.number("errors") ?? 0;
   const foreign = node.number("foreign") ?? 0;
+  const silence = silenceOf(node, nowMs);
   return (
     <tr class={`node is-${state}`}>
       <th scope="row" class="c-node">
@@ -209,6 +210,7 @@ function NodeLine({ node, cluster, nowMs, isOpen, toggle }: NodeLineProps) {
       </Figure>
       <Figure title="Oldest" of="oldest">
         {ageOf(node.number("oldestMs"), nowMs)}
+        {silence !== null && <small class="bad">silent {duration(silence)}</small>}
       </Figure>
       <Figure title="Share" of="share">
         {node.number("share")} %

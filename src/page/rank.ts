@@ -24,16 +24,29 @@ const OUT: Readonly<Record<string, number>> = {
 /** From so many on, what others send a node is its trouble: gauges of fewer may just be old. */
 export const FLOODED = 8;
 
+/** A prefill is silent, too: so long, and so many times what the node takes otherwise, says more. */
+const SILENT_MS = 10_000;
+const SILENT_TIMES = 10;
+
+/** For how long a node that has requests has sent nothing, ms; null while that is nothing to speak of. */
+export function silenceOf(node: NodeRow, nowMs: number): number | null {
+  const sinceMs = node.number("silentMs");
+  const usualMs = node.number("firstByteMs") ?? 0;
+  const silentMs = sinceMs === null ? 0 : nowMs - sinceMs;
+  return silentMs < Math.max(SILENT_MS, SILENT_TIMES * usualMs) ? null : silentMs;
+}
+
 /** How much there is wrong with a node; 0 for nothing. */
-function troubleOf(node: NodeRow): number {
+function troubleOf(node: NodeRow, nowMs: number): number {
   const state = node.text("state");
   // Somebody wanted it so: behind all trouble, before those that are well.
   const out = state === "draining" ? 0.5 : (OUT[state] ?? 0);
   const slow = Math.max((slownessOf(node) ?? 1) - SLOW, 0);
   const foreign = node.number("foreign") ?? 0;
   const flood = foreign < FLOODED ? 0 : Math.ceil(Math.log2(foreign));
+  const mute = silenceOf(node, nowMs) === null ? 0 : 6;
   // In steps: order is to change when something has happened, not with every figure.
-  return out + flood + Math.ceil(2 * slow) + Math.ceil((node.number("errors") ?? 0) / 4);
+  return out + flood + mute + Math.ceil(2 * slow) + Math.ceil((node.number("errors") ?? 0) / 4);
 }
 
 export const COLUMNS = {
@@ -54,10 +67,11 @@ export type Column = keyof typeof COLUMNS;
 /** A column with its highest first, the name with its first; null: by what is wrong. */
 export type Order = Column | null;
 
-export function ranked(nodes: readonly NodeRow[], order: Order): NodeRow[] {
+/** @param nowMs The proxy's clock. */
+export function ranked(nodes: readonly NodeRow[], order: Order, nowMs: number): NodeRow[] {
   const byName = (a: NodeRow, b: NodeRow) => compareNames(nameOf(a), nameOf(b));
   if (order === null) {
-    return nodes.toSorted((a, b) => troubleOf(b) - troubleOf(a) || byName(a, b));
+    return nodes.toSorted((a, b) => troubleOf(b, nowMs) - troubleOf(a, nowMs) || byName(a, b));
   }
   if (order === "node") return nodes.toSorted(byName);
   const value = COLUMNS[order];

@@ -65,6 +65,9 @@ describe("somebody who looks", () => {
     const [first] = shown.requests;
     expect(first?.text("node")).toBe("http://n0");
     expect(shown.tMs - (first?.number("quietMs") ?? 0)).toBe(5_000);
+    all.cluster.registry.learning.look();
+    time.advance(1_000);
+    expect(shown.nodes.map((row) => row.number("silentMs"))).toEqual([null, 11_000]);
     expect(shown.models.map((row) => [row.text("name"), row.number("inFlight")])).toEqual([
       ["m", 2],
     ]);

@@ -3,6 +3,7 @@ import { type Cell, NODE_FIELDS } from "../../src/observe/live-frame.ts";
 import { Table } from "../../src/page/cluster.ts";
 import { ranked } from "../../src/page/rank.ts";
 
+const NOW_MS = 60_000;
 type Field = (typeof NODE_FIELDS)[number];
 
 /** Nodes that are well but for what is said of them. */
@@ -23,7 +24,7 @@ function nodes(said: Readonly<Record<string, Partial<Record<Field, Cell>>>>) {
 }
 
 function order(rows: ReturnType<typeof nodes>, by: Parameters<typeof ranked>[1] = null) {
-  return ranked(rows, by).map((row) => row.text("url").replace("http://", ""));
+  return ranked(rows, by, NOW_MS).map((row) => row.text("url").replace("http://", ""));
 }
 
 test("what is out comes first, then what is slow or fails, then what somebody drains, then the others by name", () => {
@@ -36,14 +37,16 @@ test("what is out comes first, then what is slow or fails, then what somebody dr
     "slower-pieces": { pieceRatio: 7 },
     failing: { errors: 3 },
     flooded: { foreign: 200 },
+    mute: { silentMs: NOW_MS - 11_000, firstByteMs: 900 },
+    "in-prefill": { silentMs: NOW_MS - 11_000, firstByteMs: 2_000 },
     "hardly-flooded": { foreign: 7 },
     "hardly-slow": { firstByteRatio: 1.4 },
     starting: { state: "starting" },
     out: { state: "unhealthy", errors: 64 },
   });
   expect(order(rows)).toEqual([
-    ...["out", "starting", "sleeping", "slower-pieces", "flooded", "slow", "failing"],
-    ...["drained", "hardly-flooded", "hardly-slow", "n-2", "n-10"],
+    ...["out", "starting", "sleeping", "slower-pieces", "flooded", "mute", "slow", "failing"],
+    ...["drained", "hardly-flooded", "hardly-slow", "in-prefill", "n-2", "n-10"],
   ]);
 });
 
