@@ -1,6 +1,6 @@
 /**
- * What is lost when the proxy is replaced under load: `bun bench/takeover.ts [--takeovers N]`, with the
- * executable of `bun run build`. 500 streams are open all the time, and 200 short requests a second come, half
+ * What is lost when the proxy is replaced under load: `bun bench/takeover.ts [--takeovers N] [--workers N]`,
+ * by `--takeover`, or with workers by an upgrade of them, with the executable of `bun run build`. 500 streams are open all the time, and 200 short requests a second come, half
  * over connections of their own, half over kept ones; nothing is sent twice. Prints what became of them.
  */
 import { mkdtempSync, rmSync } from "node:fs";
@@ -18,7 +18,13 @@ const CHUNKS = 40;
 const CHUNK_MS = 250;
 const KEPT_CONNECTIONS = 50;
 
-const { values } = parseArgs({ options: { takeovers: { type: "string", default: "6" } } });
+const { values } = parseArgs({
+  options: {
+    takeovers: { type: "string", default: "6" },
+    workers: { type: "string", default: "0" },
+  },
+});
+const workers = Number(values.workers);
 const takeovers = Number(values.takeovers);
 const program = join(import.meta.dir, "../lmproxy");
 const folder = mkdtempSync(join(tmpdir(), "lmproxy-takeover-"));
@@ -107,7 +113,8 @@ async function shortRequests(): Promise<void> {
 /** Resolves when it listens. */
 async function startProxy(): Promise<Bun.Subprocess> {
   const flags = ["--host", "127.0.0.1", "--port", `${port}`, "--state", join(folder, "nodes.json")];
-  const command = [program, "serve", ...flags, "--takeover", "--node", engine.url.origin];
+  const how = workers === 0 ? ["--takeover"] : ["--workers", `${workers}`];
+  const command = [program, "serve", ...flags, ...how, "--node", engine.url.origin];
   const quiet = ["--access-log", "off", "--keep-alive", "5"];
   const child = Bun.spawn([...command, ...quiet], { stdout: "pipe", stderr: "ignore" });
   const said = await child.stdout.getReader().read();
@@ -115,6 +122,11 @@ async function startProxy(): Promise<Bun.Subprocess> {
     throw new Error(`a proxy ended with ${await child.exited}`);
   }
   return child;
+}
+
+async function upgrade(): Promise<void> {
+  const answer = await fetch(`http://127.0.0.1:${port}/upgrade`, { method: "POST" });
+  if (answer.status !== 200) throw new Error(await answer.text());
 }
 
 const proxies = [await startProxy()];
@@ -125,7 +137,8 @@ await Bun.sleep(BETWEEN_MS);
 const tookMs: number[] = [];
 for (let i = 0; i < takeovers; i += 1) {
   const startMs = performance.now();
-  proxies.push(await startProxy());
+  if (workers === 0) proxies.push(await startProxy());
+  else await upgrade();
   tookMs.push(Math.round(performance.now() - startMs));
   await Bun.sleep(BETWEEN_MS);
 }
@@ -134,7 +147,8 @@ await Promise.all(load);
 const last = proxies.at(-1);
 last?.kill("SIGTERM");
 const codes = await Promise.all(proxies.map(({ exited }) => exited));
-console.info(`${takeovers} takeovers, from start to listening ${tookMs.join(", ")} ms`);
+const what = workers === 0 ? "takeovers" : `upgrades of ${workers} workers`;
+console.info(`${takeovers} ${what}, from start to listening ${tookMs.join(", ")} ms`);
 console.info(`${counts.streams} streams and ${counts.short} short requests, lost:`, lost);
 console.info(`exit codes ${codes.join(", ")}`);
 await engine.stop(true);

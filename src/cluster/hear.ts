@@ -3,7 +3,7 @@ import type { SourceId } from "../core/pool/naming.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { Finding } from "../core/pool/words.ts";
-import type { News } from "./messages.ts";
+import type { News, NodeNews } from "./messages.ts";
 
 const CONTROL: SourceId = { name: "control", rank: 0 };
 
@@ -11,6 +11,7 @@ export class Hearer {
   readonly #registry: Registry;
   readonly #now: () => number;
   readonly #queues = new Map<string, number>();
+  readonly #nodes = new Map<string, NodeNews>();
   /** While it is true, what happens to nodes is no news to the control plane. */
   #isHearing = false;
 
@@ -41,9 +42,10 @@ export class Hearer {
   #hear(news: News): void {
     const { membership } = this.#registry;
     if (news.is === "nodes") {
-      for (const [at, model] of news.queues.entries()) this.#queues.set(model, at + 1);
-      // Before models are served by it, of which listeners hear.
-      membership.says(CONTROL, news.nodes);
+      for (const [model, number] of news.queues) this.#queues.set(model, number);
+      for (const url of news.gone) this.#nodes.delete(url);
+      for (const node of news.nodes) this.#nodes.set(node.url, node);
+      membership.says(CONTROL, [...this.#nodes.values()]);
       for (const { url, isVouchedFor } of news.nodes) {
         const node = this.#registry.get(url);
         if (node !== undefined) node.registeredIn = isVouchedFor ? node.generation : null;

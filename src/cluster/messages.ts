@@ -19,11 +19,12 @@ export interface NodeNews extends NamedNode {
 
 /** Something that the control plane knows and a worker does not, yet. */
 export type News =
-  /** All nodes that there are, and the models whose queues have numbers, in their order. */
+  /** Nodes that are new or other than before, those that are no more, and models whose queues got the next numbers. */
   | {
       readonly is: "nodes";
       readonly nodes: readonly NodeNews[];
-      readonly queues: readonly string[];
+      readonly gone: readonly string[];
+      readonly queues: readonly (readonly [model: string, number: number])[];
     }
   /** What a node serves by its own word; `cards` null when it has not shown its list to this proxy. */
   | {

@@ -21,6 +21,8 @@ export interface SharedPlacesOptions {
   readonly table: Table;
   readonly row: Row;
   readonly limits: PlaceLimits;
+  /** Whether anything limits what runs: else nobody waits for a place, and for whom others wait is theirs. */
+  readonly isLimited: boolean;
   /** Wall clock, ms. */
   readonly wallMs: () => number;
   readonly hash: (client: string) => bigint;
@@ -100,6 +102,7 @@ export class SharedPlaces implements Places, OtherQueues {
 
   isAhead(model: string | null, since: number): boolean {
     const queue = this.#options.queueOf(model);
+    if (!this.#options.isLimited) return false;
     return queue !== null && queue < MOST_QUEUES && this.#options.row.isAhead(queue, since);
   }
 

@@ -3,7 +3,7 @@ import type { ModelCard } from "../core/engine/model-list.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { Finding, Word } from "../core/pool/words.ts";
-import type { News } from "./messages.ts";
+import type { News, NodeNews } from "./messages.ts";
 import { MOST_QUEUES } from "./table.ts";
 
 interface Told {
@@ -19,9 +19,10 @@ export class Teller {
   /** The last probe of each node, which says why one is out. */
   readonly #probed = new WeakMap<Node, Finding>();
   readonly #doubted = new WeakMap<Node, Finding>();
-  /** Each model has the number of its queue for as long as the proxy runs. */
-  readonly #queues: string[] = [];
-  readonly #numbered = new Set<string>();
+  /** Each model has the number of its queue for as long as the proxy runs; 0 is for those that name none. */
+  readonly #queues = new Map<string, number>();
+  /** What was told of each node last, in one string. */
+  readonly #nodes = new Map<string, string>();
 
   /** @param now Monotonic clock, ms. */
   constructor(registry: Registry, now: () => number, send: (news: News) => void) {
@@ -33,11 +34,11 @@ export class Teller {
   start(): () => void {
     return this.#registry.subscribe({
       membershipChanged: () => {
-        this.#send(this.#nodes());
+        this.#tellNodes();
         this.tellModels();
       },
       stateChanged: (_, from, to) => {
-        if (from === "draining" || to === "draining") this.#send(this.#nodes());
+        if (from === "draining" || to === "draining") this.#tellNodes();
       },
       nodeRestarted: ({ url }, by) => {
         if (by === "registered") this.#send({ is: "renewed", url });
@@ -59,30 +60,35 @@ export class Teller {
   /** Everything, for a worker that begins. */
   all(): News[] {
     const nodes = this.#registry.nodes();
-    return [this.#nodes(), ...nodes.map(modelsOf), ...nodes.flatMap((node) => this.#known(node))];
+    const named = nodes.map(newsOf);
+    const first = { is: "nodes", nodes: named, gone: [], queues: [...this.#queues] } as const;
+    return [first, ...nodes.map(modelsOf), ...nodes.flatMap((node) => this.#known(node))];
   }
 
-  #nodes(): News {
-    const nodes = this.#registry.nodes();
+  /** Tells what is other than at the last time. */
+  #tellNodes(): void {
+    const nodes = this.#registry.nodes().map(newsOf);
+    const urls = new Set(nodes.map(({ url }) => url));
+    const gone = [...this.#nodes.keys()].filter((url) => !urls.has(url));
+    for (const url of gone) this.#nodes.delete(url);
+    const changed = nodes.filter((node) => {
+      const text = JSON.stringify(node);
+      const isNews = this.#nodes.get(node.url) !== text;
+      this.#nodes.set(node.url, text);
+      return isNews;
+    });
+    this.#send({ is: "nodes", nodes: changed, gone, queues: this.#newQueues() });
+  }
+
+  #newQueues(): [string, number][] {
+    const fresh: [string, number][] = [];
     for (const model of this.#registry.models()) {
-      if (this.#numbered.has(model) || this.#queues.length + 1 >= MOST_QUEUES) continue;
-      this.#numbered.add(model);
-      this.#queues.push(model);
+      const number = this.#queues.size + 1;
+      if (this.#queues.has(model) || number >= MOST_QUEUES) continue;
+      this.#queues.set(model, number);
+      fresh.push([model, number]);
     }
-    return {
-      is: "nodes",
-      queues: [...this.#queues],
-      nodes: nodes.map((node) => ({
-        url: node.url,
-        role: node.role,
-        models: node.registeredModels,
-        speed: node.speed,
-        name: node.name,
-        enabled: node.health.state !== "draining",
-        slot: node.slot,
-        isVouchedFor: node.registeredIn === node.generation,
-      })),
-    };
+    return fresh;
   }
 
   #said({ node, ...finding }: Word): void {
@@ -110,6 +116,19 @@ export class Teller {
     if (health.state === "sleeping") return [...sampled, ...probed("sleeping")];
     return [...sampled, ...of(this.#probed.get(node))];
   }
+}
+
+function newsOf(node: Node): NodeNews {
+  return {
+    url: node.url,
+    role: node.role,
+    models: node.registeredModels,
+    speed: node.speed,
+    name: node.name,
+    enabled: node.health.state !== "draining",
+    slot: node.slot,
+    isVouchedFor: node.registeredIn === node.generation,
+  };
 }
 
 function modelsOf({ url, listed, cards, discoveredModels }: Node): News {

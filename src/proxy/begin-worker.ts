@@ -60,6 +60,7 @@ export async function beginWorker(
         maxConcurrency: config.maxConcurrency ?? Number.POSITIVE_INFINITY,
         maxPerClient: config.maxConcurrencyPerClient ?? Number.POSITIVE_INFINITY,
       },
+      isLimited: config.maxConcurrency !== null || config.maxConcurrencyPerNode !== null,
       wallMs: CLOCK.wallMs,
       hash: clientHash,
       queueOf: (model) => hearer?.queueOf(model) ?? null,

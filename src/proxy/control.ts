@@ -59,6 +59,7 @@ export async function startControl(
   config: Config,
   { count, spawn, reread }: ControlOptions,
 ): Promise<RunningControl> {
+  const shared = shareOf(config, count);
   const { port, release } = holdPort(config);
   const sink = new LineSink({
     output: Bun.stderr.writer(),
@@ -133,7 +134,7 @@ export async function startControl(
       table: memory.path,
       size: memory.size,
       config: {
-        ...shareOf(config, count),
+        ...shared,
         ...keysOf(latest),
         logLevel: log.level,
         logFormat: log.format,
@@ -215,8 +216,19 @@ function shareMemory(size: TableSize) {
   return { path, table, size, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-/** What is bounded for the whole proxy is a part of that for each worker. */
+/**
+ * What is bounded for the whole proxy is a part of that for each worker.
+ * @throws ProxyError invalid_request when a body does not fit into its part.
+ */
 function shareOf(config: Config, count: number): Config {
+  const { maxBodyMemoryBytes: memory, maxBodyBytes } = config;
+  if (memory !== null && memory < count * maxBodyBytes) {
+    throw new ProxyError(
+      "invalid_request",
+      `--max-body-memory is divided among ${count} workers, and each must hold a body of --max-body; ` +
+        "raise it, or lower --max-body or --workers",
+    );
+  }
   return {
     ...config,
     statePath: null,

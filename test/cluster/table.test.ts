@@ -24,6 +24,7 @@ function placesOf(table: Table, row: number, maxConcurrency: number, maxPerClien
     table,
     row: table.ofRow(row),
     limits: { maxConcurrency, maxPerClient },
+    isLimited: true,
     wallMs: () => 0,
     hash: (client) => BigInt(client.length),
     queueOf: () => 0,

@@ -1,5 +1,8 @@
 /** Several processes at one port: what they count together, and what becomes of requests when processes end. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Value } from "@sinclair/typebox/value";
 import { OpenRequests } from "../../src/http/schemas.ts";
 import { ask, times } from "../support/ask.ts";
@@ -13,13 +16,16 @@ setDefaultTimeout(60_000);
 /** A connection of its own, so that any worker may get it. */
 const ALONE = { headers: { connection: "close" }, keepalive: false };
 const LIMITS = ["--max-concurrency", "6", "--max-concurrency-per-node", "4"];
-const KEYS = ["--api-keys", "a:key-a", "b:key-b", "--max-concurrency-per-client", "3"];
 const ADMIN = "admin";
+const folder = mkdtempSync(join(tmpdir(), "lmproxy-workers-"));
+const keys = join(folder, "keys");
+const KEYS = ["--api-keys", `@${keys}`, "--max-concurrency-per-client", "3"];
 
 let engine: GateEngine;
 let proxy: ProxyProcess;
 beforeAll(async () => {
   engine = startGateEngine();
+  writeFileSync(keys, "a:key-a\nb:key-b\n");
   const flags = ["--workers", "2", "--node", engine.url, "--admin-key", ADMIN];
   proxy = await startProxy([...flags, ...LIMITS, ...KEYS]);
   await untilHealthy(proxy, 1, ADMIN);
@@ -27,6 +33,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await proxy.end("SIGKILL");
   await engine.stop();
+  rmSync(folder, { recursive: true });
 });
 
 function as(client: "a" | "b", name = "") {
@@ -73,6 +80,27 @@ test("limits of a client and of a node hold over all workers, and every place is
   expect(await inFlight()).toBe(0);
 });
 
+test("whoever has waited longest has the next place, in whichever worker it waits", async () => {
+  const before = engine.arrived.length;
+  const names = Array.from({ length: 16 }, (_, at) => `${at}`);
+  const sent: Promise<Response>[] = [];
+  for (const [at, name] of names.entries()) {
+    sent.push(as(at % 2 === 0 ? "a" : "b", name));
+    await until("the proxy has it", async () => {
+      const shown: unknown = await (await admin("/debug/requests")).json();
+      Value.Assert(OpenRequests, shown);
+      return shown.filter(({ phase }) => phase !== "reading").length === at + 1;
+    });
+  }
+  for (let arrived = 4; arrived < names.length; arrived += 1) {
+    engine.release(1);
+    await until("the next one has come", () => engine.arrived.length - before > arrived);
+  }
+  engine.release(4);
+  expect((await Promise.all(sent)).map(({ status }) => status)).toEqual(times(16, 200));
+  expect(engine.arrived.slice(before)).toEqual(names);
+});
+
 test("any worker tells of the requests of all, explains and cancels them, and sums what was counted", async () => {
   const before = await counted();
   const open = ["one", "two", "three"].map((id) =>
@@ -110,8 +138,7 @@ test("what an administrator changes is true for all workers when the answer is t
   const models = async () =>
     await Promise.all(
       times(12, "a").map(async (key) => {
-        const headers = { ...ALONE.headers, authorization: `Bearer key-${key}` };
-        const answer = await fetch(`${proxy.url}/v1/models`, { ...ALONE, headers });
+        const answer = await fetch(`${proxy.url}/v1/models`, withKey(`key-${key}`));
         return /"id":"([^"]+)"/.exec(await answer.text())?.[1];
       }),
     );
@@ -147,4 +174,28 @@ test("a worker that is killed costs its own requests; its places are free, and a
   await until("as many run again", () => engine.waiting === 3);
   engine.release(3);
   expect((await Promise.all(again)).map(({ status }) => status)).toEqual(times(6, 200));
+});
+
+test("keys that are read again count in all workers, also in those that come later", async () => {
+  writeFileSync(keys, "b:key-b\n");
+  expect(await (await admin("/reload", "POST")).json()).toMatchObject({ changed: ["--api-keys"] });
+  const statuses = async () => {
+    const asked = times(8, null).map(() => fetch(`${proxy.url}/v1/models`, withKey("key-a")));
+    return (await Promise.all(asked)).map(({ status }) => status);
+  };
+  expect(await statuses()).toEqual(times(8, 401));
+  const before = workers().length;
+  process.kill(workers().at(-1) ?? 0, "SIGKILL");
+  await until("another serves", () => workers().length > before);
+  expect(await statuses()).toEqual(times(8, 401));
+  expect((await fetch(`${proxy.url}/v1/models`, withKey("key-b"))).status).toBe(200);
+});
+
+function withKey(key: string) {
+  return { ...ALONE, headers: { ...ALONE.headers, authorization: `Bearer ${key}` } };
+}
+
+test("a body must fit into each worker's part of the memory", async () => {
+  const flags = ["--workers", "3", "--max-body", "40MiB", "--max-body-memory", "100MiB"];
+  await expect(startProxy(flags)).rejects.toThrow("--max-body-memory is divided among 3 workers");
 });
