@@ -41,11 +41,7 @@ async function nodes(): Promise<string[]> {
 await until("all engines are there", async () => (await nodes()).length === 3 + MORE.length);
 for (const [at, node] of (await nodes()).entries()) {
   const name = at < 3 ? `demo-${at + 1}` : `h100-0${at - 2}`;
-  await post("/nodes/add", {
-    url: node,
-    name,
-    models: [at < 3 ? MODELS[0] : MODELS[(at - 3) % 2]],
-  });
+  await post("/nodes/add", { url: node, name });
 }
 
 let isOver = false;

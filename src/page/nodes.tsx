@@ -188,17 +188,19 @@ function NodeLine({ node, cluster, nowMs, isOpen, toggle }: NodeLineProps) {
   const usage = node.number("usage");
   const errors = node.number("errors") ?? 0;
   const foreign = node.number("foreign") ?? 0;
+  // Chromium 156 forgets what hangs on a row's class when the row moves: each says for itself how it is.
+  const how = state === "healthy" ? "is-in" : "is-out";
   const silence = silenceOf(node, nowMs);
   return (
     <tr class={`node is-${state}`}>
-      <th scope="row" class="c-node">
+      <th scope="row" class={`c-node ${how}`}>
         <button type="button" aria-expanded={isOpen} onClick={toggle}>
           {nameOf(node)}
         </button>
         {state !== "healthy" && reason !== "" && <p class="reason">{plain(reason)}</p>}
       </th>
-      <td class="c-state">
-        <span class="state">{state}</span>{" "}
+      <td class={`c-state ${how}`}>
+        <span class={`state is-${state}`}>{state}</span>{" "}
         <small>
           {duration(nowMs - (node.number("sinceMs") ?? nowMs))}
           {state === "healthy" && warm < 100 && `, ${warm} % in`}

@@ -148,10 +148,13 @@ describe.skipIf(chromium === null)("the live page", () => {
     await click("Close", "dialog");
   });
 
-  test("shows a request that hangs, cancels it once asked, and keeps why it failed", async () => {
+  test("shows a request that hangs and why it is there, and cancels it once asked", async () => {
     for (const engine of engines) engine.setPace(0);
     const answer = ask("hung-one");
     await shows(/sent\b.*tiny.*\n?.*hung-one/, REQUESTS);
+    await click("Why? hung-one", REQUESTS);
+    await shows("min_expected_latency of 3", "dialog");
+    await click("Close", "dialog");
     await click("Cancel… hung-one", REQUESTS);
     await shows("Cancel this request?", "dialog");
     expect(await seriousFaults(page)).toEqual([]);
@@ -161,10 +164,21 @@ describe.skipIf(chromium === null)("the live page", () => {
     await click("Cancel it", "dialog");
     expect((await answer).status).toBe(503);
     await shows("Nothing runs", REQUESTS);
-    await click("Why? hung-one", FAILURES);
-    await shows("503", "dialog");
-    await click("Close", "dialog");
+    // That was nobody's fault.
+    expect(await text(FAILURES)).not.toContain("hung-one");
     for (const engine of engines) engine.setPace(1);
+  });
+
+  test("keeps what failed, with the reason", async () => {
+    for (const engine of engines) {
+      engine.setFaults([{ fault: { kind: "answer", status: 500, body: "out of memory" } }]);
+    }
+    expect((await ask("failed-one")).status).toBe(500);
+    for (const engine of engines) engine.setFaults([]);
+    await shows(/500[\s\S]*failed-one/, FAILURES);
+    await click("Why? failed-one", FAILURES);
+    await shows("500", "dialog");
+    await click("Close", "dialog");
   });
 
   test("drains a node and takes it back", async () => {
@@ -183,6 +197,8 @@ describe.skipIf(chromium === null)("the live page", () => {
     await shows(/no connection[\s\S]*unhealthy/, NODES);
     expect(await text("tbody tr")).toContain(name(killed));
     expect(await text("tbody tr")).toContain("ECONNREFUSED");
+    const colour = "getComputedStyle(document.querySelector('tbody tr .state')).color";
+    expect(await page.evaluate(colour)).toBe("rgb(179, 38, 30)");
     expect(await text(".hidden[role=log]")).toContain(`${name(killed)} is unhealthy`);
     expect(await text(".tiles")).toMatch(/2\s*of 3/);
   });
