@@ -166,8 +166,13 @@ export function assemble(
   const startedAtS = Math.floor(CLOCK.wallMs() / 1_000);
   const { admission } = upstream;
   const observed = { registry, exchanges, admission, bodyMemory, log, clock: CLOCK, startedAtS };
-  const leaving = () => lifecycle.leaving;
-  const observing = observe(config, { ...observed, mode, leaving, reload: reload.last });
+  const observing = observe(config, {
+    ...observed,
+    mode,
+    isShared: share !== null,
+    leaving: () => lifecycle.leaving,
+    reload: reload.last,
+  });
   const lifecycle = new Lifecycle({
     clock: CLOCK,
     registry,

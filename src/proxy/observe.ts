@@ -36,6 +36,8 @@ export interface Observed {
   readonly startedAtS: number;
   readonly reload: MetricsPageOptions["reload"];
   readonly mode: Mode;
+  /** Whether other processes answer at the same port. */
+  readonly isShared: boolean;
   /** Whether the proxy is about to end. */
   readonly leaving: () => boolean;
 }
@@ -88,6 +90,7 @@ export function observe(config: Config, observed: Observed) {
       version,
       strategy: config.strategy,
       mode: config.servingStrategy,
+      isShared: observed.isShared,
     },
     metricsIntervalMs: config.metricsIntervalMs,
     waiting: () => admission.waiting,

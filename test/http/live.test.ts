@@ -130,6 +130,23 @@ describe("/debug/live", () => {
     });
   });
 
+  test("one of several processes says that it is one, and knows what all have", async () => {
+    const flags = [
+      "--workers",
+      "1",
+      "--node",
+      "http://127.0.0.1:9",
+      "--node",
+      "http://127.0.0.1:10",
+    ];
+    await using several = await startProxy(flags);
+    const answer = await fetch(`${several.url}/debug/live`);
+    const [first, second] = await lines(answer, 2);
+    expect(isFrame(first) && first.about?.isShared).toBe(true);
+    expect(isFrame(first) && first.nodes?.rows).toHaveLength(2);
+    expect(isFrame(second)).toBe(true);
+  });
+
   test("SIGTERM ends it, and does not wait for who looks", async () => {
     await using other = await startProxy();
     const answer = await fetch(`${other.url}/debug/live`);

@@ -42,7 +42,7 @@ export function liveCluster(nodes: number) {
     exchanges,
     metrics,
     clock: { now: time.now, wallMs, every },
-    about: { version: "1.2.3", strategy: "random", mode: "Hybrid" },
+    about: { version: "1.2.3", strategy: "random", mode: "Hybrid", isShared: false },
     metricsIntervalMs: 5_000,
     waiting: () => 0,
     leaving: () => false,
