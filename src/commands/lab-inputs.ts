@@ -112,6 +112,9 @@ function read(flag: string, path: string, readFile: ReadFile): string {
     return readFile(path);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    if (code === "EISDIR") {
+      throw new UsageError(`${flag} ${path} is a directory; name one of the files in it`);
+    }
     throw new UsageError(`${flag} ${path}: there is nothing of that name, and no file (${code})`);
   }
 }

@@ -27,6 +27,8 @@ async function lab(...argv: string[]): Promise<string> {
     readFile: (path) => {
       if (path === "t.jsonl") return LINES;
       if (path === "c.json") return '{"speeds": [1, 2], "events": ["slows@5:1", "dies@10"]}';
+      if (path === "empty.csv") return "\uFEFF\n";
+      if (path === "traces") throw Object.assign(new Error("a directory"), { code: "EISDIR" });
       if (path === "m.json") return '{"prefillTokensPerS": 50000}';
       throw Object.assign(new Error("no such file"), { code: "ENOENT" });
     },
@@ -96,6 +98,8 @@ describe("what is wrong is said", () => {
     [["--strategies", "prefix_awre"], "did you mean prefix_aware"],
     [["--trace", "synthetic:x"], "synthetic:"],
     [["--trace", "none.csv"], "no file (ENOENT)"],
+    [["--trace", "empty.csv"], "the file is empty"],
+    [["--trace", "traces"], "traces is a directory; name one of the files in it"],
     [["--cluster", "t.jsonl"], "no JSON"],
     [["--model", "c.json"], "speeds"],
     [["--event", "explodes@3"], "explodes@3 is no event"],

@@ -33,6 +33,7 @@ export function readTrace(name: string, text: string, seed: number): Trace {
 
 function readRecorded(text: string, random: () => number): Recorded {
   const body = text.replace(/^\uFEFF/, "").trimStart();
+  if (body === "") throw new TraceError("the file is empty: there are no requests in it.");
   if (!body.startsWith("{")) return azure(body);
   const lines = jsonLines(body);
   const first = lines[0]?.value ?? {};
