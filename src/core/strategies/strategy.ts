@@ -6,7 +6,7 @@ export interface SessionOf {
 
 /** What a request asks, whichever node gets it, as far as it can be known before it is sent. */
 export interface Asked {
-  /** Length of the prompt as it stands in the body, bytes; of the whole body unless a strategy in force needs `prompt`. */
+  /** Length of the prompt as it stands in the body, bytes, with pictures counted by what they cost beside text; of the whole body unless a strategy in force needs `prompt`. */
   readonly promptBytes: number;
   /**
    * One hash for each block of the prompt's bytes; each stands for its block, all before it, and the

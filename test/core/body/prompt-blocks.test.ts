@@ -59,7 +59,9 @@ describe("what else makes prompts different", () => {
 test("blocks cover the prompt in order, and grow with it: a MiB has less than 200", () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 200_000 }), (length) => {
-      const { promptBytes, blocks, blockEnds } = read({ prompt: "x".repeat(length) });
+      const { promptBytes, blocks, blockEnds } = read({
+        prompt: "x ".repeat(length).slice(0, length),
+      });
       expect(promptBytes).toBe(length + 2);
       expect(blocks.length).toBe(blockEnds.length);
       expect(blockEnds.every((end, i) => end - (blockEnds[i - 1] ?? 0) >= 256)).toBe(true);
@@ -68,7 +70,51 @@ test("blocks cover the prompt in order, and grow with it: a MiB has less than 20
     }),
     runs(50),
   );
-  expect(read({ prompt: "x".repeat(2 ** 20) }).blocks.length).toBeLessThan(200);
+  expect(read({ prompt: "x ".repeat(2 ** 19) }).blocks.length).toBeLessThan(200);
+});
+
+describe("a picture in base64 counts by what it costs beside text", () => {
+  const picture = Buffer.from(
+    Uint8Array.from({ length: 300_000 }, (_, i) => (i * 7_919 + (i >> 3)) % 256),
+  ).toString("base64");
+  const url = `data:image/png;base64,${picture}`;
+  const image = { type: "image_url", image_url: { url } };
+  const source = { type: "base64", media_type: "image/png", data: picture };
+  const text = { type: "text", text: TEXT };
+
+  test.each([
+    ["OpenAI's", image],
+    ["Anthropic's", { type: "image", source }],
+    ["sound", { type: "input_audio", input_audio: { data: picture, format: "wav" } }],
+  ])("%s", (_name, part) => {
+    const of = (content: object[]) => read({ messages: [{ role: "user", content }] });
+    const [bare, shown] = [of([text]), of([text, part])];
+    // Some 5 KB, and where it begins and ends within a block.
+    expect(shown.promptBytes - bare.promptBytes).toBeWithin(3_000, 25_000);
+    expect(shown.blockEnds.at(-1)).toBeLessThanOrEqual(shown.promptBytes);
+    for (const [i, end] of shown.blockEnds.entries()) {
+      expect(end).toBeGreaterThan(shown.blockEnds[i - 1] ?? 0);
+    }
+    // What is behind it depends on all of it.
+    const other = JSON.parse(
+      JSON.stringify(part).replace(picture.slice(200_000, 200_008), "AAAAAAAA"),
+    );
+    const [a, b] = [of([text, part]).blocks, of([text, other]).blocks];
+    expect(a.length).toBe(b.length);
+    expect(a.at(-1)).not.toBe(b.at(-1));
+  });
+
+  test("prose, code and numbers count by the byte", () => {
+    for (const content of [
+      TEXT.repeat(10),
+      JSON.stringify([...picture.slice(0, 9_000)]),
+      "汉字".repeat(9_000),
+    ]) {
+      const body = encoder.encode(JSON.stringify({ prompt: content }));
+      const { promptBytes } = promptBlocks(body, scanRequestHead(body), hash);
+      expect(promptBytes).toBe(body.length - '{"prompt":}'.length);
+    }
+  });
 });
 
 describe("the key of a session", () => {
