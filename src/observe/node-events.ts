@@ -9,6 +9,19 @@ const LOOK_MS = 1_000;
 /** A node that has not answered yet is said so often, ms. */
 const SAY_AGAIN_MS = 60_000;
 
+/**
+ * For so many looks a request that has ended may still show in a node's gauges: LMDeploy's are up to 10 s
+ * old, and read every 5 s.
+ */
+const SHOWS_LOOKS = 20;
+/** Of what a node shows, so much more than is ours is somebody else's. */
+const TIMES_OURS = 2;
+const AND_MORE = 8;
+/** Gauges that are older say nothing of now, ms. */
+const SAMPLE_MS = 15_000;
+/** It has to show for so many looks in a row. */
+const LOOKS_IN_A_ROW = 5;
+
 /** What is remembered of a node, for what there is to say of it. */
 interface Known {
   /** Monotonic, ms: since when it has been out, or has not answered yet. */
@@ -17,6 +30,12 @@ interface Known {
   saidAtMs: number | null;
   /** It answered once: it is not about to start any more. */
   hasAnswered: boolean;
+  /** Our requests that ended since the last look, and between the looks before. */
+  ended: number;
+  readonly endedBefore: number[];
+  /** For how many looks in a row it has shown more than is ours, and when that was said, monotonic, ms. */
+  looksOver: number;
+  overSaidAtMs: number | null;
 }
 
 /** Says in the log what happens to nodes, with the cause of each change at the level it deserves. */
@@ -42,7 +61,9 @@ export class NodeEvents {
       },
       stateChanged: (node, from, to) => this.#changed(node, from, to),
       leaseEnded: ({ node }) => {
-        if (node.inFlight === 0 && node.health.state === "draining" && this.#known.has(node)) {
+        const known = this.#known.get(node);
+        if (known !== undefined) known.ended += 1;
+        if (node.inFlight === 0 && node.health.state === "draining" && known !== undefined) {
           this.#log.info("node is drained: nothing is in flight", loggedNode(node));
         }
       },
@@ -59,7 +80,15 @@ export class NodeEvents {
   }
 
   #added(node: Node): void {
-    this.#known.set(node, { sinceMs: this.#clock.now(), saidAtMs: null, hasAnswered: false });
+    this.#known.set(node, {
+      sinceMs: this.#clock.now(),
+      saidAtMs: null,
+      hasAnswered: false,
+      ended: 0,
+      endedBefore: [],
+      looksOver: 0,
+      overSaidAtMs: null,
+    });
     const models = node.models.length === 0 ? null : named(node.models);
     this.#log.info("node added", { ...loggedNode(node), role: node.role, models });
   }
@@ -106,9 +135,41 @@ export class NodeEvents {
     return this.#registry.serving(model, role).some((node) => node.health.state === "healthy");
   }
 
-  /** A node that was named and never answered would else be silent for ever. */
   #look(): void {
     const nowMs = this.#clock.now();
+    for (const [node, known] of this.#known) this.#lookForOthers(node, known, nowMs);
+    this.#lookForSilent(nowMs);
+  }
+
+  /** Whoever sends a node requests past the proxy makes it slow, and nothing else shows why. */
+  #lookForOthers(node: Node, known: Known, nowMs: number): void {
+    known.endedBefore.push(known.ended);
+    known.ended = 0;
+    if (known.endedBefore.length < SHOWS_LOOKS) return;
+    const most = node.inFlight + known.endedBefore.reduce((sum, ended) => sum + ended, 0);
+    known.endedBefore.shift();
+    const { sample } = node.cache;
+    const isOld = (node.cache.ageMs(nowMs) ?? Number.POSITIVE_INFINITY) > SAMPLE_MS;
+    const { running, waiting } = sample ?? { running: null, waiting: null };
+    const isOver = !isOld && (running ?? 0) + (waiting ?? 0) > TIMES_OURS * most + AND_MORE;
+    known.looksOver = isOver ? known.looksOver + 1 : 0;
+    if (known.overSaidAtMs !== null && !isOver) {
+      known.overSaidAtMs = null;
+      this.#log.info("node runs what it was sent again", loggedNode(node));
+    }
+    if (known.looksOver < LOOKS_IN_A_ROW) return;
+    if (known.overSaidAtMs !== null && nowMs - known.overSaidAtMs < SAY_AGAIN_MS) return;
+    known.overSaidAtMs = nowMs;
+    this.#log.warning("node runs more than it was sent", {
+      ...loggedNode(node),
+      running,
+      waiting,
+      sent: most,
+    });
+  }
+
+  /** A node that was named and never answered would else be silent for ever. */
+  #lookForSilent(nowMs: number): void {
     for (const [node, known] of this.#known) {
       const reason = node.lastError;
       if (node.health.state !== "starting" || reason === null) continue;

@@ -130,6 +130,8 @@ function shortName({ name, url }: Pick<Try["node"], "name" | "url">): string {
   return name ?? url;
 }
 
+/** By the status, where an answer was none that a client wants. */
 function drawTry({ node, outcome }: Try): string {
-  return `${shortName(node)}:${outcome?.kind ?? "open"}`;
+  const isBad = outcome?.kind === "answered" && (outcome.status ?? 0) >= 400;
+  return `${shortName(node)}:${isBad ? outcome.status : (outcome?.kind ?? "open")}`;
 }

@@ -101,6 +101,41 @@ describe("the log says of a node", () => {
     expect(take().map(({ what }) => what)).toEqual(["info node is drained: nothing is in flight"]);
   });
 
+  test("that others send it requests, each minute, until they no longer do", () => {
+    const { cluster, take } = observed();
+    const node = cluster.join("n0");
+    cluster.warmUp();
+    /** A second goes by; the gauges show so many of others beside what is ours. */
+    const pass = (seconds: number, others: number, ours: number) => {
+      for (let second = 0; second < seconds; second += 1) {
+        const leases = Array.from({ length: ours }, () => cluster.leaseOn(node));
+        const sample = { cacheUsage: 0.1, running: ours + others, waiting: 0 };
+        cluster.registry.learning.sampled(node, sample, "lmdeploy", cluster.time.nowMs);
+        cluster.time.advance(1_000);
+        for (const lease of leases) lease.end({ kind: "answered", status: 200 });
+      }
+    };
+    pass(60, 0, 3);
+    // What has ended may still show.
+    pass(10, 50, 0);
+    take();
+    pass(30, 0, 0);
+    expect(take()).toEqual([]);
+    pass(8, 100, 1);
+    expect(take()).toEqual([
+      {
+        what: "warning node runs more than it was sent",
+        fields: { node: node.url, running: 101, waiting: 0, sent: expect.any(Number) },
+      },
+    ]);
+    pass(50, 100, 1);
+    expect(take()).toEqual([]);
+    pass(10, 100, 1);
+    expect(take()).toHaveLength(1);
+    pass(3, 0, 1);
+    expect(take().map(({ what }) => what)).toEqual(["info node runs what it was sent again"]);
+  });
+
   test("nothing any more once it is stopped", () => {
     const { cluster, events, take } = observed();
     events.stop();
