@@ -1,14 +1,18 @@
 /** A proxy with engines in processes of their own. */
+
 import { type EngineProcess, startEngineProcess } from "../../test/support/engine-process.ts";
 import { type ProxyProcess, startProxy } from "../../test/support/proxy.ts";
 import { until } from "../../test/support/until.ts";
 import { untilHealthy } from "../../test/support/until-healthy.ts";
+import type { LogFile } from "./agreement.ts";
 
 export interface ClusterOptions {
   readonly engines: number;
   /** Factor on the engines' times. */
   readonly timeScale: number;
   readonly flags?: readonly string[];
+  /** Where the proxy's log goes, all of it; left out: only errors are logged. */
+  readonly log?: LogFile;
 }
 
 export class Cluster {
@@ -22,12 +26,14 @@ export class Cluster {
     this.#timeScale = timeScale;
   }
 
-  static async start({ engines, timeScale, flags = [] }: ClusterOptions): Promise<Cluster> {
+  static async start({ engines, timeScale, flags = [], log }: ClusterOptions): Promise<Cluster> {
     const started = await Promise.all(
       Array.from({ length: engines }, () => startEngineProcess({ timeScale })),
     );
     const nodes = started.flatMap(({ url }) => ["--node", url]);
-    const proxy = await startProxy([...nodes, "--log-level", "error", ...flags]);
+    const proxy = await (log === undefined
+      ? startProxy([...nodes, "--log-level", "error", ...flags])
+      : startProxy([...nodes, ...flags], { command: log.command }));
     await untilHealthy(proxy, engines);
     return new Cluster(proxy, started, timeScale);
   }
@@ -64,13 +70,6 @@ export class Cluster {
       timeScale: this.#timeScale,
       ...(proxyUrl === undefined ? {} : { proxyUrl }),
     });
-  }
-
-  /** Clients' requests that have ended, by the proxy's own `/metrics`. */
-  async counted(): Promise<number> {
-    const page = await (await fetch(`${this.proxy.url}/metrics`)).text();
-    const series = page.matchAll(/^lmproxy_requests_total\{.*\} (\S+)$/gm);
-    return [...series].reduce((sum, [, value]) => sum + Number(value), 0);
   }
 
   /** Requests that are still counted, in the proxy and on the engines, once all clients are done. */

@@ -4,6 +4,7 @@ import { startProxy } from "../../test/support/proxy.ts";
 import { rawPost } from "../../test/support/raw-client.ts";
 import { until } from "../../test/support/until.ts";
 import { untilHealthy } from "../../test/support/until-healthy.ts";
+import { agreement, LogFile } from "./agreement.ts";
 import { exactly, type Figure, group, shown, Tally } from "./tally.ts";
 
 const CLIENTS = 32;
@@ -53,10 +54,14 @@ export async function leave(
   const arrivals = new Map<number, () => void>();
   const departedAtMs = new Map<number, number>();
   const gone = new Map<number, () => void>();
+  let arrived = 0;
   let cancelled = 0;
   let soon = 0;
   const engine = startEndlessEngine(
-    (id) => arrivals.get(id)?.(),
+    (id) => {
+      arrived += 1;
+      arrivals.get(id)?.();
+    },
     (id) => {
       const leftAtMs = departedAtMs.get(id);
       if (leftAtMs === undefined) return;
@@ -66,8 +71,9 @@ export async function leave(
     },
   );
   // Another attempt, elsewhere, would be a second arrival.
-  const flags = ["--node", engine.url, "--no-retry", "--log-level", "error"];
-  await using proxy = await startProxy(flags);
+  using log = new LogFile();
+  const flags = ["--node", engine.url, "--no-retry"];
+  await using proxy = await startProxy(flags, { command: log.command });
   await untilHealthy(proxy);
   const tally = new Tally();
   let next = 0;
@@ -75,10 +81,10 @@ export async function leave(
     while (next < requests) {
       const id = next++;
       const stream = random() < 0.5;
-      const arrived = new Promise<void>((resolve) => arrivals.set(id, resolve));
+      const isThere = new Promise<void>((resolve) => arrivals.set(id, resolve));
       const isGone = new Promise<void>((resolve) => gone.set(id, resolve));
       const exchange = rawPost(proxy.port, "/generate", { model: "tiny", id, stream });
-      await arrived;
+      await isThere;
       if (stream) await until("the stream has begun", () => exchange.receivedBytes > 0);
       departedAtMs.set(id, performance.now());
       exchange.leave();
@@ -92,6 +98,7 @@ export async function leave(
     left = (await proxy.status())[engine.url]?.unfinished ?? -1;
     return left === 0;
   }).catch(() => {});
+  const agreed = await agreement(proxy.url, log.path);
   engine.stop();
   const share = ((100 * soon) / Math.max(cancelled, 1)).toFixed(2);
   return {
@@ -100,6 +107,8 @@ export async function leave(
       exactly("departures cancelled at the engine", cancelled, tally.sent, tally.sent),
       shown(`  within ${SOON_MS} ms`, `${share} % (${group(soon)})`, "99 %"),
       exactly("  counters left", left, 0),
+      exactly("  attempts at the engine, by its own count", arrived, agreed.attempts),
+      ...agreed.figures,
     ],
   };
 }
