@@ -24,31 +24,51 @@ export function drawLine(
 ): string {
   const ts = new Date(atMs).toISOString();
   if (format === "json") {
-    return `${oneLine(JSON.stringify({ ts, level, msg, ...fields }, given))}\n`;
+    let line = `{"ts":"${ts}","level":"${level}","msg":${drawJson(msg)}`;
+    for (const name in fields) {
+      const value = fields[name];
+      if (isGiven(value)) line += `,"${name}":${drawJson(value)}`;
+    }
+    return `${line}}\n`;
   }
-  const pairs = Object.entries(fields)
-    .filter(([, value]) => value !== null && value !== undefined)
-    .map(([name, value]) => `${name}=${drawValue(value)}`);
-  if (format === "text") {
-    return `${[ts.slice(11, 23), level.toUpperCase().padEnd(7), oneLine(msg), ...pairs].join(" ")}\n`;
+  let line =
+    format === "text"
+      ? `${ts.slice(11, 23)} ${level.toUpperCase().padEnd(7)} ${oneLine(msg)}`
+      : `ts=${ts} level=${level} msg=${drawValue(msg)}`;
+  for (const name in fields) {
+    const value = fields[name];
+    if (isGiven(value)) line += ` ${name}=${drawValue(value)}`;
   }
-  return `${[`ts=${ts}`, `level=${level}`, `msg=${drawValue(msg)}`, ...pairs].join(" ")}\n`;
+  return `${line}\n`;
 }
 
-function given(_name: string, value: unknown): unknown {
-  return value === null ? undefined : value;
+function isGiven(value: FieldValue): value is string | number | boolean {
+  return value !== null && value !== undefined;
+}
+
+/** As `JSON.stringify` does, which need not be asked about numbers and most texts. */
+function drawJson(value: string | number | boolean): string {
+  if (typeof value === "string")
+    return isBare(value) ? `"${value}"` : oneLine(JSON.stringify(value));
+  return typeof value === "number" && !Number.isFinite(value) ? "null" : String(value);
 }
 
 /** Bare where it can be told apart from what follows it, else as JSON has it. */
-function drawValue(value: FieldValue): string {
+function drawValue(value: string | number | boolean): string {
   const text = String(value);
-  return /^[\w.:/@+,*%-]+$/.test(text) ? text : oneLine(JSON.stringify(text));
+  return isBare(text) ? text : oneLine(JSON.stringify(text));
+}
+
+function isBare(text: string): boolean {
+  return /^[\w.:/@+,*%-]+$/.test(text);
 }
 
 /** Controls that JSON leaves as they are: of terminals, of the direction of writing, line ends of Unicode. */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 function oneLine(text: string): string {
+  // Nearly all texts are: to ask for classes of characters takes longer.
+  if (/^[ -~]*$/.test(text)) return text;
   return text.replace(UNPRINTABLE, escapeOne);
 }
 

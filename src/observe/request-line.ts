@@ -73,6 +73,8 @@ function sinceArrival({ beganAtMs }: Exchange, atMs: number | null): number | nu
 export function requestFields(exchange: Exchange): Fields {
   const { id, route, model, stream, tries, admittedAtMs, firstByteAtMs, endedAtMs } = exchange;
   const last = tries.at(-1);
+  const choice = exchange.choices.at(-1) ?? null;
+  const [chosen, next] = choice?.best ?? [];
   const usage = usageOf(exchange);
   const trace = exchange.trace ?? readTraceparent(exchange.request.headers.get("traceparent"));
   return {
@@ -91,7 +93,13 @@ export function requestFields(exchange: Exchange): Fields {
     node_name: last?.node.name,
     prefill_node: prefillOf(exchange)?.node.url,
     attempts: tries.length,
-    ...choiceFields(exchange),
+    // What the last one was compared by, and with which.
+    strategy: choice?.strategy,
+    candidates: choice?.candidates,
+    score: rounded(chosen?.score),
+    next_score: rounded(next?.score),
+    next_node: next === undefined ? null : shortName(next.node),
+    sample_age_ms: typeof chosen?.sampleAgeMs === "number" ? Math.round(chosen.sampleAgeMs) : null,
     tried: tries.length > 1 ? tries.slice(0, -1).map(drawTry).join(" ") : null,
     queue_ms: admittedAtMs === null ? null : Math.round(exchange.queuedMs),
     first_byte_ms: sinceArrival(exchange, firstByteAtMs),
@@ -103,21 +111,6 @@ export function requestFields(exchange: Exchange): Fields {
     prompt_tokens: usage?.promptTokens,
     output_tokens: usage?.outputTokens,
     cached_tokens: usage?.cachedTokens,
-  };
-}
-
-/** Why the last node: what it was compared by, and with which. */
-function choiceFields({ choices }: Exchange): Fields {
-  const choice = choices.at(-1) ?? null;
-  if (choice === null) return {};
-  const [chosen, next] = choice.best;
-  return {
-    strategy: choice.strategy,
-    candidates: choice.candidates,
-    score: rounded(chosen.score),
-    next_score: rounded(next?.score),
-    next_node: next === undefined ? null : shortName(next.node),
-    sample_age_ms: chosen.sampleAgeMs === null ? null : Math.round(chosen.sampleAgeMs),
   };
 }
 
