@@ -131,7 +131,8 @@ export class Metrics {
     const usage = usageOf(exchange);
     if (usage === null) {
       const isGood = exchange.ended?.how === "complete" && statusOf(exchange) < 400;
-      if (isGood) this.withoutUsage.add();
+      // What only looks something up takes none.
+      if (isGood && !exchange.route.includes("/:id")) this.withoutUsage.add();
       return;
     }
     this.tokens.of(model, "prompt").add(usage.promptTokens ?? 0);

@@ -120,7 +120,8 @@ function attemptSpan(
   exchangeEndMs: number,
 ): SpanRecord {
   const { node, outcome, startedAtMs, firstByteAtMs, endedAtMs } = one;
-  const { model, route, stream } = exchange;
+  const { model, route } = exchange;
+  const stream = exchange.stream && node.role !== "Prefill";
   const operation = OPERATIONS[route];
   const url = URL.parse(node.url);
   const isLast = at === exchange.tries.length - 1;

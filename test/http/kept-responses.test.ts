@@ -105,6 +105,18 @@ test("what nobody has is 404 in the engine's words, and no engine is out for it"
   );
 });
 
+test("its tokens count once, however often it is got", async () => {
+  const counted = async () => {
+    const page = await (await fetch(`${proxy.url}/metrics`)).text();
+    return page.match(/^lmproxy_(?:tokens|answers_without_usage)_total.*$/gm);
+  };
+  const { id } = await client.responses.create({ model: "m", input: "Count me." });
+  const before = await counted();
+  expect(before?.join()).toContain('kind="output"');
+  for (let i = 0; i < 3; i += 1) await client.responses.retrieve(id);
+  expect(await counted()).toEqual(before);
+});
+
 test("looking something up is no sign of speed", async () => {
   const id = await made();
   const latencies = async () => Object.values(await proxy.status()).map(({ latency }) => latency);
