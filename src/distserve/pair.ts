@@ -98,8 +98,10 @@ export class Pair {
   /**
    * One try: the one under way, or the first of a new series. Resolves at once when the pair is
    * connected, or when it failed a moment ago.
+   * @param isThere Both engines are known to be there now: one that was not when the last try failed
+   *   is no reason to wait for the next.
    */
-  connect(): Promise<HandshakeFailure | null> {
+  connect(isThere = false): Promise<HandshakeFailure | null> {
     switch (this.#phase) {
       case "connected":
         if (this.#suspicions === 0) return Promise.resolve(null);
@@ -108,7 +110,10 @@ export class Pair {
       case "trying":
         return this.#tryEnded.promise;
       case "pausing":
-        return Promise.resolve(this.#failure);
+        if (!isThere || this.#failure?.gone.length === 0) return Promise.resolve(this.#failure);
+        this.#stopPause?.();
+        void this.#try();
+        return this.#tryEnded.promise;
       case "impossible":
         if (this.#options.now() - this.#failedAtMs < FINAL_RETRY_MS) {
           return Promise.resolve(this.#failure);

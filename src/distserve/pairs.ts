@@ -56,7 +56,7 @@ export class Pairs {
   /** One try, shared by all who ask for it; see `Pair.connect`. Never rejects. */
   connect(prefill: Node, decode: Node): Promise<HandshakeFailure | null> {
     if (this.isConnected(prefill, decode)) return Promise.resolve(null);
-    return this.#at(prefill, decode).connect();
+    return this.#at(prefill, decode).connect(!prefill.absent && !decode.absent);
   }
 
   /** How the tries to connect the pair end. Never rejects. */

@@ -15,6 +15,7 @@ import { cannotConnect, cannotHandOver, type FailedPair, type PlannedPair } from
 import { type Endpoint, endpointOf, type SessionNames } from "./session-names.ts";
 import type { Session } from "./sessions.ts";
 import { unlessAborted } from "./unless-aborted.ts";
+import { isWorthWaiting, Patience, untilChanged } from "./until-changed.ts";
 
 export interface RouteOptions {
   readonly registry: Registry;
@@ -30,11 +31,6 @@ export interface RouteOptions {
   readonly now: () => number;
   /** Aborts, with the error to answer, when the proxy shuts down. */
   readonly closing: Signal;
-}
-
-/** Whether a node is there, or about to be, of which a place may be had. */
-export function isWorthWaiting(none: unknown): none is "full" | "starting" {
-  return none === "full" || none === "starting";
 }
 
 /**
@@ -54,6 +50,8 @@ export class Route {
   readonly #endpoint: Endpoint;
   readonly #failed: FailedPair[] = [];
   #planned: PlannedPair | null = null;
+  #lostOne = false;
+  readonly #patience = new Patience();
 
   constructor(request: InferenceRequest, options: RouteOptions) {
     this.#options = options;
@@ -108,7 +106,20 @@ export class Route {
 
   /** Whether pairs that failed this request may yet be connected. */
   get mayWait(): boolean {
-    return this.#failed.some(({ failure }) => failure.gone.length === 0);
+    return this.#lostOne || this.#failed.length > 0;
+  }
+
+  /** Whether it may go on waiting for engines to come back. */
+  get hasTime(): boolean {
+    return this.#patience.leftMs(this.#options) > 0;
+  }
+
+  /** An engine was lost with it, and no other is left: those that it tried may be had again. */
+  again(): Lease | null | NoNode {
+    this.#lostOne = true;
+    this.triedPrefill.clear();
+    this.triedDecode.clear();
+    return this.take();
   }
 
   /**
@@ -223,7 +234,7 @@ export class Route {
       (pair) =>
         pair.prefill === prefill &&
         pair.decode === decode &&
-        (pair.failure.gone.length === 0 || prefill.absent || decode.absent),
+        (pair.failure.final || pair.failure.gone.length === 0 || prefill.absent || decode.absent),
     );
   }
 
@@ -265,30 +276,21 @@ export class Route {
   }
 
   /**
-   * No pair is left but those that have failed this request: waits for the first that can be
-   * connected after all, and takes what there is then.
-   * @throws ProxyError when there is nothing
+   * No pair is left but those that have failed this request, or whose engine it was lost with: waits for
+   * the first that can be connected after all, and takes what there is then.
+   * @throws ProxyError when there is nothing within the time for it
    */
   async #untilConnected(): Promise<Lease | null | NoNode> {
-    const { pairs, pairWaitMs, after } = this.#options;
-    const failed = this.#failed.splice(0);
-    const { promise: isConnected, resolve } = Promise.withResolvers<boolean>();
-    const stop = after(pairWaitMs, () => resolve(false));
-    const settled = failed.map(async ({ prefill, decode, failure }) => {
-      // Nobody listens there: it is for the probes to find out when that changes.
-      if (failure.gone.length > 0) return;
-      const end = await pairs.settled(prefill, decode);
-      if (end === null || end === DROPPED) resolve(true);
-    });
-    void Promise.all(settled).then(() => resolve(false));
-    try {
-      if (!(await this.#unlessGone(isConnected))) this.#failed.push(...failed);
-    } finally {
-      stop();
+    for (;;) {
+      const failed = this.#failed.splice(0);
+      const limitMs = this.#patience.leftMs(this.#options);
+      const awaited = { failed, lostOne: this.#lostOne, limitMs, ...this.#options };
+      const hasChanged = await this.#unlessGone(untilChanged(awaited));
+      if (!hasChanged) this.#failed.push(...failed);
+      const next = this.take();
+      if (isWorthWaiting(next) || typeof next !== "string") return next;
+      if (!hasChanged) throw this.refusal;
     }
-    const next = this.take();
-    if (isWorthWaiting(next) || typeof next !== "string") return next;
-    throw this.refusal;
   }
 
   /** @throws what the client's signal gives when it leaves; ProxyError when the proxy shuts down */

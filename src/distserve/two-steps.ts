@@ -2,11 +2,9 @@ import { Admitted } from "../core/admission/admission.ts";
 import type { RequestHead } from "../core/body/request-head.ts";
 import { ProxyError } from "../core/errors.ts";
 import { CLIENT_GONE } from "../core/exchange.ts";
-import { neverSent } from "../core/failure.ts";
 import { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
-import { isBadAnswer } from "../core/pool/statuses.ts";
-import { isRetriable, RetryState } from "../core/retry.ts";
+import { RetryState } from "../core/retry.ts";
 import { Attempt } from "../upstream/attempt.ts";
 import { draw } from "../upstream/dispatch.ts";
 import { givenUp, Reply } from "../upstream/reply.ts";
@@ -23,8 +21,17 @@ import { isNodesFault } from "../upstream/whose-fault.ts";
 import { decodeBody, prefillBody } from "./bodies.ts";
 import { type PrefillResult, prefill } from "./prefill.ts";
 import { migrationJson, type Transport } from "./protocol.ts";
-import { isWorthWaiting, type Route, type RouteOptions } from "./route.ts";
+import type { Route, RouteOptions } from "./route.ts";
 import type { Session, SessionLedger } from "./sessions.ts";
+import { isWorthWaiting } from "./until-changed.ts";
+import {
+  ELSEWHERE,
+  isBroken,
+  isSuspicious,
+  isUnread,
+  mayComeBack,
+  neverTaken,
+} from "./verdicts.ts";
 
 /** What DistServe requests share. */
 export interface DistServeParts extends RouteOptions {
@@ -42,6 +49,8 @@ interface Failed {
   readonly mayRetry: boolean;
   /** The decode node provably never took the blocks on: another one may have them. */
   readonly keepsBlocks: boolean;
+  /** An engine was lost under it, and may be asked again once it is back. */
+  readonly mayComeBack: boolean;
   /** What the client gets when there is no further attempt. @throws ProxyError */
   readonly settle: () => Promise<Reply>;
   /** To be called instead when there is one. */
@@ -107,6 +116,8 @@ export class TwoSteps {
         return givenUp(this.#request.signal);
       }
       next = answer.mayRetry ? this.#route.take() : "unavailable";
+      if (next === "unavailable" && answer.mayRetry && answer.mayComeBack)
+        next = this.#route.again();
       const isStuck = typeof next === "string" && !isWorthWaiting(next) && !this.#route.mayWait;
       if (answer.mayRetry && isStuck) this.#request.exchange.notRetried = "no_node";
       if (!answer.mayRetry || isStuck) return await answer.settle();
@@ -240,6 +251,7 @@ export class TwoSteps {
     return {
       mayRetry: mayRetry && !attempt.lease.lastResort,
       keepsBlocks: false,
+      mayComeBack: mayComeBack(result),
       settle: () => {
         this.#endWithClient(attempt);
         return settle(attempt, result, this.#request, this.#parts.upstream);
@@ -254,47 +266,23 @@ export class TwoSteps {
   #lostBlocks({ node }: Session): Failed {
     const mayRetry = this.#retries.afterFailure("refused");
     const message = `The prefill engine ${node.url} was restarted under the request; try again.`;
-    return failedWith(mayRetry, () => Promise.reject(new ProxyError("upstream_error", message)));
+    const failed = failedWith(mayRetry, () =>
+      Promise.reject(new ProxyError("upstream_error", message)),
+    );
+    return { ...failed, mayComeBack: true };
   }
 
   /** Between the steps the last decode node that could be paired went away. */
   #noDecodeNode(): Failed {
-    const mayRetry = this.#retries.afterFailure("refused");
-    return failedWith(mayRetry, () => Promise.reject(this.#route.refusal));
+    const { retry } = this.#parts.upstream.retryRules;
+    const mayRetry = this.#retries.afterFailure("refused") || (retry && this.#route.hasTime);
+    return {
+      ...failedWith(mayRetry, () => Promise.reject(this.#route.refusal)),
+      mayComeBack: true,
+    };
   }
 }
 
-/** The status that stands for "another node may do better, and this one has done nothing". */
-const ELSEWHERE = 503;
-
-/** What the decode node refuses, another may take. */
-function isUnread(status: number): boolean {
-  return isRetriable(status) || isRefusal(status);
-}
-
-function isRefusal(status: number): boolean {
-  return status === 503 || (status >= 400 && status < 500);
-}
-
-/**
- * Whether the decode engine cannot have begun to fetch the blocks. In every other case they must not
- * be offered to a second one: the first fetches them without asking, and then they are freed.
- */
-function neverTaken(result: Result): boolean {
-  if (result.kind === "unread") return result.judged === null && isRefusal(result.status);
-  return "detail" in result && neverSent(result.kind);
-}
-
-function isBroken(result: Result): boolean {
-  return result.kind === "unread" && isBadAnswer(result.status);
-}
-
-/** Whether it failed as it would if the two engines did not know each other any more. */
-function isSuspicious(result: Result): boolean {
-  if (result.kind === "unread") return ![429, 503].includes(result.status);
-  return result.kind === "timeout";
-}
-
 function failedWith(mayRetry: boolean, settle: () => Promise<Reply>): Failed {
-  return { mayRetry, keepsBlocks: false, settle, discard: () => {} };
+  return { mayRetry, keepsBlocks: false, mayComeBack: false, settle, discard: () => {} };
 }

@@ -84,6 +84,20 @@ describe("a try that fails", () => {
     expect([await all, pair.state, pair.isBad()]).toEqual([null, "connected", false]);
   });
 
+  test("since an engine was gone is followed by the next at once, when it is there again", async () => {
+    const first = pair.connect();
+    await turn();
+    await answer({ reason: "refused", final: false, gone: ["p"] });
+    await first;
+    expect(await now(pair.connect())).toMatchObject({ reason: "refused" });
+    const second = pair.connect(true);
+    expect([await now(second), pair.state]).toEqual(["waits", "connecting"]);
+    await turn();
+    await answer();
+    expect([await second, pair.state, asked.length]).toEqual([null, "connected", 2]);
+    expect(time.pending).toBe(0);
+  });
+
   test("is repeated with growing pauses, 8 times in all", async () => {
     const all = pair.settled();
     const pauses: number[] = [];

@@ -63,6 +63,27 @@ test.each([1, 2])(
 );
 
 test.each(["Prefill", "Decode"] as const)(
+  "the only %s engine restarted under load costs nobody anything: requests wait until it is back",
+  async (role) => {
+    await using cluster = await startCluster({ engine: { timeScale: 1 } });
+    const list = role === "Prefill" ? cluster.prefills : cluster.decodes;
+    let isOver = false;
+    const before = answered;
+    const loaded = load(cluster.proxy.url, 6, () => isOver);
+    await until("there is load", () => answered > before + 20);
+    const { port, url } = only(list);
+    await only(list).stop(true);
+    await until("it is out", async () => (await cluster.proxy.status())[url]?.state !== "healthy");
+    list[0] = await startRole(role, cluster.proxy, { port, timeScale: 1 });
+    const since = answered;
+    await until("they are answered again", () => answered > since + 20);
+    isOver = true;
+    expect(await loaded).toEqual([]);
+    await cluster.quiet();
+  },
+);
+
+test.each(["Prefill", "Decode"] as const)(
   "a %s engine restarted under load beside another costs nobody anything",
   async (role) => {
     const counts = role === "Prefill" ? { prefills: 2 } : { decodes: 2 };

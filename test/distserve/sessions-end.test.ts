@@ -174,7 +174,9 @@ test("when the proxy shuts down, what decodes have not finished is freed", async
 });
 
 test("a request without any pair is refused with what to look at", async () => {
-  await using cluster = await startCluster({ flags: ["--health-interval", "0.2"] });
+  await using cluster = await startCluster({
+    flags: ["--health-interval", "0.2", "--queue-timeout", "0.3"],
+  });
   await only(cluster.decodes).stop(true);
   await until("the node is ejected", async () =>
     Object.values(await cluster.proxy.status()).some(({ state }) => state === "unhealthy"),

@@ -1,0 +1,77 @@
+import type { Registry } from "../core/pool/registry.ts";
+import { DROPPED } from "./pair.ts";
+import type { Pairs } from "./pairs.ts";
+import type { FailedPair } from "./refusals.ts";
+
+/** Whether a node is there, or about to be, of which a place may be had. */
+export function isWorthWaiting(none: unknown): none is "full" | "starting" {
+  return none === "full" || none === "starting";
+}
+
+interface Waits {
+  /** How long a request waits for a connection when no pair is left, ms. */
+  readonly pairWaitMs: number;
+  /** Monotonic clock, ms. */
+  readonly now: () => number;
+}
+
+/** How long one request goes on waiting for engines to come back, all its waits together. */
+export class Patience {
+  #untilMs: number | null = null;
+
+  /** What is left, ms; the time begins when this is first asked. */
+  leftMs({ pairWaitMs, now }: Waits): number {
+    this.#untilMs ??= now() + pairWaitMs;
+    return this.#untilMs - now();
+  }
+}
+
+export interface Awaited {
+  /** Pairs that could not be connected. */
+  readonly failed: readonly FailedPair[];
+  /** Whether the request lost an engine, so that one that becomes well may make the difference. */
+  readonly lostOne: boolean;
+  readonly limitMs: number;
+  readonly pairs: Pick<Pairs, "settled">;
+  readonly registry: Pick<Registry, "subscribe">;
+  /** Calls `act` after `ms`; the function returned prevents it. */
+  readonly after: (ms: number, act: () => void) => () => void;
+}
+
+/**
+ * Resolves to true as soon as one of the pairs can be had after all or, with an engine gone, as one
+ * becomes well; to false when nothing is left to wait for, or the time is over.
+ */
+export async function untilChanged(awaited: Awaited): Promise<boolean> {
+  const { failed, limitMs, pairs, registry, after } = awaited;
+  const mayReturn = awaited.lostOne || failed.some(wasThere);
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const stop = after(Math.max(limitMs, 0), () => resolve(false));
+  const unsubscribe = registry.subscribe({
+    stateChanged: (_node, _from, to) => {
+      if (mayReturn && to === "healthy") resolve(true);
+    },
+  });
+  const settled = failed.map(async ({ prefill, decode, failure }) => {
+    // Nobody listens there: it is for the probes to find out when that changes.
+    if (failure.gone.length > 0) return;
+    const end = await pairs.settled(prefill, decode);
+    if (end === null || end === DROPPED) resolve(true);
+  });
+  void Promise.all(settled).then(() => {
+    if (!mayReturn) resolve(false);
+  });
+  try {
+    return await promise;
+  } finally {
+    stop();
+    unsubscribe();
+  }
+}
+
+/** Whether an engine of the pair is gone that was well before: it may be restarting. */
+function wasThere({ prefill, decode, failure: { gone } }: FailedPair): boolean {
+  return [prefill, decode].some(
+    ({ url, health }) => gone.includes(url) && health.state === "unhealthy",
+  );
+}
