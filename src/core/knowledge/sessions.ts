@@ -11,6 +11,7 @@ const MOST_PLACES = 8;
 
 /** Where the requests of one session for one model go, in one role. */
 interface Place {
+  /** 0 for none. */
   readonly model: number;
   node: Node;
 }
@@ -84,9 +85,13 @@ export class Sessions implements Knowledge {
     },
   };
 
+  /** Where no model is named, there is but one: whatever others call it. */
   #place({ id, model }: SessionOf, role: Node["role"]): Place | undefined {
-    const places = this.#sessions.get(id)?.places;
-    return places?.find((place) => place.model === model && place.node.role === role);
+    const places = this.#sessions.get(id)?.places.filter(({ node }) => node.role === role) ?? [];
+    return (
+      places.find((place) => place.model === model) ??
+      places.find((place) => place.model === 0 || model === 0)
+    );
   }
 
   #started({ asked: { session }, node }: Lease): void {

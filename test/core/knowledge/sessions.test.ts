@@ -175,6 +175,19 @@ test("one session has a node for each model", () => {
   }
 });
 
+test("requests that name no model are the session's all the same", () => {
+  const cluster = new Cluster({ nodes: 4, strategy: "sticky_least_loaded" });
+  const ask = (id: number, model: number) => {
+    const lease = cluster.lease({ asked: asking(id, model) });
+    lease.end(OK);
+    return lease.node;
+  };
+  for (let id = 0; id < 20; id += 1) {
+    const home = ask(id, id % 2 === 0 ? 0 : 5);
+    expect([ask(id, 5), ask(id, 0), ask(id, 5)]).toEqual([home, home, home]);
+  }
+});
+
 test("never more than it may keep, and every count is the number of sessions", () => {
   const step = fc.oneof(
     { weight: 8, arbitrary: fc.record({ ask: fc.nat(30), model: fc.nat(12), node: fc.nat(3) }) },
