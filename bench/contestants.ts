@@ -86,6 +86,27 @@ export function lmproxyContestant(
   };
 }
 
+/** lmproxy with a router's command line, for who changes that one line. */
+export function lmproxyAsRouter(executable = join(ROOT, "lmproxy")): Contestant {
+  const { exactBytes, watchesNodes, startTimeoutMs, version } = lmproxyContestant(executable);
+  return {
+    name: "as-vllm-router",
+    title: "lmproxy --as vllm-router",
+    settings: "the command line of vllm-router: `--policy round_robin`, logs of errors only",
+    version,
+    prepare: async ({ port, nodes }) => ({
+      command: [
+        ...[executable, "--as", "vllm-router", "--host", "127.0.0.1", "--port", String(port)],
+        ...["--worker-urls", ...nodes, "--policy", "round_robin", "--log-level", "error"],
+        "--disable-cache-status",
+      ],
+    }),
+    exactBytes,
+    watchesNodes,
+    startTimeoutMs,
+  };
+}
+
 export const bare: Contestant = {
   name: "bare",
   title: "bare Bun pass-through",

@@ -2,6 +2,7 @@ import {
   bare,
   type Contestant,
   haproxy,
+  lmproxyAsRouter,
   lmproxyContestant,
   nginx,
   nginxLargeBuffer,
@@ -21,5 +22,7 @@ export async function allContestants(
 ): Promise<Contestant[]> {
   const others = [...builds].map(([name, path]) => lmproxyContestant(path, name));
   const own = [lmproxyContestant(executable), ...others, nginx, nginxLargeBuffer, haproxy, bare];
-  return withRouters ? [...own, ...(await routerContestants())] : own;
+  return withRouters
+    ? [...own, lmproxyAsRouter(executable), ...(await routerContestants())]
+    : own;
 }
