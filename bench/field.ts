@@ -22,7 +22,5 @@ export async function allContestants(
 ): Promise<Contestant[]> {
   const others = [...builds].map(([name, path]) => lmproxyContestant(path, name));
   const own = [lmproxyContestant(executable), ...others, nginx, nginxLargeBuffer, haproxy, bare];
-  return withRouters
-    ? [...own, lmproxyAsRouter(executable), ...(await routerContestants())]
-    : own;
+  return withRouters ? [...own, lmproxyAsRouter(executable), ...(await routerContestants())] : own;
 }
