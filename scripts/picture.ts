@@ -13,7 +13,7 @@ const MINUTES = Number(process.argv[2] ?? 15);
 const MODELS = ["internlm2-chat-7b", "qwen3-32b"];
 const MORE = ["1", "1", "1", "1", "2.5"];
 const JSON_BODY = { "content-type": "application/json" };
-const SIZE = { width: 1280, height: 600, deviceScaleFactor: 1, mobile: false };
+const SIZE = { width: 1280, height: 560, deviceScaleFactor: 1, mobile: false };
 
 const chromium = findChromium();
 if (chromium === null) throw new Error("install chromium, or name one in $CHROME");
