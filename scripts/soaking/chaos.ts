@@ -1,4 +1,5 @@
 /** What happens to the engines, in an order that the seed decides. */
+import { readFileSync } from "node:fs";
 import type { FaultRule } from "../../src/sim/server/faults.ts";
 import { pause } from "./clients.ts";
 import type { Cluster } from "./cluster.ts";
@@ -95,17 +96,41 @@ const EVENTS: Readonly<Record<string, Event>> = {
   },
 };
 
+/** Five deaths in a minute would end all, ms. */
+const BETWEEN_KILLS_MS = 20_000;
+let killedAtMs = Number.NEGATIVE_INFINITY;
+
+const WORKER_EVENTS: Readonly<Record<string, Event>> = {
+  async "kill a worker"({ proxy }, _index, random) {
+    if (performance.now() - killedAtMs < BETWEEN_KILLS_MS) return;
+    killedAtMs = performance.now();
+    const pids = readFileSync(
+      `/proc/${proxy.process.pid}/task/${proxy.process.pid}/children`,
+      "utf8",
+    );
+    const workers = pids.split(" ").filter(Boolean).map(Number);
+    process.kill(workers[Math.floor(random() * workers.length)] ?? 0, "SIGKILL");
+    await pause(500);
+  },
+  /** Refused while others still finish. */
+  async upgrade({ proxy }) {
+    await (await fetch(`${proxy.url}/upgrade`, { method: "POST" })).bytes();
+  },
+};
+
 /** Lets things happen until `goesOn` says no; returns how many did, by name. */
 export async function causeChaos(
   cluster: Cluster,
   random: () => number,
   goesOn: () => boolean,
+  hasWorkers = false,
 ): Promise<ReadonlyMap<string, number>> {
   const happened = new Map<string, number>();
-  const names = Object.keys(EVENTS);
+  const events = hasWorkers ? { ...EVENTS, ...WORKER_EVENTS } : EVENTS;
+  const names = Object.keys(events);
   while (goesOn()) {
     const name = names[Math.floor(random() * names.length)] ?? "kill";
-    await EVENTS[name]?.(cluster, Math.floor(random() * cluster.size), random);
+    await events[name]?.(cluster, Math.floor(random() * cluster.size), random);
     happened.set(name, (happened.get(name) ?? 0) + 1);
     await pause(random() * 1_000);
   }

@@ -31,16 +31,18 @@ function readOptions(argv: readonly string[]) {
       minutes: { type: "string", default: "3" },
       seed: { type: "string", default: "1" },
       streams: { type: "string", default: "0" },
+      workers: { type: "string", default: "0" },
     },
   });
   return {
     minutes: readNumber("minutes", values.minutes, 0),
     seed: readNumber("seed", values.seed, 0),
     streams: readNumber("streams", values.streams, 0),
+    workers: readNumber("workers", values.workers, 0),
   };
 }
 
-function phasesOf({ minutes, seed, streams }: ReturnType<typeof readOptions>): Phase[] {
+function phasesOf({ minutes, seed, streams, workers }: ReturnType<typeof readOptions>): Phase[] {
   const share = Math.min(1, minutes / FULL_MINUTES);
   const count = (full: number) => Math.max(20, Math.ceil(full * share));
   // Each phase has its own draws: what one of them does cannot change the next.
@@ -49,6 +51,10 @@ function phasesOf({ minutes, seed, streams }: ReturnType<typeof readOptions>): P
   if (streams > 0) {
     const run = () => keepStreams(streams, durationMs, random(5));
     return [{ title: `${streams} streams at once`, run }];
+  }
+  if (workers > 0) {
+    const run = () => runMixed(durationMs, random(6), workers);
+    return [{ title: `mixed clients and ${workers} workers under chaos`, run }];
   }
   return [
     { title: "killing engines", run: () => killEngines(count(1_000), random(1)) },
@@ -80,9 +86,10 @@ async function main(): Promise<number> {
     shown("  left by their clients", group(total.of("left"))),
     exactly("  ended falsely", total.of("false_end"), 0),
   ];
-  const { minutes, seed, streams } = options;
+  const { minutes, seed, streams, workers } = options;
   const again = `scripts/soak --minutes ${minutes} --seed ${seed}`;
-  console.log(`${again}${streams > 0 ? ` --streams ${streams}` : ""}\n`);
+  const more = streams > 0 ? ` --streams ${streams}` : workers > 0 ? ` --workers ${workers}` : "";
+  console.log(`${again}${more}\n`);
   for (const line of tableLines(table)) console.log(line);
   return table.some(({ ok }) => ok === false) ? 1 : 0;
 }

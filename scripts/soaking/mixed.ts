@@ -16,16 +16,19 @@ const FLAGS = [
 export async function runMixed(
   durationMs: number,
   random: () => number,
+  workers = 0,
 ): Promise<{ tally: Tally; figures: Figure[] }> {
   using log = new LogFile();
-  await using cluster = await Cluster.start({ engines: 4, timeScale: 0.5, flags: FLAGS, log });
+  const flags =
+    workers > 0 ? [...FLAGS, "--workers", `${workers}`, "--drain-timeout", "15"] : FLAGS;
+  await using cluster = await Cluster.start({ engines: 4, timeScale: 0.5, flags, log });
   const tally = new Tally();
   const trend = new MemoryTrend(cluster.proxy.process.pid);
   const endMs = performance.now() + durationMs;
   const goesOn = () => performance.now() < endMs;
   const { port } = cluster.proxy;
   const clients = Array.from({ length: CLIENTS }, () => runClient({ port, random, tally, goesOn }));
-  const happened = await causeChaos(cluster, random, goesOn);
+  const happened = await causeChaos(cluster, random, goesOn, workers > 0);
   await Promise.all(clients);
   trend.stop();
   const left = await cluster.leftOver();
@@ -33,6 +36,8 @@ export async function runMixed(
   const counted = agreed.requests;
   // Some of those that left did so before their request was there.
   const isCounted = counted <= tally.sent && counted >= tally.sent - tally.of("left");
+  // Workers that are killed take with them what they have counted.
+  const isExact = workers === 0;
   const isAlive = cluster.proxy.process.exitCode === null;
   const events = [...happened].map(([name, count]) => `${count} ${name}`).join(", ");
   return {
@@ -45,9 +50,10 @@ export async function runMixed(
         name: "  requests in /metrics",
         value: group(counted),
         goal: `${group(tally.sent - tally.of("left"))} to ${group(tally.sent)}`,
-        ok: isCounted,
+        ok: isExact ? isCounted : null,
       },
-      ...agreed.figures,
+      // With them, lines in the log were written that the counts lack.
+      ...(isExact ? agreed.figures : []),
       shown("  memory growth", trend.text, "at most 5 MB/h"),
     ],
   };

@@ -1,5 +1,9 @@
+import type { Clock } from "../core/clock.ts";
 import { Channel } from "./channel.ts";
 import type { ToWorker } from "./messages.ts";
+
+/** Where this process itself stood still, the answer is there already, and is read within this time, ms. */
+const GRACE_MS = 2_000;
 
 /** A process that was started. */
 export interface Spawned {
@@ -29,10 +33,16 @@ export class Member {
   phase: Phase = "starting";
   version = "";
   readonly #process: Spawned;
+  readonly #after: Clock["after"];
 
   /** @param answer What it asks the control plane. */
-  constructor(row: number, spawn: Spawn, answer: (question: unknown) => unknown) {
+  constructor(
+    row: number,
+    { spawn, clock }: { readonly spawn: Spawn; readonly clock: Pick<Clock, "after"> },
+    answer: (question: unknown) => unknown,
+  ) {
     this.row = row;
+    this.#after = clock.after;
     this.#process = spawn((message) => this.channel.receive(message));
     this.channel = new Channel((message) => this.#process.send(message), answer);
     this.pid = this.#process.pid;
@@ -43,9 +53,11 @@ export class Member {
     this.#process.kill();
   }
 
-  /** @throws ChannelError also when it does not answer in time: then it is killed. */
-  async ask(question: ToWorker, limit: (act: () => void) => () => void): Promise<unknown> {
-    const cancel = limit(() => this.kill());
+  /** @throws ChannelError also when it does not answer within about `limitMs`: then it is killed. */
+  async ask(question: ToWorker, limitMs: number): Promise<unknown> {
+    let cancel = this.#after(limitMs, () => {
+      cancel = this.#after(GRACE_MS, () => this.kill());
+    });
     try {
       return await this.channel.ask(question);
     } finally {

@@ -28,8 +28,8 @@ export interface SupervisorOptions {
 }
 
 /** Coming up, or hearing of something, takes a worker milliseconds: one that takes so long hangs, ms. */
-const START_LIMIT_MS = 30_000;
-const HEAR_LIMIT_MS = 10_000;
+const START_LIMIT_MS = 60_000;
+const HEAR_LIMIT_MS = 15_000;
 /** So many deaths in so long are no accidents. */
 const MOST_DEATHS = 5;
 const DEATHS_COUNT_FOR_MS = 60_000;
@@ -103,11 +103,10 @@ export class Supervisor {
 
   /** The same of what they are to do. */
   order(question: ToWorker): void {
-    const { clock } = this.#options;
     for (const member of this.#members) {
       // One that comes up hears it before it listens.
       const limitMs = member.phase === "starting" ? START_LIMIT_MS : HEAR_LIMIT_MS;
-      const heard = member.ask(question, (act) => clock.after(limitMs, act)).catch(() => {});
+      const heard = member.ask(question, limitMs).catch(() => {});
       if (member.phase === "starting") continue;
       this.#unheard.add(heard);
       void heard.then(() => this.#unheard.delete(heard));
@@ -185,13 +184,12 @@ export class Supervisor {
 
   /** Starts a worker; resolves when it serves. @throws Error when it does not come up. */
   async #bring(): Promise<Member> {
-    const { table, clock, beginning, port } = this.#options;
-    const member: Member = new Member(this.#freeRow(), this.#options.spawn, (question) =>
+    const { table, beginning, port } = this.#options;
+    const member: Member = new Member(this.#freeRow(), this.#options, (question) =>
       this.#options.answer(question, member),
     );
     this.#members.add(member);
     this.#countRows();
-    const limit = (act: () => void) => clock.after(START_LIMIT_MS, act);
     const ended = member.exited.then((how) => {
       this.#ended(member, how);
       throw new WorkersError(`a worker ended before it served (${how})`);
@@ -199,10 +197,10 @@ export class Supervisor {
     ended.catch(() => {});
     const begin = { do: "begin", protocol: PROTOCOL, ...beginning(), row: member.row } as const;
     try {
-      const version = await Promise.race([member.ask(begin, limit), ended]);
+      const version = await Promise.race([member.ask(begin, START_LIMIT_MS), ended]);
       if (typeof version === "string") member.version = version;
       const listens = this.#turn.then(async () => {
-        await Promise.race([member.ask({ do: "listen", port }, limit), ended]);
+        await Promise.race([member.ask({ do: "listen", port }, START_LIMIT_MS), ended]);
         if (!this.#hasListened) this.#options.firstListens();
         this.#hasListened = true;
         this.#listeners.push(member);
@@ -241,14 +239,14 @@ export class Supervisor {
 
   /** Resolves when it has left the port. */
   async #retire(member: Member): Promise<void> {
-    const { clock, log } = this.#options;
+    const { log } = this.#options;
     const leaves = this.#turn.then(async () => {
       const at = this.#listeners.indexOf(member);
       if (at < 0) return true;
       member.phase = "retiring";
-      const limit = (act: () => void) => clock.after(HEAR_LIMIT_MS, act);
       const of = this.#listeners.length;
-      const clean = await member.ask({ do: "retire", of, at }, limit).catch(() => false);
+      const retire = { do: "retire", of, at } as const;
+      const clean = await member.ask(retire, HEAR_LIMIT_MS).catch(() => false);
       this.#leftPort(member);
       return clean === true;
     });

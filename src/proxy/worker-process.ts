@@ -10,8 +10,8 @@ import { type Begun, beginWorker, orUndefined, readConfig } from "./begin-worker
 import { listen, type Served } from "./listen.ts";
 import { connectionsAt, ListeningSocket } from "./listening-socket.ts";
 
-/** A handshake that was under way when a worker leaves the port has come to its end, ms. */
-const SETTLE_MS = 500;
+/** By then a handshake that was under way when connections were led away has come to its end, ms. */
+const SETTLE_MS = 1_000;
 /** How often a worker that retires looks whether anybody is left. */
 const DESERTED_POLL_MS = 100;
 
@@ -145,6 +145,8 @@ export class ProxyWorker {
       const sockets = this.#sockets();
       for (const socket of sockets) socket.leadAway(place);
       await new Promise<void>((resume) => CLOCK.after(SETTLE_MS, resume));
+      // Where this process stood still meanwhile, some have yet to be accepted.
+      await new Promise<void>((resume) => CLOCK.after(SETTLE_MS / 10, resume));
       for (const socket of sockets) socket.close();
     } catch {
       // This system has no such calls.
