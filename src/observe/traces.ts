@@ -61,11 +61,16 @@ export class Traces {
   readonly #sampler: Sampler;
   readonly #processor: BatchSpanProcessor;
   readonly #resource: ReadableSpan["resource"];
+  /** The first half of the ids of all traces that begin here: the other is random for each. */
+  readonly #idBegins: string;
+  readonly #newSpanId: () => string;
 
   constructor(options: TracesOptions) {
     this.#options = options;
     const { queueSize, batchSize, delayMs, timeoutMs, protocol, log } = options;
     this.#sampler = samplerOf(options);
+    this.#idBegins = hex(options.random, 2);
+    this.#newSpanId = () => hex(options.random, 2);
     const exporter = protocol === "http/json" ? new JsonExporter() : new ProtobufExporter();
     this.#processor = new BatchSpanProcessor({
       exporter: new Told(exporter, options),
@@ -85,7 +90,7 @@ export class Traces {
   readonly begin = ({ request, route }: Exchange): Trace => {
     const { random } = this.#options;
     const parent = readTraceparent(request.headers.get("traceparent"));
-    const traceId = parent?.traceId ?? hex(random, 4);
+    const traceId = parent?.traceId ?? this.#idBegins + hex(random, 2);
     const above =
       parent === null
         ? ROOT_CONTEXT
@@ -97,7 +102,10 @@ export class Traces {
           });
     const { decision } = this.#sampler.shouldSample(above, traceId, route, SpanKind.SERVER, {}, []);
     const isSampled = decision === SamplingDecision.RECORD_AND_SAMPLED;
-    return new Trace(parent, traceId, isSampled, () => hex(random, 2));
+    // Nobody records it: any id will do that is not its parent's.
+    if (parent === null && !isSampled)
+      return new Trace(null, traceId, false, () => traceId.slice(16));
+    return new Trace(parent, traceId, isSampled, this.#newSpanId);
   };
 
   /** A request has ended. */
