@@ -92,8 +92,9 @@ function lastMember(
     if (bytes[at] !== QUOTE || !isAt(bytes, at, name) || !isKeyBegin(bytes, at)) continue;
     const value = valueAt(bytes, at + name.length);
     if (value === null) continue;
-    if (closings(bytes, value.end, form) === depth) return value.member;
     looks += 1;
+    const { member, end } = value;
+    if (member !== null && closings(bytes, end, form) === depth) return member;
   }
   return null;
 }
@@ -112,7 +113,7 @@ function firstMember(
     if (byte === QUOTE) {
       if (level === depth && isAt(bytes, at, name)) {
         const value = valueAt(bytes, at + name.length);
-        if (value !== null) return value.member;
+        if (value !== null && value.member !== null) return value.member;
       }
       at = endOfString(bytes, at);
     } else if (byte === OPEN || byte === OPEN_LIST) level += 1;
@@ -129,8 +130,11 @@ function isKeyBegin(bytes: Uint8Array, quoteAt: number): boolean {
   return bytes[at] === OPEN || bytes[at] === COMMA;
 }
 
-/** The object behind a name that ends at `at`, and where it ends; null when there is another value. */
-function valueAt(bytes: Uint8Array, at: number): { member: Member; end: number } | null {
+/**
+ * The object behind a name that ends at `at`, and where it ends; null when there is another value.
+ * Its member is null when it cannot be read, or does not end.
+ */
+function valueAt(bytes: Uint8Array, at: number): { member: Member | null; end: number } | null {
   let start = at;
   while (isBlank(bytes[start]) || bytes[start] === COLON) start += 1;
   if (bytes[start] !== OPEN) return null;
@@ -141,10 +145,9 @@ function valueAt(bytes: Uint8Array, at: number): { member: Member; end: number }
     else if (byte === OPEN || byte === OPEN_LIST) level += 1;
     else if (byte === CLOSE || byte === CLOSE_LIST) level -= 1;
     if (level > 0) continue;
-    const member = readObject(decoder.decode(bytes.subarray(start, end + 1)));
-    return member === null ? null : { member, end: end + 1 };
+    return { member: readObject(decoder.decode(bytes.subarray(start, end + 1))), end: end + 1 };
   }
-  return null;
+  return { member: null, end: bytes.length };
 }
 
 const decoder = new TextDecoder();

@@ -122,12 +122,13 @@ const END_MARK = /\[DONE\]|message_stop|response\.(?:completed|incomplete|failed
  */
 export function isCut(headers: Headers, target: string, last: Uint8Array): boolean {
   const text = Buffer.from(last.buffer, last.byteOffset, last.length).toString("latin1");
-  if (formOf(headers) === "events") {
+  const form = formOf(headers);
+  if (form === "events") {
     if (!/(?:\n\n|\r\r|\r\n\r\n)$/.test(text)) return true;
     const lastEvent = text.split(/\r\n\r\n|\n\n|\r\r/).findLast((event) => event !== "") ?? "";
     return MARKED_END.test(target) && !END_MARK.test(lastEvent);
   }
-  return isJson(headers) && !/[}\]]\s*$/.test(text);
+  return form === "json" && !/[}\]]\s*$/.test(text);
 }
 
 /** Whether an answer is known to be so short that it is read whole. */

@@ -237,3 +237,17 @@ test("of any bytes whatever, in any pieces, nothing is thrown, and the end is ke
     runs(300),
   );
 });
+
+test("objects by the name within each other, that do not end or cannot be read, are not all read", () => {
+  const bytes = bytesOf('{"usage":'.repeat(2_000));
+  let reads = 0;
+  const counted = new Proxy(bytes, {
+    get(of, key) {
+      reads += 1;
+      const value: unknown = Reflect.get(of, key, of);
+      return typeof value === "function" ? value.bind(of) : value;
+    },
+  });
+  expect(usageOf("json", CHAT, counted, counted)).toBeNull();
+  expect(reads).toBeLessThan(50 * bytes.length);
+});

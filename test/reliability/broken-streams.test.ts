@@ -188,6 +188,7 @@ test.each([
 test.each([
   ["JSON", `${OPEN_END}application/json\r\n\r\n{"data":[1]}\n`],
   ["a stream", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\ndata: [DONE]\n\n`],
+  ["packed JSON", `${OPEN_END}application/json\r\ncontent-encoding: gzip\r\n\r\n\x1f\x8b packed`],
 ])("one that ends with its connection is whole: %s", async (_, sent) => {
   const answer = await get("/v1/completions", [{ send: sent }, A_MOMENT, { close: true }]);
   expect(answer).toMatchObject({ status: 200, complete: true });
