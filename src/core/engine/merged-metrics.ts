@@ -23,7 +23,8 @@ const NAME = /[a-zA-Z_:][\w:]*/y;
 const LABELS = /(?:[a-zA-Z_]\w*="(?:[^"\\]|\\.)*",?)*/y;
 /** Value, timestamp, and an exemplar, which only OpenMetrics knows. */
 const REST =
-  /^[ \t]*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?[Ii]nf|NaN)([ \t]+-?\d+)?[ \t\r]*(?:#.*)?$/;
+  /^[ \t]*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?[Ii]nf|NaN)([ \t]+-?\d{1,18})?[ \t\r]*(?:#.*)?$/;
+const LABEL = /([a-zA-Z_]\w*)="(?:[^"\\]|\\.)*"/g;
 const OWN_NODE = /(?:^|,)node="/;
 
 /** What a sample's name may have behind its family's, by the family's type. */
@@ -121,24 +122,41 @@ function counterOf(name: string, types: ReadonlyMap<string, string>): string {
 /** A sample with one more label; null for what is none. One that the engine calls so becomes `exported_node`. */
 function withLabel(name: string, behind: string, label: string): string | null {
   if (!behind.startsWith("{")) {
-    const [, value, timestamp = ""] = REST.exec(behind) ?? [];
-    if (value === undefined || !/^[ \t]/.test(behind)) return null;
-    return `${name}{${label}} ${value}${timestamp}`;
+    const rest = /^[ \t]/.test(behind) ? drawnRest(behind) : null;
+    return rest === null ? null : `${name}{${label}} ${rest}`;
   }
   LABELS.lastIndex = 1;
   const labels = LABELS.exec(behind)?.[0] ?? "";
   const at = 1 + labels.length;
   if (behind[at] === "}" && !OWN_NODE.test(labels)) {
-    const [, value, timestamp = ""] = REST.exec(behind.slice(at + 1)) ?? [];
-    if (value === undefined) return null;
-    return `${name}{${label}${labels === "" ? "" : ","}${labels}} ${value}${timestamp}`;
+    const rest = drawnRest(behind.slice(at + 1));
+    if (rest === null || isRepeated(labels)) return null;
+    return `${name}{${label}${labels === "" ? "" : ","}${labels}} ${rest}`;
   }
   return rewritten(name, behind, label);
+}
+
+/** Value and timestamp; null for a value that no float64 holds, on which Prometheus refuses the whole page. */
+function drawnRest(text: string): string | null {
+  const [, value, timestamp = ""] = REST.exec(text) ?? [];
+  if (value === undefined || (/\d/.test(value) && !Number.isFinite(Number(value)))) return null;
+  return `${value}${timestamp}`;
+}
+
+/** Whether a label stands there twice, or the name does: Prometheus refuses the whole page then. */
+function isRepeated(labels: string): boolean {
+  const seen = new Set(["__name__"]);
+  for (const [, name = ""] of labels.matchAll(LABEL)) {
+    if (seen.has(name)) return true;
+    seen.add(name);
+  }
+  return false;
 }
 
 function rewritten(name: string, behind: string, label: string): string | null {
   const series = parseSeries(name, behind);
   if (series === null || series.labels.has("exported_node")) return null;
+  if (series.labels.has("__name__")) return null;
   if (Number.isNaN(series.value) && !/\bnan\b/i.test(behind)) return null;
   const others = [...series.labels].map(
     ([key, value]) => `${key === "node" ? "exported_node" : key}="${escaped(value)}"`,

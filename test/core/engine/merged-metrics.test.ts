@@ -63,6 +63,12 @@ test.each([
   `a{b="${"c".repeat(9_000)}"} 1`,
   "# EOF",
   "# TYPE a gauge",
+  "x 1e309",
+  'x{a="1"} -1e999',
+  "x 1 99999999999999999999",
+  'x{a="1",b="a=",a="2"} 1',
+  'x{__name__="y"} 1',
+  'x{ __name__="y" } 1',
 ])("%s is left out", (line) => {
   expect(merge({ n: `${line}\n` })).toBe("");
 });
