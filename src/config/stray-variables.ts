@@ -3,8 +3,9 @@ import { nearestName } from "../core/nearest-name.ts";
 import type { Note } from "./note.ts";
 import { type Environment, SERVICE_LINK } from "./resolve.ts";
 
-/** What `lmproxy nodes`, `engine` and `demo` read; they have flags of their own. */
-const OTHER_COMMANDS = /^LMPROXY_(?:NODES|ENGINE|DEMO)_/;
+/** What other commands read; they have flags of their own. None that a flag of ours could be misspelt as. */
+const OTHER_COMMANDS =
+  /^LMPROXY_(?:(?:NODES|ENGINE|DEMO|LAB|DOCTOR|REQUESTS|UPGRADE|RELOAD)_|PROXY_URL$)/;
 
 /** What Kubernetes adds for a Service whose name begins with ours; the values of others are links. */
 const OF_A_SERVICE = /_SERVICE_(?:HOST|PORT(?:_\w+)?)$|_PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?$/;

@@ -19,6 +19,8 @@ describe("nothing is said of", () => {
     ["LMPROXY_STRATEGY", "random"],
     ["LMPROXY_STRATGY", ""],
     ["LMPROXY_ENGINE_PORT", "1"],
+    ["LMPROXY_LAB_SEEDS", "1"],
+    ["LMPROXY_PROXY_URL", "http://127.0.0.1:8000"],
     ["LMPROXY_PORT", "tcp://10.0.0.1:8000"],
     ["LMPROXY_SERVICE_HOST", "10.0.0.1"],
     ["LMPROXY_SERVICE_PORT", "8000"],
