@@ -193,7 +193,7 @@ const information = flagGroup("Information", [
     argument: "name",
     kind: kinds.choice(PRODUCTS),
     value: fields.as,
-    help: `Take flags, and for lmdeploy answers too, as ${PRODUCTS.join(", ")} does.`,
+    help: `Take flags as ${PRODUCTS.join(", ")} does, and answer so where that differs from ours.`,
   },
   {
     key: "printConfig",

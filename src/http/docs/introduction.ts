@@ -11,11 +11,12 @@ loading adapters or weights, which are answered with 404; so are \`/inference/v1
 **Errors.** What the proxy itself refuses comes in OpenAI's envelope, under \`/v1/messages\` and
 \`/anthropic/\` in Anthropic's. Errors of an engine pass unchanged, whatever their shape. A known path
 with another method is 405, with \`Allow\`. \`Proxy-Status\` (RFC 9209) on an error says that it is the
-proxy's own; errors of engines do not carry it, unless another proxy before them set it. With 429 and 503, \`Retry-After\` says when to try again.
+proxy's own; errors of engines do not carry it, unless another proxy before them set it. With 429 and
+503, \`Retry-After\` says when to try again.
 
 **Keys.** A proxy started with \`--api-keys\` wants one of them for inference and models; one with
-\`--admin-key\` wants that for nodes, one without takes an API key there, too. A proxy started with
-neither asks for none. Health and documentation are open to all.
+\`--admin-key\` wants that for nodes, metrics and operation, one without takes an API key there, too. A
+proxy started with neither asks for none. Health and documentation are open to all.
 
 **Request ids.** \`X-Request-Id\` of a request is kept, or made up, and returned.`;
 
@@ -29,5 +30,6 @@ export const TAGS = [
   { name: "Nodes", description: "The engines behind the proxy" },
   { name: "DistServe", description: "Pairs of prefill and decode engines, and what they share" },
   { name: "Health", description: "For load balancers and orchestrators" },
+  { name: "Operation", description: "What runs, metrics, settings: for whoever runs the proxy" },
   { name: "Documentation", description: "This page and the document behind it" },
 ] as const;

@@ -80,7 +80,7 @@ export const debugRoutes = [
     path: "/debug/requests",
     who: "administrator",
     detail: {
-      tags: ["Health"],
+      tags: ["Operation"],
       operationId: "listRequests",
       summary: "Show the requests that run or wait, oldest first",
       description:
@@ -99,7 +99,7 @@ export const debugRoutes = [
     path: "/debug/requests/:id",
     who: "administrator",
     detail: {
-      tags: ["Health"],
+      tags: ["Operation"],
       operationId: "explainRequest",
       summary: "Explain a request: its attempts and times, and why each node was chosen",
       description:
@@ -128,7 +128,7 @@ export const debugRoutes = [
     path: "/debug/requests/:id",
     who: "administrator",
     detail: {
-      tags: ["Health"],
+      tags: ["Operation"],
       operationId: "cancelRequest",
       summary: "Cancel a request: all that run by this id",
       description:

@@ -28,7 +28,7 @@ export const engineMetricsRoutes = [
     path: "/engine_metrics",
     who: "administrator",
     detail: {
-      tags: ["Health"],
+      tags: ["Operation"],
       operationId: "getEngineMetrics",
       summary: "Metrics of all engines on one page, for Prometheus",
       description:

@@ -65,7 +65,7 @@ export const liveRoutes = [
     goesOn: true,
     who: "administrator",
     detail: {
-      tags: ["Health"],
+      tags: ["Operation"],
       operationId: "watch",
       summary: "What the page at / is told: nodes, requests and failures as they change",
       description:

@@ -14,7 +14,7 @@ export const metricsRoutes = [
     path: "/metrics",
     who: "administrator",
     detail: {
-      tags: ["Health"],
+      tags: ["Operation"],
       operationId: "getMetrics",
       summary: "Metrics of the proxy and its nodes, for Prometheus",
       description:

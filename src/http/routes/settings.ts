@@ -17,7 +17,7 @@ export const settingRoutes = [
     path: "/debug/config",
     who: "administrator",
     detail: {
-      tags: ["Health"],
+      tags: ["Operation"],
       operationId: "getConfig",
       summary: "Show what the proxy was started with, keys masked",
       responses: {
@@ -37,7 +37,7 @@ export const settingRoutes = [
     path: "/reload",
     who: "administrator",
     detail: {
-      tags: ["Health"],
+      tags: ["Operation"],
       operationId: "reload",
       summary: "Read the files of the configuration again",
       description:
@@ -60,7 +60,7 @@ export const settingRoutes = [
     path: "/debug/log",
     who: "administrator",
     detail: {
-      tags: ["Health"],
+      tags: ["Operation"],
       operationId: "getLog",
       summary: "Show the level and the format of the log",
       responses: { ...ok("LogSettings", EXAMPLE, "As it is now"), ...failures(REFUSALS) },
@@ -73,7 +73,7 @@ export const settingRoutes = [
     path: "/debug/log",
     who: "administrator",
     detail: {
-      tags: ["Health"],
+      tags: ["Operation"],
       operationId: "setLog",
       summary: "Change the level or the format of the log, until the proxy ends",
       description: "What is left out stays. A restart brings back --log-level and --log-format.",

@@ -17,7 +17,7 @@ export const upgradeRoutes = [
     path: "/upgrade",
     who: "administrator",
     detail: {
-      tags: ["Nodes"],
+      tags: ["Operation"],
       operationId: "upgrade",
       summary: "Replace the workers by the executable that lies in its place now",
       description:
