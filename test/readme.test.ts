@@ -11,13 +11,8 @@ const PAGES = [
   "README.md",
   "ARCHITECTURE.md",
   "CHANGELOG.md",
-  "docs/distserve.md",
-  "docs/switching.md",
-  "docs/reliability.md",
-  "docs/behind-a-proxy.md",
-  "docs/performance.md",
-  "docs/profile.md",
-  "docs/routing.md",
+  "findings/README.md",
+  ...new Bun.Glob("docs/*.md").scanSync(ROOT),
 ];
 
 function read(path: string): Promise<string> {
@@ -32,7 +27,7 @@ test("README names every strategy and every command", async () => {
   const readme = await read("README.md");
   for (const name of Object.keys(STRATEGIES)) expect(readme).toContain(`\`${name}\``);
   const help = Bun.spawnSync([process.execPath, "src/main.ts", "--help"], { cwd: ROOT });
-  const commands = [...help.stdout.toString().matchAll(/^ {2}(\w+) {2,}/gm)].map(
+  const commands = [...help.stdout.toString().matchAll(/^ {2}([\w-]+) {2,}/gm)].map(
     ([, name]) => name,
   );
   expect(commands.length).toBeGreaterThan(3);
@@ -53,6 +48,19 @@ test("links between the pages lead somewhere", async () => {
     for (const [, to] of links) {
       const path = join(ROOT, dirname(page), to ?? "");
       expect({ page, to, exists: existsSync(path) }).toEqual({ page, to, exists: true });
+    }
+  }
+});
+
+test("tests and scripts that the pages name exist", async () => {
+  for (const page of PAGES) {
+    const named = [...(await read(page)).matchAll(/`((?:test|scripts|bench|deploy)\/[\w./-]+)`/g)];
+    for (const [, path = ""] of named) {
+      expect({ page, path, exists: existsSync(join(ROOT, path)) }).toEqual({
+        page,
+        path,
+        exists: true,
+      });
     }
   }
 });
