@@ -117,7 +117,9 @@ test("keys are kept from everybody whom they do not concern", async () => {
     200,
   );
   const files = await until("the state file holds the node", () => {
-    const all = readdirSync(folder).map((file) => readFileSync(join(folder, file), "utf8"));
+    const all = readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map(({ name }) => readFileSync(join(folder, name), "utf8"));
     return all.join().includes("http://127.0.0.1:3") && all;
   });
 
