@@ -58,6 +58,7 @@ export async function versionOf(
 export function lmproxyContestant(
   executable = join(ROOT, "lmproxy"),
   name = "lmproxy",
+  strategy = "random",
 ): Contestant {
   return {
     name,
@@ -75,7 +76,7 @@ export function lmproxyContestant(
         executable,
         ...["--host", "127.0.0.1", "--port", String(port)],
         ...nodes.flatMap((node) => ["--node", node]),
-        ...["--strategy", "random", "--log-level", "error", "--disable-cache-status"],
+        ...["--strategy", strategy, "--log-level", "error", "--disable-cache-status"],
       ],
     }),
     exactBytes: true,

@@ -23,11 +23,11 @@ interface Router {
 }
 
 /** What the three Rust routers share: retries and breakers off, since nothing fails here. */
-function rustArguments({ port, nodes }: Place, logLevel: string): string[] {
+function rustArguments({ port, nodes }: Place, logLevel: string, policy = "round_robin"): string[] {
   return [
     ...["--host", "127.0.0.1", "--port", String(port)],
     ...["--worker-urls", ...nodes],
-    ...["--policy", "round_robin", "--log-level", logLevel],
+    ...["--policy", policy, "--log-level", logLevel],
     ...["--prometheus-port", String(freePort()), "--prometheus-host", "127.0.0.1"],
     ...["--disable-retries", "--disable-circuit-breaker"],
     // The default refuses or queues what 2,000 streams bring.
@@ -40,17 +40,19 @@ function rustArguments({ port, nodes }: Place, logLevel: string): string[] {
 const RUST_SETTINGS =
   "round robin (no prefix tree to keep), one Tokio worker thread for the one core, no retries, no circuit breaker, no limit of concurrency that the load would reach, logs of errors only";
 
+const VLLM_ROUTER: Router = {
+  name: "vllm-router",
+  title: "vllm-router",
+  requirement: "vllm-router==0.1.17",
+  program: "vllm-router",
+  settings: RUST_SETTINGS,
+  env: ONE_RUST_WORKER,
+  exactBytes: true,
+  arguments: async (place) => rustArguments(place, "error"),
+};
+
 const ROUTERS: readonly Router[] = [
-  {
-    name: "vllm-router",
-    title: "vllm-router",
-    requirement: "vllm-router==0.1.17",
-    program: "vllm-router",
-    settings: RUST_SETTINGS,
-    env: ONE_RUST_WORKER,
-    exactBytes: true,
-    arguments: async (place) => rustArguments(place, "error"),
-  },
+  VLLM_ROUTER,
   {
     name: "sglang-router",
     title: "sglang-router",
@@ -117,6 +119,15 @@ function liteLlmConfiguration(nodes: readonly string[]): string {
 /** LLM routers from PyPI, each in an environment of its own under the user's cache. */
 export async function routerContestants(): Promise<Contestant[]> {
   return ROUTERS.map(asContestant);
+}
+
+/** vllm-router with one of its policies, that policy's settings as published. */
+export function vllmRouter(policy: string): Contestant {
+  return asContestant({
+    ...VLLM_ROUTER,
+    name: `vllm-router ${policy}`,
+    arguments: async (place) => rustArguments(place, "error", policy),
+  });
 }
 
 function asContestant(router: Router): Contestant {
