@@ -244,7 +244,11 @@ export const run: Run = async (argv, surroundings) => {
   const [url = ""] = line.operands;
   const isKnown = url === "" || (!namesUrl && NODE_NAME.test(url));
   if (!isKnown && kinds.nodeUrl.parse(url) === undefined) {
-    throw new UsageError(`${described} must be ${kinds.nodeUrl.expects}`);
+    const { expects } = kinds.nodeUrl;
+    const text = namesUrl
+      ? `the node's URL must be ${expects}`
+      : `a node is its name or ${expects}`;
+    throw new UsageError(text);
   }
   const client = new ProxyClient(line.values.proxyUrl, line.values.adminKey);
   await surroundings.print(await action.act(client, url, line.values, surroundings));

@@ -60,7 +60,9 @@ export class ProxyClient {
 
   #refused(status: number, answer: unknown): CommandError {
     const advice = status === 401 || status === 403 ? "; give its key with --admin-key" : "";
-    return new CommandError(`the proxy refused (${status}): ${messageOf(answer)}${advice}`);
+    const said = messageOf(answer);
+    const reason = advice === "" ? said : said.replace(/\.$/, "");
+    return new CommandError(`the proxy refused (${status}): ${reason}${advice}`);
   }
 
   async #send(method: string, path: string, body: string | undefined) {
