@@ -2,6 +2,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { flagGroup } from "../config/flag.ts";
+import { readRole } from "../core/engine/roles.ts";
 import { CommandError } from "./command-error.ts";
 import { LIST_FIELDS } from "./node-list.ts";
 import type { ProxyClient } from "./proxy-client.ts";
@@ -53,6 +54,8 @@ function draw({ url, failures, ...rest }: Shown): string {
 function shown(name: string, value: unknown): string {
   if (value === null || (Array.isArray(value) && value.length === 0)) return "-";
   if (typeof value === "number") {
+    // LMDeploy's number says nothing to whoever reads.
+    if (name === "role") return readRole(value) ?? String(value);
     if (name.endsWith("_s")) return shortTime(value);
     return String(Number(value.toPrecision(4)));
   }

@@ -1,6 +1,7 @@
 /** What `/nodes/status` answers, and the table that a person reads. Pure. */
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import { readRole } from "../core/engine/roles.ts";
 import { cut, plain, shortTime, tableLines, WIDTH } from "./table.ts";
 
 const NumberOrNull = Type.Optional(Type.Union([Type.Number(), Type.Null()]));
@@ -42,8 +43,6 @@ export type Nodes = Readonly<Record<string, NodeStatus>>;
 export function readStatus(answer: unknown): Nodes | null {
   return Value.Check(StatusSchema, answer) ? answer : null;
 }
-
-const ROLES: Readonly<Record<string, string>> = { 1: "Hybrid", 2: "Prefill", 3: "Decode" };
 
 interface Column {
   readonly title: string;
@@ -134,7 +133,7 @@ const DISPENSABLE = [
 ];
 
 function roleOf(node: NodeStatus): string {
-  return ROLES[node.role] ?? String(node.role);
+  return readRole(node.role) ?? String(node.role);
 }
 
 function percent(fraction: number): string {

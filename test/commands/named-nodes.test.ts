@@ -102,7 +102,7 @@ test("show tells all of a node, and of the attempts that failed there", async ()
     const { out } = await cli("nodes", "show", "h100-07");
     return out.includes("bad") && out;
   });
-  expect(shown).toMatch(new RegExp(`^${first.url.origin}\n  role +1\n  models +m\n`));
+  expect(shown).toMatch(new RegExp(`^${first.url.origin}\n  role +Hybrid\n  models +m\n`));
   expect(shown).toMatch(/\n {2}name +h100-07\n/);
   expect(shown).toMatch(/\nat +outcome +request\n\S+Z +answered 500 +bad\n/);
   const json: unknown = JSON.parse((await cli("nodes", "show", first.url.origin, "--json")).out);
