@@ -103,7 +103,7 @@ async function main(): Promise<number> {
     const rules = await Bun.file(RULES).text();
     const rulesFile = join(folder, "rules.yaml");
     await Bun.write(rulesFile, scaled(rules));
-    const all = scenarios(await certificateIn(folder));
+    const all = scenarios(folder, await certificateIn(folder));
     const chosen = all.filter(({ name }) => name.includes(values.only ?? ""));
     for (const scenario of chosen) stages.push(await setUp(scenario));
     const watched = stages.map(({ target, scenario }) => ({ target, instance: scenario.name }));

@@ -1,12 +1,20 @@
 /** What goes wrong, and which alerts have to say so. */
+import { rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
+import { join } from "node:path";
 import type { Scenario, Stage } from "./stage.ts";
 
 const BODY_BYTES = 1024 * 1024;
 
-/** @param tls Files of a certificate that is about to expire. */
-export function scenarios(tls: { key: string; certificate: string }): readonly Scenario[] {
-  return [...FAULTS, expiring(tls)];
+/**
+ * @param folder For files.
+ * @param tls Files of a certificate that is about to expire.
+ */
+export function scenarios(
+  folder: string,
+  tls: { key: string; certificate: string },
+): readonly Scenario[] {
+  return [...FAULTS, expiring(tls), unreadable(join(folder, "upstream-key"))];
 }
 
 const FAULTS: readonly Scenario[] = [
@@ -188,5 +196,20 @@ function expiring({ key, certificate }: { key: string; certificate: string }): S
     flags: ["--tls-key", key, "--tls-cert", certificate],
     fires: ["LmproxyCertificateExpires"],
     isPlanted: true,
+  };
+}
+
+function unreadable(keyFile: string): Scenario {
+  writeFileSync(keyFile, "sk-engines");
+  return {
+    name: "a file of a reload is gone",
+    engines: 1,
+    load: 2,
+    flags: ["--upstream-api-key", `@${keyFile}`],
+    fires: ["LmproxyReloadFailed"],
+    plant: ({ proxy }) => {
+      rmSync(keyFile);
+      proxy.process.kill("SIGHUP");
+    },
   };
 }
