@@ -171,16 +171,23 @@ export class ProxyWorker {
   async #drain(): Promise<void> {
     if (this.#ending) return;
     this.#ending = true;
-    if (this.#begun !== null) {
-      const { assembled, sink, traces } = this.#begun;
-      if (this.#listening !== null) await assembled.lifecycle.drain(Promise.resolve());
-      const page = await assembled.services.metricsPage(false);
-      await orUndefined(this.#channel.ask({ do: "counted", page }));
-      await this.#listening?.stop();
-      await traces?.stop();
-      await sink.flush();
+    try {
+      if (this.#begun !== null) await this.#wrapUp(this.#begun);
+    } catch (error) {
+      // It ends all the same: nobody waits for one that has left the port.
+      this.report(error);
+    } finally {
+      this.#end();
     }
-    this.#end();
+  }
+
+  async #wrapUp({ assembled, sink, traces }: Begun): Promise<void> {
+    if (this.#listening !== null) await assembled.lifecycle.drain(Promise.resolve());
+    const page = await assembled.services.metricsPage(false);
+    await orUndefined(this.#channel.ask({ do: "counted", page }));
+    await this.#listening?.stop();
+    await traces?.stop();
+    await sink.flush();
   }
 }
 
