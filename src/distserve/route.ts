@@ -289,7 +289,7 @@ export class Route {
       if (!hasChanged) this.#failed.push(...failed);
       const next = this.take();
       if (isWorthWaiting(next) || typeof next !== "string") return next;
-      if (!hasChanged) throw this.refusal;
+      if (!hasChanged || limitMs <= 0) throw this.refusal;
     }
   }
 
