@@ -2,6 +2,7 @@
 import { afterEach } from "bun:test";
 import { startEngine } from "../../../src/sim/server/api-server.ts";
 import type { EngineOptions, RunningEngine } from "../../../src/sim/server/engine-options.ts";
+import { until as untilThere } from "../../support/until.ts";
 
 /** A `start` that serves the model "tiny" unless told otherwise; call it at the top of a test file. */
 export function engineStarter(): (options?: Partial<EngineOptions>) => Promise<RunningEngine> {
@@ -30,7 +31,7 @@ export function post(url: string, body: unknown, init: RequestInit = {}): Promis
   });
 }
 
-/** Resolves when `condition` holds; the test's own time limit ends it otherwise. */
+/** Resolves when `condition` holds; fails with its text when it never does. */
 export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
+  await untilThere(`${condition}`, condition);
 }
