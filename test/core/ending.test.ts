@@ -1,0 +1,30 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { ENDING_BYTES, Ending } from "../../src/core/ending.ts";
+
+test("it keeps the last bytes of a stream, however that is cut", () => {
+  const lengths = fc.array(fc.integer({ min: 0, max: 3 * ENDING_BYTES }), { maxLength: 8 });
+  fc.assert(
+    fc.property(lengths, (pieces) => {
+      const ending = new Ending();
+      const all: Buffer[] = [];
+      for (const [at, length] of pieces.entries()) {
+        const piece = Buffer.from(Array.from({ length }, (_, i) => (7 * at + i) % 251));
+        all.push(piece);
+        ending.push(piece);
+      }
+      const expected = Buffer.concat(all).subarray(-ENDING_BYTES);
+      expect(Buffer.compare(ending.bytes, expected)).toBe(0);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test("pieces that fill it to the byte", () => {
+  const ending = new Ending();
+  ending.push(new Uint8Array(ENDING_BYTES).fill(1));
+  ending.push(new Uint8Array(1).fill(2));
+  expect(ending.bytes.length).toBe(ENDING_BYTES);
+  expect(ending.bytes.at(-1)).toBe(2);
+  expect(ending.bytes.at(-2)).toBe(1);
+});
