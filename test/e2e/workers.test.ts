@@ -91,6 +91,9 @@ test("whoever has waited longest has the next place, in whichever worker it wait
       Value.Assert(OpenRequests, shown);
       return shown.filter(({ phase }) => phase !== "reading").length === at + 1;
     });
+    // Who came first is known to the ms.
+    const seenAt = Date.now();
+    await until("a ms has gone by", () => Date.now() > seenAt);
   }
   for (let arrived = 4; arrived < names.length; arrived += 1) {
     engine.release(1);

@@ -41,7 +41,7 @@ export async function startProxy(
     stderr: "pipe",
   });
   let log = "";
-  void collect(child.stderr, (text) => {
+  const logged = collect(child.stderr, (text) => {
     log += text;
   });
   let listening: (url: string) => void = () => {};
@@ -54,7 +54,8 @@ export async function startProxy(
     const url = /listens on (\S+)\n/.exec(out)?.[1];
     if (url !== undefined) listening(url);
   });
-  const ended = child.exited.then((code) => {
+  const ended = child.exited.then(async (code) => {
+    await logged;
     throw new Error(`lmproxy ended with ${code} before it listened:\n${log}`);
   });
   const url = await Promise.race([listens, ended]);
