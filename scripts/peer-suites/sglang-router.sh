@@ -5,14 +5,13 @@
 #   scripts/peer-suites/sglang-router.sh [PATH of lmproxy, ./lmproxy by default] [pytest's arguments]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. scripts/peer-suites/suite.sh
 
-lmproxy=$(realpath "${1:-./lmproxy}")
-[ -x "$lmproxy" ] || { echo "no executable $lmproxy: bun run build" >&2; exit 2; }
+lmproxy=${1:-./lmproxy}
 shift || true
 
 version=0.2.2
 sha256=bb06737b7c94821dd90b2a32d6d7fa20b5804d0609010866ce13230a9b76fc6b
-tests=py_test/integration
 
 # What differs because we chose so, each named in docs/switching.md.
 different=(
@@ -35,10 +34,6 @@ different=(
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check \
-  pytest==9.0.2 pytest-timeout==2.4.0 requests==2.32.5 fastapi==0.128.0 uvicorn==0.40.0 cryptography==46.0.3
-
 # pip would want to build it before it hands it over.
 index=https://pypi.org/simple/sglang-router/
 url=$(curl -fsSL "$index" | grep -o "https://[^\"#]*/sglang_router-$version.tar.gz" | head -1)
@@ -46,18 +41,4 @@ curl -fsSL -o "$work/sdist.tar.gz" "$url"
 echo "$sha256  $work/sdist.tar.gz" | sha256sum --check --quiet
 tar -xzf "$work/sdist.tar.gz" -C "$work"
 
-# The suite starts `python3 -m sglang_router.launch_router`.
-mkdir -p "$work/shim/sglang_router"
-touch "$work/shim/sglang_router/__init__.py"
-cat > "$work/shim/sglang_router/launch_router.py" <<'PYTHON'
-import os
-import sys
-
-lmproxy = os.environ["LMPROXY"]
-os.execv(lmproxy, [lmproxy, "--as", "sglang-router", "--disable-cache-status", *sys.argv[1:]])
-PYTHON
-
-cd "$work/sglang_router-$version"
-LMPROXY="$lmproxy" PYTHONPATH="$work/shim" PATH="$work/venv/bin:$PATH" \
-  python3 -m pytest -q --timeout 120 -p no:cacheprovider \
-  "${different[@]/#/--deselect=$tests/}" "$tests" "$@"
+run_suite sglang-router "$work/sglang_router-$version" "$lmproxy" "$@"
