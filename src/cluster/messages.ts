@@ -48,6 +48,8 @@ export interface Beginning {
   readonly table: string;
   readonly size: TableSize;
   readonly row: number;
+  /** Whether the sessions follow the table in its file; left out by versions before. */
+  readonly hasSessions?: boolean;
   /** As the flags said it, validated again by whoever reads it. */
   readonly config: unknown;
   /** The name of this proxy in `Via`. */

@@ -3,6 +3,7 @@
  * each process, which nobody else writes, and a column for each thing that is counted. The sum of a
  * column is the truth; a process that dies leaves a row behind, and clearing that is all there is to do.
  */
+import { Lock } from "./lock.ts";
 
 /** Nodes that are counted over all processes; what lies beyond is counted by each for itself. */
 export const MOST_SLOTS = 4_096;
@@ -29,8 +30,6 @@ const HEAD = 16;
 const ROWS_IN_USE = 0;
 const LOCK = 1;
 
-/** Whoever holds the lock has died if it is held for so many looks: it is taken for some µs. */
-const MOST_LOOKS = 1_000_000;
 /** A client's number is looked for at so many places from the one that its hash names. */
 const NEAR = 32;
 /** A place for a client that is just being given up. */
@@ -55,6 +54,7 @@ export class Table {
   readonly #clients: BigInt64Array;
   /** A column's numbers lie side by side: they are read together. */
   readonly #cells: Int32Array;
+  readonly #lock: Lock;
 
   /** @param memory As long as `tableBytes` says, shared by all, and zero at first. */
   constructor({ buffer, byteOffset }: Uint8Array, { rows, clients }: TableSize) {
@@ -62,6 +62,7 @@ export class Table {
     this.#clientCount = clients;
     this.#columns = OF_CLIENT + clients;
     this.#head = new Int32Array(buffer, byteOffset, HEAD);
+    this.#lock = new Lock(this.#head, LOCK);
     this.#clients = new BigInt64Array(buffer, byteOffset + HEAD * 4, clients);
     this.#cells = new Int32Array(buffer, byteOffset + HEAD * 4 + clients * 8, this.#columns * rows);
   }
@@ -85,7 +86,7 @@ export class Table {
       if (isPieces) Atomics.add(this.#cells, column * this.rows + to, count);
       Atomics.store(this.#cells, at, 0);
     }
-    Atomics.compareExchange(this.#head, LOCK, row + 1, 0);
+    this.#lock.free(row);
   }
 
   inFlight(slot: number): number {
@@ -113,7 +114,7 @@ export class Table {
   clientColumn(hash: bigint, row: number): number | null {
     const found = this.#find(hash);
     if (found !== null) return found;
-    this.#locked(row, () => {
+    this.#lock.held(row, () => {
       if (this.#find(hash) !== null) return;
       const free = this.#near(hash).find((at) => this.#clients[at] === 0n);
       if (free !== undefined) Atomics.store(this.#clients, free, hash);
@@ -131,7 +132,7 @@ export class Table {
     for (let at = 0; at < this.#clientCount; at += 1) {
       const hash = this.#clients[at] ?? 0n;
       if (hash === 0n || this.#sum(OF_CLIENT + at) > 0) continue;
-      this.#locked(row, () => {
+      this.#lock.held(row, () => {
         // Whoever takes a place counts first and looks then whether it counted in the right column.
         Atomics.store(this.#clients, at, BUSY);
         const isIdle = this.#sum(OF_CLIENT + at) === 0;
@@ -147,14 +148,6 @@ export class Table {
   #near(hash: bigint): number[] {
     const first = Number(BigInt.asUintN(32, hash)) % this.#clientCount;
     return Array.from({ length: NEAR }, (_, step) => (first + step) % this.#clientCount);
-  }
-
-  #locked(row: number, act: () => void): void {
-    for (let looks = 0; Atomics.compareExchange(this.#head, LOCK, 0, row + 1) !== 0; looks += 1) {
-      if (looks === MOST_LOOKS) Atomics.store(this.#head, LOCK, 0);
-    }
-    act();
-    Atomics.compareExchange(this.#head, LOCK, row + 1, 0);
   }
 }
 

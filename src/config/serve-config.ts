@@ -67,7 +67,6 @@ export function parseServeConfig(
   refuseOtherMode(resolved);
   refuseTooLittleMemory(resolved);
   refuseTwoKeys(resolved);
-  refuseSessionsOfWorkers(resolved);
   const { traces, notes: traceNotes } = readTraces(env);
   const fields = new Map(resolved)
     .set("tls", resolveTls(resolved, env, readFile))
@@ -143,17 +142,6 @@ function refuseTakeoverOfNothing(fields: Fields): void {
   if (textOf(fields, "statePath") !== null) return;
   throw new UsageError(
     "--takeover finds the running lmproxy by its state file; give both the same --state",
-  );
-}
-
-/** Each worker would keep a session on a node of its own. */
-function refuseSessionsOfWorkers(fields: Fields): void {
-  const workers = fields.get("workers")?.value ?? null;
-  const isSticky =
-    fields.get("sticky")?.value === true || textOf(fields, "strategy") === "sticky_least_loaded";
-  if (workers === null || workers === 1 || !isSticky) return;
-  throw new UsageError(
-    "sessions are kept on their nodes by one process: give --workers 1, or spread them by --strategy rendezvous_hash",
   );
 }
 

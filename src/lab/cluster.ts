@@ -1,5 +1,5 @@
 import { neededBy } from "../core/knowledge/needed.ts";
-import type { Sessions } from "../core/knowledge/sessions.ts";
+import type { KeptSessions } from "../core/knowledge/sessions.ts";
 import type { Wanted } from "../core/pool/choose.ts";
 import { type Elsewhere, NOBODY_ELSE } from "../core/pool/elsewhere.ts";
 import { Lease, type Outcome } from "../core/pool/lease.ts";
@@ -35,6 +35,8 @@ interface ClusterOptions {
   readonly seed?: number;
   /** Left out: nobody else sends to the nodes. */
   readonly elsewhere?: Elsewhere;
+  /** Keeps sessions where the strategy wants them kept; left out: this process alone. */
+  readonly sessions?: (now: () => number) => KeptSessions;
 }
 
 /** A registry in virtual time, with nodes that are healthy already. */
@@ -43,7 +45,7 @@ export class Cluster {
   readonly random: () => number;
   readonly registry: Registry;
   /** Null unless the strategy keeps them. */
-  readonly sessions: Sessions | null;
+  readonly sessions: KeptSessions | null;
   /** What listeners threw; whoever lets them should look. */
   readonly listenerErrors: unknown[] = [];
 
@@ -53,10 +55,16 @@ export class Cluster {
     maxInFlightPerNode,
     seed = 1,
     elsewhere = NOBODY_ELSE,
+    sessions,
   }: ClusterOptions = {}) {
     const chosen: Strategy = typeof strategy === "string" ? STRATEGIES[strategy] : strategy;
     this.random = seededRandom(seed);
-    const needed = neededBy(new Set(chosen.needs), this.time.now, SESSION_TIMEOUT_MS);
+    const needed = neededBy(
+      new Set(chosen.needs),
+      this.time.now,
+      SESSION_TIMEOUT_MS,
+      sessions?.(this.time.now),
+    );
     this.sessions = needed.sessions;
     this.registry = new Registry({
       now: this.time.now,

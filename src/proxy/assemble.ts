@@ -5,6 +5,7 @@ import { parseCidr } from "../core/address/cidr.ts";
 import type { Places } from "../core/admission/places.ts";
 import type { Clock } from "../core/clock.ts";
 import { Exchanges } from "../core/exchange.ts";
+import type { KeptSessions } from "../core/knowledge/sessions.ts";
 import type { Elsewhere } from "../core/pool/elsewhere.ts";
 import { Keepers } from "../core/pool/keepers.ts";
 import type { Node } from "../core/pool/node.ts";
@@ -67,6 +68,8 @@ type Engines = Pick<Upstream, "isWell" | "stillServes"> & Pick<ModelDiscovery, "
 /** What this process has in common with others of one proxy. */
 export interface Share {
   readonly elsewhere: Elsewhere;
+  /** Null: this process keeps its own. */
+  readonly sessions: KeptSessions | null;
   readonly places?: Places;
   /** Left out: this process. */
   readonly engines?: Engines;
@@ -120,7 +123,7 @@ export function assemble(
     now,
     random,
     onListenerError: (error) => logUnexpected(log, error),
-    ...(share === null ? {} : { elsewhere: share.elsewhere }),
+    share,
   });
   const nodePolicy = new NodePolicy({
     allow: config.allowNodes.map(parseAllowRule),

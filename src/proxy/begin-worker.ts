@@ -2,9 +2,11 @@
 import { Value } from "@sinclair/typebox/value";
 import type { Channel } from "../cluster/channel.ts";
 import { Hearer } from "../cluster/hear.ts";
+import { openMemory, type SharedMemory } from "../cluster/memory.ts";
 import type { Beginning, ToControl } from "../cluster/messages.ts";
 import { SharedPlaces, sharedElsewhere } from "../cluster/shared-load.ts";
-import { type Row, Table } from "../cluster/table.ts";
+import { SharedSessions } from "../cluster/shared-sessions.ts";
+import type { Row } from "../cluster/table.ts";
 import { ConfigSchema } from "../config/schema.ts";
 import type { Config } from "../config/serve-config.ts";
 import { ProxyError } from "../core/errors.ts";
@@ -46,13 +48,16 @@ export async function beginWorker(
     soon: CLOCK.soon,
   });
   const log = new Log({ level: config.logLevel, format: lineFormat(config), sink });
-  const table = new Table(Bun.mmap(given.table, { shared: true }), given.size);
+  const memory = openMemory(given.table, given.size);
+  const { table } = memory;
   const row = table.ofRow(given.row);
   let hearer: Hearer | null = null;
   const traces = await tracesOf(config, log);
   const share: Share = {
     via: given.via,
     elsewhere: sharedElsewhere(row),
+    // A control plane of a version before has no room for them, and but one worker where they are kept.
+    sessions: given.hasSessions === true ? sessionsIn(memory, given.row, config) : null,
     places: new SharedPlaces({
       table,
       row,
@@ -89,6 +94,11 @@ export function readConfig(given: unknown): Config {
   const config = Value.Default(ConfigSchema, given);
   Value.Assert(ConfigSchema, config);
   return config;
+}
+
+function sessionsIn(memory: SharedMemory, row: number, config: Config): SharedSessions {
+  const idleMs = config.sessionTimeoutMs;
+  return new SharedSessions(memory.sessions({ row, wallMs: CLOCK.wallMs, idleMs }));
 }
 
 /** The answer; undefined where the control plane cannot be asked. */

@@ -2,19 +2,16 @@
  * The process that knows the nodes of a proxy with workers: it holds the state file, asks engines how they
  * are, answers administrators, keeps the workers running, and sends no request of a client's to anybody.
  */
-import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Spawn } from "../cluster/member.ts";
+import { shareMemory } from "../cluster/memory.ts";
 import type { AdminRequest, ToControl } from "../cluster/messages.ts";
 import { sharedElsewhere } from "../cluster/shared-load.ts";
+import { SharedSessions } from "../cluster/shared-sessions.ts";
 import { CONTROL_ROW, rowsFor, Supervisor, UpgradeError } from "../cluster/supervisor.ts";
-import { MOST_CLIENTS, Table, type TableSize, tableBytes } from "../cluster/table.ts";
+import { MOST_CLIENTS } from "../cluster/table.ts";
 import { Teller } from "../cluster/tell.ts";
 import type { Config } from "../config/serve-config.ts";
 import { ProxyError } from "../core/errors.ts";
-import type { Node } from "../core/pool/node.ts";
-import type { Registry } from "../core/pool/registry.ts";
 import { createApp } from "../http/app.ts";
 import { RouteTable } from "../http/routes/table.ts";
 import type { Services } from "../http/services.ts";
@@ -23,17 +20,15 @@ import { Log, logUnexpected } from "../observe/log.ts";
 import { openStateFile, type Warn } from "../state/file.ts";
 import { packed } from "./admin-answer.ts";
 import { type Assembled, assemble, CLOCK } from "./assemble.ts";
-import { TICK_MS } from "./begin-worker.ts";
+import { controlTicks } from "./control-ticks.ts";
 import { bodyMemoryBytes, lineFormat } from "./effective.ts";
 import { Gathered } from "./gathered.ts";
 import { holdPort } from "./held-port.ts";
 import { joinNodes } from "./join-nodes.ts";
 import { startMetricsServer } from "./metrics-server.ts";
 import { routesOf } from "./routes.ts";
+import { keepsSessions } from "./routing.ts";
 import { LOG_WAITS_CHARACTERS, type RunningProxy } from "./start.ts";
-
-/** Clients that ask nothing any more are forgotten so often, ms. */
-const FORGET_MS = 5_000;
 
 /** A proxy whose clients workers answer. */
 export interface RunningControl extends Omit<RunningProxy, "replaced"> {
@@ -72,6 +67,14 @@ export async function startControl(
   const clients = config.maxConcurrencyPerClient === null ? 0 : MOST_CLIENTS;
   const memory = shareMemory({ rows: rowsFor(count), clients });
   const { table } = memory;
+  table.rowsInUse = CONTROL_ROW + 1;
+  const sessions = keepsSessions(config)
+    ? memory.sessions({
+        row: CONTROL_ROW,
+        wallMs: CLOCK.wallMs,
+        idleMs: config.sessionTimeoutMs,
+      })
+    : null;
   const peers = new WeakMap<Request, string | null>();
   const server = () => ({
     requestIP(request: Request) {
@@ -83,6 +86,7 @@ export async function startControl(
   let latest = config;
   const share = {
     elsewhere: sharedElsewhere(table.ofRow(CONTROL_ROW)),
+    sessions: sessions === null ? null : new SharedSessions(sessions),
     keysChanged(next: Config) {
       latest = next;
       supervisor.order({ do: "keys", config: next });
@@ -133,6 +137,7 @@ export async function startControl(
     beginning: () => ({
       table: memory.path,
       size: memory.size,
+      hasSessions: true,
       config: {
         ...shared,
         ...keysOf(latest),
@@ -142,7 +147,10 @@ export async function startControl(
       via: own.via,
       news: teller.all(),
     }),
-    gone: (member) => gathered.gone(member),
+    gone(member) {
+      gathered.gone(member);
+      sessions?.left(member.row);
+    },
     answer: (question, member) => {
       if (!isQuestion(question)) throw new Error("not understood");
       if (question.do === "administer") return administer(question);
@@ -154,7 +162,7 @@ export async function startControl(
   const entries = stateFile?.loaded ?? [];
   const { sources } = joinNodes(config, registry, nodePolicy, mode, entries, stateFile, warn);
   for (const worker of assembled.knowing) worker.start();
-  const stopTicks = tick(registry, table, supervisor, teller);
+  const stopTicks = controlTicks({ registry, table, sessions, supervisor, teller });
   const { metricsHost, metricsPort } = config;
   const metricsServer =
     metricsPort === null
@@ -201,19 +209,6 @@ export async function startControl(
 function urlOf({ host, tls }: Config, port: number): string {
   const name = host.includes(":") ? `[${host}]` : host;
   return new URL(`${tls === null ? "http" : "https"}://${name}:${port}`).origin;
-}
-
-/** Memory for the table of all processes, in a file that nobody else may read. */
-function shareMemory(size: TableSize) {
-  // Where there is a file system in memory, nothing of it is ever written to a disk.
-  const parent = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
-  const folder = mkdtempSync(join(parent, "lmproxy-"));
-  const path = join(folder, "table");
-  writeFileSync(path, "", { mode: 0o600 });
-  truncateSync(path, tableBytes(size));
-  const table = new Table(Bun.mmap(path, { shared: true }), size);
-  table.rowsInUse = CONTROL_ROW + 1;
-  return { path, table, size, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
 /**
@@ -265,26 +260,6 @@ async function askEngines(question: ToControl, { services, engines }: Assembled)
     default:
       return question satisfies never;
   }
-}
-
-/** What is not told as it happens is looked at. */
-function tick(registry: Registry, table: Table, supervisor: Supervisor, teller: Teller) {
-  const before = new WeakMap<Node, number>();
-  registry.subscribe({ nodeAdded: (node) => before.set(node, table.pieces(node.slot)) });
-  const stopLooking = CLOCK.every(TICK_MS, () => {
-    for (const node of registry.nodesInUse()) {
-      node.progress = (table.pieces(node.slot) - (before.get(node) ?? 0)) >>> 0;
-      if (node.inFlight > 0) node.conduct.askedAtMs = CLOCK.now();
-    }
-    // A node's slot is another's only when nobody can send the node anything any more.
-    if (supervisor.isAllHeard) registry.membership.sweep();
-    teller.tellModels();
-  });
-  const stopForgetting = CLOCK.every(FORGET_MS, () => table.forgetClients(CONTROL_ROW));
-  return () => {
-    stopLooking();
-    stopForgetting();
-  };
 }
 
 function isQuestion(question: unknown): question is ToControl {

@@ -2,6 +2,8 @@ import type { Config } from "../config/serve-config.ts";
 import { promptReader, type ReadPrompt } from "../core/body/prompt-reader.ts";
 import { sessionId } from "../core/body/session-key.ts";
 import { neededBy } from "../core/knowledge/needed.ts";
+import type { KeptSessions } from "../core/knowledge/sessions.ts";
+import type { Elsewhere } from "../core/pool/elsewhere.ts";
 import { Registry, type RegistryOptions } from "../core/pool/registry.ts";
 import { STRATEGIES, type StrategyName, withSessions } from "../core/strategies/index.ts";
 import type { Need, Strategy } from "../core/strategies/strategy.ts";
@@ -14,11 +16,17 @@ export interface Routing {
   readonly finishSession: (name: string) => void;
 }
 
+interface Around extends Pick<RegistryOptions, "now" | "random" | "onListenerError"> {
+  /** Null where there is but one process. */
+  readonly share: {
+    readonly elsewhere: Elsewhere;
+    /** Null: this process keeps its own. */
+    readonly sessions: KeptSessions | null;
+  } | null;
+}
+
 /** What the strategies in force need is learned; what none of them needs costs nothing. */
-export function createRouting(
-  config: Config,
-  around: Pick<RegistryOptions, "now" | "random" | "onListenerError" | "elsewhere">,
-): Routing {
+export function createRouting(config: Config, { share, ...around }: Around): Routing {
   const { strategy, prefillStrategy, decodeStrategy } = config;
   const named = (name: StrategyName): Strategy =>
     config.sticky ? withSessions(name) : STRATEGIES[name];
@@ -30,9 +38,15 @@ export function createRouting(
   const inForce =
     config.servingStrategy === "Hybrid" ? [byRole.Hybrid] : [byRole.Prefill, byRole.Decode];
   const needs = new Set<Need>(inForce.flatMap((one) => one.needs ?? []));
-  const { knowledge, sessions } = neededBy(needs, around.now, config.sessionTimeoutMs);
+  const { knowledge, sessions } = neededBy(
+    needs,
+    around.now,
+    config.sessionTimeoutMs,
+    share?.sessions,
+  );
   const registry = new Registry({
     ...around,
+    ...(share === null ? {} : { elsewhere: share.elsewhere }),
     strategy: (role) => byRole[role],
     knowledge,
     sampleMaxAgeMs: 3 * config.metricsIntervalMs,
@@ -43,6 +57,12 @@ export function createRouting(
     readPrompt: promptReader(needs, config.sessionHeaders, hash),
     finishSession: (name) => sessions?.finish(sessionId(name.trim(), hash)),
   };
+}
+
+/** Whether the strategies in force keep sessions on their nodes, in Hybrid mode. */
+export function keepsSessions({ sticky, strategy }: Config): boolean {
+  const { needs } = sticky ? withSessions(strategy) : STRATEGIES[strategy];
+  return needs?.includes("session") === true;
 }
 
 /** 53 µs for a MiB in chained blocks of 4 KiB; in plain JavaScript it is 40 times as much. */

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { startProxy } from "../support/proxy.ts";
 import { type RecordingNode, startRecordingNode } from "../support/recording-node.ts";
+import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
 const MODEL = "tiny";
@@ -25,6 +26,7 @@ async function startCluster(strategy: string, ...flags: readonly string[]) {
   ]);
   await untilHealthy(proxy, NODES);
   return {
+    proxy,
     post: (path: string) => fetch(proxy.url + path, { method: "POST" }),
     async ask(path: string, body: object, headers: Readonly<Record<string, string>> = {}) {
       const before = nodes.map(({ asked }) => asked.length);
@@ -113,6 +115,37 @@ test("sticky_least_loaded: sessions are shared out and stay, until they are fini
   }
   expect([await visit("g"), await visit("h")]).toEqual([first, first]);
 });
+
+test("with workers, a session stays on its node whichever it comes to, also when one is killed, and ends in all", async () => {
+  await using cluster = await startCluster("sticky_least_loaded", "--workers", "2");
+  // Over a connection of its own, which either may get.
+  const visit = (name: string) =>
+    cluster.ask("/v1/completions", {}, { "x-session-id": name, connection: "close" });
+  const names = Array.from({ length: 12 }, (_, at) => `${at}`);
+  const homes: number[] = [];
+  for (const name of names) homes.push(await visit(name));
+  for (let node = 0; node < NODES; node += 1) {
+    expect(homes.filter((home) => home === node)).toHaveLength(4);
+  }
+  const again = async () => {
+    const seen: number[] = [];
+    for (const name of names) seen.push(await visit(name));
+    return seen;
+  };
+  for (let turn = 0; turn < 3; turn += 1) expect(await again()).toEqual(homes);
+  const workers = () => [...cluster.proxy.log().matchAll(/worker serves","pid":(\d+)/g)];
+  for (const [, pid] of workers()) {
+    const before = workers().length;
+    process.kill(Number(pid), "SIGKILL");
+    await until("another serves", () => workers().length > before);
+    expect(await again()).toEqual(homes);
+  }
+  const [first = -1] = homes;
+  const mine = names.filter((_, at) => homes[at] === first);
+  for (const name of mine) await cluster.post(`/finish_session?session_id=${name}`);
+  // No other node has fewer then.
+  for (const name of ["a", "b", "c", "d"]) expect(await visit(name)).toBe(first);
+}, 30_000);
 
 test("--sticky over round_robin: a session stays, whoever names it; others go in turn", async () => {
   await using cluster = await startCluster("round_robin", "--sticky");

@@ -1,21 +1,26 @@
 import type { Knowledge } from "../pool/candidates.ts";
 import type { Need } from "../strategies/strategy.ts";
 import { PromptKnowledge } from "./prompt-knowledge.ts";
-import { Sessions } from "./sessions.ts";
+import { type KeptSessions, Sessions } from "./sessions.ts";
 
 export interface Needed {
   readonly knowledge: readonly Knowledge[];
   /** Null where no strategy keeps sessions. */
-  readonly sessions: Sessions | null;
+  readonly sessions: KeptSessions | null;
 }
 
-/** What strategies need to be learned; what none of them needs costs nothing. */
+/**
+ * What strategies need to be learned; what none of them needs costs nothing.
+ * @param shared Sessions, where other processes keep them, too.
+ */
 export function neededBy(
   needs: ReadonlySet<Need>,
   now: () => number,
   sessionTimeoutMs: number,
+  shared: KeptSessions | null = null,
 ): Needed {
-  const sessions = needs.has("session") ? new Sessions({ now, idleMs: sessionTimeoutMs }) : null;
+  const own = () => new Sessions({ now, idleMs: sessionTimeoutMs });
+  const sessions = needs.has("session") ? (shared ?? own()) : null;
   const prompts = needs.has("prompt") ? [new PromptKnowledge(now)] : [];
   return { knowledge: sessions === null ? prompts : [...prompts, sessions], sessions };
 }

@@ -25,6 +25,16 @@ interface Session {
   newer: Session | null;
 }
 
+/** Which node has which session, in this process or in all of one proxy. */
+export interface KeptSessions extends Knowledge {
+  /** Sessions that are known. */
+  readonly size: number;
+  /** Sessions that are on a node, each once for each model. */
+  on(node: Node): number;
+  /** The session has ended: no node keeps it. */
+  finish(id: number): void;
+}
+
 export interface SessionsOptions {
   /** Monotonic clock, ms. */
   readonly now: () => number;
@@ -35,7 +45,7 @@ export interface SessionsOptions {
 }
 
 /** Which node has which session: where its last request went. Kept until it ends, or nobody has used it for long. */
-export class Sessions implements Knowledge {
+export class Sessions implements KeptSessions {
   readonly #options: Required<SessionsOptions>;
   readonly #sessions = new Map<number, Session>();
   readonly #counts = new Map<Node, number>();
@@ -51,13 +61,11 @@ export class Sessions implements Knowledge {
     return this.#sessions.size;
   }
 
-  /** Sessions that are on a node, each once for each model. */
   on(node: Node): number {
     this.#forgetIdle(this.#options.now());
     return this.#counts.get(node) ?? 0;
   }
 
-  /** The session has ended: no node keeps it. */
   finish(id: number): void {
     const session = this.#sessions.get(id);
     if (session !== undefined) this.#forget(session);
