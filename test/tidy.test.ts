@@ -17,7 +17,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "core/engine": ["core"],
   "core/strategies": [],
   "core/pool": ["core", "core/engine", "core/strategies"],
-  "core/knowledge": ["core", "core/pool", "core/strategies"],
+  "core/knowledge": ["core", "core/engine", "core/pool", "core/strategies"],
   "core/admission": ["core", "core/pool"],
   observe: ["core/*"],
   cluster: ["core/*", "observe"],

@@ -1,3 +1,4 @@
+import type { PrefixCounts } from "../core/engine/load-signals.ts";
 import type { Outcome } from "../core/pool/lease.ts";
 import { EngineModel } from "../sim/model/engine-model.ts";
 import type { EngineParams } from "../sim/model/engine-params.ts";
@@ -20,8 +21,6 @@ export interface Gauges {
   readonly cacheUsage: number;
   readonly running: number;
   readonly waiting: number;
-  readonly cachedTokens: number;
-  readonly promptTokens: number;
 }
 
 const DONE: Outcome = { kind: "answered", status: 200 };
@@ -38,7 +37,7 @@ export class EngineNode {
   #cancelWake: () => void = () => {};
   #alive = true;
   /** The gauges as they were refreshed last. */
-  gauges: Gauges = { cacheUsage: 0, running: 0, waiting: 0, cachedTokens: 0, promptTokens: 0 };
+  gauges: Gauges = { cacheUsage: 0, running: 0, waiting: 0 };
 
   /** @param params With its speed in them already. */
   constructor(url: string, params: EngineParams, time: VirtualTime) {
@@ -77,18 +76,16 @@ export class EngineNode {
 
   refreshGauges(): void {
     this.#run();
-    const { usageWithoutCached, running, waiting, cachedPromptTokens, computedPromptTokens } =
-      this.#model.stats();
-    const promptTokens = cachedPromptTokens + computedPromptTokens;
-    this.gauges = {
-      // As LMDeploy counts from 0.18.0 on: what only the prefix cache holds is free.
-      cacheUsage: usageWithoutCached,
-      running,
-      waiting,
-      cachedTokens: cachedPromptTokens,
-      promptTokens,
-    };
+    const { usageWithoutCached, running, waiting } = this.#model.stats();
+    // As LMDeploy counts from 0.18.0 on: what only the prefix cache holds is free.
+    this.gauges = { cacheUsage: usageWithoutCached, running, waiting };
     this.#wakeUp();
+  }
+
+  /** What its counters show, which LMDeploy keeps up to date. */
+  get prefixCounts(): PrefixCounts {
+    const { finishedPromptTokens, finishedCachedTokens } = this.#model.stats();
+    return { asked: finishedPromptTokens, found: finishedCachedTokens };
   }
 
   die(): void {

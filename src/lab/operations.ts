@@ -96,8 +96,7 @@ export class Operations {
 
   #poll(node: Node, engine: EngineNode): void {
     if (!engine.alive || !node.health.listens) return;
-    const { cacheUsage, running, waiting } = engine.gauges;
-    const sample = { cacheUsage, running, waiting };
+    const sample = { ...engine.gauges, prefix: engine.prefixCounts };
     this.#registry.learning.sampled(node, sample, "lmdeploy", this.#time.nowMs);
   }
 

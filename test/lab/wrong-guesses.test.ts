@@ -165,3 +165,36 @@ test.each(Object.entries(CASES))(
     expect(ratio).toBeLessThan(1.1);
   },
 );
+
+test("an engine without a prefix cache is found out by its counters alone", () => {
+  const shape = clusterOf("equal", 8);
+  if (shape === null) throw new Error("no cluster");
+  const believed = (prefixCache: boolean) => {
+    const shares: number[] = [];
+    const make = withKnowledge((fresh) => {
+      const knowledge = fresh();
+      return {
+        listener: knowledge.listener,
+        fill: (candidates, asked, nowMs) => {
+          knowledge.fill(candidates, asked, nowMs);
+          const most = Math.max(...candidates.map(({ cachedBytes }) => cachedBytes));
+          shares.push(most / asked.promptBytes);
+        },
+      };
+    });
+    replay({
+      workload: notStreamed,
+      cluster: shape,
+      model: { name: "m", params: { ...params, prefixCache } },
+      contestant: { name: "prefix_aware", make },
+      seed: 1,
+      rate: 1.5,
+      closedLoop: false,
+      stopwatch: () => 0,
+    });
+    const last = shares.slice(-100);
+    return last.reduce((sum, share) => sum + share, 0) / last.length;
+  };
+  expect(believed(false)).toBeLessThan(0.2);
+  expect(believed(true)).toBeGreaterThan(0.5);
+});

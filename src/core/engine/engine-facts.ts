@@ -5,6 +5,18 @@ export type UsageGauge =
   | { readonly fraction: string }
   | { readonly used: string; readonly of: string };
 
+/** By which counters an engine shows how much of its prompts it had in its prefix cache. */
+export interface PrefixCounters {
+  /** Tokens of prompts: each is a sum of counters, and the first that is above 0 counts. */
+  readonly asked: readonly (readonly string[])[];
+  /** Those of them that it found. */
+  readonly found: string;
+  /** That counter is there from the first one on that was found; else its absence says nothing. */
+  readonly appearsLate: boolean;
+  /** When both count a request: as it is admitted, or as it ends. */
+  readonly counts: "admitted" | "ended";
+}
+
 /** What is known of one kind of engine. Names of gauges stand without the prefix of the kind. */
 export interface EngineFacts {
   /** The first one that is given counts; empty for an engine that has none. */
@@ -19,6 +31,8 @@ export interface EngineFacts {
     readonly label: string;
     readonly awake: string;
   } | null;
+  /** Null for an engine that has none. */
+  readonly prefix: PrefixCounters | null;
   /** How long its gauges may show the same although its load changed, ms, 0 or more. */
   readonly gaugesRefreshMs: number;
   /** What an answer to `/health` says beyond its status, or null when it says nothing this kind means. */

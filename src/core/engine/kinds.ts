@@ -1,5 +1,5 @@
 /** The kinds of engines we know, one file each; whatever differs between them is asked here. */
-import type { EngineFacts } from "./engine-facts.ts";
+import type { EngineFacts, PrefixCounters } from "./engine-facts.ts";
 import { llamacpp } from "./kinds/llamacpp.ts";
 import { lmdeploy } from "./kinds/lmdeploy.ts";
 import { sglang } from "./kinds/sglang.ts";
@@ -28,6 +28,11 @@ const GAUGES_REFRESH_MS = Math.max(
 /** How long an engine's gauges may show the same although its load changed, ms. */
 export function gaugesRefreshMs(kind: EngineKind | null): number {
   return kind === null ? GAUGES_REFRESH_MS : ENGINE_FACTS[kind].gaugesRefreshMs;
+}
+
+/** When the counters of such an engine count a prompt; null where they do not. */
+export function countsPrompts(kind: EngineKind | null): PrefixCounters["counts"] | null {
+  return kind === null ? null : (ENGINE_FACTS[kind].prefix?.counts ?? null);
 }
 
 /** Whether an engine of this kind can show how full its KV cache is. */

@@ -15,9 +15,15 @@
  * A figure that cannot be true (NaN, infinite, negative, a usage above 1) is not given: a lie must
  * not draw traffic. A rank without a figure counts as the mean of the others.
  */
-import type { EngineFacts, UsageGauge } from "./engine-facts.ts";
+import type { EngineFacts, PrefixCounters, UsageGauge } from "./engine-facts.ts";
 import { ENGINE_FACTS, type EngineKind } from "./kinds.ts";
 import { readSeries, type Series, seriesPattern } from "./prometheus-text.ts";
+
+/** Tokens of prompts since the engine started: all, and those that it found in its prefix cache. */
+export interface PrefixCounts {
+  readonly asked: number;
+  readonly found: number;
+}
 
 /** One reading of an engine's load gauges; null where the engine does not expose the figure. */
 export interface LoadSample {
@@ -27,6 +33,8 @@ export interface LoadSample {
   readonly running: number | null;
   /** Requests that wait for their turn in the engine, 0 or more. */
   readonly waiting: number | null;
+  /** Left out where the engine does not show both. */
+  readonly prefix?: PrefixCounts;
 }
 
 export interface LoadSignals extends LoadSample {
@@ -42,6 +50,9 @@ const MAX_SERIES = 2048;
 /** Requests beyond which a count is not believed. */
 const MAX_REQUESTS = 1e9;
 
+/** Tokens beyond which a counter is not believed. */
+const MAX_TOKENS = 1e15;
+
 /** Reads the pages of the kinds of engines in `table`, whose names are the prefixes of their metrics. */
 export function signalReader<K extends string>(
   table: Readonly<Record<K, EngineFacts>>,
@@ -56,11 +67,13 @@ export function signalReader<K extends string>(
     const name = series[0]?.name ?? anyEngine.exec(text)?.[1];
     const kind = kinds.find((prefix) => name?.startsWith(prefix)) ?? null;
     if (kind === null) return { kind, ...NOTHING };
-    const { usage, running, waiting, awake } = table[kind];
+    const { usage, running, waiting, awake, prefix } = table[kind];
     const named = (gauge: string): Series[] =>
       series.filter(({ name }) => name === `${kind}:${gauge}` || name === `${kind}_${gauge}`);
+    const counts = prefix === null ? null : readPrefix(prefix, named);
     return {
       kind,
+      ...(counts !== null && { prefix: counts }),
       cacheUsage: firstGiven(usage.map((gauge) => readUsage(gauge, named))),
       running: sumGiven(running.map((gauge) => totalRequests(named(gauge)))),
       waiting: sumGiven(waiting.map((gauge) => totalRequests(named(gauge)))),
@@ -71,11 +84,13 @@ export function signalReader<K extends string>(
 
 const NOTHING = { cacheUsage: null, running: null, waiting: null, asleep: null };
 
-function namesOf({ usage, running, waiting, awake }: EngineFacts): string[] {
+function namesOf({ usage, running, waiting, awake, prefix }: EngineFacts): string[] {
   const ofUsage = usage.flatMap((gauge) =>
     "used" in gauge ? [gauge.used, gauge.of] : [gauge.fraction],
   );
-  return [...ofUsage, ...running, ...waiting, ...(awake === null ? [] : [awake.gauge])];
+  const ofPrefix = prefix === null ? [] : [...prefix.asked.flat(), prefix.found];
+  const ofAwake = awake === null ? [] : [awake.gauge];
+  return [...ofUsage, ...running, ...waiting, ...ofAwake, ...ofPrefix];
 }
 
 /**
@@ -93,6 +108,22 @@ function readUsage(gauge: UsageGauge, named: (gauge: string) => Series[]): numbe
     return tokens === null || limit === 0 ? null : tokens / limit;
   });
   return mean(ranks);
+}
+
+function readPrefix(
+  { asked, found, appearsLate }: PrefixCounters,
+  named: (counter: string) => Series[],
+): PrefixCounts | null {
+  const total = (counter: string) => sumGiven(named(counter).map(tokensOf));
+  const sums = given(asked.map((counters) => sumGiven(counters.map(total))));
+  const all = sums.find((sum) => sum > 0) ?? sums[0];
+  const had = total(found) ?? (appearsLate ? 0 : null);
+  if (all === undefined || had === null || had > all) return null;
+  return { asked: all, found: had };
+}
+
+function tokensOf({ value }: Series): number | null {
+  return value >= 0 && value <= MAX_TOKENS ? value : null;
 }
 
 /** Asleep is a node of which no rank is awake. */

@@ -36,6 +36,12 @@ export interface SentPiece {
   readonly ageBytes: number;
 }
 
+/** A prompt of which the node was sent some pieces before, in its order. */
+export interface SentPrompt {
+  readonly pieces: readonly SentPiece[];
+  readonly promptBytes: number;
+}
+
 export class PrefixTrust {
   /** By age: what was found of prefixes of that age, 0 to 1. */
   readonly #found = new Float64Array(AGES).map((_, age) =>
@@ -125,18 +131,45 @@ export class PrefixTrust {
     }
   }
 
+  /** Learns from which share of several prompts' tokens its counters say that it had. */
+  counted(prompts: readonly SentPrompt[], share: number): void {
+    const bytes = new Float64Array(AGES);
+    const times = new Float64Array(AGES);
+    let left = 0;
+    for (const { pieces, promptBytes } of prompts) {
+      // Engines find whole blocks alone, and compute the last token again.
+      left += promptBytes * share * (1 + LEAST_COMPUTED);
+      let start = 0;
+      for (const { end, ageBytes } of pieces) {
+        const step = stepOf(ageBytes);
+        bytes[step] = (bytes[step] ?? 0) + end - start;
+        times[step] = (times[step] ?? 0) + 1;
+        start = end;
+      }
+    }
+    // What is found at all is first of all what is young.
+    bytes.forEach((all, step) => {
+      if (all === 0) return;
+      this.#learn(Math.min(1, left / all), step, 1 - (1 - LEARNING_RATE) ** (times[step] ?? 0));
+      left = Math.max(0, left - all);
+    });
+  }
+
   #chanceOf(piece: SentPiece | undefined): number {
     return piece === undefined ? 1 : this.believed(piece.ageBytes);
   }
 
   /** Of a prefix of some age, `share` was found. */
   learn(share: number, ageBytes: number): void {
+    this.#learn(share, stepOf(ageBytes), LEARNING_RATE);
+  }
+
+  #learn(share: number, step: number, rate: number): void {
     this.#isSeen = true;
-    const step = stepOf(ageBytes);
     for (let age = 0; age <= step; age += 1) {
       const found = this.#found[age] ?? 0;
       // What is found when it is so old would have been found when it was younger.
-      if (age === step || share > found) this.#found[age] = found + LEARNING_RATE * (share - found);
+      if (age === step || share > found) this.#found[age] = found + rate * (share - found);
     }
     let least = 1;
     for (let age = 0; age < AGES; age += 1) {

@@ -1,11 +1,14 @@
+import { countsPrompts } from "../engine/kinds.ts";
+import type { PrefixCounts } from "../engine/load-signals.ts";
 import type { Filled, Knowledge } from "../pool/candidates.ts";
 import type { Lease, Outcome } from "../pool/lease.ts";
 import type { Node } from "../pool/node.ts";
 import type { RegistryListener } from "../pool/registry-listener.ts";
 import { type Asked, meanOf } from "../strategies/strategy.ts";
 import { FORGETS_IN_MS, PrefillWork } from "./prefill-work.ts";
+import { PrefixCounters } from "./prefix-counters.ts";
 import { PrefixIndex } from "./prefix-index.ts";
-import { PrefixTrust, type SentPiece } from "./prefix-trust.ts";
+import { PrefixTrust, type SentPiece, type SentPrompt } from "./prefix-trust.ts";
 
 /**
  * Blocks that the index remembers: 12 MB for up to 32 nodes, 4 MB more for every further 32. They are those
@@ -21,11 +24,11 @@ interface OfNode {
   readonly trust: PrefixTrust;
   /** Its answers say how many tokens it had in its cache. */
   tellsCached: boolean;
+  readonly counters: PrefixCounters<Sent>;
 }
 
 /** What was expected of a request when it was sent. */
-interface Sent {
-  readonly pieces: readonly SentPiece[];
+interface Sent extends SentPrompt {
   /** How much of its prompt the node was expected to have, bytes. */
   readonly believed: number;
   /** How much it seems to have had, by when the first word came, bytes; null where that tells nothing. */
@@ -118,20 +121,27 @@ export class PromptKnowledge implements Knowledge {
 
   #look(node: Node, asked: Asked): Sent {
     const depth = this.#depths[node.slot] ?? 0;
-    if (depth === 0) return { pieces: NO_PIECES, believed: 0, seemed: null };
+    const { promptBytes } = asked;
+    if (depth === 0) return { pieces: NO_PIECES, promptBytes, believed: 0, seemed: null };
     const { trust } = this.#of(node);
     const last = this.#pieces.findIndex((piece) => depth <= piece.depth);
     const pieces = this.#pieces.slice(0, last + 1).map(({ depth: pieceDepth, usedAtMs }) => ({
       end: asked.blockEnds[Math.min(depth, pieceDepth) - 1] ?? 0,
       ageBytes: trust.ageOf(usedAtMs),
     }));
-    return { pieces, believed: this.#believed(node, asked), seemed: null };
+    return { pieces, promptBytes, believed: this.#believed(node, asked), seemed: null };
   }
 
   #of(node: Node): OfNode {
     const known = this.#nodes[node.slot];
     if (known?.node === node) return known;
-    const fresh = { node, work: new PrefillWork(), trust: new PrefixTrust(), tellsCached: false };
+    const fresh = {
+      node,
+      work: new PrefillWork(),
+      trust: new PrefixTrust(),
+      tellsCached: false,
+      counters: new PrefixCounters<Sent>(),
+    };
     this.#nodes[node.slot] = fresh;
     this.#index.reserve(node.slot);
     if (node.slot >= this.#depths.length) {
@@ -151,6 +161,11 @@ export class PromptKnowledge implements Knowledge {
     firstByte: (lease) => this.#firstByte(lease),
     leaseEnded: (lease, outcome) => this.#ended(lease, outcome),
     nodeRestarted: (node) => this.#forget(node),
+    said: (word) => {
+      if (word.found === "sampled" && word.sample.prefix !== undefined) {
+        this.#counted(word.node, word.sample.prefix);
+      }
+    },
     nodeRemoved: (node) => {
       this.#forget(node);
       delete this.#nodes[node.slot];
@@ -158,7 +173,9 @@ export class PromptKnowledge implements Knowledge {
   };
 
   #forget(node: Node): void {
-    if (this.#known(node) === null) return;
+    const known = this.#known(node);
+    if (known === null) return;
+    known.counters.forget();
     this.#index.forget(node.slot);
     this.#walked = null;
   }
@@ -166,10 +183,11 @@ export class PromptKnowledge implements Knowledge {
   #started(lease: Lease): void {
     const { node, asked } = lease;
     const nowMs = this.#now();
-    const { work, trust } = this.#of(node);
+    const { work, trust, counters } = this.#of(node);
     this.#walk(asked);
     const sent = this.#look(node, asked);
     this.#sent.set(lease, sent);
+    if (countsPrompts(node.engine) === "admitted") counters.add(sent);
     const bytes = Math.max(1, asked.promptBytes - sent.believed);
     work.sent(lease, bytes, nowMs);
     trust.takesIn(bytes, nowMs);
@@ -199,17 +217,39 @@ export class PromptKnowledge implements Knowledge {
     if (known === null) return;
     known.work.ended(lease, this.#now());
     const sent = this.#sent.get(lease);
-    if (sent === undefined || outcome.kind !== "answered" || !outcome.usage) return;
+    if (sent === undefined || outcome.kind !== "answered") return;
+    if (countsPrompts(known.node.engine) === "ended") known.counters.add(sent);
+    if (!outcome.usage) return;
     const { promptTokens, cachedTokens } = outcome.usage;
     // vLLM leaves it out of an answer for which it found nothing.
     if (cachedTokens !== null) known.tellsCached = true;
     if (!known.tellsCached || promptTokens === null || promptTokens === 0) return;
     const { promptBytes } = lease.asked;
     const toldBytes = Math.min(1, (cachedTokens ?? 0) / promptTokens) * promptBytes;
-    // An engine that says what the time belies: the time counts.
-    const isBelied = sent.seemed !== null && Math.abs(sent.seemed - toldBytes) > promptBytes / 2;
-    if (!isBelied) known.trust.told(sent.pieces, toldBytes, promptBytes);
+    if (!isBelied(sent.seemed, toldBytes, promptBytes)) {
+      known.trust.told(sent.pieces, toldBytes, promptBytes);
+    }
   }
+
+  /** Its counters were read: they teach of answers that say nothing themselves. */
+  #counted(node: Node, counts: PrefixCounts): void {
+    const { counters, tellsCached, trust } = this.#of(node);
+    const read = counters.read(counts);
+    if (read === null || tellsCached) return;
+    const { share, prompts } = read;
+    let [bytes, seemed] = [0, 0];
+    for (const sent of prompts) {
+      if (sent.seemed === null) continue;
+      bytes += sent.promptBytes;
+      seemed += sent.seemed;
+    }
+    if (!isBelied(seemed, share * bytes, bytes)) trust.counted(prompts, share);
+  }
+}
+
+/** An engine that says what the time belies: the time counts. @param seemed Null where that tells nothing. */
+function isBelied(seemed: number | null, toldBytes: number, promptBytes: number): boolean {
+  return seemed !== null && Math.abs(seemed - toldBytes) > promptBytes / 2;
 }
 
 /** What was used at one time, from the beginning of a prompt on. @param usedAtMs By block. */

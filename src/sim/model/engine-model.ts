@@ -17,6 +17,7 @@
  * part), and a cancelled sequence leaves at once instead of at the end of the step, which is over
  * when nobody is left in it.
  */
+import { Counts } from "./counts.ts";
 import { DEFAULT_ENGINE_PARAMS, type EngineParams, type EngineSpeed } from "./engine-params.ts";
 import { KvCache } from "./kv-cache.ts";
 import type { ModelEvent, ModelRequest, ModelStats } from "./model-types.ts";
@@ -35,10 +36,7 @@ export class EngineModel {
   readonly #preserved = new Map<string, readonly number[]>();
   #step: Step | null = null;
   #events: ModelEvent[] = [];
-  #computedPromptTokens = 0;
-  #cachedPromptTokens = 0;
-  #generatedTokens = 0;
-  #preemptions = 0;
+  readonly #counts = new Counts();
   /** When the first of those that wait found no room, as the cache counts its changes; else -1. */
   #noRoomAt = -1;
 
@@ -150,10 +148,7 @@ export class EngineModel {
       ...this.#cache.figures,
       preservedRequests: this.#preserved.size,
       preservedBlocks: preserved.size,
-      computedPromptTokens: this.#computedPromptTokens,
-      cachedPromptTokens: this.#cachedPromptTokens,
-      generatedTokens: this.#generatedTokens,
-      preemptions: this.#preemptions,
+      ...this.#counts,
     };
   }
 
@@ -218,7 +213,7 @@ export class EngineModel {
     const transferMs = sequence.fetched ? blocks.length * this.params.transferPerBlockMs : 0;
     sequence.readyAtMs = this.#nowMs + transferMs;
     sequence.cached = cachedTokens;
-    this.#cachedPromptTokens += cachedTokens;
+    this.#counts.admitted(sequence);
     return true;
   }
 
@@ -228,7 +223,7 @@ export class EngineModel {
     for (const [sequence, chunk] of step.chunks) {
       if (sequence.state !== "running") continue;
       sequence.computed += chunk;
-      this.#computedPromptTokens += chunk;
+      this.#counts.computedPromptTokens += chunk;
       if (sequence.computed < sequence.target) continue;
       this.#cache.publish(sequence.blocks, sequence.request.blockHashes ?? []);
       this.#emitTokens(sequence, 1);
@@ -247,11 +242,12 @@ export class EngineModel {
   #emitTokens(sequence: Sequence, tokens: number): void {
     const { id, answerTokens, preserve } = sequence.request;
     sequence.generated += tokens;
-    this.#generatedTokens += tokens;
+    this.#counts.generatedTokens += tokens;
     if (this.#everyToken || sequence.generated === 1) {
       this.#events.push(tokenEvent(sequence, this.#nowMs));
     }
     if (sequence.generated < answerTokens) return;
+    this.#counts.finished(sequence);
     this.#leave(sequence);
     if (preserve) this.#preserved.set(id, sequence.blocks);
     else this.#cache.release(sequence.blocks);
@@ -284,7 +280,7 @@ export class EngineModel {
     sequence.target = sequence.request.promptTokens + sequence.generated;
     this.#waiting.unshift(sequence);
     this.#noRoomAt = -1;
-    this.#preemptions += 1;
+    this.#counts.preemptions += 1;
   }
 
   #blocksFor(tokens: number): number {

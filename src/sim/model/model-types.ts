@@ -44,7 +44,12 @@ export interface ModelStats {
   readonly usageWithoutCached: number;
   /** Since the start: prompt tokens computed, found in the prefix cache, tokens generated. */
   readonly computedPromptTokens: number;
+  /** Of requests that were admitted: tokens of their prompts, but for those fetched. */
+  readonly askedPromptTokens: number;
   readonly cachedPromptTokens: number;
+  /** The same two of requests that have ended. */
+  readonly finishedPromptTokens: number;
+  readonly finishedCachedTokens: number;
   readonly generatedTokens: number;
   readonly preemptions: number;
 }

@@ -158,6 +158,7 @@ export class Engine {
       places: this.params.maxBatchSize,
       lostWaiting: this.#lostWaiting,
       isSleeping: this.isSleeping,
+      hasPrefixCache: this.params.prefixCache,
       succeeded: this.log.ends.completed,
       failed: this.log.ends.failed + this.log.ends.cancelled,
       stats: this.stats(),

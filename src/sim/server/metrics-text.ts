@@ -11,6 +11,7 @@ export interface MetricsSource {
   /** Requests that went away while they waited outside and are counted for ever. */
   readonly lostWaiting: number;
   readonly isSleeping: boolean;
+  readonly hasPrefixCache: boolean;
   /** Requests that ended well, and otherwise. */
   readonly succeeded: number;
   readonly failed: number;
@@ -72,7 +73,12 @@ const METRICS: Readonly<Record<EngineKind, readonly Metric[]>> = {
     counter(
       "prompt_tokens_total",
       "Number of prefill tokens processed.",
-      (s) => s.computedPromptTokens,
+      (s) => s.askedPromptTokens,
+    ),
+    counter(
+      "request_prompt_tokens_sum",
+      "Of a histogram: prompt tokens of requests that have ended.",
+      (s) => s.finishedPromptTokens,
     ),
     counter(
       "generation_tokens_total",
@@ -82,7 +88,7 @@ const METRICS: Readonly<Record<EngineKind, readonly Metric[]>> = {
     counter(
       "cached_tokens_total",
       "Total prefix-cached input tokens served.",
-      (s) => s.cachedPromptTokens,
+      (s) => s.finishedCachedTokens,
     ),
     counter(
       "request_success_total",
@@ -106,25 +112,25 @@ const METRICS: Readonly<Record<EngineKind, readonly Metric[]>> = {
       ),
     ),
     gauge("kv_cache_usage_perc", "KV-cache usage; 1 is full.", (s) => s.usageWithoutCached),
-    counter(
-      "prefix_cache_queries_total",
-      "Prompt tokens looked up.",
-      (s) => s.computedPromptTokens + s.cachedPromptTokens,
+    counter("prefix_cache_queries_total", "Prompt tokens looked up.", (s, { hasPrefixCache }) =>
+      hasPrefixCache ? s.askedPromptTokens : 0,
     ),
     counter("prefix_cache_hits_total", "Prompt tokens found.", (s) => s.cachedPromptTokens),
     counter("num_preemptions_total", "Preemptions.", (s) => s.preemptions),
-    counter("prompt_tokens_total", "Prompt tokens processed.", (s) => s.computedPromptTokens),
+    counter("prompt_tokens_total", "Prompt tokens processed.", (s) => s.askedPromptTokens),
     counter("generation_tokens_total", "Tokens generated.", (s) => s.generatedTokens),
   ].map((metric) => ({ ...metric, name: `vllm:${metric.name}` })),
   sglang: [
     gauge("num_running_reqs", "Requests in the batch.", (s) => s.running),
     gauge("num_queue_reqs", "Requests that wait.", (s) => s.waiting),
     gauge("token_usage", "KV-cache usage; 1 is full.", (s) => s.usageWithoutCached),
-    counter("prompt_tokens_total", "Prompt tokens processed.", (s) => s.computedPromptTokens),
+    counter("prompt_tokens_total", "Prompt tokens processed.", (s) => s.finishedPromptTokens),
+    counter("cached_tokens_total", "Cached prompt tokens.", (s) => s.finishedCachedTokens),
     counter("generation_tokens_total", "Tokens generated.", (s) => s.generatedTokens),
   ].map((metric) => ({ ...metric, name: `sglang:${metric.name}` })),
   llamacpp: [
     counter("prompt_tokens_total", "Prompt tokens processed.", (s) => s.computedPromptTokens),
+    counter("prompt_tokens_cached_total", "Reused from the cache.", (s) => s.cachedPromptTokens),
     counter("tokens_predicted_total", "Tokens generated.", (s) => s.generatedTokens),
     gauge("requests_processing", "Requests in the batch.", (s) => s.running),
     gauge("requests_deferred", "Requests that wait.", (s) => s.waiting),
@@ -175,7 +181,8 @@ export function metricsText(source: MetricsSource, usage?: string): string {
     source.stats.forEach((stats, rank) => {
       const isLie = usage !== undefined && name.includes("usage");
       const value = isLie ? usage : float(pick(stats, source));
-      for (const set of labelSets(source, rank)) {
+      const sets = labelSets(source, rank);
+      for (const set of type === "counter" ? sets.slice(0, 1) : sets) {
         const all = [set, labels].filter(Boolean).join(",");
         lines.push(`${name}${all === "" ? "" : `{${all}}`} ${value}`);
       }

@@ -23,10 +23,20 @@ vllm:num_requests_waiting_by_reason{${VLLM},reason="capacity"} 6.0
 vllm:engine_sleep_state{${VLLM},sleep_state="awake"} ${awake}
 vllm:engine_sleep_state{${VLLM},sleep_state="weights_offloaded"} ${1 - awake}
 vllm:engine_sleep_state{${VLLM},sleep_state="discard_all"} 0.0
-vllm:kv_cache_usage_perc{${VLLM}} 0.12524461839530332`;
+vllm:kv_cache_usage_perc{${VLLM}} 0.12524461839530332
+vllm:prefix_cache_queries_total{${VLLM}} 92.0
+vllm:prefix_cache_hits_total{${VLLM}} 32.0
+vllm:external_prefix_cache_queries_total{${VLLM}} 7.0
+vllm:external_prefix_cache_hits_total{${VLLM}} 7.0
+vllm:prompt_tokens_total{${VLLM}} 92.0`;
     const read = { kind: "vllm", cacheUsage: 0.12524461839530332, running: 4, waiting: 6 } as const;
-    expect(readLoadSignals(page(1))).toEqual({ ...read, asleep: false });
-    expect(readLoadSignals(page(0))).toEqual({ ...read, asleep: true });
+    const prefix = { asked: 92, found: 32 };
+    expect(readLoadSignals(page(1))).toEqual({ ...read, prefix, asleep: false });
+    expect(readLoadSignals(page(0))).toEqual({ ...read, prefix, asleep: true });
+    // Without a prefix cache nothing is asked of it.
+    const without = page(1).replace("queries_total{", "other{").replace(" 32.0", " 0.0");
+    expect(readLoadSignals(without).prefix).toEqual({ asked: 92, found: 0 });
+    expect(readLoadSignals(page(1).replace(" 32.0", " 93.0")).prefix).toBeUndefined();
   });
 
   test("vLLM with several engines sleeps when none of them is awake", () => {
@@ -42,8 +52,15 @@ vllm:kv_cache_usage_perc{${VLLM}} 0.12524461839530332`;
 sglang:num_running_reqs{${SGLANG}} 3.0
 sglang:num_queue_reqs{${SGLANG}} 1.0
 sglang:token_usage{${SGLANG}} 0.13
-sglang:num_used_tokens{${SGLANG}} 2048.0`;
-    const read = { kind: "sglang", running: 3, waiting: 1, asleep: null } as const;
+sglang:num_used_tokens{${SGLANG}} 2048.0
+sglang:prompt_tokens_total{engine_type="unified",is_streaming="false",model_name="tiny"} 4.0
+sglang:prompt_tokens_total{engine_type="unified",is_streaming="true",model_name="tiny"} 100.0
+sglang:cached_tokens_total{cache_source="device",engine_type="unified",model_name="tiny"} 20.0`;
+    const prefix = { asked: 104, found: 20 };
+    const read = { kind: "sglang", prefix, running: 3, waiting: 1, asleep: null } as const;
+    // That one is there from the first token on that was found.
+    const nothing = page.replace(/^sglang:cached_tokens_total.*$/m, "");
+    expect(readLoadSignals(nothing).prefix).toEqual({ asked: 104, found: 0 });
     expect(readLoadSignals(page)).toEqual({ ...read, cacheUsage: 0.125 });
     const without = page.replace(/^sglang:num_used_tokens.*$/m, "");
     expect(readLoadSignals(without)).toEqual({ ...read, cacheUsage: 0.13 });
@@ -63,17 +80,23 @@ sglang:max_total_num_tokens{dp_rank="${of}",tp_rank="0"} ${limit}
   });
 
   test("llama.cpp b11549", () => {
-    const page = `llamacpp:predicted_tokens_seconds 1307.85
+    const page = `llamacpp:prompt_tokens_total 3865
+llamacpp:prompt_tokens_cached_total 3428
+llamacpp:predicted_tokens_seconds 1307.85
 llamacpp:requests_processing 4
 llamacpp:requests_deferred 1
 llamacpp:n_busy_slots_per_decode 3.1993`;
     expect(readLoadSignals(page)).toEqual({
       kind: "llamacpp",
+      prefix: { asked: 3865 + 3428, found: 3428 },
       cacheUsage: null,
       running: 4,
       waiting: 1,
       asleep: null,
     });
+    // Older builds do not say what they found.
+    const older = page.replace(/^llamacpp:prompt_tokens_cached.*$/m, "");
+    expect(readLoadSignals(older).prefix).toBeUndefined();
     expect(ENGINE_KINDS.filter((kind) => !showsUsage(kind))).toEqual(["llamacpp"]);
   });
 

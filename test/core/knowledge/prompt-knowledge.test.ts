@@ -1,5 +1,6 @@
 /** What is believed of nodes' prefix caches and speeds, from when first words come. */
 import { describe, expect, test } from "bun:test";
+import type { EngineKind } from "../../../src/core/engine/kinds.ts";
 import {
   type Asked,
   type Candidate,
@@ -41,7 +42,16 @@ function engine(capacity: number, tells: (cached: number) => number | null = () 
   const cluster = new Cluster({ nodes: 2, strategy });
   const random = seededRandom(3);
   const cache = new Set<number>();
+  const counts = { asked: 0, found: 0 };
   return {
+    counts,
+    /** The counters of its `/metrics` are read. */
+    poll(kind: EngineKind) {
+      const node = cluster.registry.nodes().find(({ id }) => id === seen?.id);
+      if (node === undefined) return;
+      const sample = { cacheUsage: null, running: null, waiting: null, prefix: { ...counts } };
+      cluster.registry.learning.sampled(node, sample, kind, cluster.time.nowMs);
+    },
     /** @returns What was believed before it was sent, and what was so, bytes. */
     answer(asked: Asked) {
       const lease = cluster.lease({ asked });
@@ -63,6 +73,8 @@ function engine(capacity: number, tells: (cached: number) => number | null = () 
       const share = tells(cached / asked.promptBytes);
       const cachedTokens = share === null ? null : Math.round(1_000 * share);
       const usage = { promptTokens: 1_000, outputTokens: 1, cachedTokens };
+      counts.asked += 1_000;
+      counts.found += Math.round((1_000 * cached) / asked.promptBytes);
       lease.end({ kind: "answered", status: 200, usage });
       cluster.time.advance(500);
       if (seen === null) throw new Error("nobody was asked");
@@ -163,5 +175,51 @@ describe("what answers say of the cache", () => {
         true,
       ),
     ).toBeLessThan(0.2);
+  });
+});
+
+describe("what counters of /metrics say of the cache", () => {
+  const believedOf = (
+    node: ReturnType<typeof engine>,
+    stream: boolean,
+    poll: (nth: number) => void,
+  ) => {
+    let [all, asked] = [0, 0];
+    for (let nth = 0; nth < 300; nth += 1) {
+      const { believed } = node.answer({ ...turn(nth % 7, 50), stream });
+      if (nth % 10 === 0) poll(nth);
+      if (nth < 150) continue;
+      all += believed;
+      asked += 50 * BLOCK_BYTES;
+    }
+    return all / asked;
+  };
+
+  test.each(["vllm", "sglang", "lmdeploy", "llamacpp"] as const)(
+    "counts where neither answers nor their times tell: %s",
+    (kind) => {
+      const without = engine(0);
+      expect(believedOf(without, false, () => without.poll(kind))).toBeLessThan(0.1);
+      const large = engine(100_000);
+      expect(believedOf(large, false, () => large.poll(kind))).toBeGreaterThan(0.9);
+    },
+  );
+
+  test("is taken from where they begin anew, when the engine has restarted", () => {
+    const node = engine(100_000);
+    const poll = (nth: number) => {
+      if (nth % 50 === 0) Object.assign(node.counts, { asked: 0, found: 0 });
+      node.poll("vllm");
+    };
+    expect(believedOf(node, false, poll)).toBeGreaterThan(0.9);
+  });
+
+  test("does not count when the time belies it", () => {
+    const node = engine(0);
+    const poll = () => {
+      node.counts.found = node.counts.asked;
+      node.poll("vllm");
+    };
+    expect(believedOf(node, true, poll)).toBeLessThan(0.2);
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import type { EngineKind } from "../../../src/core/engine/kinds.ts";
+import { ENGINE_KINDS, type EngineKind } from "../../../src/core/engine/kinds.ts";
+import { readLoadSignals } from "../../../src/core/engine/load-signals.ts";
 import type { RunningEngine } from "../../../src/sim/server/engine-options.ts";
 import { engineStarter, post, until } from "./running.ts";
 
@@ -53,6 +54,20 @@ describe("the names and labels of", () => {
       data: [{ id: "tiny", owned_by: kind }],
     });
     gone.abort();
+  });
+});
+
+describe("what was found in the prefix cache is counted as a router reads it, by", () => {
+  test.each(ENGINE_KINDS)("%s", async (kind) => {
+    for (const prefixCache of [true, false]) {
+      const engine = await start({ kind, params: { prefixCache } });
+      const prompt = "z".repeat(64 * 4 * 10);
+      for (let nth = 0; nth < 2; nth += 1) await post(`${engine.url}/v1/completions`, { prompt });
+      const { prefix } = readLoadSignals(await (await fetch(`${engine.url}/metrics`)).text());
+      const { asked = 0, found = 0 } = prefix ?? {};
+      expect(asked).toBeGreaterThanOrEqual(2 * 640);
+      expect(found > 500).toBe(prefixCache);
+    }
   });
 });
 

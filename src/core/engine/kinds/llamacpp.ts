@@ -9,6 +9,13 @@ export const llamacpp: EngineFacts = {
   running: ["requests_processing"],
   waiting: ["requests_deferred"],
   awake: null,
+  // The first counts what was computed alone.
+  prefix: {
+    asked: [["prompt_tokens_total", "prompt_tokens_cached_total"]],
+    found: "prompt_tokens_cached_total",
+    appearsLate: false,
+    counts: "admitted",
+  },
   // Made anew at every reading.
   gaugesRefreshMs: 0,
   /** 503 `{"error": {…, "message": "Loading model"}}` until the model is loaded. */

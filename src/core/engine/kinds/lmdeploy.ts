@@ -8,6 +8,13 @@ export const lmdeploy: EngineFacts = {
   // drifts upwards: clients that leave while they wait for a handle stay counted.
   waiting: ["num_requests_waiting", "num_api_requests_waiting"],
   awake: null,
+  // `prompt_tokens_total` counts a request with its first token, these two when it has ended well.
+  prefix: {
+    asked: [["request_prompt_tokens_sum"]],
+    found: "cached_tokens_total",
+    appearsLate: false,
+    counts: "ended",
+  },
   // However often they are read. Source: its metrics processor.
   gaugesRefreshMs: 10_000,
   /** `{"status": …}`, with 503 unless healthy or asleep; older releases answer 200 with nothing. It lags by up to 12 s. */

@@ -10,6 +10,12 @@ export const sglang: EngineFacts = {
   running: ["num_running_reqs"],
   waiting: ["num_queue_reqs"],
   awake: null,
+  prefix: {
+    asked: [["prompt_tokens_total"]],
+    found: "cached_tokens_total",
+    appearsLate: true,
+    counts: "ended",
+  },
   // With every prefill and every 40th step of decoding; when idle, no more often than that.
   gaugesRefreshMs: 10_000,
   health: () => null,

@@ -11,6 +11,13 @@ export const vllm: EngineFacts = {
   running: ["num_requests_running"],
   waiting: ["num_requests_waiting"],
   awake: { gauge: "engine_sleep_state", label: "sleep_state", awake: "awake" },
+  // Without a prefix cache nothing is asked of it, and prompts are counted all the same.
+  prefix: {
+    asked: [["prefix_cache_queries_total"], ["prompt_tokens_total"]],
+    found: "prefix_cache_hits_total",
+    appearsLate: false,
+    counts: "admitted",
+  },
   // Set at every step of the core; a step is a large prefill's chunk at most.
   gaugesRefreshMs: 1_000,
   health: () => null,
