@@ -11,7 +11,7 @@ import { drawState } from "../state/format.ts";
 import type { KeptNodes } from "../state/persist.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Served } from "./listen.ts";
-import { ListeningSocket } from "./listening-socket.ts";
+import { connectionsAt, ListeningSocket } from "./listening-socket.ts";
 import { PROTOCOL, type Standing, Successor, socketPath } from "./standing.ts";
 
 export interface HandoverOptions {
@@ -22,6 +22,8 @@ export interface HandoverOptions {
   /** Its lock is ours. */
   readonly stateFile: StateFile;
   readonly lifecycle: Lifecycle;
+  /** Whether this one has itself taken over from another, which may listen still. */
+  readonly isSuccessor: boolean;
   readonly clock: Pick<Clock, "now" | "after">;
   readonly log: EventLog;
   /** Told when another process has taken this one's place. */
@@ -37,14 +39,15 @@ class Refusal extends Error {}
 /** A socket at which another process of the same user may take this one's place. */
 export class Handover {
   readonly #options: HandoverOptions;
-  readonly #beganAtMs: number;
+  readonly #aloneAtMs: number;
   #server: Bun.Server<undefined> | null = null;
   #sockets: readonly ListeningSocket[] = [];
   #successor: Successor | null = null;
 
   constructor(options: HandoverOptions) {
     this.#options = options;
-    this.#beganAtMs = options.clock.now();
+    const { clock, isSuccessor } = options;
+    this.#aloneAtMs = clock.now() + (isSuccessor ? 2 * HANDSHAKES_MS : 0);
   }
 
   /** Opens the socket; without it all else works. */
@@ -93,8 +96,8 @@ export class Handover {
     }
     this.#successor = asked;
     const { clock, served, log } = this.#options;
-    // The one before us may listen still: a connection is led away from one listener to one other.
-    const waitMs = this.#beganAtMs + 2 * HANDSHAKES_MS - clock.now();
+    // A connection is led away from one listener to one other.
+    const waitMs = this.#aloneAtMs - clock.now();
     if (waitMs > 0) await new Promise<void>((resume) => clock.after(waitMs, resume));
     this.#sockets = served.ports.flatMap((port) => ListeningSocket.on(port));
     for (const socket of this.#sockets) socket.share();
@@ -105,7 +108,7 @@ export class Handover {
   /** The other one listens: it gets all that is new. */
   async #leave(): Promise<Standing> {
     if (this.#successor === null) throw new Refusal("nobody has said that it wants to take over");
-    const { clock, lifecycle, stateFile, onReplaced, log } = this.#options;
+    const { clock, lifecycle, stateFile, onReplaced, log, served } = this.#options;
     for (const socket of this.#sockets) socket.leadAway({ of: 2, at: 0 });
     const left = this.#standing();
     lifecycle.retire();
@@ -118,6 +121,7 @@ export class Handover {
     onReplaced();
     clock.after(HANDSHAKES_MS, () => {
       for (const socket of this.#sockets) socket.close();
+      lifecycle.leftPort(() => connectionsAt(served.port));
     });
     // Removes the file, which the other one makes anew; the answer is under way and stays so.
     void this.#server?.stop(false);

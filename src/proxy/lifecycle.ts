@@ -41,6 +41,7 @@ export class Lifecycle {
   #open = true;
   #leaving = false;
   #retired = false;
+  #clients: (() => number) | null = null;
 
   constructor(options: LifecycleOptions) {
     this.#options = options;
@@ -64,6 +65,11 @@ export class Lifecycle {
   retire(): void {
     this.#retired = true;
     this.#options.live.stop();
+  }
+
+  /** Nobody connects here any more. @param clients How many are still connected. */
+  leftPort(clients: () => number): void {
+    this.#clients = clients;
   }
 
   /**
@@ -94,9 +100,9 @@ export class Lifecycle {
   }
 
   /**
-   * Resolves when nobody has asked anything for as long as a connection may stand idle: then there is
-   * none left, on which the next request could be on its way. Once all that were idle have gone, what
-   * still runs has the time that it has after SIGTERM.
+   * Resolves when no client is connected, or, where that is not known, when nobody has asked anything for
+   * as long as a connection may stand idle: on none the next request could be on its way. Once all that
+   * were idle have gone, what still runs has the time that it has after SIGTERM.
    */
   async #deserted(told: Promise<unknown>): Promise<void> {
     const { clock, exchanges, keepAliveMs, drainTimeoutMs } = this.#options;
@@ -112,7 +118,7 @@ export class Lifecycle {
     });
     while (!isTold && clock.now() < untilMs) {
       if (exchanges.open.size > 0) busyAtMs = clock.now();
-      else if (clock.now() - busyAtMs >= lingerMs) break;
+      else if (clock.now() - busyAtMs >= lingerMs || this.#clients?.() === 0) break;
       await new Promise<void>((resume) => clock.after(DESERTED_POLL_MS, resume));
     }
     unsubscribe();

@@ -102,6 +102,7 @@ export async function startProxy(
           kept,
           stateFile,
           lifecycle,
+          isSuccessor: predecessor !== null,
           clock: CLOCK,
           log,
           onReplaced,

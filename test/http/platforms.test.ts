@@ -1,5 +1,6 @@
 /** What stands around the proxy: balancers that check it, proxies before and behind it, orchestrators. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { Agent, get } from "node:http";
 import { httpAnswer, type RawServer, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { postText, sendRaw } from "../support/raw-http.ts";
@@ -197,9 +198,34 @@ describe("headers", () => {
   });
 });
 
-test("--keep-alive is how long a client's connection may stand idle", async () => {
+test("--keep-alive is how long a client's connection may stand idle at least", async () => {
   await using brief = await startProxy(["--keep-alive", "1"]);
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const ports = new Set<number>();
+  let isOver = false;
+  const busy = (async () => {
+    while (!isOver) {
+      ports.add(await portOfGet(brief.port, agent));
+      await Bun.sleep(50);
+    }
+  })();
   const asked = "GET /health HTTP/1.1\r\nHost: proxy\r\n\r\n";
   const { answers, closed } = await sendRaw(brief.port, asked, { untilClosed: true });
+  isOver = true;
+  await busy;
+  agent.destroy();
   expect([answers.map(({ status }) => status), closed]).toEqual([[200], true]);
+  // Bun closes all at one moment that have been idle for long, or for less than it counts.
+  expect(ports.size).toBe(1);
 });
+
+/** Our own end of the connection over which `/health` was asked. */
+function portOfGet(port: number, agent: Agent): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const sent = get({ host: "127.0.0.1", port, path: "/health", agent }, (answer) => {
+      const own = answer.socket.localPort ?? 0;
+      answer.on("end", () => resolve(own)).resume();
+    });
+    sent.on("error", reject);
+  });
+}

@@ -125,7 +125,9 @@ test.skipIf(process.platform !== "linux")(
     expect(await admin("add", drained)).toBe(200);
     expect(await admin("drain", drained)).toBe(200);
     expect(await admin("remove", removed)).toBe(200);
-    await until("it is healthy", async () => (await old.status())[registered]?.state === "healthy");
+    await until("it is ready", async () => {
+      return (await send(port, "GET", "/ready", null, false)).status === 200;
+    });
     const streams = times(30, null).map(() =>
       rawPost(port, COMPLETIONS, { ...SHORT, stream: true }),
     );
@@ -134,7 +136,7 @@ test.skipIf(process.platform !== "linux")(
 
     // It sees no node, since it may have none.
     const own = ["--state", path, "--port", `${port}`, "--takeover"];
-    const blind = startProxy([...own, "--allow-nodes", "::/128"]);
+    const blind = startProxy([...own, "--allow-nodes", "::/128", "--health-timeout", "1"]);
     expect(await blind.then(String, String)).toContain(
       "none of the 1 nodes that the running lmproxy serves",
     );
@@ -159,8 +161,9 @@ test.skipIf(process.platform !== "linux")(
       [drained]: { state: "draining" },
     });
     expect(Object.keys(await young.status())).not.toContain(removed);
-    for (const { ended } of streams) {
-      const answer = await ended;
+    for (const stream of streams) {
+      const answer = await stream.ended;
+      stream.leave();
       expect(answer.complete).toBe(true);
       expect(answer.body.toString()).toEndWith("data: [DONE]\n\n");
     }
