@@ -100,7 +100,7 @@ describe("what is read is described", () => {
   const endless = new Set(["/debug/live"]);
   /** Answered by engines, of which the simulated one has only the version. */
   const ofEngines = [...engineInfoRoutes, ...keptRoutes]
-    .map(({ path }) => path.replace(":id", "{id}"))
+    .map(({ path }) => path.replace(/:(\w+)/g, "{$1}"))
     .filter((path) => path !== "/version");
   const paths = reader.operations().filter(({ method }) => method === "GET");
   test.each(

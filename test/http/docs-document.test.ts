@@ -59,7 +59,7 @@ describe("examples fit their schemas", () => {
 test("a document is made of exactly the routes that are served, but those that are hidden", () => {
   const served = ROUTES.filter(({ detail }) => detail.hide !== true).map(
     ({ method, path, detail }) =>
-      `${method} ${path.replace("*", "{model}").replace(/:(\w+)/, "{$1}")} ${detail.operationId}`,
+      `${method} ${path.replace("*", "{model}").replace(/:(\w+)/g, "{$1}")} ${detail.operationId}`,
   );
   const described = operations.map(
     ({ method, path, operation }) => `${method} ${path} ${operation.operationId}`,
