@@ -42,6 +42,12 @@ export type News =
       readonly ageMs: number;
     };
 
+/** A private key and its certificate chain, both as PEM. */
+export interface CertifiedKey {
+  readonly key: string;
+  readonly cert: string;
+}
+
 /** What a worker is given to begin with. */
 export interface Beginning {
   /** The file that holds the table, how large that is, and which row is the worker's. */
@@ -52,6 +58,8 @@ export interface Beginning {
   readonly hasSessions?: boolean;
   /** As the flags said it, validated again by whoever reads it. */
   readonly config: unknown;
+  /** What HTTPS is served with, null for HTTP; an older control plane leaves it out. */
+  readonly certificate?: CertifiedKey | null;
   /** The name of this proxy in `Via`. */
   readonly via: string;
   readonly news: readonly News[];
@@ -84,6 +92,15 @@ export type ToWorker =
   | { readonly do: "log"; readonly level: LogLevel; readonly format: LineFormat }
   /** A configuration whose keys are in force from now on. */
   | { readonly do: "keys"; readonly config: unknown }
+  /**
+   * New connections get this certificate. Answered when the old listener, the one at `at` of as many with
+   * the new one, has left the port: whether this system can do so. Null for one that does not listen yet.
+   */
+  | {
+      readonly do: "certificate";
+      readonly key: CertifiedKey;
+      readonly place: { readonly of: number; readonly at: number } | null;
+    }
   | { readonly do: "metrics"; readonly openMetrics: boolean }
   | { readonly do: "figures" }
   | { readonly do: "failures"; readonly url: string }

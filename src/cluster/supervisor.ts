@@ -3,8 +3,16 @@
  * another version, and ends them. It never listens on their port.
  */
 import type { Clock } from "../core/clock.ts";
+import { UpgradeError, WorkersError } from "./errors.ts";
+import { ListenerOrder } from "./listener-order.ts";
 import { Member, type Spawn } from "./member.ts";
-import { type Beginning, type News, PROTOCOL, type ToWorker } from "./messages.ts";
+import {
+  type Beginning,
+  type CertifiedKey,
+  type News,
+  PROTOCOL,
+  type ToWorker,
+} from "./messages.ts";
 import type { Table } from "./table.ts";
 
 export interface SupervisorOptions {
@@ -44,21 +52,10 @@ export function rowsFor(count: number): number {
   return GENERATIONS * count + 2;
 }
 
-/** An upgrade did not begin, or broke off. */
-export class UpgradeError extends Error {
-  override readonly name = "UpgradeError";
-}
-
-/** There are no workers, or they die again and again. */
-export class WorkersError extends Error {
-  override readonly name = "WorkersError";
-}
-
 export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #members = new Set<Member>();
-  /** In the order in which the kernel has them. */
-  readonly #listeners: Member[] = [];
+  readonly #listeners = new ListenerOrder<Member>();
   readonly #unheard = new Set<Promise<unknown>>();
   readonly #deathsAtMs: number[] = [];
   readonly #failed = Promise.withResolvers<never>();
@@ -160,6 +157,22 @@ export class Supervisor {
     return { from: old[0]?.version ?? "", to };
   }
 
+  /** Has new connections get this certificate, from one worker after the other; whether all can. */
+  async renew(key: CertifiedKey): Promise<boolean> {
+    const answers = [...this.#members].map((member) => {
+      const answer = this.#turn.then(() => {
+        // Its new listener comes last, and takes the place of the old one as that leaves.
+        const place = this.#listeners.placeOf(member, 1);
+        return member.ask({ do: "certificate", key, place }, START_LIMIT_MS).catch(() => true);
+      });
+      this.#turn = answer;
+      return answer;
+    });
+    const all = await Promise.all(answers);
+    void this.#spread();
+    return all.every((can) => can === true);
+  }
+
   /** Lets all finish within their time limit; resolves when they have ended. */
   async drain(): Promise<void> {
     this.#isEnding = true;
@@ -203,7 +216,7 @@ export class Supervisor {
         await Promise.race([member.ask({ do: "listen", port }, START_LIMIT_MS), ended]);
         if (!this.#hasListened) this.#options.firstListens();
         this.#hasListened = true;
-        this.#listeners.push(member);
+        this.#listeners.joined(member);
       });
       this.#turn = listens.catch(() => {});
       await listens;
@@ -241,13 +254,12 @@ export class Supervisor {
   async #retire(member: Member): Promise<void> {
     const { log } = this.#options;
     const leaves = this.#turn.then(async () => {
-      const at = this.#listeners.indexOf(member);
-      if (at < 0) return true;
+      const place = this.#listeners.placeOf(member);
+      if (place === null) return true;
       member.phase = "retiring";
-      const of = this.#listeners.length;
-      const retire = { do: "retire", of, at } as const;
+      const retire = { do: "retire", ...place } as const;
       const clean = await member.ask(retire, HEAR_LIMIT_MS).catch(() => false);
-      this.#leftPort(member);
+      this.#listeners.left(member);
       return clean === true;
     });
     this.#turn = leaves;
@@ -255,16 +267,9 @@ export class Supervisor {
     log.warning("connections that a worker had not accepted yet were reset", { pid: member.pid });
   }
 
-  /** Places of listeners are the kernel's: the last takes the place of one that leaves. */
-  #leftPort(member: Member): void {
-    const at = this.#listeners.indexOf(member);
-    const last = at < 0 ? undefined : this.#listeners.pop();
-    if (last !== undefined && last !== member) this.#listeners[at] = last;
-  }
-
   #ended(member: Member, how: number | string): void {
     this.#members.delete(member);
-    this.#leftPort(member);
+    this.#listeners.left(member);
     member.channel.close();
     this.#options.table.clear(member.row, CONTROL_ROW);
     this.#countRows();

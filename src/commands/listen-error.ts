@@ -1,5 +1,5 @@
 /** Why a server could not listen, in one line. */
-import { UsageError } from "../config/usage-error.ts";
+import { tlsRefusal } from "../proxy/tls.ts";
 import { CommandError } from "./command-error.ts";
 
 export interface ListenAttempt {
@@ -32,19 +32,5 @@ export function listenError(error: unknown, { what, flag, host, port }: ListenAt
       `cannot listen on ${host}${said}: it may be no name of this machine; choose another with --host`,
     );
   }
-  const reason = tlsReason(error, code);
-  return reason === null
-    ? error
-    : new UsageError(
-        `the files of --tls-key and --tls-cert make no key with its certificate (${reason})`,
-      );
-}
-
-/** What TLS has against its files, or null when it is something else. */
-function tlsReason(error: unknown, code: unknown): string | null {
-  if (typeof code === "string" && code.startsWith("ERR_OSSL")) {
-    return code.slice("ERR_OSSL_".length).toLowerCase().replaceAll("_", " ");
-  }
-  const said = error instanceof Error ? error.message : "";
-  return /^TLSOptions\.(?:key|cert) is an empty file$/.test(said) ? "empty file" : null;
+  return tlsRefusal(error) ?? error;
 }

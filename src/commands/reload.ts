@@ -16,8 +16,8 @@ const Reloaded = Type.Object({
 
 export const run: Run = async (argv, surroundings) => {
   const command = new Command("lmproxy reload").description(
-    "Have a running proxy read the files of its flags again, as SIGHUP does: keys (@path). A file that " +
-      "cannot be used changes nothing.",
+    "Have a running proxy read the files of its flags again, as SIGHUP does: keys (@path), and the " +
+      "certificate, for new connections. A file that cannot be used changes nothing.",
   );
   const line = readArguments(command, PROXY_FLAGS, Settings, argv, surroundings, "LMPROXY_RELOAD_");
   if (line.help !== null) {

@@ -66,7 +66,7 @@ const listening = flagGroup("Listening", [
     argument: "path",
     kind: path,
     value: Path,
-    help: "Certificate chain (PEM) of --tls-key.",
+    help: "Certificate chain (PEM) of --tls-key; lmproxy reload reads both again.",
   },
 ]);
 

@@ -28,7 +28,7 @@ export interface MetricsPageOptions {
   /** Of the configuration: whether the last one succeeded, and when one did, s since 1970. */
   readonly reload: { readonly succeeded: boolean; readonly succeededAtS: number };
   /** When the certificate expires, s since 1970; null without one. */
-  readonly tlsNotAfterS: number | null;
+  readonly tlsNotAfterS: () => number | null;
 }
 
 const STATES = [
@@ -273,10 +273,11 @@ function drawProcess(page: Exposition, options: MetricsPageOptions): void {
       "When the configuration was last read.",
     )
     .sample(succeededAtS);
-  if (options.tlsNotAfterS !== null) {
+  const notAfterS = options.tlsNotAfterS();
+  if (notAfterS !== null) {
     page
       .family("lmproxy_tls_not_after_timestamp_seconds", "gauge", "When the certificate expires.")
-      .sample(options.tlsNotAfterS);
+      .sample(notAfterS);
   }
   page
     .family("process_start_time_seconds", "gauge", "When the process started, since 1970.")

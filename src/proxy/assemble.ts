@@ -1,3 +1,4 @@
+import type { CertifiedKey } from "../cluster/messages.ts";
 import { shownFlags } from "../config/print.ts";
 import type { Config } from "../config/serve-config.ts";
 import { parseAllowRule } from "../core/address/address-policy.ts";
@@ -10,7 +11,6 @@ import type { Elsewhere } from "../core/pool/elsewhere.ts";
 import { Keepers } from "../core/pool/keepers.ts";
 import type { Node } from "../core/pool/node.ts";
 import { loggedNode } from "../core/pool/node.ts";
-import type { Registry } from "../core/pool/registry.ts";
 import { LOOK_MS } from "../core/pool/watch.ts";
 import { NodePolicy } from "../discovery/node-policy.ts";
 import { BodyMemory } from "../http/body-memory.ts";
@@ -25,9 +25,6 @@ import { type Log, logUnexpected } from "../observe/log.ts";
 import { openRequests } from "../observe/open-requests.ts";
 import type { Traces } from "../observe/traces.ts";
 import { Connections } from "../upstream/connections.ts";
-import type { Fetch } from "../upstream/forward.ts";
-import { HealthProber } from "../upstream/health-prober.ts";
-import { MetricsPoller } from "../upstream/metrics-poller.ts";
 import { ModelDiscovery } from "../upstream/model-discovery.ts";
 import { PinnedFetch } from "../upstream/pinned-fetch.ts";
 import type { Upstream } from "../upstream/send.ts";
@@ -37,8 +34,10 @@ import { Lifecycle } from "./lifecycle.ts";
 import { createMode } from "./mode.ts";
 import { observe } from "./observe.ts";
 import { createOpenFiles } from "./open-files.ts";
+import { createPoller, createProber } from "./questions.ts";
 import { Reload } from "./reload.ts";
 import { createRouting } from "./routing.ts";
+import { CertificateInUse } from "./tls.ts";
 import { createUpstream } from "./upstream.ts";
 import { Every, type Worker } from "./worker.ts";
 
@@ -48,6 +47,8 @@ export interface Listening {
   /** Requests whose answer has not left the socket yet. */
   readonly pendingRequests: () => number;
   readonly server: () => BunServer;
+  /** Has new connections get another certificate; false, and left out, where it cannot be done. @throws Error */
+  readonly renew?: (key: CertifiedKey) => Promise<boolean>;
   /** Whether the state file is kept from other processes; null without one. */
   readonly stateLocked: () => boolean | null;
 }
@@ -60,6 +61,7 @@ export interface Assembled {
   readonly knowing: readonly Worker[];
   readonly engines: Engines;
   readonly keys: Keys;
+  readonly certificate: CertificateInUse;
 }
 
 /** Who asks engines whether they are well and what they serve. */
@@ -103,6 +105,8 @@ export const RANDOM: () => number = Math.random;
 const ADMIN_BODY_BYTES = 4 * 1024 * 1024;
 
 export interface AssembleOptions {
+  /** Left out: it serves HTTP. */
+  readonly key?: CertifiedKey | null;
   readonly traces?: Traces | null;
   /** Reads the configuration once more. @throws UsageError */
   readonly reread?: () => Config;
@@ -115,7 +119,7 @@ export function assemble(
   config: Config,
   log: Log,
   listening: Listening,
-  { traces = null, reread = () => config, share = null }: AssembleOptions = {},
+  { key = null, traces = null, reread = () => config, share = null }: AssembleOptions = {},
 ): Assembled {
   const { now } = CLOCK;
   const random = RANDOM;
@@ -148,7 +152,9 @@ export function assemble(
     keys.use(next);
     share?.keysChanged?.(next);
   };
-  const reload = new Reload({ config, reread, keys: { use }, log, wallMs: CLOCK.wallMs });
+  const certificate = new CertificateInUse(key, listening.renew ?? (() => Promise.resolve(false)));
+  const { wallMs } = CLOCK;
+  const reload = new Reload({ config, reread, keys: { use }, certificate, log, wallMs });
   const { mode, distServe } = createMode(config, upstream, engineHeaders, log);
   const onError = (error: unknown) => logUnexpected(log, error);
   const questions = { registry, headers: engineHeaders, fetch, clock: CLOCK, random, onError };
@@ -175,6 +181,7 @@ export function assemble(
     isShared: share !== null,
     leaving: () => lifecycle.leaving,
     reload: reload.last,
+    tlsNotAfterS: () => certificate.notAfterS,
   });
   const lifecycle = new Lifecycle({
     clock: CLOCK,
@@ -259,7 +266,7 @@ export function assemble(
     idleLimit,
     ...(distServe === null ? [] : [distServe]),
   ];
-  return { services, lifecycle, workers, knowing, engines, keys };
+  return { services, lifecycle, workers, knowing, engines, keys, certificate };
 }
 
 /**
@@ -268,32 +275,4 @@ export function assemble(
  */
 export function keepAliveS({ keepAliveMs }: Config): number {
   return Math.min(Math.ceil(keepAliveMs / 1_000) + 4, 255);
-}
-
-/** What everybody who asks engines something on the proxy's own account needs. */
-interface Questions {
-  readonly registry: Registry;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly fetch: Fetch;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly onError: (error: unknown) => void;
-}
-
-function createProber(config: Config, questions: Questions): HealthProber {
-  return new HealthProber({
-    ...questions,
-    intervalMs: config.healthIntervalMs,
-    timeoutMs: config.healthTimeoutMs,
-    path: config.healthPath,
-  });
-}
-
-function createPoller(config: Config, questions: Questions, log: Log): MetricsPoller {
-  return new MetricsPoller({
-    ...questions,
-    intervalMs: config.metricsIntervalMs,
-    onNoUsage: (node, reason) =>
-      log.warning("KV-cache usage unknown", { ...loggedNode(node), reason }),
-  });
 }

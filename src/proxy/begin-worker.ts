@@ -20,6 +20,7 @@ import { answerOf } from "./admin-answer.ts";
 import { type Assembled, assemble, CLOCK, type Listening, type Share } from "./assemble.ts";
 import { lineFormat } from "./effective.ts";
 import { LOG_WAITS_CHARACTERS, tracesOf } from "./start.ts";
+import { readCertifiedKey } from "./tls.ts";
 
 /** How often what nobody tells is looked at and said: pieces of answers, removed nodes that are idle. */
 export const TICK_MS = 250;
@@ -80,7 +81,8 @@ export async function beginWorker(
     },
     control: controlPlane(control),
   };
-  const assembled = assemble(config, log, listening, { traces, share });
+  const { certificate: key = readCertifiedKey(config) } = given;
+  const assembled = assemble(config, log, listening, { key, traces, share });
   const { registry } = assembled.services;
   hearer = new Hearer(registry, CLOCK.now);
   for (const news of given.news) hearer.hear(news);

@@ -2,12 +2,13 @@
  * The process that knows the nodes of a proxy with workers: it holds the state file, asks engines how they
  * are, answers administrators, keeps the workers running, and sends no request of a client's to anybody.
  */
+import { UpgradeError } from "../cluster/errors.ts";
 import type { Spawn } from "../cluster/member.ts";
 import { shareMemory } from "../cluster/memory.ts";
 import type { AdminRequest, ToControl } from "../cluster/messages.ts";
 import { sharedElsewhere } from "../cluster/shared-load.ts";
 import { SharedSessions } from "../cluster/shared-sessions.ts";
-import { CONTROL_ROW, rowsFor, Supervisor, UpgradeError } from "../cluster/supervisor.ts";
+import { CONTROL_ROW, rowsFor, Supervisor } from "../cluster/supervisor.ts";
 import { MOST_CLIENTS } from "../cluster/table.ts";
 import { Teller } from "../cluster/tell.ts";
 import type { Config } from "../config/serve-config.ts";
@@ -29,6 +30,7 @@ import { startMetricsServer } from "./metrics-server.ts";
 import { routesOf } from "./routes.ts";
 import { keepsSessions } from "./routing.ts";
 import { LOG_WAITS_CHARACTERS, type RunningProxy } from "./start.ts";
+import { readCertifiedKey } from "./tls.ts";
 
 /** A proxy whose clients workers answer. */
 export interface RunningControl extends Omit<RunningProxy, "replaced"> {
@@ -55,7 +57,8 @@ export async function startControl(
   { count, spawn, reread }: ControlOptions,
 ): Promise<RunningControl> {
   const shared = shareOf(config, count);
-  const { port, release } = holdPort(config);
+  const key = readCertifiedKey(config);
+  const { port, release } = holdPort(config, key);
   const sink = new LineSink({
     output: Bun.stderr.writer(),
     mostWaiting: LOG_WAITS_CHARACTERS,
@@ -99,9 +102,10 @@ export async function startControl(
       port: () => port,
       pendingRequests: () => 0,
       server,
+      renew: (next) => supervisor.renew(next),
       stateLocked: () => stateFile?.locked ?? null,
     },
-    { reread, share },
+    { key, reread, share },
   );
   const own = assembled.services;
   const gathered = new Gathered(own, () => supervisor.members);
@@ -144,6 +148,7 @@ export async function startControl(
         logLevel: log.level,
         logFormat: log.format,
       },
+      certificate: assembled.certificate.key,
       via: own.via,
       news: teller.all(),
     }),

@@ -16,14 +16,12 @@ import { PROTOCOL, type Standing, Successor, socketPath } from "./standing.ts";
 
 export interface HandoverOptions {
   readonly config: Config;
-  readonly served: Pick<Served, "port" | "ports">;
+  readonly served: Pick<Served, "listeners" | "port" | "ports">;
   readonly registry: Registry;
   readonly kept: KeptNodes;
   /** Its lock is ours. */
   readonly stateFile: StateFile;
   readonly lifecycle: Lifecycle;
-  /** Whether this one has itself taken over from another, which may listen still. */
-  readonly isSuccessor: boolean;
   readonly clock: Pick<Clock, "now" | "after">;
   readonly log: EventLog;
   /** Told when another process has taken this one's place. */
@@ -31,7 +29,7 @@ export interface HandoverOptions {
 }
 
 /** After so long nobody's handshake with an old listener is under way, ms: a lost SYN-ACK is sent again after 1 s. */
-const HANDSHAKES_MS = 3_000;
+export const HANDSHAKES_MS = 3_000;
 
 /** Why a takeover is refused, for whoever asked. */
 class Refusal extends Error {}
@@ -39,15 +37,12 @@ class Refusal extends Error {}
 /** A socket at which another process of the same user may take this one's place. */
 export class Handover {
   readonly #options: HandoverOptions;
-  readonly #aloneAtMs: number;
   #server: Bun.Server<undefined> | null = null;
   #sockets: readonly ListeningSocket[] = [];
   #successor: Successor | null = null;
 
   constructor(options: HandoverOptions) {
     this.#options = options;
-    const { clock, isSuccessor } = options;
-    this.#aloneAtMs = clock.now() + (isSuccessor ? 2 * HANDSHAKES_MS : 0);
   }
 
   /** Opens the socket; without it all else works. */
@@ -64,6 +59,14 @@ export class Handover {
     } finally {
       process.umask(before);
     }
+  }
+
+  /** Nothing else may be done with the port meanwhile. @throws Error while another process takes it, or has. */
+  refuseWhileReplaced(): void {
+    const { lifecycle } = this.#options;
+    const isComing = this.#successor !== null && isAlive(this.#successor.pid);
+    if (!lifecycle.retired && !isComing) return;
+    throw new Error("another process takes this one's place, and reads the files itself");
   }
 
   async stop(): Promise<void> {
@@ -95,10 +98,10 @@ export class Handover {
       throw new Refusal(`process ${this.#successor.pid} is just taking over`);
     }
     this.#successor = asked;
-    const { clock, served, log } = this.#options;
-    // A connection is led away from one listener to one other.
-    const waitMs = this.#aloneAtMs - clock.now();
-    if (waitMs > 0) await new Promise<void>((resume) => clock.after(waitMs, resume));
+    const { served, log } = this.#options;
+    // The one before us may listen still, or a listener of before a reload: a connection is led away
+    // from one listener to one other.
+    await served.listeners.settled;
     this.#sockets = served.ports.flatMap((port) => ListeningSocket.on(port));
     for (const socket of this.#sockets) socket.share();
     log.info("another process wants to take over", { pid: asked.pid, version: asked.version });

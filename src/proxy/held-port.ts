@@ -1,3 +1,4 @@
+import type { CertifiedKey } from "../cluster/messages.ts";
 import type { Config } from "../config/serve-config.ts";
 import { ListeningSocket } from "./listening-socket.ts";
 import { tlsOf } from "./tls.ts";
@@ -13,14 +14,16 @@ export interface HeldPort {
  * Listeners that share a port are refused by nobody who shares it, too: so it is first had alone.
  * @throws what `Bun.serve` throws
  */
-export function holdPort(config: Pick<Config, "host" | "port" | "tls">): HeldPort {
-  const { host: hostname, port } = config;
+export function holdPort(
+  { host: hostname, port }: Pick<Config, "host" | "port">,
+  key: CertifiedKey | null,
+): HeldPort {
   const answer = { status: 503, headers: { "retry-after": "1", connection: "close" } };
   const server = Bun.serve({
     hostname,
     port,
     reusePort: false,
-    ...tlsOf(config),
+    ...tlsOf(key),
     fetch: () => new Response(null, answer),
   });
   const held = server.port ?? port;

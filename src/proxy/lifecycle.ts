@@ -26,7 +26,7 @@ export interface LifecycleOptions {
 }
 
 /** Bun looks at idle connections each 4 s. */
-const IDLE_SLACK_MS = 5_000;
+export const IDLE_SLACK_MS = 5_000;
 /** How often one that is retired looks whether anybody is left. */
 const DESERTED_POLL_MS = 250;
 

@@ -6,14 +6,16 @@ import { front } from "../http/front.ts";
 import { lastAnswer } from "../http/last-answers.ts";
 import { RouteTable } from "../http/routes/table.ts";
 import type { EventLog } from "../observe/log.ts";
-import { type Assembled, keepAliveS } from "./assemble.ts";
+import { type Assembled, CLOCK, keepAliveS } from "./assemble.ts";
+import { IDLE_SLACK_MS } from "./lifecycle.ts";
+import { Listeners, type ServeOptions } from "./listeners.ts";
 import { startMetricsServer } from "./metrics-server.ts";
 import { routesOf } from "./routes.ts";
 import { tlsOf } from "./tls.ts";
 
 /** Where clients reach the proxy. */
 export interface Served {
-  readonly server: Bun.Server<undefined>;
+  readonly listeners: Listeners;
   readonly port: number;
   /** The ports of all that listens. */
   readonly ports: readonly number[];
@@ -21,52 +23,65 @@ export interface Served {
   stop(): Promise<void>;
 }
 
-/**
- * @param isShared Whether another process of this user shares its ports with this one; else they are
- *   this one's alone.
- * @throws what `Bun.serve` throws, such as EADDRINUSE; MetricsListenError
- */
+export interface Sharing {
+  /** Whether another process of this user shares its ports with this one; else they are this one's alone. */
+  readonly isShared: boolean;
+  /** How long one may that leaves, ms. */
+  readonly forMs: number;
+}
+
+/** @throws what `Bun.serve` throws, such as EADDRINUSE; MetricsListenError */
 export function listen(
   config: Config,
-  { services, lifecycle }: Assembled,
+  { services, lifecycle, certificate }: Assembled,
   log: EventLog,
-  isShared: boolean,
+  { isShared, forMs }: Sharing,
 ): Served {
   const { random } = services;
   const routes = routesOf(config);
   const table = new RouteTable(routes);
   const app = createApp(routes, table, services);
   const answer = front({ table, random, answer: (request) => app.fetch(request) });
-  const server: Bun.Server<undefined> = Bun.serve({
-    hostname: config.host,
-    port: config.port,
-    development: false,
-    // Bun 1.4.5 would share the port with another process.
-    reusePort: isShared,
-    idleTimeout: keepAliveS(config),
-    // Bun would refuse without an envelope; `readBody` keeps to the limits.
-    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    ...tlsOf(config),
-    fetch: (request) =>
-      lifecycle.retired
-        ? lastAnswer(request, services.control === null ? table : null, answer)
-        : answer(request),
-    error: (error) => lastResort(error, log, random),
+  function last(request: Request): Promise<Response> {
+    const keepsNodes = !lifecycle.retired || services.control !== null;
+    return lastAnswer(request, keepsNodes ? null : table, answer);
+  }
+  function serve({ key, port, reusePort, isFormer }: ServeOptions): Bun.Server<undefined> {
+    const server: Bun.Server<undefined> = Bun.serve({
+      hostname: config.host,
+      port,
+      development: false,
+      // Bun 1.4.5 would share the port with another process.
+      reusePort,
+      idleTimeout: keepAliveS(config),
+      // Bun would refuse without an envelope; `readBody` keeps to the limits.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      ...tlsOf(key),
+      fetch: (request) => (isFormer() || lifecycle.retired ? last(request) : answer(request)),
+      error: (error) => lastResort(error, log, random),
+    });
+    app.server = server;
+    return server;
+  }
+  const listeners = new Listeners(certificate.key, config.port, isShared, {
+    serve,
+    clock: CLOCK,
+    lingerMs: 1_000 * keepAliveS(config) + IDLE_SLACK_MS,
+    sharedForMs: forMs,
   });
-  app.server = server;
   const { metricsHost, metricsPort } = config;
   const metricsServer =
     metricsPort === null
       ? null
       : startMetricsServer(metricsHost, metricsPort, services.metricsPage, isShared);
   if (metricsServer !== null) log.info("metrics are open to anybody", { url: metricsServer.url });
-  const port = server.port ?? config.port;
+  const port = listeners.server.port ?? config.port;
   return {
-    server,
+    listeners,
     port,
     ports: metricsServer === null ? [port] : [port, metricsServer.port],
     async stop() {
-      await server.stop(true);
+      await listeners.stop();
       await metricsServer?.stop();
     },
   };

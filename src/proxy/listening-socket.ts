@@ -13,6 +13,7 @@
  */
 import { dlopen, FFIType, ptr } from "bun:ffi";
 import { closeSync, openSync, readdirSync } from "node:fs";
+import type { Place } from "../cluster/listener-order.ts";
 
 const SOL_SOCKET = 1;
 const SO_REUSEPORT = 15;
@@ -71,13 +72,8 @@ export class ListeningSocket {
     this.#set(SO_REUSEPORT, new Int32Array([1]));
   }
 
-  /**
-   * Leads new connections to others of its port, evenly.
-   * @param of how many listen there, with this one; at least 2
-   * @param at this one's place among them, from 0
-   * @throws Error
-   */
-  leadAway({ of, at }: { readonly of: number; readonly at: number }): void {
+  /** Leads new connections to others of its port, of which there are some, evenly. @throws Error */
+  leadAway({ of, at }: Place): void {
     this.#attach([
       [LD_W_ABS, 0, 0, RANDOM],
       [ALU_MOD_K, 0, 0, of - 1],

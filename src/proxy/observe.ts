@@ -1,5 +1,3 @@
-import { X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { version } from "../../package.json";
 import type { Config } from "../config/serve-config.ts";
 import type { Admission } from "../core/admission/admission.ts";
@@ -35,6 +33,7 @@ export interface Observed {
   /** Wall clock when the proxy started, s since 1970. */
   readonly startedAtS: number;
   readonly reload: MetricsPageOptions["reload"];
+  readonly tlsNotAfterS: MetricsPageOptions["tlsNotAfterS"];
   readonly mode: Mode;
   /** Whether other processes answer at the same port. */
   readonly isShared: boolean;
@@ -79,7 +78,7 @@ export function observe(config: Config, observed: Observed) {
     bodyMemory: () => bodyMemory.state,
     linesLost: () => log.linesLost,
     reload: observed.reload,
-    tlsNotAfterS: config.tls === null ? null : notAfterS(config.tls.certPath),
+    tlsNotAfterS: observed.tlsNotAfterS,
   };
   const live = new Live({
     registry,
@@ -113,13 +112,4 @@ export function observe(config: Config, observed: Observed) {
     nodeFigures: () => nodeFigures(registry, metrics, clock.now()),
     metricsPage: (openMetrics: boolean) => metricsPage(page, openMetrics),
   };
-}
-
-/** Null for what cannot be read as a certificate: serving has its own say about that. */
-function notAfterS(path: string): number | null {
-  try {
-    return Date.parse(new X509Certificate(readFileSync(path)).validTo) / 1_000;
-  } catch {
-    return null;
-  }
 }

@@ -1,12 +1,10 @@
-import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { flagName } from "../config/flag.ts";
 import type { Config } from "../config/serve-config.ts";
 import { SERVE_FLAGS } from "../config/serve-flags.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { EventLog } from "../observe/log.ts";
-import { checkTls } from "./check.ts";
 import type { Keys } from "./keys.ts";
+import { type CertificateInUse, readCertifiedKey } from "./tls.ts";
 
 /** What a reload did, by flags. */
 export interface Reloaded {
@@ -21,6 +19,7 @@ export interface ReloadOptions {
   /** Reads flags, variables and files once more. @throws UsageError */
   readonly reread: () => Config;
   readonly keys: Pick<Keys, "use">;
+  readonly certificate: Pick<CertificateInUse, "renew">;
   readonly log: EventLog;
   /** Wall clock, ms since 1970. */
   readonly wallMs: () => number;
@@ -31,38 +30,48 @@ const KEYS: ReadonlySet<string> = new Set(["apiKeys", "adminKey", "upstreamApiKe
 
 /**
  * Reads again what the proxy was started with: what flags and variables say stays, so it is the files
- * that they name. Keys change for the next request; Bun 1.4.5 serves a certificate to its end, which
- * `Server.reload` does not change.
+ * that they name. Keys change for the next request, the certificate for the next connection.
  */
 export class Reload {
   readonly #options: ReloadOptions;
   #config: Config;
-  readonly #tls: string;
+  #turn: Promise<unknown> = Promise.resolve();
   /** Whether the last one succeeded, and when one did, s since 1970: at the start, to begin with. */
   readonly last: { succeeded: boolean; succeededAtS: number };
 
   constructor(options: ReloadOptions) {
     this.#options = options;
     this.#config = options.config;
-    this.#tls = tlsDigest(options.config);
     this.last = { succeeded: true, succeededAtS: this.#nowS() };
   }
 
-  /** @throws ProxyError invalid_request when something cannot be read; then nothing has changed. */
-  async run(): Promise<Reloaded> {
-    const { reread, keys, log } = this.#options;
+  /**
+   * One after the other.
+   * @throws ProxyError invalid_request when something cannot be read; then nothing has changed.
+   */
+  run(): Promise<Reloaded> {
+    const ran = this.#turn.then(() => this.#run());
+    this.#turn = ran.catch(() => {});
+    return ran;
+  }
+
+  async #run(): Promise<Reloaded> {
+    const { reread, keys, certificate, log } = this.#options;
     try {
       const next = reread();
-      const isNewTls = tlsDigest(next) !== this.#tls;
-      if (isNewTls) await checkTls(next);
+      const isRenewed = await certificate.renew(readCertifiedKey(next));
       const { changed, others } = difference(this.#config, next);
       keys.use(next);
       this.#config = next;
       this.last.succeeded = true;
       this.last.succeededAtS = this.#nowS();
-      const kept = [...others, ...(isNewTls ? ["--tls-cert"] : [])];
-      log.info("configuration reloaded", { changed: said(changed), needs_new_process: said(kept) });
-      return { changed, needs_new_process: kept };
+      if (isRenewed === true) changed.push("--tls-cert");
+      if (isRenewed === null) others.push("--tls-cert");
+      log.info("configuration reloaded", {
+        changed: said(changed),
+        needs_new_process: said(others),
+      });
+      return { changed, needs_new_process: others };
     } catch (error) {
       this.last.succeeded = false;
       const reason = error instanceof Error ? error.message : String(error);
@@ -95,12 +104,4 @@ function difference(before: Config, after: Config) {
 function nameOf(key: string): string {
   const flag = SERVE_FLAGS.find((one) => one.key === key);
   return flag === undefined ? key : flagName(flag);
-}
-
-/** Of both files: their content is no secret of a log's, and no longer kept than it is used. */
-function tlsDigest({ tls }: Config): string {
-  const hash = createHash("sha256");
-  if (tls === null) return "";
-  for (const path of [tls.keyPath, tls.certPath]) hash.update(readFileSync(path)).update("\0");
-  return hash.digest("hex");
 }

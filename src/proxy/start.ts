@@ -1,3 +1,4 @@
+import type { CertifiedKey } from "../cluster/messages.ts";
 import type { Config } from "../config/serve-config.ts";
 import { LineSink } from "../observe/line-sink.ts";
 import { type EventLog, Log, logUnexpected } from "../observe/log.ts";
@@ -5,10 +6,12 @@ import type { Traces } from "../observe/traces.ts";
 import { openStateFile, type Warn } from "../state/file.ts";
 import { assemble, CLOCK, RANDOM } from "./assemble.ts";
 import { lineFormat } from "./effective.ts";
-import { Handover } from "./handover.ts";
+import { HANDSHAKES_MS, Handover } from "./handover.ts";
 import { joinNodes } from "./join-nodes.ts";
 import { listen, type Served } from "./listen.ts";
+import type { Listeners } from "./listeners.ts";
 import { Predecessor } from "./takeover.ts";
+import { readCertifiedKey } from "./tls.ts";
 
 /** A proxy that serves. */
 export interface RunningProxy {
@@ -68,16 +71,26 @@ export async function startProxy(
         });
   const traces = await tracesOf(config, log);
   let serving: Served | null = null;
+  let handover: Handover | null = null;
+  function listeners(): Listeners {
+    if (serving === null) throw new Error("nothing listens yet");
+    return serving.listeners;
+  }
   const listening = {
     port: () => serving?.port ?? config.port,
-    pendingRequests: () => serving?.server.pendingRequests ?? 0,
-    server() {
-      if (serving === null) throw new Error("nothing listens yet");
-      return serving.server;
+    pendingRequests: () => serving?.listeners.pendingRequests ?? 0,
+    server: () => listeners().server,
+    async renew(key: CertifiedKey) {
+      handover?.refuseWhileReplaced();
+      return await listeners().renew(key, { of: 2, at: 0 }, HANDSHAKES_MS);
     },
     stateLocked: () => stateFile?.locked ?? null,
   };
-  const assembled = assemble(config, log, listening, { traces, reread });
+  const assembled = assemble(config, log, listening, {
+    key: readCertifiedKey(config),
+    traces,
+    reread,
+  });
   const { services, lifecycle, workers } = assembled;
   const { nodePolicy, registry, mode } = services;
   function join() {
@@ -88,12 +101,16 @@ export async function startProxy(
   // Once it shares the port, requests come at once; a port of its own it may not get at all.
   const early = predecessor === null ? null : join();
   await predecessor?.assureSeen(registry, config.healthTimeoutMs);
-  const served = listen(config, assembled, log, predecessor !== null);
+  const isShared = predecessor !== null;
+  const served = listen(config, assembled, log, {
+    isShared,
+    forMs: isShared ? 2 * HANDSHAKES_MS : 0,
+  });
   serving = served;
   const { kept, sources } = early ?? join();
   if (predecessor !== null) stateFile = await predecessor.succeed(registry, kept, warn);
   const { promise: replaced, resolve: onReplaced } = Promise.withResolvers<void>();
-  const handover =
+  handover =
     stateFile?.locked === true
       ? new Handover({
           config,
@@ -102,7 +119,6 @@ export async function startProxy(
           kept,
           stateFile,
           lifecycle,
-          isSuccessor: predecessor !== null,
           clock: CLOCK,
           log,
           onReplaced,
@@ -119,7 +135,7 @@ export async function startProxy(
     await sink.flush();
   }
   return {
-    url: served.server.url.origin,
+    url: served.listeners.server.url.origin,
     port: served.port,
     nodes: registry.nodes().length,
     log,

@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { version } from "../../package.json";
 import { Channel } from "../cluster/channel.ts";
+import type { Place } from "../cluster/listener-order.ts";
 import { type Beginning, PROTOCOL, type ToControl, type ToWorker } from "../cluster/messages.ts";
 import { logUnexpected } from "../observe/log.ts";
 import { type Assembled, CLOCK } from "./assemble.ts";
@@ -84,6 +85,8 @@ export class ProxyWorker {
       case "keys":
         begun.assembled.keys.use(readConfig(question.config));
         return null;
+      case "certificate":
+        return this.#renew(begun, question);
       case "metrics":
         return services.metricsPage(question.openMetrics);
       case "figures":
@@ -116,8 +119,8 @@ export class ProxyWorker {
     };
     const listening = {
       port: () => this.#listening?.port ?? 0,
-      pendingRequests: () => served().server.pendingRequests,
-      server: () => served().server,
+      pendingRequests: () => served().listeners.pendingRequests,
+      server: () => served().listeners.server,
       stateLocked: () => null,
     };
     this.#begun = await beginWorker(question, listening, this.#channel);
@@ -126,7 +129,7 @@ export class ProxyWorker {
 
   #listen({ config, assembled, log }: Begun, port: number): number {
     const own = { ...config, port, metricsPort: null };
-    const listening = listen(own, assembled, log, true);
+    const listening = listen(own, assembled, log, { isShared: true, forMs: 0 });
     this.#listening = listening;
     const { workers, knowing } = assembled;
     for (const worker of workers) if (!knowing.includes(worker)) worker.start();
@@ -137,8 +140,18 @@ export class ProxyWorker {
     return this.#listening === null ? [] : ListeningSocket.on(this.#listening.port);
   }
 
+  /** Whether it is so; what is not served yet is served with it, and what is left behind is not. */
+  async #renew({ assembled }: Begun, { key, place }: Extract<ToWorker, { do: "certificate" }>) {
+    assembled.certificate.use(key);
+    if (this.#listening === null || place === null) return true;
+    const { listeners } = this.#listening;
+    const isRenewed = await listeners.renew(key, place, SETTLE_MS);
+    await listeners.settled;
+    return isRenewed;
+  }
+
   /** Whether the port was left with no connection reset. */
-  async #retire(begun: Begun, place: { readonly of: number; readonly at: number }) {
+  async #retire(begun: Begun, place: Place) {
     begun.assembled.lifecycle.retire();
     let clean = true;
     try {
@@ -150,7 +163,7 @@ export class ProxyWorker {
       for (const socket of sockets) socket.close();
     } catch {
       // This system has no such calls.
-      void this.#listening?.server.stop(false);
+      void this.#listening?.listeners.server.stop(false);
       clean = false;
     }
     void this.#finish(begun);

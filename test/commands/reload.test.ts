@@ -111,11 +111,12 @@ test("a bad file changes nothing, is said and counted, until a good one is there
   expect(proxy.log()).not.toMatch(/newer-client|new-admin/);
 });
 
-test("a certificate is looked at, and takes a new process", async () => {
+test("with a certificate that cannot be served, keys stay too; with a good one, both change", async () => {
+  writeFileSync(file("clients"), "newest-client\n");
   writeFileSync(file("cert.pem"), "no certificate");
-  expect((await reload("new-admin")).err).toContain("Nothing has changed: ");
+  expect((await reload("new-admin")).err).toContain("Nothing has changed: the files of --tls-key");
+  expect([await ask("newest-client"), await ask("newer-client")]).toEqual([401, 200]);
   copyFileSync(EXPIRED_ELSEWHERE, file("cert.pem"));
-  expect((await reload("new-admin")).out).toContain(
-    "a new process is needed for --tls-cert: lmproxy serve --takeover\n",
-  );
+  expect((await reload("new-admin")).out).toBe("reloaded; changed: --api-keys, --tls-cert\n");
+  expect([await ask("newest-client"), await ask("newer-client")]).toEqual([200, 401]);
 });

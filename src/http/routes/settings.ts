@@ -41,8 +41,9 @@ export const settingRoutes = [
       operationId: "reload",
       summary: "Read the files of the configuration again",
       description:
-        "As SIGHUP does: keys that flags name by `@path` count anew from the next request on. A file " +
-        "that cannot be used changes nothing, and is a 400 that says why.",
+        "As SIGHUP does: keys that flags name by `@path` count anew from the next request on, and new " +
+        "connections get the certificate of `--tls-cert` as it is now. A file that cannot be used " +
+        "changes nothing, and is a 400 that says why.",
       responses: {
         ...ok(
           "Reloaded",
