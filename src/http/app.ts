@@ -97,9 +97,7 @@ async function askControl(request: Request, services: Services): Promise<Respons
   // Bun would close a connection that stands still meanwhile.
   server().timeout(request, 0);
   try {
-    const response = await control.administer(request, body, socketAddress);
-    if (services.lifecycle.retired) response.headers.set("connection", "close");
-    return response;
+    return await control.administer(request, body, socketAddress);
   } finally {
     letGo(body, adminBodyLimits.memory);
     server().timeout(request, keepAliveS);

@@ -52,8 +52,6 @@ export async function infer(
       ? responseOf(answered)
       : errorResponse(answered, dialectOf(pathOf(target), request.headers), id);
   if (services.exposesNode) nameNode(response.headers, exchange);
-  // Its connection leads to a process that is about to go.
-  if (services.lifecycle.retired) response.headers.set("connection", "close");
   return response;
 }
 

@@ -30,7 +30,7 @@ export interface Begun {
   readonly assembled: Assembled;
   readonly hearer: Hearer;
   readonly log: Log;
-  readonly sink: LineSink;
+  readonly sink: Pick<LineSink, "flush">;
   readonly traces: Traces | null;
 }
 

@@ -3,7 +3,7 @@ import { requestId } from "../core/request-id.ts";
 import { createApp } from "../http/app.ts";
 import { errorResponse, unexpectedError } from "../http/error-response.ts";
 import { front } from "../http/front.ts";
-import { lastAnswer } from "../http/last-answers.ts";
+import { lastAnswers } from "../http/last-answers.ts";
 import { RouteTable } from "../http/routes/table.ts";
 import type { EventLog } from "../observe/log.ts";
 import { type Assembled, CLOCK, keepAliveS } from "./assemble.ts";
@@ -42,10 +42,7 @@ export function listen(
   const table = new RouteTable(routes);
   const app = createApp(routes, table, services);
   const answer = front({ table, random, answer: (request) => app.fetch(request) });
-  function last(request: Request): Promise<Response> {
-    const keepsNodes = !lifecycle.retired || services.control !== null;
-    return lastAnswer(request, keepsNodes ? null : table, answer);
-  }
+  const nodesMoved = () => lifecycle.retired && services.control === null;
   function serve({ key, port, reusePort, isFormer }: ServeOptions): Bun.Server<undefined> {
     const server: Bun.Server<undefined> = Bun.serve({
       hostname: config.host,
@@ -57,7 +54,11 @@ export function listen(
       // Bun would refuse without an envelope; `readBody` keeps to the limits.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       ...tlsOf(key),
-      fetch: (request) => (isFormer() || lifecycle.retired ? last(request) : answer(request)),
+      fetch: lastAnswers(answer, {
+        leaves: () => isFormer() || lifecycle.retired,
+        nodesMoved,
+        table,
+      }),
       error: (error) => lastResort(error, log, random),
     });
     app.server = server;

@@ -19,6 +19,7 @@ const DESERTED_POLL_MS = 100;
 export class ProxyWorker {
   readonly #channel: Channel<ToControl>;
   readonly #end: () => void;
+  readonly #beginWorker: typeof beginWorker;
   #begun: Begun | null = null;
   #beginning: Promise<unknown> = Promise.resolve();
   #listening: Served | null = null;
@@ -29,8 +30,10 @@ export class ProxyWorker {
   /**
    * @param send To the control plane.
    * @param end Called once, when nothing is left to be done.
+   * @param begin Puts it together.
    */
-  constructor(send: (message: unknown) => void, end: () => void) {
+  constructor(send: (message: unknown) => void, end: () => void, begin = beginWorker) {
+    this.#beginWorker = begin;
     this.#channel = new Channel<ToControl>(send, (question) => {
       if (!isQuestion(question)) throw new Error("not understood");
       return this.#answer(question);
@@ -123,7 +126,7 @@ export class ProxyWorker {
       server: () => served().listeners.server,
       stateLocked: () => null,
     };
-    this.#begun = await beginWorker(question, listening, this.#channel);
+    this.#begun = await this.#beginWorker(question, listening, this.#channel);
     return version;
   }
 

@@ -104,3 +104,30 @@ test.each(["Prefill", "Decode"] as const)(
     await cluster.quiet();
   },
 );
+
+test("however often another engine comes back, who waits for the only one of a role is refused when its time is over", async () => {
+  const flags = ["--queue-timeout", "1", "--health-interval", "0.1"];
+  await using cluster = await startCluster({ prefills: 2, flags, engine: { timeScale: 1 } });
+  const { proxy } = cluster;
+  const other = only(cluster.prefills).url;
+  let isOver = false;
+  const answer = cluster.chat({ max_tokens: 1_000 }).finally(() => {
+    isOver = true;
+  });
+  await until("it is decoded", () => only(cluster.decodes).state().openRequests === 1);
+  await only(cluster.decodes).stop(true);
+  let times = 0;
+  for (; !isOver; times += 1) {
+    for (const call of ["drain", "undrain"]) {
+      const body = JSON.stringify({ url: other });
+      const headers = { "content-type": "application/json" };
+      await fetch(`${proxy.url}/nodes/${call}`, { method: "POST", headers, body });
+    }
+    await until(
+      "it is back",
+      async () => isOver || (await proxy.status())[other]?.state === "healthy",
+    );
+  }
+  expect((await answer).status).toBe(502);
+  expect(times).toBeGreaterThan(1);
+});
