@@ -105,6 +105,10 @@ export type ToWorker =
   | { readonly do: "figures" }
   | { readonly do: "failures"; readonly url: string }
   | { readonly do: "requests" }
+  /** What it knows of what the live page shows. */
+  | { readonly do: "live" }
+  /** A line for somebody who looks at the page; null at the end. */
+  | { readonly do: "show"; readonly watcher: number; readonly line: string | null }
   | { readonly do: "explain"; readonly id: string }
   | { readonly do: "cancel"; readonly id: string }
   /**
@@ -120,6 +124,8 @@ export type ToControl =
   /** It ends in good order: its page of metrics, in Prometheus' dialect. */
   | { readonly do: "counted"; readonly page: string }
   | { readonly do: "find"; readonly model: string }
+  /** Somebody wants to look at the live page: whether there is room; or does so no more. */
+  | { readonly do: "watch" | "unwatch"; readonly watcher: number }
   | { readonly do: "stillServes"; readonly url: string; readonly model: string }
   | { readonly do: "isWell"; readonly url: string }
   | { readonly do: "probe"; readonly url: string }

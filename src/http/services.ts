@@ -6,7 +6,6 @@ import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { Trace } from "../core/trace.ts";
 import type { NodePolicy } from "../discovery/node-policy.ts";
-import type { Live } from "../observe/live.ts";
 import type { Log } from "../observe/log.ts";
 import type { NodeFailure } from "../observe/metrics.ts";
 import type { NodeFigures } from "../observe/node-figures.ts";
@@ -15,6 +14,7 @@ import type { Fetch } from "../upstream/forward.ts";
 import type { ModelDiscovery } from "../upstream/model-discovery.ts";
 import type { Access } from "./access.ts";
 import type { BunServer } from "./bun-server.ts";
+import type { Shown } from "./live/stream.ts";
 import type { Mode } from "./mode.ts";
 import type { OpenFiles } from "./open-files.ts";
 import type { Peers } from "./peers.ts";
@@ -68,7 +68,7 @@ export interface Services {
   /** Takes a request up into a trace; null when nothing is traced. */
   readonly beginTrace: ((exchange: Exchange) => Trace) | null;
   /** What the live page shows. */
-  readonly live: Live;
+  readonly live: Shown;
   /** Whether answers name their node. */
   readonly exposesNode: boolean;
   /** The page at `/metrics`, in OpenMetrics' dialect or not. */

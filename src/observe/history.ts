@@ -1,7 +1,7 @@
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
+import type { LiveFacts, NodeFacts } from "./live-facts.ts";
 import { NODE_SERIES, NOTHING, STEPS, TOTAL_SERIES } from "./live-frame.ts";
-import type { Metrics } from "./metrics.ts";
 
 /** The last steps of some series, each in a fixed array: as much memory at the start as after a year. */
 export class Series {
@@ -28,11 +28,7 @@ export class Series {
 }
 
 /** What has been counted of a node so far. */
-interface Counted {
-  readonly attempts: number;
-  readonly firstBytes: number;
-  readonly firstByteS: number;
-}
+type Counted = Pick<NodeFacts, "attempts" | "firstBytes" | "firstByteS">;
 
 const NOTHING_YET: Counted = { attempts: 0, firstBytes: 0, firstByteS: 0 };
 
@@ -62,31 +58,27 @@ export interface Step {
  */
 export class History {
   readonly #registry: Registry;
-  readonly #metrics: Metrics;
-  readonly #open: () => number;
   readonly #totals = new Series(TOTAL_SERIES.length);
   readonly #nodes = new Map<Node, NodeHistory>();
   #requests = 0;
   #failed = 0;
 
-  /** @param open How many requests have not ended. */
-  constructor(registry: Registry, metrics: Metrics, open: () => number) {
+  constructor(registry: Registry) {
     this.#registry = registry;
-    this.#metrics = metrics;
-    this.#open = open;
   }
 
   /** Ends a step, and tells what it was like. */
-  step(): Step {
+  step({ nodes: facts, open, requests, failed }: LiveFacts): Step {
+    const countedOf = new Map(facts.map((one) => [one.url, one]));
     const known = this.#registry.nodes();
     const there = new Set(known);
     for (const node of this.#nodes.keys()) if (!there.has(node)) this.#nodes.delete(node);
     let firstBytes = 0;
     let firstByteS = 0;
     const nodes = known.map((node) => {
-      const counted = this.#counted(node);
       const history = this.#of(node);
       const before = history.counted;
+      const counted = countedOf.get(node.url) ?? before;
       history.counted = counted;
       const attempts = counted.attempts - before.attempts;
       const began = counted.firstBytes - before.firstBytes;
@@ -99,9 +91,8 @@ export class History {
       keepLast(history.inFlight, node.inFlight, GAUGE_STEPS);
       return [node, values] as const;
     });
-    const { requests, failed } = this.#countRequests();
     const totals = [
-      this.#open(),
+      open,
       requests - this.#requests,
       failed - this.#failed,
       meanMs(firstByteS, firstBytes),
@@ -150,24 +141,6 @@ export class History {
       this.#nodes.set(node, history);
     }
     return history;
-  }
-
-  #counted(node: Node): Counted {
-    const { outcomes, firstByte } = this.#metrics.of(node);
-    let attempts = 0;
-    for (const { value } of outcomes.values()) attempts += value;
-    return { attempts, firstBytes: firstByte.count, firstByteS: firstByte.sum };
-  }
-
-  #countRequests(): { readonly requests: number; readonly failed: number } {
-    let requests = 0;
-    let failed = 0;
-    for (const { labels, value } of this.#metrics.requests) {
-      requests += value.value;
-      const isBad = Number(labels.code) >= 500 || labels.outcome === "broken";
-      if (isBad) failed += value.value;
-    }
-    return { requests, failed };
   }
 }
 

@@ -114,8 +114,6 @@ export interface About {
   readonly version: string;
   readonly strategy: string;
   readonly mode: string;
-  /** Whether other processes answer at the port, too: then this is what one of them knows. */
-  readonly isShared: boolean;
   /** A sample of this age or younger is fresh, ms. */
   readonly freshMs: number;
   /** Wall clock when `t` was 0, ms since 1970. */

@@ -4,7 +4,7 @@ import type { Exchange, Exchanges } from "../core/exchange.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { type Cell, NODE_FIELDS } from "./live-frame.ts";
-import { type NodeFigures, oldestLeaseMs } from "./node-figures.ts";
+import type { NodeFigures } from "./node-figures.ts";
 import { phaseOf } from "./open-requests.ts";
 import { errorOf, outcomeOf, statusOf } from "./request-line.ts";
 
@@ -14,7 +14,7 @@ const LONGEST_NAME = 120;
 /** Names of a node's models that are told. */
 const MOST_NAMES = 3;
 /** Requests and models that are told. */
-const MOST_REQUESTS = 20;
+export const MOST_REQUESTS = 20;
 const MOST_MODELS = 100;
 /** Of fewer answers a median says nothing about its node beside others. */
 const LEAST_ANSWERS = 5;
@@ -26,7 +26,9 @@ const FLOWS_MS = 2_000;
 /** What is known of a node elsewhere. */
 export interface Beside {
   readonly sinceMs: number;
-  readonly figures: NodeFigures | undefined;
+  readonly figures: NodeFigures | null;
+  /** When its oldest open request was sent. */
+  readonly oldestMs: number | null;
   /** How many answers its medians are of, at least. */
   readonly answers: number;
   readonly share: number;
@@ -44,10 +46,9 @@ export const URGENT = (["url", "name", "role", "state", "sinceMs", "reason"] as 
 /** @param freshMs A sample of this age or younger is fresh. */
 export function nodeCells(node: Node, nowMs: number, freshMs: number, beside: Beside): Cell[] {
   const { sample } = node.cache;
-  const { figures } = beside;
+  const { figures, oldestMs } = beside;
   const isTelling = beside.answers >= LEAST_ANSWERS;
   const ageMs = node.cache.ageMs(nowMs);
-  const oldestMs = oldestLeaseMs(node);
   return [
     node.url,
     node.name,

@@ -1,11 +1,10 @@
 import type { Clock } from "../core/clock.ts";
-import type { Exchange, Exchanges } from "../core/exchange.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { History, type Step } from "./history.ts";
+import type { LiveFacts } from "./live-facts.ts";
 import {
   type About,
-  type Cell,
   type Frame,
   NODE_SERIES,
   NOTHING,
@@ -14,24 +13,21 @@ import {
   type TableName,
   type Totals,
 } from "./live-frame.ts";
-import { failureCells, modelCells, nodeCells, openNow, requestCells, URGENT } from "./live-rows.ts";
-import type { Metrics } from "./metrics.ts";
-import { type NodeFigures, nodeFigures } from "./node-figures.ts";
-import { levelOf } from "./request-line.ts";
+import { modelCells, nodeCells, URGENT } from "./live-rows.ts";
 import { type Row, TableChanges } from "./table-changes.ts";
 
 export interface LiveOptions {
   readonly registry: Registry;
-  readonly exchanges: Exchanges;
-  readonly metrics: Metrics;
   readonly clock: Pick<Clock, "now" | "wallMs" | "every">;
   readonly about: Omit<About, "epochMs" | "freshMs">;
   /** How often engines' gauges are read, ms. */
   readonly metricsIntervalMs: number;
-  /** Requests that wait for a place or a node. */
-  readonly waiting: () => number;
-  /** Whether the proxy is about to end. */
-  readonly leaving: () => boolean;
+  /** What is known by requests, in times of this process' clock. */
+  readonly facts: () => LiveFacts;
+  /** Asks other processes for what `facts` knows; must not reject. Left out: there are none. */
+  readonly refresh?: (() => Promise<void>) | undefined;
+  /** Since when a node has been in its state, ms. */
+  readonly sinceMs: (node: Node) => number;
   /** DistServe's figures of a node. */
   readonly pairsOf: (node: Node) => { readonly pairs: number; readonly openSessions: number };
 }
@@ -51,10 +47,7 @@ const TELL_MS = 1_000;
  * tables. Twenty busy nodes fit; with more, each is told a little later.
  */
 const ROOM = { nodes: 600, requests: 250, failures: 600, models: 200 } as const;
-/** Medians take time, and change slowly: how often they are worked out, ms. */
-const FIGURES_MS = 5_000;
 const MOST_WATCHERS = 32;
-const MOST_FAILURES = 20;
 
 /**
  * What the live page shows. While somebody looks, all are told the same once a second: what changed,
@@ -64,32 +57,23 @@ export class Live {
   readonly #options: LiveOptions;
   readonly #history: History;
   readonly #watchers = new Set<Watcher>();
-  readonly #failures: (readonly [key: number, cells: readonly Cell[]])[] = [];
   readonly #keys = new WeakMap<object, number>();
   #lastKey = 0;
   #modelKeys: ReadonlyMap<string, number> = new Map();
   #tables = tables();
   #totals: Partial<Totals> = {};
-  #figures: ReadonlyMap<Node, NodeFigures> = new Map();
-  #figuresAtMs = Number.NEGATIVE_INFINITY;
   #steppedAtMs: number;
+  #isRefreshing = false;
   #stop: (() => void) | null = null;
 
   constructor(options: LiveOptions) {
-    const { registry, metrics, exchanges, clock } = options;
     this.#options = options;
-    this.#history = new History(registry, metrics, () => exchanges.open.size);
-    this.#steppedAtMs = clock.now();
+    this.#history = new History(options.registry);
+    this.#steppedAtMs = options.clock.now();
   }
 
   start(): void {
-    const { clock, exchanges } = this.#options;
-    const unsubscribe = exchanges.subscribe((exchange) => this.#ended(exchange));
-    const cancel = clock.every(TELL_MS, () => this.#turn());
-    this.#stop = () => {
-      cancel();
-      unsubscribe();
-    };
+    this.#stop = this.#options.clock.every(TELL_MS, () => this.#turn());
   }
 
   /** Everybody who looks is sent away. */
@@ -105,8 +89,9 @@ export class Live {
     return this.#stop !== null && this.#watchers.size < MOST_WATCHERS;
   }
 
-  /** Tells `watcher` all there is, and then what changes; the function returned ends that. */
-  watch(watcher: Watcher): () => void {
+  /** Tells `watcher` all there is, and then what changes; the function returned ends that. Null without room. */
+  watch(watcher: Watcher): (() => void) | null {
+    if (!this.hasRoom) return null;
     if (this.#watchers.size === 0) this.#begin();
     this.#watchers.add(watcher);
     watcher.tell(line(this.#whole()));
@@ -117,62 +102,73 @@ export class Live {
   #begin(): void {
     this.#tables = tables();
     this.#totals = {};
-    this.#changes(Number.POSITIVE_INFINITY);
+    this.#changes(this.#options.facts(), Number.POSITIVE_INFINITY);
   }
 
-  #ended(exchange: Exchange): void {
-    if (levelOf(exchange) !== "warning") return;
-    this.#failures.unshift([this.#keyOf(exchange), failureCells(exchange)]);
-    if (this.#failures.length > MOST_FAILURES) this.#failures.pop();
+  /** Resolves when it is known what other processes know; must be waited for before the first one looks. */
+  async refresh(): Promise<void> {
+    await this.#options.refresh?.();
   }
 
   #turn(): void {
+    const { clock, refresh } = this.#options;
+    const isStep = clock.now() - this.#steppedAtMs >= STEP_MS - TELL_MS / 2;
+    if (this.#watchers.size === 0 && !isStep) return;
+    if (refresh === undefined) this.#tell();
+    else if (!this.#isRefreshing) {
+      this.#isRefreshing = true;
+      void refresh().then(() => {
+        this.#isRefreshing = false;
+        if (this.#stop !== null) this.#tell();
+      });
+    }
+  }
+
+  #tell(): void {
     const nowMs = this.#options.clock.now();
-    const step = nowMs - this.#steppedAtMs >= STEP_MS - TELL_MS / 2 ? this.#history.step() : null;
+    const facts = this.#options.facts();
+    const isStep = nowMs - this.#steppedAtMs >= STEP_MS - TELL_MS / 2;
+    const step = isStep ? this.#history.step(facts) : null;
     if (step !== null) this.#steppedAtMs = nowMs;
     if (this.#watchers.size === 0) return;
     const text = line({
       t: Math.round(nowMs),
-      ...this.#changes(1),
+      ...this.#changes(facts, 1),
       ...(step !== null && { step: this.#drawStep(step) }),
     });
     for (const watcher of this.#watchers) watcher.tell(text);
   }
 
   /** What is new since it was told last. @param rooms How many times the usual room there is. */
-  #changes(rooms: number): Partial<Frame> {
-    const { exchanges, registry } = this.#options;
-    const nowMs = this.#options.clock.now();
-    const { oldest, byModel } = openNow(exchanges);
-    const models = modelCells(registry, byModel);
+  #changes(facts: LiveFacts, rooms: number): Partial<Frame> {
+    const models = modelCells(this.#options.registry, new Map(facts.byModel));
     this.#modelKeys = new Map(
       [...models.keys()].map((name) => [name, this.#modelKeys.get(name) ?? this.#newKey()]),
     );
     const rows: Readonly<Record<TableName, readonly Row[]>> = {
-      nodes: this.#nodeRows(nowMs),
-      requests: oldest.map((one) => [this.#keyOf(one), requestCells(one, nowMs)]),
-      failures: this.#failures,
+      nodes: this.#nodeRows(facts),
+      requests: facts.oldest,
+      failures: facts.failures,
       models: [...models].map(([name, cells]) => [this.#modelKeys.get(name) ?? 0, cells]),
     };
     const next = (name: TableName) => this.#tables[name].next(rows[name], rooms * ROOM[name]);
     const changes = { nodes: next("nodes"), requests: next("requests") };
     const others = { failures: next("failures"), models: next("models") };
-    return { ...this.#changedTotals(), ...given(changes), ...given(others) };
+    return { ...this.#changedTotals(facts), ...given(changes), ...given(others) };
   }
 
-  #nodeRows(nowMs: number): Row[] {
-    const { registry, metrics, pairsOf } = this.#options;
-    if (nowMs - this.#figuresAtMs >= FIGURES_MS) {
-      this.#figures = nodeFigures(registry, metrics, nowMs);
-      this.#figuresAtMs = nowMs;
-    }
+  #nodeRows({ nodes }: LiveFacts): Row[] {
+    const { registry, clock, sinceMs, pairsOf } = this.#options;
+    const nowMs = clock.now();
     const shares = this.#history.shares();
+    const facts = new Map(nodes.map((one) => [one.url, one]));
     return registry.nodes().map((node) => {
-      const { sinceMs, firstByte } = metrics.of(node);
+      const { firstBytes = 0, oldestMs = null, figures = null } = facts.get(node.url) ?? {};
       const beside = {
-        sinceMs,
-        answers: firstByte.count,
-        figures: this.#figures.get(node),
+        sinceMs: sinceMs(node),
+        answers: firstBytes,
+        oldestMs,
+        figures,
         share: shares.get(node) ?? 0,
         mostInFlight: this.#history.mostInFlight(node),
         ...pairsOf(node),
@@ -181,13 +177,9 @@ export class Live {
     });
   }
 
-  #changedTotals(): { readonly totals?: Partial<Totals> } {
-    const { exchanges, waiting, leaving } = this.#options;
-    const now: Totals = {
-      open: exchanges.open.size,
-      waiting: waiting(),
-      leaving: leaving() ? 1 : 0,
-    };
+  #changedTotals(facts: LiveFacts): { readonly totals?: Partial<Totals> } {
+    const { open, waiting, leaving } = facts;
+    const now: Totals = { open, waiting, leaving: leaving ? 1 : 0 };
     const before = this.#totals;
     this.#totals = now;
     const changed = {

@@ -38,12 +38,6 @@ export function Summary({ cluster, standing, silentMs, nowMs, forget }: SummaryP
             {about.strategy} · up {duration(nowMs)}
           </p>
         )}
-        {about?.isShared === true && (
-          <p class="about">
-            one of several processes: nodes and what they have in flight are of all, the rest of
-            this one
-          </p>
-        )}
         <Pulse standing={standing} silentMs={silentMs} leaving={totals.leaving === 1} />
         <nav>
           <a href="/docs">All calls</a>

@@ -21,6 +21,8 @@ import type { Services } from "../http/services.ts";
 import { SharedQuestions } from "../http/shared-questions.ts";
 import { SlowBodies } from "../http/slow-bodies.ts";
 import { SseKeepalive } from "../http/sse-keepalive.ts";
+import type { Live } from "../observe/live.ts";
+import type { LiveFacts } from "../observe/live-facts.ts";
 import { type Log, logUnexpected } from "../observe/log.ts";
 import { openRequests } from "../observe/open-requests.ts";
 import type { Traces } from "../observe/traces.ts";
@@ -32,10 +34,11 @@ import { bodyMemoryBytes, effective } from "./effective.ts";
 import { Keys } from "./keys.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { createMode } from "./mode.ts";
-import { observe } from "./observe.ts";
+import { type FactsOf, observe } from "./observe.ts";
 import { createOpenFiles } from "./open-files.ts";
 import { createPoller, createProber } from "./questions.ts";
 import { Reload } from "./reload.ts";
+import type { RemoteLive } from "./remote-live.ts";
 import { createRouting } from "./routing.ts";
 import { CertificateInUse } from "./tls.ts";
 import { createUpstream } from "./upstream.ts";
@@ -62,6 +65,9 @@ export interface Assembled {
   readonly engines: Engines;
   readonly keys: Keys;
   readonly certificate: CertificateInUse;
+  /** What the live page shows of what this process knows, or is told. */
+  readonly ownLive: Live;
+  readonly liveFacts: () => LiveFacts;
 }
 
 /** Who asks engines whether they are well and what they serve. */
@@ -77,6 +83,10 @@ export interface Share {
   readonly engines?: Engines;
   readonly via?: string;
   readonly control?: Services["control"];
+  /** Who tells what the live page shows; left out: this process. */
+  readonly live?: RemoteLive;
+  /** Who knows that; left out: this process. */
+  readonly factsOf?: FactsOf;
   /** Told what other keys are in force from now on. */
   readonly keysChanged?: (config: Config) => void;
 }
@@ -178,11 +188,12 @@ export function assemble(
   const observing = observe(config, {
     ...observed,
     mode,
-    isShared: share !== null,
+    factsOf: share?.factsOf,
     leaving: () => lifecycle.leaving,
     reload: reload.last,
     tlsNotAfterS: () => certificate.notAfterS,
   });
+  const live = share?.live ?? observing.live;
   const lifecycle = new Lifecycle({
     clock: CLOCK,
     registry,
@@ -193,7 +204,7 @@ export function assemble(
     drainTimeoutMs: config.drainTimeoutMs,
     pendingRequests: listening.pendingRequests,
     distServe,
-    live: observing.live,
+    live,
     keepAliveMs: 1_000 * keepAliveS(config),
   });
   if (traces !== null) exchanges.subscribe(traces.ended);
@@ -210,7 +221,7 @@ export function assemble(
     nodeFailures: observing.nodeFailures,
     explain: observing.explain,
     beginTrace: traces?.begin ?? null,
-    live: observing.live,
+    live,
     openRequests: () => openRequests(exchanges, now()),
     cancel: (id: string) => exchanges.cancel(id),
     control: share?.control ?? null,
@@ -259,14 +270,15 @@ export function assemble(
   const knowing = [observing.events, prober, createPoller(config, questions, log), discovery];
   const workers = [
     observing.lag,
-    observing.live,
+    ...(share?.live === undefined ? [observing.live] : []),
     ...knowing,
     upstream.deadlines,
     new Every(LOOK_MS, CLOCK, () => registry.learning.look()),
     idleLimit,
     ...(distServe === null ? [] : [distServe]),
   ];
-  return { services, lifecycle, workers, knowing, engines, keys, certificate };
+  const { live: ownLive, liveFacts } = observing;
+  return { services, lifecycle, workers, knowing, engines, keys, certificate, ownLive, liveFacts };
 }
 
 /**

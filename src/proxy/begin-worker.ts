@@ -19,6 +19,7 @@ import type { Traces } from "../observe/traces.ts";
 import { answerOf } from "./admin-answer.ts";
 import { type Assembled, assemble, CLOCK, type Listening, type Share } from "./assemble.ts";
 import { lineFormat } from "./effective.ts";
+import { RemoteLive } from "./remote-live.ts";
 import { LOG_WAITS_CHARACTERS, tracesOf } from "./start.ts";
 import { readCertifiedKey } from "./tls.ts";
 
@@ -28,6 +29,7 @@ export const TICK_MS = 250;
 export interface Begun {
   readonly config: Config;
   readonly assembled: Assembled;
+  readonly live: RemoteLive;
   readonly hearer: Hearer;
   readonly log: Log;
   readonly sink: Pick<LineSink, "flush">;
@@ -54,6 +56,7 @@ export async function beginWorker(
   const row = table.ofRow(given.row);
   let hearer: Hearer | null = null;
   const traces = await tracesOf(config, log);
+  const live = new RemoteLive(control);
   const share: Share = {
     via: given.via,
     elsewhere: sharedElsewhere(row),
@@ -80,6 +83,7 @@ export async function beginWorker(
       isWell: async ({ url }) => (await orUndefined(control.ask({ do: "isWell", url }))) !== false,
     },
     control: controlPlane(control),
+    live,
   };
   const { certificate: key = readCertifiedKey(config) } = given;
   const assembled = assemble(config, log, listening, { key, traces, share });
@@ -88,7 +92,7 @@ export async function beginWorker(
   for (const news of given.news) hearer.hear(news);
   tellOf(registry, hearer, control);
   tick(registry, row);
-  return { config, assembled, hearer, log, sink, traces };
+  return { config, assembled, live, hearer, log, sink, traces };
 }
 
 /** A configuration from another process, which may be older and know fewer fields. @throws Error */

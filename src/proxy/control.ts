@@ -13,6 +13,7 @@ import { MOST_CLIENTS } from "../cluster/table.ts";
 import { Teller } from "../cluster/tell.ts";
 import type { Config } from "../config/serve-config.ts";
 import { ProxyError } from "../core/errors.ts";
+import type { Registry } from "../core/pool/registry.ts";
 import { createApp } from "../http/app.ts";
 import { RouteTable } from "../http/routes/table.ts";
 import type { Services } from "../http/services.ts";
@@ -24,6 +25,7 @@ import { type Assembled, assemble, CLOCK } from "./assemble.ts";
 import { controlTicks } from "./control-ticks.ts";
 import { bodyMemoryBytes, lineFormat } from "./effective.ts";
 import { Gathered } from "./gathered.ts";
+import { GatheredFacts, WorkersWatchers } from "./gathered-live.ts";
 import { holdPort } from "./held-port.ts";
 import { joinNodes } from "./join-nodes.ts";
 import { startMetricsServer } from "./metrics-server.ts";
@@ -90,6 +92,7 @@ export async function startControl(
   const share = {
     elsewhere: sharedElsewhere(table.ofRow(CONTROL_ROW)),
     sessions: sessions === null ? null : new SharedSessions(sessions),
+    factsOf: (known: Registry) => new GatheredFacts(known, () => supervisor.members, CLOCK),
     keysChanged(next: Config) {
       latest = next;
       supervisor.order({ do: "keys", config: next });
@@ -108,6 +111,8 @@ export async function startControl(
     { key, reread, share },
   );
   const own = assembled.services;
+  const live = assembled.ownLive;
+  const watchers = new WorkersWatchers(live);
   const gathered = new Gathered(own, () => supervisor.members);
   const services: Services = {
     ...own,
@@ -154,19 +159,22 @@ export async function startControl(
     }),
     gone(member) {
       gathered.gone(member);
+      watchers.gone(member);
       sessions?.left(member.row);
     },
     answer: (question, member) => {
       if (!isQuestion(question)) throw new Error("not understood");
       if (question.do === "administer") return administer(question);
       if (question.do === "counted") return gathered.counted(member, question.page);
+      if (question.do === "watch") return watchers.watch(member, question.watcher);
+      if (question.do === "unwatch") return watchers.unwatch(member, question.watcher);
       return askEngines(question, assembled);
     },
   });
   teller.start();
   const entries = stateFile?.loaded ?? [];
   const { sources } = joinNodes(config, registry, nodePolicy, mode, entries, stateFile, warn);
-  for (const worker of assembled.knowing) worker.start();
+  for (const worker of [...assembled.knowing, live]) worker.start();
   const stopTicks = controlTicks({ registry, table, sessions, supervisor, teller });
   const { metricsHost, metricsPort } = config;
   const metricsServer =
@@ -177,7 +185,7 @@ export async function startControl(
   async function tidyUp(): Promise<void> {
     sources.stop();
     stopTicks();
-    for (const worker of assembled.knowing) worker.stop();
+    for (const worker of [...assembled.knowing, live]) worker.stop();
     await metricsServer?.stop();
     await stateFile?.close();
     memory.remove();

@@ -83,7 +83,7 @@ export class Gathered {
         takeOver(node, parts);
         return [
           node,
-          merged(
+          mergedFigures(
             figures,
             parts.map((part) => part.figures),
           ),
@@ -127,7 +127,7 @@ function takeOver({ latencies }: Node, parts: readonly FiguresOfOne[]): void {
 }
 
 /** Of medians the median: what lies beneath stays in its process. */
-function merged(own: NodeFigures, parts: readonly NodeFigures[]): NodeFigures {
+export function mergedFigures(own: NodeFigures, parts: readonly NodeFigures[]): NodeFigures {
   const of = (field: "first_byte_p50_s" | "first_byte_ratio" | "piece_p50_s" | "piece_ratio") =>
     median(parts.map((part) => part[field]).filter((value) => value !== null));
   const ages = parts.map((part) => part.oldest_request_s).filter((age) => age !== null);

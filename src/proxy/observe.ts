@@ -9,7 +9,8 @@ import type { BodyMemory } from "../http/body-memory.ts";
 import type { Mode } from "../http/mode.ts";
 import { accountOf, drawn } from "../observe/explanation.ts";
 import { Explanations } from "../observe/explanations.ts";
-import { Live } from "../observe/live.ts";
+import { Live, type LiveOptions } from "../observe/live.ts";
+import { OwnFacts } from "../observe/live-facts.ts";
 import type { Log } from "../observe/log.ts";
 import { LoopLag } from "../observe/loop-lag.ts";
 import { Metrics } from "../observe/metrics.ts";
@@ -21,6 +22,9 @@ import { RequestLog } from "../observe/request-log.ts";
 
 /** So many of one id are told. */
 const MOST_TOLD = 100;
+
+/** Who knows what the live page shows, made for the nodes of this process. */
+export type FactsOf = (registry: Registry) => Pick<LiveOptions, "facts" | "refresh">;
 
 /** What is observed. */
 export interface Observed {
@@ -35,8 +39,8 @@ export interface Observed {
   readonly reload: MetricsPageOptions["reload"];
   readonly tlsNotAfterS: MetricsPageOptions["tlsNotAfterS"];
   readonly mode: Mode;
-  /** Whether other processes answer at the same port. */
-  readonly isShared: boolean;
+  /** What other processes know of requests; left out: this one knows all. */
+  readonly factsOf?: FactsOf | undefined;
   /** Whether the proxy is about to end. */
   readonly leaving: () => boolean;
 }
@@ -80,24 +84,29 @@ export function observe(config: Config, observed: Observed) {
     reload: observed.reload,
     tlsNotAfterS: observed.tlsNotAfterS,
   };
-  const live = new Live({
+  const own = new OwnFacts({
     registry,
     exchanges,
     metrics,
     clock,
-    about: {
-      version,
-      strategy: config.strategy,
-      mode: config.servingStrategy,
-      isShared: observed.isShared,
-    },
-    metricsIntervalMs: config.metricsIntervalMs,
     waiting: () => admission.waiting,
     leaving: observed.leaving,
+  });
+  exchanges.subscribe(own.ended);
+  const { facts, refresh } = observed.factsOf?.(registry) ?? { facts: own.facts };
+  const live = new Live({
+    registry,
+    clock,
+    about: { version, strategy: config.strategy, mode: config.servingStrategy },
+    metricsIntervalMs: config.metricsIntervalMs,
+    facts,
+    refresh,
+    sinceMs: (node) => metrics.of(node).sinceMs,
     pairsOf: (node: Node) => mode.disaggregated?.figures(node) ?? HYBRID,
   });
   return {
     live,
+    liveFacts: own.facts,
     events: new NodeEvents(registry, log, clock),
     lag,
     /** Those that run by an id, then those that have ended, the latest first. */

@@ -98,6 +98,10 @@ export class ProxyWorker {
         return failures(services, question.url);
       case "requests":
         return services.openRequests();
+      case "live":
+        return begun.assembled.liveFacts();
+      case "show":
+        return begun.live.show(question.watcher, question.line);
       case "explain":
         return services.explain(question.id);
       case "cancel":

@@ -2,9 +2,12 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { liveStream } from "../../src/http/live/stream.ts";
 import type { Watcher } from "../../src/observe/live.ts";
-import { isFrame } from "../../src/page/cluster.ts";
+import { Cluster, isFrame } from "../../src/page/cluster.ts";
+import { ask } from "../support/ask.ts";
+import { startGateEngine } from "../support/gate-engine.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
 
 setDefaultTimeout(60_000);
 
@@ -130,21 +133,51 @@ describe("/debug/live", () => {
     });
   });
 
-  test("one of several processes says that it is one, and knows what all have", async () => {
-    const flags = [
-      "--workers",
-      "1",
-      "--node",
-      "http://127.0.0.1:9",
-      "--node",
-      "http://127.0.0.1:10",
-    ];
+  test("of several workers, shows what all of them know, also of one that has died", async () => {
+    const engine = startGateEngine();
+    const flags = ["--workers", "2", "--node", engine.url, "--health-interval", "0.2"];
     await using several = await startProxy(flags);
-    const answer = await fetch(`${several.url}/debug/live`);
-    const [first, second] = await lines(answer, 2);
-    expect(isFrame(first) && first.about?.isShared).toBe(true);
-    expect(isFrame(first) && first.nodes?.rows).toHaveLength(2);
-    expect(isFrame(second)).toBe(true);
+    await untilHealthy(several);
+    const ids = Array.from({ length: 12 }, (_, at) => `request-${at}`);
+    const shown = look(several.url);
+    const asked = ids.map((id) => ask(several, {}, { headers: { "x-request-id": id } }));
+    await until("all are shown", () => shown.requests.length === ids.length);
+    expect(shown.requests.map((row) => row.text("id")).sort()).toEqual(ids.toSorted());
+    await until("they are counted", () => shown.totals.open === ids.length);
+    expect(shown.nodes.map((row) => row.number("inFlight"))).toEqual([ids.length]);
+    expect(shown.models.map((row) => row.number("inFlight"))).toEqual([ids.length]);
+    expect(shown.nodes[0]?.number("oldestMs")).toBeLessThanOrEqual(shown.tMs);
+    await engine.stop();
+    for (const answer of asked) expect((await answer).status).toBe(502);
+    const failed = () => shown.failures.map((row) => row.text("id")).sort();
+    await until("all failures are shown", () => failed().length === ids.length);
+    await until("nothing runs", () => shown.requests.length + shown.totals.open === 0);
+    expect(failed()).toEqual(ids.toSorted());
+    expect(shown.failures.every((row) => (row.number("endedMs") ?? 0) <= shown.tMs)).toBe(true);
+
+    const pid = /worker serves","pid":(\d+)/.exec(several.log())?.[1];
+    process.kill(Number(pid), "SIGKILL");
+    await until("another one serves", () => several.log().split("worker serves").length === 4);
+    const again = look(several.url);
+    await until("all failures are shown", () => again.failures.length === ids.length);
+    expect(again.past.series[2]?.reduce((sum, count) => sum + Math.max(count, 0), 0)).toBeLessThan(
+      ids.length + 1,
+    );
+  });
+
+  test("is shown to 32 over all workers, and ends with them", async () => {
+    await using several = await startProxy(["--workers", "2"]);
+    const aborts = Array.from({ length: 33 }, () => new AbortController());
+    const answers = await Promise.all(
+      aborts.map(({ signal }) => fetch(`${several.url}/debug/live`, { signal })),
+    );
+    const statuses = answers.map(({ status }) => status).sort();
+    expect(statuses).toEqual([...answers.slice(1).map(() => 200), 503]);
+    const [first] = answers.filter(({ status }) => status === 200);
+    const body = first?.text();
+    for (const [at, abort] of aborts.entries()) if (answers[at] !== first) abort.abort();
+    expect(await several.end("SIGTERM")).toBe(0);
+    expect(await body).toEndWith("\n");
   });
 
   test("SIGTERM ends it, and does not wait for who looks", async () => {
@@ -158,19 +191,19 @@ describe("/debug/live", () => {
   });
 
   test("a reader that takes nothing is sent away before it costs much", async () => {
-    let watcher: Watcher | null = null;
+    const { promise: looks, resolve } = Promise.withResolvers<Watcher>();
     let left = 0;
-    const answer = liveStream({
-      hasRoom: true,
+    const answer = await liveStream({
       watch(one) {
-        watcher = one;
+        resolve(one);
         return () => (left += 1);
       },
     });
+    const watcher = await looks;
     const line = `${"x".repeat(100_000)}\n`;
     let told = 0;
     while (left === 0 && told < 100) {
-      watcherOf(watcher).tell(line);
+      watcher.tell(line);
       told += 1;
     }
     expect(left).toBe(1);
@@ -179,7 +212,21 @@ describe("/debug/live", () => {
   });
 });
 
-function watcherOf(one: Watcher | null): Watcher {
-  if (one === null) throw new Error("nobody looks");
-  return one;
+/** What somebody sees who looks at the page, until the connection ends. */
+function look(url: string): Cluster {
+  const shown = new Cluster();
+  const read = async () => {
+    const answer = await fetch(`${url}/debug/live`);
+    let rest = "";
+    for await (const piece of answer.body ?? []) {
+      const parts = (rest + Buffer.from(piece).toString()).split("\n");
+      rest = parts.pop() ?? "";
+      for (const part of parts) {
+        const frame: unknown = JSON.parse(part);
+        if (isFrame(frame)) shown.apply(frame);
+      }
+    }
+  };
+  read().catch(() => {});
+  return shown;
 }

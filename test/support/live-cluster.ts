@@ -3,6 +3,7 @@ import { COMPLETE, type Exchange, Exchanges } from "../../src/core/exchange.ts";
 import type { Lease } from "../../src/core/pool/lease.ts";
 import { Cluster, MODEL, OK } from "../../src/lab/cluster.ts";
 import { Live } from "../../src/observe/live.ts";
+import { OwnFacts } from "../../src/observe/live-facts.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
 
 /** A request that runs. */
@@ -37,15 +38,22 @@ export function liveCluster(nodes: number) {
       isOver = true;
     };
   };
-  const live = new Live({
+  const own = new OwnFacts({
     registry,
     exchanges,
     metrics,
-    clock: { now: time.now, wallMs, every },
-    about: { version: "1.2.3", strategy: "random", mode: "Hybrid", isShared: false },
-    metricsIntervalMs: 5_000,
+    clock: { now: time.now, wallMs },
     waiting: () => 0,
     leaving: () => false,
+  });
+  exchanges.subscribe(own.ended);
+  const live = new Live({
+    registry,
+    facts: own.facts,
+    sinceMs: (node) => metrics.of(node).sinceMs,
+    clock: { now: time.now, wallMs, every },
+    about: { version: "1.2.3", strategy: "random", mode: "Hybrid" },
+    metricsIntervalMs: 5_000,
     pairsOf: () => ({ pairs: 0, openSessions: 0 }),
   });
   live.start();
