@@ -156,6 +156,16 @@ export class DistServe {
     return this.#warmUp.all();
   }
 
+  /** Pairs that are connected. */
+  connected(): [prefillId: string, decodeId: string][] {
+    return this.#pairs.connected();
+  }
+
+  /** Pairs that the process has connected whose place this one takes. */
+  adopt(pairs: readonly (readonly [prefillId: string, decodeId: string])[]): void {
+    this.#pairs.adopt(pairs);
+  }
+
   /** Frees every session that nobody wants any more. */
   collect(): Promise<{ readonly freed: number; readonly failed: number }> {
     return this.#sessions.collect();

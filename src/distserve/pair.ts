@@ -125,6 +125,11 @@ export class Pair {
     return this.#tryEnded.promise;
   }
 
+  /** Another process has connected it. */
+  adopt(): void {
+    if (this.#phase === "unconnected") this.#ended(null);
+  }
+
   /** How the series of tries ends that is under way, or that is begun if there has been none. */
   settled(): Promise<HandshakeFailure | null> {
     if (this.#phase === "unconnected") this.#begin();

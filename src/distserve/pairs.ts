@@ -56,12 +56,26 @@ export class Pairs {
   /** One try, shared by all who ask for it; see `Pair.connect`. Never rejects. */
   connect(prefill: Node, decode: Node): Promise<HandshakeFailure | null> {
     if (this.isConnected(prefill, decode)) return Promise.resolve(null);
-    return this.#at(prefill, decode).connect(!prefill.absent && !decode.absent);
+    return this.#at(prefill.url, decode.url).connect(!prefill.absent && !decode.absent);
+  }
+
+  /** Those that are connected. */
+  connected(): [prefillId: string, decodeId: string][] {
+    return [...this.#pairs].flatMap(([prefillId, ofPrefill]) =>
+      [...ofPrefill]
+        .filter(([, pair]) => pair.isConnected)
+        .map(([decodeId]): [string, string] => [prefillId, decodeId]),
+    );
+  }
+
+  /** Another process has connected them; made anew, requests under way there would lose their blocks. */
+  adopt(pairs: readonly (readonly [prefillId: string, decodeId: string])[]): void {
+    for (const [prefillId, decodeId] of pairs) this.#at(prefillId, decodeId).adopt();
   }
 
   /** How the tries to connect the pair end. Never rejects. */
   settled(prefill: Node, decode: Node): Promise<HandshakeFailure | null> {
-    return this.#at(prefill, decode).settled();
+    return this.#at(prefill.url, decode.url).settled();
   }
 
   report(prefill: Node, decode: Node): PairReport {
@@ -118,16 +132,16 @@ export class Pairs {
     return this.#pairs.get(prefill.url)?.get(decode.url);
   }
 
-  #at(prefill: Node, decode: Node): Pair {
-    let ofPrefill = this.#pairs.get(prefill.url);
+  #at(prefillId: string, decodeId: string): Pair {
+    let ofPrefill = this.#pairs.get(prefillId);
     if (ofPrefill === undefined) {
       ofPrefill = new Map();
-      this.#pairs.set(prefill.url, ofPrefill);
+      this.#pairs.set(prefillId, ofPrefill);
     }
-    let pair = ofPrefill.get(decode.url);
+    let pair = ofPrefill.get(decodeId);
     if (pair === undefined) {
-      pair = this.#create(prefill.url, decode.url);
-      ofPrefill.set(decode.url, pair);
+      pair = this.#create(prefillId, decodeId);
+      ofPrefill.set(decodeId, pair);
     }
     return pair;
   }

@@ -24,6 +24,10 @@ export interface Mode {
 export interface Disaggregated {
   /** Connects every pair and tells how they are. */
   connectAll(): Promise<Static<typeof WarmedUp>["pairs"]>;
+  /** Pairs that are connected, by the URLs of their nodes. */
+  connected(): [prefillId: string, decodeId: string][];
+  /** Takes pairs for connected that the process has connected whose place this one takes. */
+  adopt(pairs: readonly (readonly [prefillId: string, decodeId: string])[]): void;
   /** Resolves within a second, when it is known whether the engine of a node that registered is a new process. */
   identified(node: Node): Promise<void>;
   /** Frees every session that nobody wants any more. */

@@ -5,6 +5,7 @@ import { version } from "../../package.json";
 import type { Config } from "../config/serve-config.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Registry } from "../core/pool/registry.ts";
+import type { Mode } from "../http/mode.ts";
 import type { EventLog } from "../observe/log.ts";
 import type { StateFile } from "../state/file.ts";
 import { drawState } from "../state/format.ts";
@@ -12,12 +13,21 @@ import type { KeptNodes } from "../state/persist.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Served } from "./listen.ts";
 import { connectionsAt, ListeningSocket } from "./listening-socket.ts";
-import { PROTOCOL, type Standing, Successor, socketPath } from "./standing.ts";
+import {
+  isSameAddress,
+  type ListensAt,
+  listensElsewhere,
+  PROTOCOL,
+  type Standing,
+  Successor,
+  socketPath,
+} from "./standing.ts";
 
 export interface HandoverOptions {
   readonly config: Config;
   readonly served: Pick<Served, "listeners" | "port" | "ports">;
   readonly registry: Registry;
+  readonly mode: Pick<Mode, "disaggregated">;
   readonly kept: KeptNodes;
   /** Its lock is ours. */
   readonly stateFile: StateFile;
@@ -97,8 +107,9 @@ export class Handover {
     if (this.#successor !== null && isAlive(this.#successor.pid)) {
       throw new Refusal(`process ${this.#successor.pid} is just taking over`);
     }
+    const { config, served, log } = this.#options;
+    refuseElsewhere(asked, { host: config.host, port: served.port });
     this.#successor = asked;
-    const { served, log } = this.#options;
     // The one before us may listen still, or a listener of before a reload: a connection is led away
     // from one listener to one other.
     await served.listeners.settled;
@@ -133,7 +144,7 @@ export class Handover {
   }
 
   #standing(): Standing {
-    const { config, served, registry, kept, clock } = this.#options;
+    const { config, served, registry, kept, clock, mode } = this.#options;
     const nowMs = clock.now();
     return {
       protocol: PROTOCOL,
@@ -146,8 +157,15 @@ export class Handover {
       routable: registry
         .nodes()
         .flatMap(({ url, health }) => (health.routable(nowMs) ? [url] : [])),
+      pairs: mode.disaggregated?.connected() ?? [],
     };
   }
+}
+
+/** @throws Refusal for one that is to listen elsewhere than at `own` */
+function refuseElsewhere(asked: Successor, own: ListensAt): void {
+  const { host = own.host, port = own.port } = asked;
+  if (!isSameAddress({ host, port }, own)) throw new Refusal(listensElsewhere(own));
 }
 
 function isAlive(pid: number): boolean {

@@ -14,6 +14,9 @@ export const Successor = Type.Object({
   protocol: Type.Literal(PROTOCOL),
   version: Type.String(),
   pid: Type.Integer(),
+  /** Where it is to listen; versions before do not say it. */
+  host: Type.Optional(Type.String()),
+  port: Type.Optional(Type.Integer()),
 });
 export type Successor = Static<typeof Successor>;
 
@@ -31,6 +34,8 @@ export const Standing = Type.Object({
   removed: Type.Array(Type.String()),
   /** URLs of nodes that may get requests. */
   routable: Type.Array(Type.String()),
+  /** With DistServe, pairs that are connected, by the URLs of their nodes; versions before do not say it. */
+  pairs: Type.Optional(Type.Array(Type.Tuple([Type.String(), Type.String()]))),
 });
 export type Standing = Static<typeof Standing>;
 
@@ -39,4 +44,18 @@ export const Refused = Type.Object({ message: Type.String() });
 /** @param statePath The state file, absolute, with links followed. */
 export function socketPath(statePath: string): string {
   return `${statePath}.sock`;
+}
+
+export interface ListensAt {
+  readonly host: string;
+  readonly port: number;
+}
+
+export function isSameAddress(one: ListensAt, other: ListensAt): boolean {
+  return one.host === other.host && one.port === other.port;
+}
+
+/** What is wrong with one that is to listen elsewhere than the running one, which is at `own`. */
+export function listensElsewhere({ host, port }: ListensAt): string {
+  return `it listens on ${host} port ${port}; start this one with --host ${host} --port ${port}`;
 }

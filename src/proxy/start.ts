@@ -93,6 +93,7 @@ export async function startProxy(
   });
   const { services, lifecycle, workers } = assembled;
   const { nodePolicy, registry, mode } = services;
+  if (predecessor !== null) mode.disaggregated?.adopt(predecessor.pairs);
   function join() {
     for (const worker of workers) worker.start();
     const entries = predecessor?.entries ?? stateFile?.loaded ?? [];
@@ -116,6 +117,7 @@ export async function startProxy(
           config,
           served,
           registry,
+          mode,
           kept,
           stateFile,
           lifecycle,

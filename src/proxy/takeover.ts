@@ -13,7 +13,15 @@ import {
 } from "../state/file.ts";
 import { parseState, type StateEntry } from "../state/format.ts";
 import type { KeptNodes } from "../state/persist.ts";
-import { PROTOCOL, Refused, Standing, type Successor, socketPath } from "./standing.ts";
+import {
+  isSameAddress,
+  listensElsewhere,
+  PROTOCOL,
+  Refused,
+  Standing,
+  type Successor,
+  socketPath,
+} from "./standing.ts";
 
 /** Taking over failed, and the one that runs goes on: in one line. */
 export class TakeoverError extends Error {
@@ -51,16 +59,18 @@ export class Predecessor {
   static async find(config: Config, clock: Clock): Promise<Predecessor | null> {
     if (config.statePath === null) return null;
     const statePath = checkStatePath(config.statePath);
-    const us: Successor = { protocol: PROTOCOL, version, pid: process.pid };
+    const { host, port } = config;
+    const us: Successor = { protocol: PROTOCOL, version, pid: process.pid, host, port };
     const standing = await ask(socketPath(statePath), "/share", us);
     if (standing === null) return null;
-    const { host, port } = standing;
-    if (host !== config.host || port !== config.port) {
-      throw new TakeoverError(
-        `the running lmproxy listens on ${host} port ${port}; start this one with --host ${host} --port ${port}`,
-      );
-    }
+    // Older versions look at no address.
+    if (!isSameAddress(config, standing)) throw refusal(listensElsewhere(standing));
     return new Predecessor(statePath, clock, standing);
+  }
+
+  /** With DistServe, the pairs that it has connected. */
+  get pairs(): readonly (readonly [prefillId: string, decodeId: string])[] {
+    return this.#standing.pairs ?? [];
   }
 
   /**
@@ -150,11 +160,13 @@ async function ask(
     throw notAnswered(error, code, path);
   }
   if (Value.Check(Standing, said)) return said;
-  throw new TakeoverError(
-    `the running lmproxy cannot be taken over from: ${
-      Value.Check(Refused, said) ? said.message : "it speaks another version of this protocol"
-    }`,
+  throw refusal(
+    Value.Check(Refused, said) ? said.message : "it speaks another version of this protocol",
   );
+}
+
+function refusal(why: string): TakeoverError {
+  return new TakeoverError(`the running lmproxy cannot be taken over from: ${why}`);
 }
 
 function entriesOf({ state }: Standing): readonly StateEntry[] {

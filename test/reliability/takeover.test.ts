@@ -171,6 +171,13 @@ test.skipIf(process.platform !== "linux")(
     expect(clients.failures).toEqual([]);
     expect(clients.statuses.filter((status) => status !== 200)).toEqual([]);
 
+    // Nobody takes over from it at another port, also while the old one may listen still.
+    const elsewhere = startProxy([...flags, "--port", "1", "--takeover"]);
+    expect(await elsewhere.then(String, String)).toContain(
+      `it listens on 127.0.0.1 port ${port}; start this one with --host 127.0.0.1 --port ${port}`,
+    );
+    expect(young.log()).not.toContain("another process wants to take over");
+
     // It is a proxy as any other: its port and its file are its own.
     const refused = startProxy([...flags, "--port", `${port}`]);
     expect(await refused.then(String, String)).toContain("take its place with --takeover");
