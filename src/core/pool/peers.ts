@@ -247,7 +247,8 @@ function longFor(usualMs: number): number {
 }
 
 /** The value below which `share` of `values` lie; not empty. */
-function quantile(values: number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
+function quantile(values: readonly number[], share: number): number {
+  // Numbers alone are sorted many times as fast as by a function that compares them.
+  const sorted = Float64Array.from(values).sort();
   return sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] ?? 0;
 }
