@@ -9,7 +9,7 @@ import { errorOf, outcomeOf, statusOf, usageOf } from "./request-line.ts";
 /** Of what clients and engines say, characters. */
 const LONGEST_TEXT = 512;
 
-interface TryAccount {
+export interface TryAccount {
   readonly url: string;
   readonly name: string | null;
   readonly sentMs: number;
@@ -93,23 +93,6 @@ function tryAccount(
     detail: outcome?.detail ?? null,
     choice,
   };
-}
-
-/** The parts of an account, bytes, roughly: itself, a try, what a choice says of one node. */
-const ACCOUNT_BYTES = 400;
-const TRY_BYTES = 250;
-const WEIGHED_BYTES = 250;
-
-/** What an account takes, bytes, roughly and not too little. */
-export function bytesOf({ id, client, model, tries }: Account): number {
-  let characters = id.length + (client?.length ?? 0) + (model?.length ?? 0);
-  let bytes = ACCOUNT_BYTES;
-  for (const { detail, choice } of tries) {
-    characters += detail?.length ?? 0;
-    bytes += TRY_BYTES + WEIGHED_BYTES * (choice?.best.length ?? 0);
-  }
-  // Two bytes for each as soon as one needs them.
-  return bytes + 2 * characters;
 }
 
 /** An account as the API tells it. */

@@ -1,5 +1,8 @@
 import type { Exchange } from "../core/exchange.ts";
-import { type Account, accountOf, bytesOf, drawn } from "./explanation.ts";
+import { ByteRing, type Leaves } from "./byte-ring.ts";
+import { type Account, accountOf, drawn } from "./explanation.ts";
+import { isAccountOf, packAccount, peekAccount, unpackAccount } from "./packed-account.ts";
+import { Reader, Writer } from "./packing.ts";
 import { levelOf } from "./request-line.ts";
 
 export interface ExplanationsOptions {
@@ -11,15 +14,15 @@ export interface ExplanationsOptions {
   readonly wallMs: () => number;
 }
 
-/** One that has ended. */
-interface Kept {
-  readonly account: Account;
+/** One of the slowest, packed. */
+interface Slow {
+  readonly record: Uint8Array;
+  readonly totalMs: number;
   readonly endedAtMs: number;
-  readonly failed: boolean;
-  /** What it takes. */
-  readonly bytes: number;
 }
 
+/** What one of the slowest takes beside its record, bytes. */
+const SLOW_BYTES = 200;
 /** A slow one makes room for others after so long, ms. */
 const SLOW_FOR_MS = 3_600_000;
 /** How often those are looked for: it is a look at all, ms. */
@@ -31,21 +34,23 @@ const TIDY_EVERY_MS = 10_000;
  */
 export class Explanations {
   readonly #options: ExplanationsOptions;
-  readonly #recent: Shelf;
-  readonly #failed: Shelf;
-  readonly #slow: Shelf;
+  readonly #writer = new Writer();
+  readonly #recent: ByteRing;
+  readonly #failed: ByteRing;
+  /** The quickest of them first. */
+  #slow: Slow[] = [];
+  #slowBytes = 0;
   #tidiedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ExplanationsOptions) {
     this.#options = options;
-    this.#recent = new Shelf(options.mostBytes / 2);
-    this.#failed = new Shelf(options.mostBytes / 4);
-    this.#slow = new Shelf(options.mostBytes / 4);
+    this.#recent = new ByteRing(Math.floor(options.mostBytes / 2));
+    this.#failed = new ByteRing(Math.floor(options.mostBytes / 4));
   }
 
   /** What they take, bytes. */
   get bytes(): number {
-    return this.#recent.bytes + this.#failed.bytes + this.#slow.bytes;
+    return this.#recent.bytes + this.#failed.bytes + this.#slowBytes;
   }
 
   /** A request has ended. */
@@ -54,102 +59,83 @@ export class Explanations {
     const endedAtMs = exchange.endedAtMs ?? now();
     const account = accountOf(exchange, endedAtMs, wallMs());
     const failed = levelOf(exchange) === "warning";
-    this.#recent.append({ account, endedAtMs, failed, bytes: bytesOf(account) });
-    for (let old = this.#recent.overflow(); old !== null; old = this.#recent.overflow()) {
-      if (old.failed) this.#failed.append(old);
-      else this.#keepSlow(old, endedAtMs);
+    packAccount(this.#writer, account, failed, endedAtMs);
+    this.#recent.append(this.#writer.record(), this.#leaves);
+  };
+
+  /** One falls out of those that were last. */
+  readonly #leaves: Leaves = (view, at, length) => {
+    const { failed, totalMs, endedAtMs } = peekAccount(this.#readerAt(view, at));
+    if (failed) this.#failed.append(recordIn(view, at, length), () => {});
+    else if (this.#isSlow(totalMs)) {
+      this.#keepSlow({ record: recordIn(view, at, length).slice(), totalMs, endedAtMs });
     }
-    while (this.#failed.overflow() !== null);
   };
 
   /** Those of an id, the latest first. */
   of(id: string) {
-    return [...this.#recent.all(), ...this.#failed.all(), ...this.#slow.all()]
-      .filter(({ account }) => account.id === id)
-      .sort((a, b) => b.endedAtMs - a.endedAtMs)
-      .map(({ account }) => drawn(account));
+    const found: { readonly account: Account; readonly endedAtMs: number }[] = [];
+    const look: Leaves = (view, at) => {
+      if (!isAccountOf(this.#readerAt(view, at), id)) return;
+      const { endedAtMs } = peekAccount(this.#readerAt(view, at));
+      found.push({ account: unpackAccount(this.#readerAt(view, at)), endedAtMs });
+    };
+    this.#recent.each(look);
+    this.#failed.each(look);
+    for (const { record } of this.#slow) look(new DataView(record.buffer), 0, record.length);
+    return found.sort((a, b) => b.endedAtMs - a.endedAtMs).map(({ account }) => drawn(account));
   }
 
-  #keepSlow(one: Kept, nowMs: number): void {
+  #readerAt(view: DataView, at: number): Reader {
+    return new Reader(view, at, this.#writer.words);
+  }
+
+  get #mostSlowBytes(): number {
+    return this.#options.mostBytes / 4;
+  }
+
+  /** Whether one that took so long is to be kept with the slowest: most are quicker, and must cost nothing. */
+  #isSlow(totalMs: number): boolean {
+    const nowMs = this.#options.now();
     if (nowMs - this.#tidiedAtMs >= TIDY_EVERY_MS) {
       this.#tidiedAtMs = nowMs;
-      this.#slow.dropWhere(({ endedAtMs }) => nowMs - endedAtMs > SLOW_FOR_MS);
+      this.#slow = this.#slow.filter(({ endedAtMs }) => nowMs - endedAtMs <= SLOW_FOR_MS);
+      this.#slowBytes = this.#slow.reduce((sum, one) => sum + sizeOf(one), 0);
     }
-    // Most requests are quicker than all that are kept: they must cost nothing.
-    const quickest = this.#slow.first;
-    const isFull = this.#slow.bytes + one.bytes > this.#slow.mostBytes;
-    if (isFull && quickest !== null && one.account.totalMs <= quickest.account.totalMs) return;
-    this.#slow.insert(one, (other) => other.account.totalMs > one.account.totalMs);
-    while (this.#slow.overflow() !== null);
+    const [quickest] = this.#slow;
+    if (quickest === undefined || totalMs > quickest.totalMs) return true;
+    return this.#slowBytes + sizeOf(quickest) <= this.#mostSlowBytes;
+  }
+
+  #keepSlow(one: Slow): void {
+    this.#slow.splice(this.#placeOf(one.totalMs), 0, one);
+    this.#slowBytes += sizeOf(one);
+    let gone = 0;
+    for (const quickest of this.#slow) {
+      if (this.#slowBytes <= this.#mostSlowBytes) break;
+      this.#slowBytes -= sizeOf(quickest);
+      gone += 1;
+    }
+    this.#slow.splice(0, gone);
+  }
+
+  /** Before the first that is slower. */
+  #placeOf(totalMs: number): number {
+    let low = 0;
+    let high = this.#slow.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#slow[middle]?.totalMs ?? 0) > totalMs) high = middle;
+      else low = middle + 1;
+    }
+    return low;
   }
 }
 
-/** Entries in an order, the first of them the first to go. */
-class Shelf {
-  readonly mostBytes: number;
-  /** Those before `#first` have gone. */
-  #kept: (Kept | null)[] = [];
-  #first = 0;
-  #bytes = 0;
+function recordIn(view: DataView, at: number, length: number): Uint8Array {
+  return new Uint8Array(view.buffer, at, length);
+}
 
-  constructor(mostBytes: number) {
-    this.mostBytes = mostBytes;
-  }
-
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** The first to go, or null. */
-  get first(): Kept | null {
-    return this.#kept[this.#first] ?? null;
-  }
-
-  get isOver(): boolean {
-    return this.#bytes > this.mostBytes;
-  }
-
-  all(): Kept[] {
-    return this.#kept.filter((one) => one !== null);
-  }
-
-  append(one: Kept): void {
-    this.#kept.push(one);
-    this.#bytes += one.bytes;
-  }
-
-  /** Before the first that `isAfter`. */
-  insert(one: Kept, isAfter: (other: Kept) => boolean): void {
-    let low = this.#first;
-    let high = this.#kept.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      const other = this.#kept[middle] ?? null;
-      if (other !== null && isAfter(other)) high = middle;
-      else low = middle + 1;
-    }
-    this.#kept.splice(low, 0, one);
-    this.#bytes += one.bytes;
-  }
-
-  dropWhere(isGone: (one: Kept) => boolean): void {
-    this.#kept = this.all().filter((one) => !isGone(one));
-    this.#first = 0;
-    this.#bytes = this.all().reduce((sum, one) => sum + one.bytes, 0);
-  }
-
-  /** Takes the first one out if they take too much; else null. */
-  overflow(): Kept | null {
-    if (!this.isOver) return null;
-    const one = this.#kept[this.#first] ?? null;
-    this.#kept[this.#first] = null;
-    this.#first += 1;
-    if (one !== null) this.#bytes -= one.bytes;
-    // Now and then, so that it costs next to nothing for each.
-    if (this.#first > 64 && this.#first * 2 > this.#kept.length) {
-      this.#kept.splice(0, this.#first);
-      this.#first = 0;
-    }
-    return one;
-  }
+function sizeOf({ record }: Slow): number {
+  return SLOW_BYTES + record.length;
 }
