@@ -1,7 +1,7 @@
 /** A proxy with engines and clients, on which a fault is planted. */
 import { startEngine } from "../../src/sim/server/api-server.ts";
 import type { EngineOptions, RunningEngine } from "../../src/sim/server/engine-options.ts";
-import { freePort } from "../../test/support/prometheus.ts";
+import { freePort } from "../../test/support/free-port.ts";
 import { type ProxyProcess, startProxy } from "../../test/support/proxy.ts";
 import { untilHealthy } from "../../test/support/until-healthy.ts";
 
@@ -46,7 +46,7 @@ export async function setUp(scenario: Scenario): Promise<Stage> {
       startEngine({ port: 0, models: [MODEL], healthIntervalMs: 0, ...engine }),
     ),
   );
-  const port = await freePort();
+  const port = freePort();
   const proxy = await startProxy(
     [
       ...engines.flatMap(({ url }) => ["--node", url]),

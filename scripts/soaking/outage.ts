@@ -41,8 +41,9 @@ export async function breakEverything(
       engine.stop();
     }
     // What a node has in its hands as it goes out moves for nothing, and half of them go out; what is
-    // under way when all say that they are busy is tried at two more.
-    const moved = { 500: 0, 503: 2 * CLIENTS, resets: CLIENTS }[what] ?? 0;
+    // under way when all say that they are busy is tried at two more, and so is what comes a second later.
+    const tried = 2 * CLIENTS * (Math.floor(seconds) + 1);
+    const moved = { 500: 0, 503: tried, resets: CLIENTS }[what] ?? 0;
     const most = Math.floor(1.2 * sent + 3 * (seconds + 1) + moved);
     figures.push({
       name: `attempts at the engines, all of them: ${what}`,

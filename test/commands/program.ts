@@ -45,13 +45,14 @@ export class Program implements AsyncDisposable {
 
   /** The first match in stdout; rejects when the program ends without one. */
   async until(pattern: RegExp): Promise<RegExpExecArray> {
-    for (;;) {
+    const isRead = this.#read.then(() => true);
+    for (let isOver = false; ; ) {
       const match = pattern.exec(this.#out);
       if (match !== null) return match;
-      if (this.#process.exitCode !== null) throw new Error(`ended: ${this.#out}${this.#err}`);
+      if (isOver) throw new Error(`ended: ${this.#out}${this.#err}`);
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#waiting.add(resolve);
-      await Promise.race([promise, this.#read]);
+      isOver = await Promise.race([promise.then(() => false), isRead]);
     }
   }
 

@@ -3,6 +3,7 @@
 import type { Role } from "../../src/core/engine/roles.ts";
 import { startEngine } from "../../src/sim/server/api-server.ts";
 import type { EngineOptions, RunningEngine } from "../../src/sim/server/engine-options.ts";
+import { freePort } from "../support/free-port.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 
@@ -63,7 +64,17 @@ export function startRole(
   const proxyUrls = proxy === null ? [] : [proxy.url];
   const params = { prefixCache: false, ...options.params };
   // The last release that names sessions on both endpoints.
-  return startEngine({ models: [MODEL], role, proxyUrls, release: "0.11", ...options, params });
+  // A port that it gets again when it is started anew.
+  const port = freePort();
+  return startEngine({
+    models: [MODEL],
+    role,
+    proxyUrls,
+    port,
+    release: "0.11",
+    ...options,
+    params,
+  });
 }
 
 export function chat(url: string, body: object = {}, init: RequestInit = {}): Promise<Response> {

@@ -2,6 +2,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { httpAnswer, type RawStep, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { startEngine } from "../../src/sim/server/api-server.ts";
+import { freePort } from "../support/free-port.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
@@ -111,7 +112,7 @@ describe("an engine that does not show its list", () => {
 });
 
 test("an address that another model's engine took over serves nothing of the old one", async () => {
-  const first = startListing(list("old"));
+  const first = startListing(list("old"), undefined, freePort());
   await using proxy = await startProxy(["--health-interval", "0.05"]);
   const registered = await fetch(`${proxy.url}/nodes/add`, {
     method: "POST",

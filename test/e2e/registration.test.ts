@@ -1,18 +1,10 @@
 /** Engines register as LMDeploy's do: before they listen, without a key, once. */
 import { expect, test } from "bun:test";
 import { startEngine } from "../../src/sim/server/api-server.ts";
+import { freePort } from "../support/free-port.ts";
 import { startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
-
-/** A port that nobody listens on, as far as anybody can tell. */
-function freePort(): number {
-  const server = Bun.serve({ port: 0, fetch: () => new Response() });
-  const { port } = server;
-  void server.stop(true);
-  if (port === undefined) throw new Error("no port");
-  return port;
-}
 
 function register(proxyUrl: string, body: object): Promise<Response> {
   return fetch(`${proxyUrl}/nodes/add`, {
@@ -65,7 +57,7 @@ test("the same URL again is the same node: counters kept, models replaced", asyn
 });
 
 test("a node that stops is kept, and comes back by itself", async () => {
-  const engine = await startEngine({ models: ["m"] });
+  const engine = await startEngine({ models: ["m"], port: freePort() });
   await using proxy = await startProxy(["--node", engine.url, "--health-interval", "0.05"]);
   await untilHealthy(proxy);
   await engine.stop(true);

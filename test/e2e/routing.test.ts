@@ -145,7 +145,7 @@ test("with workers, a session stays on its node whichever it comes to, also when
   for (const name of mine) await cluster.post(`/finish_session?session_id=${name}`);
   // No other node has fewer then.
   for (const name of ["a", "b", "c", "d"]) expect(await visit(name)).toBe(first);
-}, 30_000);
+}, 60_000);
 
 test("--sticky over round_robin: a session stays, whoever names it; others go in turn", async () => {
   await using cluster = await startCluster("round_robin", "--sticky");

@@ -84,7 +84,7 @@ test("an upgrade replaces all workers, cuts no stream and fails no request, on n
     callAgainAndAgain(agent, () => !isOver),
   );
   expect(await upgrade()).toMatchObject({ status: 200 });
-  expect(pids().length).toBe(before.length + 2);
+  await until("they are told of", () => pids().length === before.length + 2);
   // They finish what they have, and then they end.
   for (const stream of streams) {
     const answer = await stream.ended;
@@ -121,7 +121,8 @@ test("when workers die again and again, all ends with a word", async () => {
   const [victim = 0] = pids().slice(-1);
   process.kill(victim, "SIGKILL");
   expect(await proxy.process.exited).toBe(1);
-  expect(proxy.log()).toContain("lmproxy: 5 workers died within a minute, so all ends");
+  const word = "lmproxy: 5 workers died within a minute, so all ends";
+  await until("it is said", () => proxy.log().includes(word));
 });
 
 test("SIGTERM lets all workers finish; one worker has a supervisor, too", async () => {

@@ -28,7 +28,7 @@ let steps: readonly RawStep[] = [];
 
 beforeAll(async () => {
   engine = startRawServer({ script: ({ method }) => (method === "POST" ? steps : []) });
-  proxy = await startProxy(["--node", engine.url, "--idle-timeout", "0.3"]);
+  proxy = await startProxy(["--node", engine.url]);
   await untilHealthy(proxy);
 });
 
@@ -38,43 +38,65 @@ afterAll(async () => {
 });
 
 /** What the client of `path` gets while the engine does `how`. */
-async function get(path: string, how: readonly RawStep[], version: "1.0" | "1.1" = "1.1") {
+async function get(
+  path: string,
+  how: readonly RawStep[],
+  version: "1.0" | "1.1" = "1.1",
+  port = proxy.port,
+): Promise<RawAnswer> {
   steps = how;
-  return await begun(() => rawPost(proxy.port, path, { model: "tiny" }, { version }));
+  client = rawPost(port, path, { model: "tiny" }, { version });
+  return await client.ended;
 }
 
-/** A break that arrives together with the first bytes comes before them: no stream has begun. */
-async function begun(exchange: () => RawExchange): Promise<RawAnswer> {
-  for (;;) {
-    const answer = await exchange().ended;
-    if (answer.status !== 502) return answer;
-  }
+let client: RawExchange;
+
+/** Goes on when the client has so much of the body: a break that comes together with bytes is seen before them. */
+function seen(exchange: RawExchange, bytes: number): Promise<boolean> {
+  return until("its client has it", () => {
+    const { body, connection } = exchange.answer();
+    return body.length >= bytes || connection !== "open";
+  });
 }
 
-/** So that the break is not seen before the bytes. */
-const A_MOMENT: RawStep = { waitMs: 20 };
+function delivered(text: string): RawStep {
+  return { hold: () => seen(client, Buffer.byteLength(text)) };
+}
+
+const SEEN = delivered(EVENTS);
 
 const BREAKS: Readonly<Record<string, readonly RawStep[]>> = {
-  "a FIN without the last chunk": [A_MOMENT, { close: true }],
-  "a reset": [A_MOMENT, { reset: true }],
-  "a chunk size that is none": [A_MOMENT, { send: "zz\r\n" }],
-  "a chunk cut short": [A_MOMENT, { send: "100\r\n" }, A_MOMENT, { close: true }],
-  "the idle time limit": [],
+  "a FIN without the last chunk": [SEEN, { close: true }],
+  "a reset": [SEEN, { reset: true }],
+  "a chunk size that is none": [SEEN, { send: "zz\r\n" }],
+  "a chunk cut short": [SEEN, { send: "100\r\n" }, { waitMs: 20 }, { close: true }],
 };
+
+function expectBroken(answer: RawAnswer): void {
+  expect(answer).toMatchObject({ status: 200, complete: false, connection: "reset" });
+  const body = answer.body.toString();
+  expect(body).toStartWith(`${EVENTS}data: {"error":{"message":"The answer broke off: `);
+  expect(body).toEndWith("\n\n");
+  expect(body).not.toContain("[DONE]");
+}
 
 for (const [what, breaking] of Object.entries(BREAKS)) {
   for (const version of ["1.1", "1.0"] as const) {
     test(`${what}: an HTTP/${version} client gets a last event, then a broken connection`, async () => {
       const how = [{ send: SSE_HEAD + chunk(EVENTS) }, ...breaking];
-      const answer = await get("/v1/chat/completions", how, version);
-      expect(answer).toMatchObject({ status: 200, complete: false, connection: "reset" });
-      const body = answer.body.toString();
-      expect(body).toStartWith(`${EVENTS}data: {"error":{"message":"The answer broke off: `);
-      expect(body).toEndWith("\n\n");
-      expect(body).not.toContain("[DONE]");
+      expectBroken(await get("/v1/chat/completions", how, version));
     });
   }
 }
+
+test("and at the idle time limit", async () => {
+  await using limited = await startProxy(["--node", engine.url, "--idle-timeout", "0.3"]);
+  await untilHealthy(limited);
+  for (const version of ["1.1", "1.0"] as const) {
+    const how = [{ send: SSE_HEAD + chunk(EVENTS) }];
+    expectBroken(await get("/v1/chat/completions", how, version, limited.port));
+  }
+});
 
 const DIALECTS: readonly (readonly [path: string, lastEvent: string])[] = [
   ["/v1/chat/completions", OPENAI_EVENT],
@@ -92,7 +114,7 @@ const DIALECTS: readonly (readonly [path: string, lastEvent: string])[] = [
 
 for (const [path, lastEvent] of DIALECTS) {
   test(`the last event of ${path} is in its dialect`, async () => {
-    const answer = await get(path, [{ send: SSE_HEAD + chunk(EVENTS) }, A_MOMENT, { close: true }]);
+    const answer = await get(path, [{ send: SSE_HEAD + chunk(EVENTS) }, SEEN, { close: true }]);
     const body = answer.body.toString().replace(/req-[\da-f]{24}/, "ID");
     expect(body).toBe(EVENTS + lastEvent);
   });
@@ -102,21 +124,23 @@ test("cut at any byte: a last event only between two events, never an end that l
   const bytes = Buffer.from(EVENTS);
   const firstEvent = bytes.indexOf("\n\n") + 2;
   const cuts = Array.from(bytes.keys(), (index) => index + 1);
+  const exchanges: RawExchange[] = [];
   const cutting = startRawServer({
     script: ({ body }) => {
       const cut = Number(/"cut":(\d+)/.exec(Buffer.from(body).toString())?.[1]);
       const piece = Buffer.concat([Buffer.from(`${cut.toString(16)}\r\n`), bytes.subarray(0, cut)]);
-      return [{ send: SSE_HEAD }, { send: piece }, A_MOMENT, { close: true }];
+      const first = { send: SSE_HEAD };
+      if (cut < firstEvent) return [first, { send: piece }, { waitMs: 20 }, { close: true }];
+      const hold = () => seen(exchanges[cut - 1] ?? client, cut);
+      return [first, { send: piece }, { hold }, { close: true }];
     },
   });
   await using cutProxy = await startProxy(["--node", cutting.url]);
   await untilHealthy(cutProxy);
-  const answers = await Promise.all(
-    cuts.map((cut) => {
-      const post = () => rawPost(cutProxy.port, "/generate", { model: "tiny", cut });
-      return cut < firstEvent ? post().ended : begun(post);
-    }),
-  );
+  for (const cut of cuts) {
+    exchanges.push(rawPost(cutProxy.port, "/generate", { model: "tiny", cut }));
+  }
+  const answers = await Promise.all(exchanges.map(({ ended }) => ended));
   for (const [index, answer] of answers.entries()) {
     if ((cuts[index] ?? 0) < firstEvent) {
       // Nothing has been said yet: another engine could have.
@@ -136,7 +160,11 @@ test("a body that is no event stream is aborted, nothing added", async () => {
   const short = httpAnswer(text).replace("length: 200000", "length: 300000");
   for (const breaking of [{ close: true }, { reset: true }] as const) {
     for (const version of ["1.1", "1.0"] as const) {
-      const answer = await get("/v1/embeddings", [{ send: short }, A_MOMENT, breaking], version);
+      const answer = await get(
+        "/v1/embeddings",
+        [{ send: short }, delivered(text), breaking],
+        version,
+      );
       expect(answer).toMatchObject({ status: 200, complete: false, connection: "reset" });
       expect(answer.body.toString()).toBe(text);
     }
@@ -168,7 +196,7 @@ test("a stream of events is one in whatever case its type is written", async () 
   const head = SSE_HEAD.replace("text/event-stream", "Text/Event-Stream; charset=utf-8");
   const answer = await get("/v1/completions", [
     { send: head + chunk(EVENTS) },
-    A_MOMENT,
+    SEEN,
     { reset: true },
   ]);
   expect(answer.body.toString()).toBe(EVENTS + OPENAI_EVENT);
@@ -176,12 +204,16 @@ test("a stream of events is one in whatever case its type is written", async () 
 
 const OPEN_END = "HTTP/1.1 200 OK\r\ncontent-type: ";
 
+function bodyOf(text: string): string {
+  return text.slice(text.indexOf("\r\n\r\n") + 4);
+}
+
 test.each([
   ["JSON", "/v1/embeddings", `${OPEN_END}application/json\r\n\r\n{"data":[1,`],
   ["a stream in an event", "/generate", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\ndata: b`],
   ["a stream between two", "/v1/completions", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\n`],
 ])("an answer without length that is reset in its middle is broken: %s", async (_, path, sent) => {
-  const answer = await get(path, [{ send: sent }, A_MOMENT, { reset: true }]);
+  const answer = await get(path, [{ send: sent }, delivered(bodyOf(sent)), { reset: true }]);
   expect(answer).toMatchObject({ status: 200, complete: false, connection: "reset" });
 });
 
@@ -190,11 +222,15 @@ test.each([
   ["a stream", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\ndata: [DONE]\n\n`],
   ["packed JSON", `${OPEN_END}application/json\r\ncontent-encoding: gzip\r\n\r\n\x1f\x8b packed`],
 ])("one that ends with its connection is whole: %s", async (_, sent) => {
-  const answer = await get("/v1/completions", [{ send: sent }, A_MOMENT, { close: true }]);
+  const answer = await get("/v1/completions", [
+    { send: sent },
+    delivered(bodyOf(sent)),
+    { close: true },
+  ]);
   expect(answer).toMatchObject({ status: 200, complete: true });
 });
 
 test("one of which nothing has come is none", async () => {
-  steps = [{ send: `${OPEN_END}application/json\r\n\r\n` }, A_MOMENT, { reset: true }];
+  steps = [{ send: `${OPEN_END}application/json\r\n\r\n` }, { waitMs: 20 }, { reset: true }];
   expect((await rawPost(proxy.port, "/v1/embeddings", { model: "tiny" }).ended).status).toBe(502);
 });

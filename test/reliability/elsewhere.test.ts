@@ -8,7 +8,7 @@ import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 const start = engineStarter();
 
 async function startAll(count: number, flags: readonly string[] = []) {

@@ -6,7 +6,7 @@ import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 function vllmPage(awake: boolean): string {
   return `vllm:num_requests_running{engine="0",model_name="tiny"} 0.0

@@ -6,7 +6,7 @@ import { startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 /** As vLLM says it when its EngineCore has been killed. */
 const DEAD = {
@@ -79,10 +79,12 @@ test("an outage of all is not multiplied", async () => {
     engine.health = () => new Response("", { status: 503 });
     die();
   }
+  const failedAtMs = performance.now();
   await Promise.all(answers);
+  const seconds = (performance.now() - failedAtMs) / 1_000;
   const sent = engines.reduce((sum, { requests }) => sum + requests, 0);
   // The budget, and those that failed before it was known.
-  expect(sent).toBeLessThanOrEqual(1.3 * answers.length + 6);
+  expect(sent).toBeLessThanOrEqual(1.3 * answers.length + 3 * (seconds + 2));
   for (const engine of engines) await engine.stop();
 });
 

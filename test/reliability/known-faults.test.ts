@@ -9,7 +9,7 @@ import { rawPost } from "../support/raw-client.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 const start = engineStarter();
 
 test("fault 1: the latency of a stream goes to its last byte", async () => {

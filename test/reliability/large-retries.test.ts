@@ -4,7 +4,7 @@ import { times } from "../support/ask.ts";
 import { startProxy } from "../support/proxy.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 const REQUESTS = 12;
 const BODY_BYTES = 2_000_000;

@@ -7,7 +7,7 @@ import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 interface Stage extends AsyncDisposable {
   readonly going: OddEngine;
@@ -133,6 +133,6 @@ test("with --queue-timeout 0 it gets what there is", async () => {
   const answers = send(proxy, 2);
   await until("both are full", () => going.open === 1 && staying.waiting === 1);
   fail();
-  await until("one has failed", () => going.open === 0);
+  await Promise.race(answers);
   expect((await letAnswer(staying, answers)).sort()).toEqual([200, 500]);
 });

@@ -3,6 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { engineStarter } from "../sim/server/running.ts";
 import { ask, askInTurn, times } from "../support/ask.ts";
 import { type EngineProcess, startEngineProcess } from "../support/engine-process.ts";
+import { freePort } from "../support/free-port.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { rawPost } from "../support/raw-client.ts";
 import { until } from "../support/until.ts";
@@ -69,7 +70,9 @@ async function restart(proxy: ProxyProcess, engine: EngineProcess): Promise<Engi
 test("a rolling restart of all engines under load loses no request", async () => {
   await using proxy = await startProxy();
   const options = { proxyUrl: proxy.url, timeScale: 0.2 };
-  const engines = await Promise.all(times(3, null).map(() => startEngineProcess(options)));
+  const engines = await Promise.all(
+    times(3, null).map(() => startEngineProcess({ ...options, port: freePort() })),
+  );
   await untilHealthy(proxy, 3);
   let restarting = true;
   const lost: string[] = [];

@@ -1,13 +1,15 @@
 /** Limits on what runs at once, and the queue behind them. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { connect } from "node:net";
+import { Value } from "@sinclair/typebox/value";
+import { OpenRequests } from "../../src/http/schemas.ts";
 import { ask, times } from "../support/ask.ts";
 import { startGateEngine } from "../support/gate-engine.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 async function startGated(flags: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const engine = startGateEngine();
@@ -23,11 +25,25 @@ async function startGated(flags: readonly string[], env: Readonly<Record<string,
   };
 }
 
-/** Sends a request and goes on when the proxy has seen it, so that the next one is behind it. */
+let sent = 0;
+
+/** Sends a request and goes on when the proxy has read it, so that the next one is behind it. */
 async function send(proxy: ProxyProcess, name: string, init: BunFetchRequestInit = {}) {
-  const answer = ask(proxy, { name }, init);
-  answer.catch(() => {});
-  for (let i = 0; i < 2; i += 1) await (await fetch(`${proxy.url}/health`)).bytes();
+  sent += 1;
+  const id = `sent-${sent}`;
+  const headers = { ...init.headers, "x-request-id": id };
+  const answer = ask(proxy, { name }, { ...init, headers });
+  let isOver = false;
+  const over = () => {
+    isOver = true;
+  };
+  answer.then(over, over);
+  await until(`${name} is there`, async () => {
+    if (isOver) return true;
+    const shown: unknown = await (await fetch(`${proxy.url}/debug/requests`, { headers })).json();
+    Value.Assert(OpenRequests, shown);
+    return shown.some((one) => one.id === id && one.phase !== "reading");
+  });
   return { answer };
 }
 

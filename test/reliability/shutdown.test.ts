@@ -11,7 +11,7 @@ import { RawExchange, rawPost } from "../support/raw-client.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 const start = engineStarter();
 const STREAM = { model: "tiny", prompt: "x", ignore_eos: true, stream: true };
 
@@ -160,8 +160,10 @@ test("nodes that registered are there again after the restart", async () => {
     await fetch(`${proxy.url}/nodes/add`, { method: "POST", headers, body });
     expect(await proxy.end()).toBe(0);
   }
-  await using proxy = await startProxy(state);
-  await untilHealthy(proxy);
-  expect((await ask(proxy)).status).toBe(200);
+  {
+    await using proxy = await startProxy(state);
+    await untilHealthy(proxy);
+    expect((await ask(proxy)).status).toBe(200);
+  }
   await rm(folder, { recursive: true });
 });

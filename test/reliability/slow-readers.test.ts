@@ -37,8 +37,7 @@ for (const answerBytes of [200_000_000, 2_000_000_000]) {
     await until("no more memory is held than that", () => {
       return residentBytes(proxy.process.pid) - before <= MOST_GROWTH_BYTES;
     });
-    expect(engine.sentBytes).toBe(sentBytes);
-    expect(sentBytes).toBeLessThan(CLIENTS * MOST_BUFFERED_BYTES);
+    expect(engine.sentBytes).toBeLessThan(CLIENTS * MOST_BUFFERED_BYTES);
     expect((await fetch(`${proxy.url}/health`)).status).toBe(200);
 
     const [first, ...others] = exchanges;

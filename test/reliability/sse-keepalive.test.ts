@@ -36,10 +36,21 @@ afterAll(async () => {
   for (const engine of engines) engine.stop();
 });
 
-const SLOWLY: RawStep = { waitMs: 350 };
+let client: RawExchange;
 
-function post(path = CHAT, stream = true): RawExchange {
-  return rawPost(proxy.port, path, { model: "tiny", stream });
+/** So slowly that the client has had a sign of life before. */
+const SLOWLY: RawStep = {
+  hold: () => {
+    const exchange = client;
+    return until("its client has a comment", () => {
+      return exchange.receivedBytes > 0 || exchange.answer().connection !== "open";
+    });
+  },
+};
+
+function post(path = CHAT, stream = true, port = proxy.port): RawExchange {
+  client = rawPost(port, path, { model: "tiny", stream });
+  return client;
 }
 
 /** The body without the comments before it, of which there has to be one. */
@@ -59,9 +70,12 @@ test("comments, then the engine's bytes", async () => {
 });
 
 test("a stream that is quick, and an answer that is none, are left alone", async () => {
+  const nodes = engines.flatMap(({ url }) => ["--node", url]);
+  await using patient = await startProxy([...nodes, "--sse-keepalive", "20"]);
+  await untilHealthy(patient, 2);
   plan.push(STREAM);
-  expect((await post().ended).body.toString()).toBe(WORDS + DONE);
-  plan.push([SLOWLY, { send: httpAnswer('{"a":1}', [], "400 X") }]);
+  expect((await post(CHAT, true, patient.port).ended).body.toString()).toBe(WORDS + DONE);
+  plan.push([{ waitMs: 300 }, { send: httpAnswer('{"a":1}', [], "400 X") }]);
   expect(await post(CHAT, false).ended).toMatchObject({ status: 400, complete: true });
 });
 

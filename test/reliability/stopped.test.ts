@@ -51,7 +51,7 @@ test("when probes eject a stopped engine, its requests without a byte move to an
 });
 
 test("requests without a byte leave a stopped engine also when it was removed meanwhile", async () => {
-  await using cluster = await startTwo(QUICK_PROBES);
+  await using cluster = await startTwo(["--health-interval", "0.2", "--health-timeout", "1"]);
   const { silent, proxy } = cluster;
   silent.kill("SIGSTOP");
   const statuses = times(20, null).map(() => askInTurn(proxy, 1));
@@ -147,7 +147,7 @@ test("a request whose connection does not stand within the limit goes elsewhere"
 });
 
 test("a long prefill is not a connection that does not stand", async () => {
-  await using cluster = await startTwo(["--connect-timeout", "0.1"]);
+  await using cluster = await startTwo(["--connect-timeout", "0.5"]);
   const { silent, other, proxy } = cluster;
   for (const engine of [silent, other]) {
     await engine.setFaults([{ fault: { kind: "slow", firstByteMs: 1_000 } }]);

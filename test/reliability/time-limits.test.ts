@@ -55,10 +55,10 @@ test("--first-byte-timeout: 504 that says so, in the client's dialect", async ()
 
 test("--idle-timeout cuts what stands still, not what trickles", async () => {
   const engine = await start();
-  await using proxy = await startProxy(["--node", engine.url, "--idle-timeout", "0.5"]);
+  await using proxy = await startProxy(["--node", engine.url, "--idle-timeout", "1"]);
   await untilHealthy(proxy);
   // All in all longer than the limit.
-  engine.setFaults([{ fault: { kind: "slow", perChunkMs: 40 }, count: 1 }]);
+  engine.setFaults([{ fault: { kind: "slow", perChunkMs: 50 }, count: 1 }]);
   const body = { model: "tiny", prompt: "x", max_tokens: 30, ignore_eos: true, stream: true };
   const trickling = await rawPost(proxy.port, "/v1/completions", body).ended;
   expect(trickling.body.toString()).toEndWith("data: [DONE]\n\n");
@@ -70,7 +70,7 @@ test("--idle-timeout cuts what stands still, not what trickles", async () => {
 
 test("--idle-timeout is about the engine: a client that does not read is not cut, nor the engine blamed", async () => {
   const engine = await start();
-  const flags = ["--idle-timeout", "0.2", "--health-interval", "0.05"];
+  const flags = ["--idle-timeout", "0.5", "--health-interval", "0.05"];
   await using proxy = await startProxy(["--node", engine.url, ...flags]);
   await untilHealthy(proxy);
   engine.setFaults([{ fault: { kind: "flood", bytes: 20_000_000 }, path: "/v1/completions" }]);
@@ -83,7 +83,7 @@ test("--idle-timeout is about the engine: a client that does not read is not cut
   await until("it is under way", () => engine.state().openRequests === 1);
   // Probes are the clock: some hundred ms for each ten.
   const probes = () => engine.state().requestsByPath["/health"] ?? 0;
-  const enough = probes() + 30;
+  const enough = probes() + 40;
   await until("much more than the limit has passed", () => probes() >= enough);
   exchange.resume();
   const answer = await exchange.ended;
@@ -95,9 +95,9 @@ test("a short answer has begun with its head: from there on --idle-timeout count
   const head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n";
   let isSlow = true;
   const engine = startRawServer({
-    script: () => (isSlow ? [{ send: head }, { waitMs: 900 }, { send: "{}" }] : [{ send: head }]),
+    script: () => (isSlow ? [{ send: head }, { waitMs: 1_200 }, { send: "{}" }] : [{ send: head }]),
   });
-  const limits = ["--first-byte-timeout", "0.3", "--idle-timeout", "2"];
+  const limits = ["--first-byte-timeout", "0.8", "--idle-timeout", "2"];
   await using proxy = await startProxy(["--node", engine.url, "--no-retry", ...limits]);
   await untilHealthy(proxy);
   expect((await ask(proxy)).status).toBe(200);
@@ -110,7 +110,7 @@ test("a short answer has begun with its head: from there on --idle-timeout count
 
 test("--timeout is for everything together, and cuts a stalled client's answer, too", async () => {
   const engine = await start();
-  await using proxy = await startProxy(["--node", engine.url, "--timeout", "0.4"]);
+  await using proxy = await startProxy(["--node", engine.url, "--timeout", "1"]);
   await untilHealthy(proxy);
   engine.setFaults([{ fault: { kind: "slow", perChunkMs: 30 }, count: 1 }]);
   const body = { model: "tiny", prompt: "x", max_tokens: 200, ignore_eos: true, stream: true };

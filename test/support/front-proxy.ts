@@ -2,6 +2,7 @@
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "./free-port.ts";
 import { until } from "./until.ts";
 
 export type FrontName = "nginx" | "haproxy" | "apache2";
@@ -41,6 +42,7 @@ http {
 defaults
   mode http
   timeout connect 5s
+  timeout check 10s
   timeout client 60s
   timeout server 60s
 frontend front
@@ -108,11 +110,4 @@ export async function startFront(name: FrontName, backendPort: number): Promise<
     throw error;
   }
   return front;
-}
-
-function freePort(): number {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const { port } = listener;
-  listener.stop(true);
-  return port;
 }

@@ -1,5 +1,6 @@
 /** A real Prometheus, where there is one. */
 import { join } from "node:path";
+import { freePort } from "./free-port.ts";
 
 export interface Watched {
   /** Host and port of a `/metrics`. */
@@ -18,19 +19,11 @@ export interface PrometheusOptions {
   readonly rules?: string;
 }
 
-/** A port that was free just now. */
-export async function freePort(): Promise<number> {
-  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
-  const { port = 0 } = server;
-  await server.stop(true);
-  return port;
-}
-
 /** Starts it; its API is at `url`. */
 export async function startPrometheus(options: PrometheusOptions) {
   const { folder, watched, interval, rules } = options;
   const config = join(folder, "prometheus.yaml");
-  const port = await freePort();
+  const port = freePort();
   const scrape = {
     job_name: "lmproxy",
     static_configs: watched.map(({ target, instance = target }) => ({

@@ -11,11 +11,11 @@ export interface ProxyProcess {
   readonly url: string;
   readonly port: number;
   readonly process: Subprocess<"ignore", "pipe", "pipe">;
-  /** Everything logged so far. */
+  /** The whole lines logged so far. */
   log(): string;
   /** `/nodes/status`, as an administrator with `adminKey` sees it. */
   status(adminKey?: string): Promise<Statuses>;
-  /** Ends it with a signal and resolves with its exit code. */
+  /** Ends it with a signal and resolves with its exit code; unless it is killed, all that it logged is there. */
   end(signal?: NodeJS.Signals): Promise<number>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -64,7 +64,7 @@ export async function startProxy(
     url,
     port: Number(new URL(url).port),
     process: child,
-    log: () => log,
+    log: () => log.slice(0, log.lastIndexOf("\n") + 1),
     async status(adminKey) {
       const headers = adminKey === undefined ? {} : { authorization: `Bearer ${adminKey}` };
       const answer = await fetch(`${url}/nodes/status`, { headers });
@@ -74,7 +74,10 @@ export async function startProxy(
     },
     async end(signal = "SIGTERM") {
       child.kill(signal);
-      return await child.exited;
+      const code = await child.exited;
+      // Workers of one that is killed keep its log open.
+      if (signal !== "SIGKILL") await logged;
+      return code;
     },
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL");

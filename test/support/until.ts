@@ -1,5 +1,5 @@
 /** How long a condition may take to come true before the test fails, ms: far above what it needs. */
-const LIMIT_MS = 20_000;
+const LIMIT_MS = 45_000;
 const POLL_MS = 10;
 
 /** Waits until `check` gives something other than undefined, null or false, and returns it. */

@@ -13,6 +13,8 @@ export type RawStep =
   /** Sends the text that many times, as fast as the peer reads. */
   | { readonly repeat: string; readonly times: number }
   | { readonly waitMs: number }
+  /** Goes on when what it returns resolves. */
+  | { readonly hold: () => Promise<unknown> }
   /** Closes as a process that ends does, after what was sent (FIN). */
   | { readonly close: true }
   /** Resets the connection (RST); what the peer has not read is lost. */
@@ -132,6 +134,7 @@ async function perform(socket: Socket<Connection>, steps: readonly RawStep[]): P
     if ("send" in step) await write(socket, Buffer.from(step.send));
     else if ("repeat" in step) await repeat(socket, Buffer.from(step.repeat), step.times);
     else if ("waitMs" in step) await Bun.sleep(step.waitMs);
+    else if ("hold" in step) await step.hold();
     else if ("close" in step) socket.end();
     else socket.terminate();
   }
