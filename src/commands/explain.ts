@@ -154,9 +154,13 @@ function drawChoice(choice: NonNullable<Static<typeof Attempt>["choice"]>): stri
   const chose = stayed
     ? `${by}: its session is there, of ${candidates} that came into question.`
     : `${by} chose it among ${candidates}; the lowest score wins.`;
+  const compared =
+    why === "comparison"
+      ? " One before it gives absurdly short answers; this one is to be compared with those."
+      : "";
   const all = last_resort ? " No node was routable: all were tried." : "";
-  const said = `    ${WHY[why] ?? plain(chose)}${all}\n`;
-  if (why !== "strategy") return said;
+  const said = `    ${WHY[why] ?? plain(chose)}${compared}${all}\n`;
+  if (why !== "strategy" && why !== "comparison") return said;
   const figures = [...new Set(best.flatMap(({ seen }) => Object.keys(seen)))];
   const columns = [
     ["    node", ...best.map(({ node, node_name }) => `    ${node_name ?? node}`)],

@@ -16,9 +16,10 @@ export interface Weighed {
 export interface Explained {
   /**
    * `strategy`: it was the strategy's choice. `only`: there was no other. `trial`: it had been taken
-   * out for its answers, and this request decides whether it returns.
+   * out for its answers, and this request decides whether it returns. `comparison`: the strategy's choice
+   * but for a node whose answers are in question, and are compared with those of its peers.
    */
-  readonly why: "strategy" | "only" | "trial";
+  readonly why: "strategy" | "only" | "trial" | "comparison";
   /** By the name users give it; null for none of those. */
   readonly strategy: string | null;
   /** How many came into question. */

@@ -216,7 +216,7 @@ export const Explanations = t.Array(
         detail: TextOrNull,
         choice: t.Union([
           t.Object({
-            why: t.String({ description: "strategy, only (no other) or trial" }),
+            why: t.String({ description: "strategy, only (no other), trial or comparison" }),
             strategy: TextOrNull,
             candidates: t.Number(),
             last_resort: t.Boolean({ description: "No node was routable: all were candidates" }),

@@ -157,11 +157,13 @@ export function answered(
   clock: Clock,
   status = answer.status,
   usage: Usage | null = null,
+  saidTokens: number | null = null,
 ): Answered {
   return {
     kind: "answered",
     status,
     usage,
+    saidTokens,
     retryAfterMs: status < 400 ? null : retryAfterMs(answer.headers, clock.wallMs()),
   };
 }

@@ -18,6 +18,7 @@ import {
 import type { Attempt, Unanswered } from "./attempt.ts";
 import { type PieceByPiece, Reply } from "./reply.ts";
 import type { InferenceRequest } from "./request.ts";
+import { saidTokens } from "./said-tokens.ts";
 
 /** How long a client that does not read may hold up the break of its connection, ms. */
 const BREAK_DRAIN_MS = 1_000;
@@ -55,7 +56,8 @@ export function handOn(
     const tells = form !== null && body !== null && took(answer, request);
     const usage = tells ? usageOf(form, request.target, body, body) : null;
     exchange.usage = usage;
-    lease.end(answered(answer, clock, judged.status, usage));
+    const said = tells ? saidTokens(form, usage, body.length, request) : null;
+    lease.end(answered(answer, clock, judged.status, usage, said));
     const nowMs = lease.firstByteAtMs ?? clock.now();
     if (body !== null) {
       exchange.piece(body.length, nowMs);
@@ -139,7 +141,8 @@ function pieceByPiece(
         const tells = form !== null && took(answer, request);
         const usage = tells ? usageOf(form, target, opening, ending) : null;
         exchange.usage = usage;
-        attempt.lease.end(answered(answer, clock, failure ?? answer.status, usage));
+        const said = tells ? saidTokens(form, usage, exchange.bytesOut, request) : null;
+        attempt.lease.end(answered(answer, clock, failure ?? answer.status, usage, said));
         exchange.end(failure === null ? COMPLETE : SAID_FAILURE);
         sink.close();
       } catch (error) {

@@ -120,6 +120,55 @@ test("an engine whose answers are good and empty is out, and nobody else", async
   for (const line of said) expect(line).toContain(odd.url);
 });
 
+/** Answers of so many tokens: whole, with usage, or a stream without. */
+function saying(tokens: number, stream: boolean) {
+  if (stream) return () => streaming(tokens);
+  const usage = { prompt_tokens: 5, total_tokens: 5 + tokens, completion_tokens: tokens };
+  const choices = [{ index: 0, text: "x", finish_reason: "stop" }];
+  return () => Response.json({ object: "text_completion", choices, usage });
+}
+
+function streaming(tokens: number): Response {
+  const words = Array.from({ length: tokens }, (_, at) => ({
+    index: 0,
+    text: `word ${at} ${"x".repeat(200)}`,
+  }));
+  const events = words.map((choice) => `data: ${JSON.stringify({ choices: [choice] })}\n\n`);
+  return new Response([...events, "data: [DONE]\n\n"].join(""), {
+    headers: { "content-type": "text/event-stream" },
+  });
+}
+
+for (const strategy of ["min_expected_latency", "min_observed_latency"]) {
+  for (const stream of [false, true]) {
+    test(`an engine that says two words to everything is out, and found again (${strategy}, ${stream ? "streams" : "whole"})`, async () => {
+      await using cluster = await startAll(4, ["--strategy", strategy]);
+      const { proxy, odd, others } = cluster;
+      const well = saying(60, stream);
+      for (const engine of others) engine.answer = () => Bun.sleep(20).then(well);
+      odd.answer = saying(2, stream);
+      await send(proxy, 2, (sent) => sent < 100, { stream, max_tokens: 2 });
+      expect(proxy.log()).not.toContain("node is out");
+      const asked = { stream, max_tokens: 100 };
+      const before = odd.requests;
+      const isOut = async () => (await proxy.status())[odd.url]?.state === "unhealthy";
+      await until("it is out", async () => {
+        await send(proxy, 5, (sent) => sent < 5, asked);
+        return await isOut();
+      });
+      expect(odd.requests - before).toBeLessThan(40);
+      expect((await proxy.status())[odd.url]?.last_error).toBe(
+        "ends its answers after 4 tokens or less; its peers do not",
+      );
+      odd.answer = well;
+      await until("it is back", async () => {
+        await send(proxy, 5, (sent) => sent < 10, asked);
+        return !(await isOut());
+      });
+    });
+  }
+}
+
 test("a client's bad requests, refused by every engine alike, take nobody out", async () => {
   await using cluster = await startAll(4);
   const { proxy, odd, others } = cluster;

@@ -83,9 +83,9 @@ export class Sessions implements KeptSessions {
   }
 
   readonly listener: RegistryListener = {
-    // A node on trial is not one to stay on.
+    // A node on trial is not one to stay on, nor one that was to be compared with.
     leaseStarted: (lease) => {
-      if (!lease.trial) this.#started(lease);
+      if (!lease.trial && !lease.diverted) this.#started(lease);
     },
     leaseEnded: ({ asked: { session } }) => {
       const known = session === null ? undefined : this.#sessions.get(session.id);

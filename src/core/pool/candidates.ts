@@ -56,6 +56,13 @@ export class Candidates {
     }
   }
 
+  /** It does not come into question after all. */
+  remove(node: Node): void {
+    const others = this.#view.map((record) => record.node).filter((other) => other !== node);
+    this.clear();
+    for (const other of others) this.add(other);
+  }
+
   /**
    * What is known of those that were added. The array and its records are good until the next choice.
    * @param sampleMaxAgeMs A load sample this old no longer counts, ms.

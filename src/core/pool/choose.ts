@@ -3,6 +3,7 @@ import type { Role } from "../engine/roles.ts";
 import { strategyName } from "../strategies/index.ts";
 import type { Asked, Strategy } from "../strategies/strategy.ts";
 import { Candidates, type Knowledge } from "./candidates.ts";
+import type { Comparison } from "./lengths.ts";
 import type { Node } from "./node.ts";
 import { Ranking } from "./ranking.ts";
 
@@ -43,6 +44,10 @@ export interface Choice {
   readonly trial: boolean;
   /** No node was routable. */
   readonly lastResort: boolean;
+  /** What its answer counts in, on the node in question or on a peer; null or left out: nothing. */
+  readonly comparison?: Comparison | null;
+  /** The strategy wanted another node, which is in question. */
+  readonly diverted?: boolean;
 }
 
 /** Finds the nodes a request may go to now, and lets the strategy choose among them. */
@@ -103,30 +108,50 @@ export class Chooser {
   }
 
   #best(wanted: Wanted, nowMs: number, lastResort: boolean): Choice {
-    const { role, asked, explainer = null } = wanted;
-    const { sampleMaxAgeMs, knowledge, random } = this.#options;
-    const { only } = this.#candidates;
+    const candidates = this.#candidates;
+    const { only } = candidates;
     if (only !== null) {
-      explainer?.chosen(alone(only, "only", lastResort, nowMs));
+      wanted.explainer?.chosen(alone(only, "only", lastResort, nowMs));
       return { node: only, trial: false, lastResort };
     }
+    const node = this.#byStrategy(wanted, nowMs, lastResort, "strategy");
+    const { comparison } = node.conduct.lengths;
+    const isComparable = comparison !== null && !lastResort && wanted.tried.size === 0;
+    const lot = isComparable ? comparison.draw(this.#options.random) : null;
+    if (lot === null) return { node, trial: false, lastResort };
+    if (lot === "node") return { node, trial: false, lastResort, comparison };
+    candidates.remove(node);
+    return {
+      node: this.#byStrategy(wanted, nowMs, lastResort, "comparison"),
+      trial: false,
+      lastResort,
+      comparison: lot === "peer" ? comparison : null,
+      diverted: true,
+    };
+  }
+
+  #byStrategy(
+    { role, asked, explainer = null }: Wanted,
+    nowMs: number,
+    lastResort: boolean,
+    why: "strategy" | "comparison",
+  ): Node {
+    const { sampleMaxAgeMs, knowledge, random } = this.#options;
     const seen = this.#candidates.seen(nowMs, sampleMaxAgeMs);
     if (knowledge !== undefined) for (const one of knowledge) one.fill(seen, asked, nowMs);
     const strategy = this.#options.strategy(role);
-    if (explainer === null) {
-      return { node: strategy(asked, seen, random).node, trial: false, lastResort };
-    }
+    if (explainer === null) return strategy(asked, seen, random).node;
     const ranking = this.#ranking;
     ranking.clear();
     const chosen = strategy(asked, seen, random, ranking.note);
     explainer.chosen({
-      why: "strategy",
+      why,
       strategy: strategyName(strategy),
       candidates: seen.length,
       lastResort,
       best: ranking.weighed(chosen, nowMs),
     });
-    return { node: chosen.node, trial: false, lastResort };
+    return chosen.node;
   }
 
   #onTrial(node: Node, { explainer }: Wanted, nowMs: number): Choice {

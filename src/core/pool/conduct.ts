@@ -1,29 +1,11 @@
 import { AnswerRecord } from "./answer-record.ts";
-
-/** A count of which less and less remains: `1/e` after so many ms. */
-const FADES_MS = 30_000;
-
-class FadingCount {
-  #count = 0;
-  #atMs = 0;
-
-  add(nowMs: number): void {
-    this.#count = this.at(nowMs) + 1;
-    this.#atMs = nowMs;
-  }
-
-  at(nowMs: number): number {
-    return this.#count === 0 ? 0 : this.#count * Math.exp((this.#atMs - nowMs) / FADES_MS);
-  }
-
-  clear(): void {
-    this.#count = 0;
-  }
-}
+import { FadingCount } from "./fading-count.ts";
+import { Lengths } from "./lengths.ts";
 
 /** How a node has treated requests of late: what it is judged by, beside its peers. */
 export class Conduct {
   readonly answers = new AnswerRecord();
+  readonly lengths = new Lengths();
   /** Answers that were good, and those that refused what was asked or held nothing, fading. */
   readonly good = new FadingCount();
   readonly refused = new FadingCount();
@@ -63,6 +45,7 @@ export class Conduct {
   /** Another process is there now. */
   forget(): void {
     this.answers.clear();
+    this.lengths.clear();
     this.good.clear();
     this.refused.clear();
     this.refusalsInARow = 0;

@@ -5,11 +5,12 @@ import type { Failure } from "../failure.ts";
 import type { Answered, Lease, Outcome } from "./lease.ts";
 import type { ModelIndex } from "./model-index.ts";
 import type { Node, OpenRequest } from "./node.ts";
+import { isLookup, lengthIn, passes } from "./outcomes.ts";
 import { Peers } from "./peers.ts";
 import type { Listeners } from "./registry-listener.ts";
 import { isBadAnswer, isRefusal, passesTrial, passOverMs } from "./statuses.ts";
 import { Tellings } from "./told.ts";
-import type { Doubt } from "./trials.ts";
+import { type Doubt, isShownByHead } from "./trials.ts";
 import { mayBePrefill, Watch } from "./watch.ts";
 
 /** Nothing asked of a node or its peers for so long: no trial will show that it is well again, ms. */
@@ -34,7 +35,8 @@ export class Learning {
       index,
       peers: this.#peers,
       doubt: (node, why, reason) => this.#doubt(node, why, reason),
-      trialFailed: (node, lease) => node.health.trialEnded(lease, false, now()),
+      trialEnded: (node, lease, passed) =>
+        listeners.change(node, () => node.health.trialEnded(lease, passed, now())),
     });
   }
 
@@ -49,6 +51,7 @@ export class Learning {
     node.lastError = reason;
     // What it did before it went out is no part of what it does when it is back.
     node.conduct.forget();
+    if (why === "short") node.latencies.clear();
     this.#listeners.change(node, () => node.health.doubted(why, this.#now()));
   }
 
@@ -176,7 +179,7 @@ export class Learning {
     this.#listeners.change(node, () => {
       node.health.answered(status, nowMs, () => false);
       // Engines say 200 when they begin a prefill: whether that is late, the first word tells.
-      if (doubt !== "late") node.health.trialEnded(lease, true, nowMs);
+      if (isShownByHead(doubt)) node.health.trialEnded(lease, true, nowMs);
     });
   }
 
@@ -202,6 +205,12 @@ export class Learning {
     const unheard = lease.firstByteAtMs === null;
     if (!stale && unheard && (outcome.kind === "cancelled" || outcome.kind === "timeout")) {
       this.#watch.givenUp(node, lease, nowMs);
+    }
+    const length = lengthIn(outcome);
+    lease.comparison?.ended(lease, length);
+    if (!stale && length !== null) {
+      node.conduct.lengths.ended(lease, length, nowMs);
+      this.#watch.measured(node, nowMs);
     }
     const says =
       !stale &&
@@ -267,10 +276,11 @@ export class Learning {
     const failed = isBadAnswer(status);
     if (failed || busy) this.#charge(node, nowMs);
     if (failed) node.lastError = `answered a request with ${status}`;
-    const doubt = node.health.doubt ?? "answers";
+    const areAllShort = () => this.#peers.areAllShort(node, nowMs);
+    const passed = passes(outcome, node.health.doubt ?? "answers", areAllShort);
     this.#listeners.change(node, () => {
       node.health.answered(status, nowMs, () => this.#peers.mayGo(node));
-      node.health.trialEnded(lease, passesTrial(status, doubt), nowMs);
+      node.health.trialEnded(lease, passed, nowMs);
     });
     const isEmpty = status === 200 && lease.firstByteAtMs === null;
     const isRefused = isRefusal(status) && lease.asked.kept === null;
@@ -284,9 +294,4 @@ export class Learning {
     const what = status === 200 ? "answers nothing to" : `refuses (${status})`;
     this.#doubt(node, "refused", `${what} what its peers answer`);
   }
-}
-
-/** It ran no model, and was answered. */
-function isLookup({ asked }: Lease, outcome: Outcome): boolean {
-  return asked.kept === "lookup" && outcome.kind === "answered" && !isBadAnswer(outcome.status);
 }

@@ -1,6 +1,7 @@
 import type { Failure } from "../failure.ts";
 import type { Asked } from "../strategies/strategy.ts";
 import type { Usage } from "../usage.ts";
+import type { Comparison } from "./lengths.ts";
 import type { Node, OpenRequest, Sender } from "./node.ts";
 
 /** The engine answered; the body was read to its end, or given up for another node's answer. */
@@ -12,6 +13,8 @@ export interface Answered {
   readonly retryAfterMs?: number | null;
   /** The tokens that it says it took; null when it does not. */
   readonly usage?: Usage | null;
+  /** How many tokens of answer there were; null where nothing tells, or where the request asked for few. */
+  readonly saidTokens?: number | null;
 }
 
 /** How one request on one node ended; `cancelled`: the client left, or the proxy took it off the node. */
@@ -39,6 +42,10 @@ export class Lease implements OpenRequest {
   readonly trial: boolean;
   /** Chosen although no node was routable: such a request has one attempt. */
   readonly lastResort: boolean;
+  /** What its answer counts in; null: nothing. */
+  readonly comparison: Comparison | null;
+  /** Its place would be on another node, which is in question. */
+  readonly diverted: boolean;
   /** Generation of the engine when the request was sent. */
   readonly generation: number;
   /** The longest of the prompts that its first word may have to wait for, its own included, bytes. */
@@ -69,6 +76,8 @@ export class Lease implements OpenRequest {
       readonly startedAtMs: number;
       readonly trial: boolean;
       readonly lastResort: boolean;
+      readonly comparison?: Comparison | null;
+      readonly diverted?: boolean;
     },
     listener: LeaseListener,
   ) {
@@ -78,6 +87,8 @@ export class Lease implements OpenRequest {
     this.startedAtMs = options.startedAtMs;
     this.trial = options.trial;
     this.lastResort = options.lastResort;
+    this.comparison = options.comparison ?? null;
+    this.diverted = options.diverted ?? false;
     this.generation = node.generation;
     this.longestBytes = Math.max(options.asked.promptBytes, node.longest?.asked.promptBytes ?? 0);
     this.#listener = listener;

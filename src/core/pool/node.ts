@@ -41,6 +41,8 @@ export interface OpenRequest extends InBag {
   readonly lastResort: boolean;
   readonly trial: boolean;
   readonly asked: Asked;
+  /** Pieces of the answer's body received. */
+  readonly pieces: number;
   /** The longest of the prompts that its first word may have to wait for, its own included, bytes. */
   readonly longestBytes: number;
   /** Null as long as nobody sends it. */

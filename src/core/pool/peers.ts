@@ -44,6 +44,10 @@ const SUSPECTS = 8;
 /** Refusals in a row are the node's when their chance, were it like its peers, is below this. */
 const BY_CHANCE = 1e-3;
 
+/** A node that was out for short answers is back after so many more when that is as likely as this with its peers. */
+const SHORT_TRIALS = 6;
+const LIKELY = 0.3;
+
 type Open = Pick<OpenRequest, "asked" | "startedAtMs">;
 
 export class Peers {
@@ -218,6 +222,23 @@ export class Peers {
       client === null ||
       peers.some(({ conduct }) => conduct.answers.servedSince(nowMs - RECENT_MS, client))
     );
+  }
+
+  /** Whether its last answers are short since hardly any request asks for another, as its peers' show. */
+  areAllShort(node: Node, nowMs: number): boolean {
+    const { row } = node.conduct.lengths;
+    return row >= SHORT_TRIALS && this.shortShare(node, nowMs) ** row > LIKELY;
+  }
+
+  /** How many of its peers' last answers are short, 0 to 1; 0 when nothing is known. */
+  shortShare(node: Node, nowMs: number): number {
+    let short = 0;
+    let long = 0;
+    for (const { conduct } of this.of(node)) {
+      short += conduct.lengths.lately("short", nowMs);
+      long += conduct.lengths.lately("long", nowMs);
+    }
+    return short === 0 ? 0 : short / (short + long);
   }
 
   /** What `share` of the like took at peers, of what they have answered since `sinceMs`; null for too few. */

@@ -88,9 +88,15 @@ export class Registry {
     return "full";
   }
 
-  #lease({ node, trial, lastResort }: Choice, wanted: Wanted, startedAtMs: number): Lease {
+  #lease(choice: Choice, wanted: Wanted, startedAtMs: number): Lease {
+    const { node, trial, lastResort, comparison = null, diverted = false } = choice;
     const { asked, tried: request } = wanted;
-    const lease = new Lease(node, { asked, request, startedAtMs, trial, lastResort }, this.#leases);
+    const lease = new Lease(
+      node,
+      { asked, request, startedAtMs, trial, lastResort, comparison, diverted },
+      this.#leases,
+    );
+    comparison?.begin(lease, diverted ? "peer" : "node");
     node.conduct.askedAtMs = startedAtMs;
     node.leases.add(lease);
     if (asked.promptBytes === lease.longestBytes) node.longest = lease;

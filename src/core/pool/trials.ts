@@ -14,8 +14,14 @@ const SOON_AGAIN_MS = 60_000;
  * - `answers`: its answers were errors, or connections were lost.
  * - `refused`: it refuses what its peers answer.
  * - `late`: it answers nothing, or slowly, beside its peers.
+ * - `short`: it ends at once what its peers answer at length.
  */
-export type Doubt = "answers" | "refused" | "late";
+export type Doubt = "answers" | "refused" | "late" | "short";
+
+/** Whether the head of an answer shows already that a node is out for it no more. */
+export function isShownByHead(doubt: Doubt | null): boolean {
+  return doubt !== "late" && doubt !== "short";
+}
 
 /** How a node that answers its probes, and is out all the same, gets single requests that decide about it. */
 export class Trials {
@@ -37,7 +43,7 @@ export class Trials {
   /** The node is out from now on. */
   begin(why: Doubt, nowMs: number): void {
     // One that came back by luck waits on from where it was.
-    const again = why === "late" && nowMs - this.#backAtMs < SOON_AGAIN_MS;
+    const again = why !== "answers" && why !== "refused" && nowMs - this.#backAtMs < SOON_AGAIN_MS;
     this.#waitMs = again ? Math.min(this.#waitMs * 2, LONGEST_LATE_WAIT_MS) : FIRST_TRIAL_WAIT_MS;
     this.#doubt = why;
     this.#passed = 0;

@@ -1,4 +1,5 @@
 import { ROLES } from "../engine/roles.ts";
+import { isLongAlready, SHORT_TOKENS } from "./lengths.ts";
 import type { ModelIndex } from "./model-index.ts";
 import type { Node, OpenRequest } from "./node.ts";
 import { LATE_LEAST_MS, type Peers } from "./peers.ts";
@@ -26,8 +27,8 @@ export interface WatchOptions {
   readonly peers: Peers;
   /** The node is no longer to be trusted, because … */
   readonly doubt: (node: Node, why: Doubt, reason: string) => void;
-  /** Its request on trial is answered too late, or not at all. */
-  readonly trialFailed: (node: Node, lease: OpenRequest) => void;
+  /** Its request on trial, if that is what it is, has shown whether it is well. */
+  readonly trialEnded: (node: Node, lease: OpenRequest, passed: boolean) => void;
 }
 
 /** What has been silent for too long, judged by what peers answer meanwhile. */
@@ -56,6 +57,7 @@ export class Watch {
       node.conduct.moved(node.progress, nowMs);
       // Nobody could be heard: what they sent has yet to be read.
       if (stoodStill) node.conduct.movedAtMs = nowMs;
+      this.#lookAtLengths(node, nowMs);
       if (node.inFlight > 0 && left > 0) left -= this.#lookForHung(node, nowMs);
     }
     if (nowMs - this.#comparedAtMs < COMPARE_MS) return;
@@ -68,7 +70,7 @@ export class Watch {
    * moves, unless it may be a long prefill. Returns how many requests were looked at.
    */
   #lookForHung(node: Node, nowMs: number): number {
-    const { peers, doubt, trialFailed } = this.#options;
+    const { peers, doubt, trialEnded } = this.#options;
     const stillMs = nowMs - node.conduct.movedAtMs;
     if (stillMs < LATE_LEAST_MS) return 0;
     const silent = this.#silent(node, nowMs);
@@ -87,7 +89,7 @@ export class Watch {
     const silentS = Math.round(Math.min(oldestMs, stillMs) / 100) / 10;
     doubt(node, "late", `sent nothing for ${silentS} s while its peers answered the like`);
     for (const { lease, times } of late) {
-      trialFailed(node, lease);
+      trialEnded(node, lease, false);
       if (mayBePrefill(lease, nowMs) || (evidence < 2 && times < ALONE_TIMES)) continue;
       lease.sender?.evict("node_ejected");
     }
@@ -116,6 +118,29 @@ export class Watch {
     return [...all.slice(from), ...all.slice(0, from)].slice(0, AT_A_LOOK);
   }
 
+  /** A node whose answers are in question is out once those of its peers show that they are too short. */
+  #lookAtLengths(node: Node, nowMs: number): void {
+    const { peers, doubt, trialEnded } = this.#options;
+    if (node.health.doubt === "short") {
+      for (const lease of node.leases) {
+        if (lease.trial && isLongAlready(lease)) trialEnded(node, lease, true);
+      }
+    }
+    const { lengths } = node.conduct;
+    const verdict = lengths.comparison?.verdict(nowMs) ?? null;
+    if (verdict === null) return;
+    lengths.settled(verdict, nowMs);
+    if (verdict !== "node" || !peers.mayGo(node)) return;
+    doubt(node, "short", `ends its answers after ${SHORT_TOKENS} tokens or less; its peers do not`);
+  }
+
+  /** An answer has ended whose length is known. One more in a row of short ones may put its node in question. */
+  measured(node: Node, nowMs: number): void {
+    const { lengths } = node.conduct;
+    if (!lengths.isOdd(nowMs)) return;
+    lengths.question(node.leases, this.#options.peers.shortShare(node, nowMs), nowMs);
+  }
+
   #lookForSlow(nodes: readonly Node[], nowMs: number): void {
     const { peers, doubt } = this.#options;
     const healthy = nodes.filter(({ health }) => health.routable(nowMs));
@@ -134,14 +159,14 @@ export class Watch {
 
   /** A client or a time limit gave a request up that had no answer yet. Twice in a row speaks against the node. */
   givenUp(node: Node, lease: OpenRequest, nowMs: number): void {
-    const { peers, doubt, trialFailed } = this.#options;
+    const { peers, doubt, trialEnded } = this.#options;
     const { conduct } = node;
     conduct.moved(node.progress, nowMs);
     if (lease.lastResort || conduct.movedAtMs > lease.startedAtMs) return;
     // Here it was to show that it answers at all.
-    if (node.health.doubt === "late" && !mayBePrefill(lease, nowMs)) trialFailed(node, lease);
+    if (node.health.doubt === "late" && !mayBePrefill(lease, nowMs)) trialEnded(node, lease, false);
     if (!peers.waitedLong(node, lease.asked, lease.startedAtMs, nowMs)) return;
-    trialFailed(node, lease);
+    trialEnded(node, lease, false);
     conduct.givenUp += isTold(node, lease) ? 1 : 0.5;
     if (conduct.givenUp < 2 || !peers.mayGo(node)) return;
     doubt(node, "late", "answers nothing that its peers answer; its clients give up");

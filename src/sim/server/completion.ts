@@ -5,6 +5,7 @@ import { booleanField, type JsonObject, listField, numberField, stringField } fr
 import type { Call } from "./call.ts";
 import type { Engine, Rank } from "./engine.ts";
 import type { Generation } from "./engine-driver.ts";
+import type { Fault } from "./faults.ts";
 import { type PlannedAnswer, stopAt } from "./stop-words.ts";
 import { type Prompt, promptOf } from "./tokens.ts";
 
@@ -117,6 +118,8 @@ function failureOf(engine: Engine, { fault }: Call): Failure | null {
 
 const FAILURE_MESSAGE = "An internal server error occurred.";
 
+type Length = Omit<PlannedAnswer, "piece">;
+
 /** What it will say, how long it is and why it ends there. */
 function answerOf(
   engine: Engine,
@@ -127,7 +130,8 @@ function answerOf(
 ): PlannedAnswer {
   const fingerprint = drawn(engine, body, promptFingerprint);
   const words = new AnswerText(engine.settings.voice, fingerprint.words);
-  const length = lengthOf(engine, body, words, fingerprint.length, pieces);
+  const planned = lengthOf(engine, body, words, fingerprint.length, pieces);
+  const length = cutShort(planned, call.fault);
   const last = length.finishReason === "stop" ? length.answerTokens - 1 : -1;
   const said = (i: number) =>
     pieces?.[i] ?? (pieces === null && i === last ? words.lastPiece(i) : words.piece(i));
@@ -136,6 +140,11 @@ function answerOf(
   const stops = [...listField(body, "stop"), ...listField(body, "stop_sequences")];
   const isStopIncluded = booleanField(body, "include_stop_str_in_output");
   return stopAt({ ...length, piece }, stops.map(String), isStopIncluded);
+}
+
+function cutShort(planned: Length, fault: Fault | null): Length {
+  if (fault?.kind !== "short" || planned.answerTokens <= fault.tokens) return planned;
+  return { answerTokens: fault.tokens, finishReason: "stop" };
 }
 
 /**
@@ -160,7 +169,7 @@ function lengthOf(
   words: AnswerText,
   chance: number,
   pieces: readonly string[] | null,
-): Omit<PlannedAnswer, "piece"> {
+): Length {
   const names = ["max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_tokens"];
   const name = names.find((one) => body[one] !== undefined && body[one] !== null);
   const limit = name === undefined ? undefined : numberField(body, name);

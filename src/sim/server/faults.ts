@@ -49,6 +49,8 @@ const Fault = Type.Union([
   }),
   /** The body becomes that many bytes of text, whatever it was. */
   Type.Object({ kind: Type.Literal("flood"), bytes: Type.Integer({ minimum: 0 }) }),
+  /** Every answer ends after so many tokens, as if that were all there is to say. */
+  Type.Object({ kind: Type.Literal("short"), tokens: Type.Integer({ minimum: 1 }) }),
   /** Every piece of an answer's text is that many bytes longer. */
   Type.Object({ kind: Type.Literal("pad"), bytesPerPiece: Type.Integer({ minimum: 0 }) }),
   /** `/metrics` says something that cannot be. */

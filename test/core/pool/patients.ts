@@ -14,7 +14,13 @@ interface Options {
   /** A client leaves when it has waited so long for its first word, ms; default 10,000. */
   readonly patienceMs?: number;
   readonly asked?: (nth: number) => Partial<Asked>;
+  /** How many tokens the answer has, one every 25 ms; left out: that is not known. */
+  readonly tokens?: (node: Node, asked: Asked) => number | null;
 }
+
+const TOKEN_MS = 25;
+/** Tokens come in pieces of their own, and pieces so many at a time. */
+const AT_ONCE = 16;
 
 /** What became of the requests. */
 export interface Seen {
@@ -87,7 +93,23 @@ class Request {
       if (lease.outcome !== null) return;
       this.#record.waitedMs = time.nowMs - this.#record.sentAtMs;
       lease.piece(time.nowMs);
-      time.after((this.#options.restMs ?? 1_000) * (0.5 + random()), () => lease.end(OK));
+      const tokens = this.#options.tokens?.(lease.node, this.#asked) ?? null;
+      if (tokens !== null) this.#say(lease, tokens, tokens);
+      else time.after((this.#options.restMs ?? 1_000) * (0.5 + random()), () => lease.end(OK));
+    });
+  }
+
+  #say(lease: Lease, tokens: number, left: number): void {
+    const { time } = this.#cluster;
+    if (lease.outcome !== null) return;
+    if (left === 0) {
+      lease.end({ kind: "answered", status: 200, saidTokens: tokens });
+      return;
+    }
+    const now = Math.min(left, AT_ONCE);
+    time.after(now * TOKEN_MS, () => {
+      if (this.#asked.stream) for (let i = 0; i < now; i += 1) lease.piece(time.nowMs);
+      this.#say(lease, tokens, left - now);
     });
   }
 

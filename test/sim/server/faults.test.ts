@@ -113,6 +113,15 @@ describe("a request meets", () => {
     expect((await (await fetch(`${engine.url}/metrics`)).bytes()).length).toBe(1_000_003);
   });
 
+  test("answers that end after some words", async () => {
+    const engine = await start({ faults: [{ fault: { kind: "short", tokens: 2 } }] });
+    const answer = await (await post(engine.url + CHAT, BODY)).json();
+    expect(answer).toMatchObject({
+      choices: [{ finish_reason: "stop" }],
+      usage: { completion_tokens: 2 },
+    });
+  });
+
   test("slowness, and still a whole answer", async () => {
     const fault: Fault = { kind: "slow", firstByteMs: 5, perChunkMs: 1 };
     const engine = await start({ faults: [{ fault }] });

@@ -1,0 +1,45 @@
+import { smallValue } from "../core/body/member-spans.ts";
+import { LONG_TOKENS, SHORT_TOKENS } from "../core/pool/lengths.ts";
+import { asObject } from "../core/said-failure.ts";
+import type { AnswerForm, Usage } from "../core/usage.ts";
+import type { InferenceRequest } from "./request.ts";
+
+/** Calls that generate text; embeddings say that they took no tokens to answer. */
+const GENERATES =
+  /^\/(?:v1\/(?:chat\/completions|completions|messages|responses)|generate)(?:[/?]|$)/;
+/** A stream of events spends so much on what stands around the words, and no less than so much on a token, bytes. */
+const AROUND_BYTES = 1_024;
+const TOKEN_BYTES = 256;
+/** By what a request asks for few tokens. */
+const LIMITS = [
+  "max_tokens",
+  "max_completion_tokens",
+  "max_output_tokens",
+  "max_new_tokens",
+] as const;
+
+/**
+ * How many tokens of answer there were, about; null where nothing tells, or where there are few since the
+ * request asked for no more.
+ * @param bytes Of the whole answer.
+ */
+export function saidTokens(
+  form: AnswerForm | null,
+  usage: Usage | null,
+  bytes: number,
+  request: InferenceRequest,
+): number | null {
+  const guess = form === "events" ? Math.max(0, bytes - AROUND_BYTES) / TOKEN_BYTES : null;
+  const tokens = usage?.outputTokens ?? guess;
+  if (tokens === null || tokens > SHORT_TOKENS) return tokens;
+  return GENERATES.test(request.target) && !asksForFew(request) ? tokens : null;
+}
+
+function asksForFew({ body, head }: InferenceRequest): boolean {
+  if (head === null) return false;
+  const nested = smallValue(body, head.members, "sampling_params");
+  const isFew = (limit: unknown) => typeof limit === "number" && limit < LONG_TOKENS;
+  return LIMITS.some(
+    (name) => isFew(smallValue(body, head.members, name)) || isFew(asObject(nested)?.[name]),
+  );
+}
