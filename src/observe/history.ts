@@ -2,19 +2,26 @@ import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { LiveFacts, NodeFacts } from "./live-facts.ts";
 import { NODE_SERIES, NOTHING, STEPS, TOTAL_SERIES } from "./live-frame.ts";
+import { levelOf } from "./live-levels.ts";
 
 /** The last steps of some series, each in a fixed array: as much memory at the start as after a year. */
-export class Series {
-  readonly #values: readonly Float32Array[];
+class Series<Values extends Float32Array | Uint8Array> {
+  readonly #values: readonly Values[];
+  readonly #nothing: number;
   #next = 0;
 
-  constructor(count: number) {
-    this.#values = Array.from({ length: count }, () => new Float32Array(STEPS).fill(NOTHING));
+  /** @param make Makes the array of one series. @param nothing What stands where there was no step. */
+  constructor(count: number, make: () => Values, nothing: number) {
+    this.#values = Array.from({ length: count }, () => make());
+    this.#nothing = nothing;
+    for (const series of this.#values) series.fill(nothing);
   }
 
   /** One more step: a value for each series. */
   push(values: readonly number[]): void {
-    for (const [at, series] of this.#values.entries()) series[this.#next] = values[at] ?? NOTHING;
+    for (const [at, series] of this.#values.entries()) {
+      series[this.#next] = values[at] ?? this.#nothing;
+    }
     this.#next = (this.#next + 1) % STEPS;
   }
 
@@ -27,13 +34,18 @@ export class Series {
   }
 }
 
+const valueSeries = () => new Series(TOTAL_SERIES.length, () => new Float32Array(STEPS), NOTHING);
+const levelSeries = () =>
+  new Series(NODE_SERIES.length, () => new Uint8Array(STEPS), levelOf(NOTHING));
+
 /** What has been counted of a node so far. */
 type Counted = Pick<NodeFacts, "attempts" | "firstBytes" | "firstByteS">;
 
 const NOTHING_YET: Counted = { attempts: 0, firstBytes: 0, firstByteS: 0 };
 
 interface NodeHistory {
-  readonly series: Series;
+  /** Levels: what is drawn of a node is a line. */
+  readonly series: Series<Uint8Array>;
   /** Of the last steps. */
   readonly attempts: number[];
   readonly inFlight: number[];
@@ -45,20 +57,19 @@ const GAUGE_STEPS = 3;
 /** So many steps count for a node's share of the traffic: a minute. */
 const SHARE_STEPS = 6;
 
-/** A step as it is told: of all together, and of each node. */
+/** A step as it is told: of all together, and the levels of each node. */
 export interface Step {
   readonly totals: readonly number[];
-  readonly nodes: readonly (readonly [node: Node, values: readonly number[]])[];
+  readonly nodes: readonly (readonly [node: Node, levels: readonly number[]])[];
 }
 
 /**
  * Fifteen minutes of every node and of all together, 10 s a step: what was counted elsewhere, and how
- * much of it was new at each step. A node takes 1.1 KB, some 280 KB for 256 of them; one that is
- * removed takes nothing.
+ * much of it was new at each step. A node takes 300 B; one that is removed takes nothing.
  */
 export class History {
   readonly #registry: Registry;
-  readonly #totals = new Series(TOTAL_SERIES.length);
+  readonly #totals = valueSeries();
   readonly #nodes = new Map<Node, NodeHistory>();
   #requests = 0;
   #failed = 0;
@@ -85,11 +96,11 @@ export class History {
       const tookS = counted.firstByteS - before.firstByteS;
       firstBytes += began;
       firstByteS += tookS;
-      const values = [node.inFlight, meanMs(tookS, began), attempts];
-      history.series.push(values);
+      const levels = [node.inFlight, meanMs(tookS, began), attempts].map(levelOf);
+      history.series.push(levels);
       keepLast(history.attempts, attempts, SHARE_STEPS);
       keepLast(history.inFlight, node.inFlight, GAUGE_STEPS);
-      return [node, values] as const;
+      return [node, levels] as const;
     });
     const totals = [
       open,
@@ -103,7 +114,7 @@ export class History {
     return { totals, nodes };
   }
 
-  /** All steps of all together, oldest first, and of a node; null for one that has had none. */
+  /** All steps of all together, oldest first, and the levels of a node; null for one that has had none. */
   get totals(): number[][] {
     return this.#totals.all();
   }
@@ -133,7 +144,7 @@ export class History {
     let history = this.#nodes.get(node);
     if (history === undefined) {
       history = {
-        series: new Series(NODE_SERIES.length),
+        series: levelSeries(),
         attempts: [],
         inFlight: [],
         counted: NOTHING_YET,

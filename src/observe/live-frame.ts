@@ -28,10 +28,10 @@ export const NODE_FIELDS = [
   /** Its last error, or what is not known of it. */
   "reason",
   "inFlight",
-  /** When its oldest open request was sent. */
-  "oldestMs",
-  /** Since when it has sent nothing although it has requests; null while that is not long. */
-  "silentMs",
+  /** When its oldest open request was sent, s. */
+  "oldestS",
+  /** Since when it has sent nothing although it has requests, s; null while that is usual. */
+  "silentS",
   /** Fraction of its KV cache in use, and what it says runs and waits. */
   "usage",
   "running",
@@ -140,8 +140,12 @@ export interface Frame {
   /** In the first frame: 15 minutes, oldest first. */
   readonly past?: {
     readonly totals: readonly (readonly number[])[];
-    readonly nodes: readonly (readonly [key: number, series: readonly (readonly number[])[]])[];
+    /** Levels, as characters. */
+    readonly nodes: readonly (readonly [key: number, ...series: string[]])[];
   };
-  /** One more step: the totals' values; then key and values of each node that has any but 0. */
-  readonly step?: { readonly totals: readonly number[]; readonly nodes: readonly number[] };
+  /**
+   * One more step: the totals' values, and the levels of all nodes, by key, as many characters of each as
+   * there are series. Nothing of nodes that all have nothing to do.
+   */
+  readonly step?: { readonly totals: readonly number[]; readonly nodes?: string };
 }

@@ -18,8 +18,9 @@ export const MOST_REQUESTS = 20;
 const MOST_MODELS = 100;
 /** Of fewer answers a median says nothing about its node beside others. */
 const LEAST_ANSWERS = 5;
-/** A node that has requests and sends nothing for so long is silent. */
-const SILENT_MS = 5_000;
+/** A node that has requests and sends nothing for so long, and so many usual first bytes, is silent. */
+const SILENT_MS = 10_000;
+const SILENT_TIMES = 10;
 /** An answer whose last byte is younger flows. */
 const FLOWS_MS = 2_000;
 
@@ -39,9 +40,9 @@ export interface Beside {
 }
 
 /** Places of the cells of a node that are told at once. */
-export const URGENT = (["url", "name", "role", "state", "sinceMs", "reason"] as const).map(
-  (field) => NODE_FIELDS.indexOf(field),
-);
+export const URGENT = (
+  ["url", "name", "role", "state", "sinceMs", "reason", "silentS"] as const
+).map((field) => NODE_FIELDS.indexOf(field));
 
 /** @param freshMs A sample of this age or younger is fresh. */
 export function nodeCells(node: Node, nowMs: number, freshMs: number, beside: Beside): Cell[] {
@@ -59,17 +60,17 @@ export function nodeCells(node: Node, nowMs: number, freshMs: number, beside: Be
     Math.round(beside.sinceMs),
     (node.lastError ?? node.noList ?? node.noUsage)?.slice(0, LONGEST_TEXT) ?? null,
     node.inFlight,
-    whole(oldestMs),
-    silentMs(node, oldestMs, nowMs),
+    inS(oldestMs),
+    inS(silentMs(node, oldestMs, nowMs, figures)),
     digits(sample?.cacheUsage, 100),
     sample?.running ?? null,
     sample?.waiting ?? null,
     Math.max((sample?.running ?? 0) + (sample?.waiting ?? 0) - beside.mostInFlight, 0),
     ageMs === null ? null : ageMs <= freshMs ? 0 : Math.round(nowMs - ageMs),
     inMs(figures?.first_byte_p50_s),
-    isTelling ? digits(figures?.first_byte_ratio, 10) : null,
+    isTelling ? preferred(figures?.first_byte_ratio) : null,
     inMs(figures?.piece_p50_s),
-    isTelling ? digits(figures?.piece_ratio, 10) : null,
+    isTelling ? preferred(figures?.piece_ratio) : null,
     figures?.errors_5m ?? 0,
     beside.share,
     Math.round(100 * node.health.warm(nowMs)),
@@ -78,11 +79,17 @@ export function nodeCells(node: Node, nowMs: number, freshMs: number, beside: Be
   ];
 }
 
-/** Since when it has sent no piece of any answer that it owes. */
-function silentMs(node: Node, oldestMs: number | null, nowMs: number): number | null {
+/** Since when it has sent no piece of any answer that it owes, once that is longer than it usually takes. */
+function silentMs(
+  node: Node,
+  oldestMs: number | null,
+  nowMs: number,
+  figures: NodeFigures | null,
+): number | null {
   if (oldestMs === null) return null;
   const sinceMs = Math.max(oldestMs, node.conduct.movedAtMs);
-  return nowMs - sinceMs < SILENT_MS ? null : Math.round(sinceMs);
+  const usualMs = SILENT_TIMES * 1_000 * (figures?.first_byte_p50_s ?? 0);
+  return nowMs - sinceMs < Math.max(SILENT_MS, usualMs) ? null : sinceMs;
 }
 
 /** Some names, and how many more there are. */
@@ -173,8 +180,8 @@ export function modelCells(
   );
 }
 
-function whole(ms: number | null): number | null {
-  return ms === null ? null : Math.round(ms);
+function inS(ms: number | null): number | null {
+  return ms === null ? null : Math.round(ms / 1_000);
 }
 
 /** To so many parts of one. */
@@ -182,7 +189,22 @@ function digits(value: number | null | undefined, parts: number): number | null 
   return typeof value === "number" ? Math.round(value * parts) / parts : null;
 }
 
-/** Two digits that mean something: a median that hardly moves is not told anew. */
 function inMs(s: number | null | undefined): number | null {
-  return typeof s === "number" ? Number((1_000 * s).toPrecision(2)) : null;
+  return typeof s === "number" ? preferred(1_000 * s) : null;
+}
+
+/** Of each decade (IEC 60063, E24): a median that hardly moves is not told anew. */
+const PREFERRED = [
+  10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68, 75, 82, 91,
+  100,
+];
+
+/** The preferred number that is nearest, to 5 %. */
+function preferred(value: number | null | undefined): number | null {
+  if (typeof value !== "number") return null;
+  if (value <= 0) return 0;
+  const unit = 10 ** (Math.floor(Math.log10(value)) - 1);
+  const ratio = (number: number) => Math.abs(Math.log((number * unit) / value));
+  const nearest = PREFERRED.reduce((best, next) => (ratio(next) < ratio(best) ? next : best));
+  return Number((nearest * unit).toPrecision(2));
 }

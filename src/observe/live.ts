@@ -13,6 +13,7 @@ import {
   type TableName,
   type Totals,
 } from "./live-frame.ts";
+import { drawLevels, levelOf } from "./live-levels.ts";
 import { modelCells, nodeCells, URGENT } from "./live-rows.ts";
 import { type Row, TableChanges } from "./table-changes.ts";
 
@@ -44,10 +45,12 @@ export interface Watcher {
 const TELL_MS = 1_000;
 /**
  * What may be told at a time beside what is urgent, characters: of the nodes, and of each of the other
- * tables. Twenty busy nodes fit; with more, each is told a little later.
+ * tables. With many busy nodes each is told a little later.
  */
-const ROOM = { nodes: 600, requests: 250, failures: 600, models: 200 } as const;
+const ROOM = { nodes: 300, requests: 100, failures: 250, models: 100 } as const;
 const MOST_WATCHERS = 32;
+/** The levels of a node that has nothing to do. */
+const QUIET = NODE_SERIES.map((name) => levelOf(name === "firstByteMs" ? NOTHING : 0)).join();
 
 /**
  * What the live page shows. While somebody looks, all are told the same once a second: what changed,
@@ -196,7 +199,7 @@ export class Live {
     const nowMs = clock.now();
     const nodes = registry.nodes().flatMap((node) => {
       const series = this.#history.of(node);
-      return series === null ? [] : [[this.#keyOf(node), series] as const];
+      return series === null ? [] : [[this.#keyOf(node), ...series.map(drawLevels)] as const];
     });
     const { requests, failures, models } = this.#tables;
     return {
@@ -216,9 +219,13 @@ export class Live {
   }
 
   #drawStep({ totals, nodes }: Step): NonNullable<Frame["step"]> {
-    const quiet = NODE_SERIES.map((name) => (name === "firstByteMs" ? NOTHING : 0)).join();
-    const told = nodes.filter(([, values]) => values.join() !== quiet);
-    return { totals, nodes: told.flatMap(([node, values]) => [this.#keyOf(node), ...values]) };
+    const byKey = nodes.map(([node, levels]) => [this.#keyOf(node), levels] as const);
+    byKey.sort(([a], [b]) => a - b);
+    const isQuiet = byKey.every(([, levels]) => levels.join() === QUIET);
+    return {
+      totals,
+      ...(!isQuiet && { nodes: drawLevels(byKey.flatMap(([, levels]) => levels)) }),
+    };
   }
 
   get #freshMs(): number {

@@ -16,6 +16,9 @@ export interface TableChangesOptions {
   readonly urgentRows?: boolean;
 }
 
+/** More is not held against what comes next: after many changes of state figures go on within seconds. */
+const MOST_DEBT = 1_000;
+
 /**
  * What readers of a table have been told, and what they are to be told next. What is not urgent waits
  * while there is no room: then the rows come first that were told longest ago.
@@ -25,6 +28,8 @@ export class TableChanges {
   readonly #urgent: ReadonlySet<number>;
   readonly #urgentRows: boolean;
   #turn = 0;
+  /** What was told beyond the room of the last turn, characters. */
+  #debt = 0;
 
   constructor({ urgent = [], urgentRows = false }: TableChangesOptions = {}) {
     this.#urgent = new Set(urgent);
@@ -49,7 +54,7 @@ export class TableChanges {
     const added: (readonly [number, ...Cell[]])[] = [];
     const changed: { readonly key: number; readonly told: Told; readonly now: readonly Cell[] }[] =
       [];
-    let left = room;
+    let left = room - this.#debt;
     for (const [key, now] of rows) {
       const told = this.#told.get(key);
       if (told !== undefined) {
@@ -69,6 +74,7 @@ export class TableChanges {
       left -= lengthOf(pairs);
       cells.push([key, ...pairs]);
     }
+    this.#debt = Math.min(Math.max(-left, 0), MOST_DEBT);
     if (gone.length + added.length + cells.length === 0) return null;
     return {
       ...(gone.length > 0 && { gone }),

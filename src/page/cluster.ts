@@ -15,6 +15,7 @@ import {
   TOTAL_SERIES,
   type Totals,
 } from "../observe/live-frame.ts";
+import { readLevels } from "../observe/live-levels.ts";
 import { plain, withoutScheme } from "./words.ts";
 
 /** A row whose cells are asked for by name. */
@@ -92,6 +93,8 @@ export class Past {
   }
 }
 
+/** Of a node that has nothing to do. */
+const QUIET = NODE_SERIES.map((name) => (name === "firstByteMs" ? NOTHING : 0));
 const NO_TOTALS: Totals = { open: 0, waiting: 0, leaving: 0 };
 
 export class Cluster {
@@ -125,8 +128,8 @@ export class Cluster {
     }
     if (frame.past !== undefined) {
       this.past = new Past(TOTAL_SERIES.length, frame.past.totals);
-      for (const [key, series] of frame.past.nodes) {
-        this.#pasts.set(key, new Past(NODE_SERIES.length, series));
+      for (const [key, ...series] of frame.past.nodes) {
+        this.#pasts.set(key, new Past(NODE_SERIES.length, series.map(readLevels)));
       }
     }
     if (frame.step !== undefined) this.#step(frame.step);
@@ -140,17 +143,18 @@ export class Cluster {
     this.#pasts.clear();
   }
 
-  #step({ totals, nodes }: NonNullable<Frame["step"]>): void {
+  #step({ totals, nodes = "" }: NonNullable<Frame["step"]>): void {
     this.steps += 1;
     this.past.push(totals);
-    const told = new Map<number, readonly number[]>();
-    const width = NODE_SERIES.length;
-    for (let at = 0; at < nodes.length; at += 1 + width) {
-      told.set(nodes[at] ?? 0, nodes.slice(at + 1, at + 1 + width));
-    }
-    const quiet = NODE_SERIES.map((name) => (name === "firstByteMs" ? NOTHING : 0));
     for (const key of this.#pasts.keys()) if (!this.#nodes.has(key)) this.#pasts.delete(key);
-    for (const { key } of this.#nodes.rows()) this.pastOf(key).push(told.get(key) ?? quiet);
+    const keys = this.#nodes.rows().map(({ key }) => key);
+    keys.sort((a, b) => a - b);
+    const values = readLevels(nodes);
+    const width = NODE_SERIES.length;
+    for (const [at, key] of keys.entries()) {
+      const own = values.slice(at * width, (at + 1) * width);
+      this.pastOf(key).push(own.length > 0 ? own : QUIET);
+    }
   }
 
   pastOf(key: number): Past {

@@ -31,7 +31,7 @@ export function NodeDetails({ node, past, nowMs, freshMs, actions }: NodeDetails
     ["Last error", node.text("reason") || "none"],
     ["Gauges", sampleOf(node, nowMs, freshMs)],
     ["Runs / waits", `${node.number("running") ?? "–"} / ${node.number("waiting") ?? "–"}`],
-    ["Oldest", ageOf(node.number("oldestMs"), nowMs)],
+    ["Oldest", ageOf(node.number("oldestS"), nowMs)],
     ["Share", `${node.number("share") ?? 0} % of attempts`],
     ...(role === "Hybrid"
       ? []
@@ -73,8 +73,8 @@ export function NodeDetails({ node, past, nowMs, freshMs, actions }: NodeDetails
   );
 }
 
-export function ageOf(sinceMs: number | null, nowMs: number): string {
-  return sinceMs === null ? "–" : duration(nowMs - sinceMs);
+export function ageOf(sinceS: number | null, nowMs: number): string {
+  return sinceS === null ? "–" : duration(nowMs - 1_000 * sinceS);
 }
 
 function sampleOf(node: NodeRow, nowMs: number, freshMs: number): string {

@@ -211,7 +211,7 @@ function NodeLine({ node, cluster, nowMs, isOpen, toggle }: NodeLineProps) {
         {inFlight !== undefined && <Spark values={inFlight} filled />}
       </Figure>
       <Figure title="Oldest" of="oldest">
-        {ageOf(node.number("oldestMs"), nowMs)}
+        {ageOf(node.number("oldestS"), nowMs)}
         {silence !== null && <small class="bad">silent {duration(silence)}</small>}
       </Figure>
       <Figure title="Share" of="share">

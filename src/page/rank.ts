@@ -30,9 +30,9 @@ const SILENT_TIMES = 10;
 
 /** For how long a node that has requests has sent nothing, ms; null while that is nothing to speak of. */
 export function silenceOf(node: NodeRow, nowMs: number): number | null {
-  const sinceMs = node.number("silentMs");
+  const sinceS = node.number("silentS");
   const usualMs = node.number("firstByteMs") ?? 0;
-  const silentMs = sinceMs === null ? 0 : nowMs - sinceMs;
+  const silentMs = sinceS === null ? 0 : nowMs - 1_000 * sinceS;
   return silentMs < Math.max(SILENT_MS, SILENT_TIMES * usualMs) ? null : silentMs;
 }
 
@@ -53,7 +53,7 @@ export const COLUMNS = {
   node: (node: NodeRow) => nameOf(node),
   state: (node: NodeRow) => STATES.indexOf(node.text("state")),
   inFlight: (node: NodeRow) => node.number("inFlight"),
-  oldest: (node: NodeRow) => -(node.number("oldestMs") ?? Number.POSITIVE_INFINITY),
+  oldest: (node: NodeRow) => -(node.number("oldestS") ?? Number.POSITIVE_INFINITY),
   share: (node: NodeRow) => node.number("share"),
   usage: (node: NodeRow) => node.number("usage"),
   running: (node: NodeRow) => node.number("running"),

@@ -37,8 +37,8 @@ test("what is out comes first, then what is slow or fails, then what somebody dr
     "slower-pieces": { pieceRatio: 7 },
     failing: { errors: 3 },
     flooded: { foreign: 200 },
-    mute: { silentMs: NOW_MS - 11_000, firstByteMs: 900 },
-    "in-prefill": { silentMs: NOW_MS - 11_000, firstByteMs: 2_000 },
+    mute: { silentS: NOW_MS / 1_000 - 11, firstByteMs: 900 },
+    "in-prefill": { silentS: NOW_MS / 1_000 - 11, firstByteMs: 2_000 },
     "hardly-flooded": { foreign: 7 },
     "hardly-slow": { firstByteRatio: 1.4 },
     starting: { state: "starting" },
@@ -52,9 +52,9 @@ test("what is out comes first, then what is slow or fails, then what somebody dr
 
 test("by a column, the highest comes first, what is not known last, and the oldest request before younger ones", () => {
   const rows = nodes({
-    a: { inFlight: 2, usage: null, oldestMs: 500 },
-    b: { inFlight: 9, usage: 0.1, oldestMs: null },
-    c: { inFlight: 0, usage: 0.9, oldestMs: 100 },
+    a: { inFlight: 2, usage: null, oldestS: 500 },
+    b: { inFlight: 9, usage: 0.1, oldestS: null },
+    c: { inFlight: 0, usage: 0.9, oldestS: 100 },
   });
   expect(order(rows, "inFlight")).toEqual(["b", "a", "c"]);
   expect(order(rows, "usage")).toEqual(["c", "b", "a"]);
