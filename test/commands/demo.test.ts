@@ -38,7 +38,7 @@ test("streams an answer, loses nothing as an engine is killed, and stops all of 
   for (const process of [url, ...engines]) {
     await expect(fetch(`${process}/health`)).rejects.toThrow();
   }
-}, 20_000);
+}, 60_000);
 
 test("a port in use is named, by what would have listened there", async () => {
   const taken = createServer();

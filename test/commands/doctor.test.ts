@@ -26,7 +26,7 @@ const Report = Type.Object({
 });
 type Finding = (typeof Report)["static"]["findings"][number];
 
-const QUICK = ["--health-interval", "0.2", "--metrics-interval", "0.3"];
+const QUICK = ["--health-interval", "0.2", "--metrics-interval", "0.6"];
 const WELL = { running: 1, waiting: 0, usage: 0.1 };
 const stops: (() => unknown)[] = [];
 
@@ -168,7 +168,7 @@ describe("faults that were planted", () => {
     await until("what is to be seen of age is old enough", async () => {
       const statuses = await proxy.status();
       const { [nodes.still]: still, [nodes.stale]: stale } = statuses;
-      return (still?.oldest_request_s ?? 0) > 1.6 && (stale?.last_metrics_age_s ?? 0) > 1;
+      return (still?.oldest_request_s ?? 0) > 2.2 && (stale?.last_metrics_age_s ?? 0) > 2;
     });
     found.open = await examine(proxy, null);
   }
@@ -205,7 +205,7 @@ describe("faults that were planted", () => {
     ["samples that are old", "open", "samples-stale", nodes.stale, /last read \d/],
     ["gauges that never move", "open", "gauges-still", nodes.still, /gauges show nothing/],
     ["lists of models that differ", "open", "models-differ", nodes.lacking, /serve: b$/],
-    ["a slow node", "open", "node-slow", nodes.slow, /median first byte is 0\.\d+ s/],
+    ["a slow node", "open", "node-slow", nodes.slow, /median first byte is \d+\.\d+ s/],
     ["requests of somebody else", "open", "other-traffic", nodes.shared, /runs 9 requests, and 0/],
     ["a certificate that has expired", "open", "certificate-expires", nodes.elsewhere, /expired/],
     ["a certificate of another name", "open", "certificate-name", nodes.elsewhere, /not for 127/],
@@ -254,7 +254,13 @@ test("a healthy cluster at work has nothing wrong, and a proxy that is not there
   );
   for (const engine of engines) stops.push(() => engine.stop());
   const keys = ["--api-keys", "k", "--admin-key", "a", "--state", join(folder.path, "nodes.json")];
-  const proxy = await started([...keys, ...engines.flatMap(({ url }) => ["--node", url])]);
+  // On a busy machine a poll may be late.
+  const proxy = await started([
+    ...keys,
+    "--metrics-interval",
+    "2",
+    ...engines.flatMap(({ url }) => ["--node", url]),
+  ]);
   await untilHealthy(proxy, 2, "a");
   const work = [1, 2, 3, 4].map(() => ask(proxy, "m", { stream: true, max_tokens: 200 }, "k"));
   expect(await examine(proxy, "a")).toEqual([]);

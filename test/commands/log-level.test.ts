@@ -4,7 +4,7 @@ import { startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { run } from "./program.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 test("the level and the format of a running proxy's log are shown and changed", async () => {
   await using proxy = await startProxy(["--log-level", "error"]);

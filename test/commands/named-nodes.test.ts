@@ -8,7 +8,7 @@ import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 import { Program, run } from "./program.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 const serveOne = () =>
   Bun.serve({

@@ -29,7 +29,7 @@ test("list, add, remove: what a person does to a running proxy", async () => {
   const { out: listed } = await nodes("list");
   expect(listed).toMatch(/^node +state +since +in-flight/);
   expect(listed).toMatch(
-    new RegExp(`^${engine.url} +(?:starting|healthy) +0\\b.*\n  serves m$`, "m"),
+    new RegExp(`^${engine.url} +(?:starting|healthy) +\\S+ \\w+ +0\\b.*\n  serves m$`, "m"),
   );
 
   expect((await nodes("remove", engine.url)).code).toBe(0);

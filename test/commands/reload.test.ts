@@ -8,7 +8,7 @@ import { EXPIRED_ELSEWHERE, TEST_CERTIFICATE, TEST_KEY } from "../support/tls/fi
 import { until } from "../support/until.ts";
 import { run } from "./program.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 const folder = temporaryFolder();
 const file = (name: string) => join(folder.path, name);
@@ -89,7 +89,8 @@ test("keys of files count anew: clients', the admin's, and the one that engines 
   await until("its own questions have it", () => sent.get("/health") === "Bearer new-upstream");
   expect((await reload("old-admin")).err).toContain("401");
   expect(await metric("new-admin")).toBe("1");
-  expect(proxy.log()).toContain('"changed":"--api-keys --admin-key --upstream-api-key"');
+  const changed = '"changed":"--api-keys --admin-key --upstream-api-key"';
+  await until("it is logged", () => proxy.log().includes(changed));
 });
 
 test("a bad file changes nothing, is said and counted, until a good one is there", async () => {

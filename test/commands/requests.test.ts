@@ -18,7 +18,7 @@ const engine = Bun.serve({
   },
 });
 let proxy: ProxyProcess;
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 beforeAll(async () => {
   proxy = await startProxy(["--node", engine.url.origin, "--api-keys", "team-a:sk-1"]);

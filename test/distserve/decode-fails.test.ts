@@ -5,7 +5,7 @@ import { until } from "../support/until.ts";
 import { type Cluster, count, only, startCluster } from "./cluster.ts";
 
 // Each test starts processes, on machines that may be busy.
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 const CHAT = "/v1/chat/completions";
 const FREE = "/distserve/free_cache";
@@ -17,7 +17,7 @@ describe("a decode engine that", () => {
     ["is full", { kind: "answer", status: 503 }, 503, []],
     ["fails", { kind: "answer", status: 500, body: "oops" }, 500, []],
     ["is reset", { kind: "reset" }, 502, []],
-    ["times out", HANG, 504, ["--first-byte-timeout", "0.3"]],
+    ["times out", HANG, 504, ["--first-byte-timeout", "0.8"]],
   ];
 
   test.each(cases)(

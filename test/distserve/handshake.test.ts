@@ -92,11 +92,11 @@ describe.concurrent("a call of the handshake", () => {
         { object: "chat.completion" },
       ]);
       // It was tried, once or, while the tries went on behind, some times more.
-      expect(faulty.state().requestsByPath[`/distserve/${one.call}`]).toBeWithin(1, 9);
+      expect(faulty.state().requestsByPath[`/distserve/${one.call}`]).toBeWithin(1, 30);
       expect(faulty.state().totalRequests).toBe(0);
       expect(engines.map((engine) => engine.state().preservedSessions)).toEqual([0, 0, 0]);
     },
-    20_000,
+    60_000,
   );
 
   test.each(CASES)(
@@ -113,7 +113,7 @@ describe.concurrent("a call of the handshake", () => {
       expect(message).not.toContain("nonsense");
       expect(engines.map((engine) => engine.state().totalRequests)).toEqual([0, 0]);
     },
-    20_000,
+    60_000,
   );
 });
 

@@ -5,7 +5,7 @@ import { startCluster } from "./cluster.ts";
 setDefaultTimeout(90_000);
 
 for (const role of ["prefills", "decodes"] as const) {
-  test(`one of three ${role} hangs: every request is answered, and few come to it any more`, async () => {
+  test.concurrent(`one of three ${role} hangs: every request is answered, and few come to it any more`, async () => {
     await using cluster = await startCluster({ prefills: 3, decodes: 3 });
     const [odd] = cluster[role];
     if (odd === undefined) throw new Error("no engine");

@@ -5,7 +5,7 @@ import { until } from "../support/until.ts";
 import { chat } from "./cluster.ts";
 import { startRecordingEngine } from "./recording-engine.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 const CALLS = {
   "/distserve/p2p_initialize":
     '{"status": 1, "engine_endpoint_info": {"zmq_address": "tcp://a:1"}, "kvtransfer_endpoint_info": []}',
@@ -23,7 +23,7 @@ test("refused too late, without an end, it keeps no connection", async () => {
     async fetch(request) {
       const { pathname } = new URL(request.url);
       if (!pathname.startsWith("/v1/chat")) return await fetch(controls.url + pathname, request);
-      await Bun.sleep(500);
+      await Bun.sleep(1_000);
       refused += 1;
       const body = new ReadableStream<Uint8Array>({
         start: (controller) => controller.enqueue(new Uint8Array(100)),
@@ -35,7 +35,7 @@ test("refused too late, without an end, it keeps no connection", async () => {
     },
   });
   const nodes = ["--prefill", prefill.url.origin, "--decode", decode.url];
-  const flags = ["--serving-strategy", "DistServe", "--first-byte-timeout", "0.2", "--no-retry"];
+  const flags = ["--serving-strategy", "DistServe", "--first-byte-timeout", "0.3", "--no-retry"];
   await using proxy = await startProxy([...flags, ...nodes]);
   await until("the pair is connected", async () =>
     Object.values(await proxy.status()).every(({ pairs }) => pairs === 1),

@@ -9,7 +9,7 @@ import { until } from "../support/until.ts";
 import { type Cluster, messageOf, only, startCluster, startRole } from "./cluster.ts";
 
 // Each test starts processes, on machines that may be busy.
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 const STREAM = { stream: true, max_tokens: 60, ignore_eos: true };
 const DROP = "/distserve/p2p_drop_connect";
@@ -119,15 +119,17 @@ test("a node ejected for time-outs alone keeps its pairs and sessions", async ()
     engine: { timeScale: 1 },
     flags: ["--health-interval", "0.1", "--health-timeout", "0.1"],
   });
-  const prefill = only(cluster.prefills);
+  const [prefill, decode] = [only(cluster.prefills), only(cluster.decodes)];
   const answer = await cluster.chat({ ...STREAM, max_tokens: 150 });
   const reader = answer.body?.getReader();
   await reader?.read();
+  decode.setPace(0);
   prefill.setFaults([{ path: "/health", fault: { kind: "hang", at: "before-headers" } }]);
   await until("it is ejected", async () => {
     return (await cluster.proxy.status())[prefill.url]?.state === "unhealthy";
   });
   expect((await cluster.proxy.status())[prefill.url]).toMatchObject({ pairs: 1, open_sessions: 1 });
+  decode.setPace(1);
   while (!(await reader?.read())?.done);
   prefill.setFaults([]);
   await until("it is back", async () => {
@@ -200,8 +202,9 @@ describe("a node of the wrong serving strategy", () => {
     {
       await using hybrid = await startProxy(["--state", path]);
       expect(await hybrid.status()).toEqual({});
-      for (const url of urls) expect(hybrid.log()).toContain(url);
-      expect(hybrid.log()).toContain("--serving-strategy DistServe");
+      for (const said of [...urls, "--serving-strategy DistServe"]) {
+        await until(`${said} is in the log`, () => hybrid.log().includes(said));
+      }
       await hybrid.end();
     }
     await using proxy = await startProxy(["--serving-strategy", "DistServe", "--state", path]);

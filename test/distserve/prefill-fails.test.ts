@@ -4,7 +4,7 @@ import { until } from "../support/until.ts";
 import { count, messageOf, only, startCluster } from "./cluster.ts";
 
 // Each test starts processes, on machines that may be busy.
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 const CHAT = "/v1/chat/completions";
 const FREE = "/distserve/free_cache";
@@ -43,9 +43,9 @@ describe("a prefill", () => {
   test("that hangs beyond its time limit still names its session, which is freed", async () => {
     await using cluster = await startCluster({
       prefills: 2,
-      flags: ["--first-byte-timeout", "0.3"],
+      flags: ["--first-byte-timeout", "0.4"],
     });
-    const slow = { kind: "slow", firstByteMs: 1_000 } as const;
+    const slow = { kind: "slow", firstByteMs: 1_200 } as const;
     for (const prefill of cluster.prefills) {
       prefill.setFaults([{ path: CHAT, fault: slow, count: 1 }]);
     }

@@ -6,7 +6,7 @@ import { until } from "../support/until.ts";
 import { type Cluster, count, MODEL, messageOf, only, startCluster } from "./cluster.ts";
 
 // Each test starts processes, on machines that may be busy.
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 const CHAT = "/v1/chat/completions";
 
@@ -55,7 +55,9 @@ test("the OpenAI client gets whole answers and streams, from chat and completion
   await cluster.quiet();
   // The decode engines told the prefill engines themselves.
   expect(count(cluster, "prefills", "/distserve/free_cache")).toBe(0);
-  const line = /^\{.*"msg":"request".*$/m.exec(cluster.proxy.log())?.[0] ?? "";
+  const [line] = await until("it is logged", () =>
+    /^\{.*"msg":"request".*$/m.exec(cluster.proxy.log()),
+  );
   const { node, prefill_node, ...fields } = JSON.parse(line);
   expect(cluster.decodes.map(({ url }) => url)).toContain(node);
   expect(cluster.prefills.map(({ url }) => url)).toContain(prefill_node);
@@ -70,9 +72,11 @@ test("a streamed answer counts on the decode node, and its session stays, until 
   const answer = await cluster.chat(body, { signal: gone.signal });
   const reader = answer.body?.getReader();
   await reader?.read();
+  decode.setPace(0);
   const during = await cluster.proxy.status();
   expect(during[prefill.url]).toMatchObject({ unfinished: 0, open_sessions: 1, pairs: 1 });
   expect(during[decode.url]).toMatchObject({ unfinished: 1, open_sessions: 0, pairs: 1 });
+  decode.setPace(1);
   while (!(await reader?.read())?.done);
   await until("it is over", async () => {
     const after = await cluster.proxy.status();

@@ -6,7 +6,7 @@ import { chat } from "./cluster.ts";
 import { startRecordingEngine } from "./recording-engine.ts";
 
 // Each test starts processes, on machines that may be busy.
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 const CHAT = "/v1/chat/completions";
 const FREE = "/distserve/free_cache";

@@ -7,7 +7,7 @@ import { chat, count, MODEL, messageOf, only, startCluster, startRole } from "./
 import { type Answers, type RecordingEngine, startRecordingEngine } from "./recording-engine.ts";
 
 // Each test starts processes, on machines that may be busy.
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 const CHAT = "/v1/chat/completions";
 const COMPLETIONS = "/v1/completions";

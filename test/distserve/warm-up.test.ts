@@ -6,7 +6,7 @@ import { untilHealthy } from "../support/until-healthy.ts";
 import { chat, messageOf, startCluster, startRole } from "./cluster.ts";
 
 // Each test starts processes, on machines that may be busy.
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 const DISTSERVE = ["--serving-strategy", "DistServe"];
 

@@ -6,7 +6,7 @@ import { until } from "../support/until.ts";
 import { type RecordingEngine, startRecordingEngine } from "./recording-engine.ts";
 
 // Each test starts processes, on machines that may be busy.
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 /** Doubly encoded, as LMDeploy does; the other engine answers with the plain object. */
 const PREFILL_INFO = JSON.stringify(

@@ -11,16 +11,19 @@ const CHAT = "/v1/chat/completions";
 
 let engine: RunningEngine;
 let proxy: ProxyProcess;
+/** For bodies that do not come. */
+let impatient: ProxyProcess;
 
 beforeAll(async () => {
   engine = await startEngine({ models: ["tiny"] });
-  const flags = ["--max-body", `${MAX_BYTES}`, "--body-timeout", "0.2"];
-  proxy = await startProxy(["--node", engine.url, ...flags]);
-  await untilHealthy(proxy);
+  const flags = ["--node", engine.url, "--max-body", `${MAX_BYTES}`];
+  proxy = await startProxy(flags);
+  impatient = await startProxy([...flags, "--body-timeout", "0.2"]);
+  for (const one of [proxy, impatient]) await untilHealthy(one);
 });
 
 afterAll(async () => {
-  await proxy.end("SIGKILL");
+  for (const one of [proxy, impatient]) await one.end("SIGKILL");
   await engine.stop(true);
 });
 
@@ -44,7 +47,8 @@ async function expectRefusal(
 ): Promise<void> {
   const before = engine.state().totalRequests;
   const closes = refusal.status !== 400;
-  const { answers, closed } = await sendRaw(proxy.port, bytes, { untilClosed: closes });
+  const { port } = refusal.status === 408 ? impatient : proxy;
+  const { answers, closed } = await sendRaw(port, bytes, { untilClosed: closes });
   expect(answers.map(({ status }) => status)).toEqual([refusal.status]);
   expect(closed).toBe(closes);
   const [answer] = answers;

@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 const engine = Bun.serve({
   hostname: "127.0.0.1",

@@ -10,7 +10,7 @@ import { parse } from "../config/parse.ts";
 import { RawExchange, rawPost } from "../support/raw-client.ts";
 import { until } from "../support/until.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 const PATH = "/v1/completions";
 const route = { method: "POST", path: PATH, who: "client", detail: {} } as const;
 const KEY = { headers: ["authorization: Bearer secret"] };

@@ -9,7 +9,7 @@ import { startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 function post(name: string): string {
   const body = JSON.stringify({ model: "tiny", prompt: "x", name });

@@ -189,7 +189,10 @@ test("clients who ask the same at once have an engine asked once", async () => {
   await until("it is ready", async () => (await call(proxy, "GET", "/ready")).status === 200);
   const answers = Array.from({ length: 20 }, () => call(proxy, "GET", "/health_generate"));
   await until("one asks", () => asked > 0);
-  await call(proxy, "GET", "/health");
+  // Over connections of their own, which come after theirs.
+  for (let i = 0; i < 3; i += 1) {
+    await (await fetch(`${proxy.url}/health`, { headers: { connection: "close" } })).bytes();
+  }
   gate.resolve();
   expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(Array(20).fill(200));
   expect(asked).toBeLessThanOrEqual(2);

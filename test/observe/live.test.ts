@@ -159,7 +159,7 @@ describe("somebody who looks", () => {
         node?.inFlight ?? null,
       ]);
     }
-  }, 30_000);
+  }, 60_000);
 
   test("is told next to nothing of 256 nodes that do nothing", () => {
     const all = liveCluster(256);

@@ -48,14 +48,14 @@ describe("the dependencies do not come, since the registry", () => {
     expect(said).toContain("... installing dependencies, 3 s\n");
     expect(said).toContain("Ways on:\n  - behind a proxy: ");
     expect(code).toBe(1);
-  }, 20_000);
+  }, 60_000);
 
   test("refuses", async () => {
     const { said, code } = await prepare(path, "http://127.0.0.1:1");
     expect(said).toContain("ConnectionRefused");
     expect(said).toContain("Ways on:");
     expect(code).toBe(1);
-  }, 20_000);
+  }, 60_000);
 });
 
 describe("Bun itself does not come, since npm", () => {
@@ -72,12 +72,12 @@ describe("Bun itself does not come, since npm", () => {
     expect(said).toContain("... getting Bun ");
     expect(said).toContain("Ways on:");
     expect(code).toBe(1);
-  }, 20_000);
+  }, 60_000);
 
   test("refuses", async () => {
     const { said, code } = await withNpm("echo npm error E403 >&2; exit 1");
     expect(said).toContain("npm error E403\n");
     expect(said).toContain("Ways on:");
     expect(code).toBe(1);
-  }, 20_000);
+  }, 60_000);
 });

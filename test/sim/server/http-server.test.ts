@@ -90,4 +90,4 @@ test("an idle connection ends after some seconds, a slow request does not", asyn
   const slow = dial(engine, "POST /generate HTTP/1.1\r\ncontent-le");
   await until("the idle one is closed", () => idle.isClosed);
   expect(slow.isClosed).toBe(false);
-}, 20_000);
+}, 60_000);

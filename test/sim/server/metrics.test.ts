@@ -175,5 +175,5 @@ describe("lies", () => {
     const engine = await start({ faults: [{ fault }] });
     const bytes = await (await fetch(`${engine.url}/metrics`)).bytes();
     expect(bytes.filter((byte) => byte === 10).length).toBe(1_000_000);
-  }, 30_000);
+  }, 60_000);
 });
