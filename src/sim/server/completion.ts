@@ -118,7 +118,7 @@ function failureOf(engine: Engine, { fault }: Call): Failure | null {
 
 const FAILURE_MESSAGE = "An internal server error occurred.";
 
-type Length = Omit<PlannedAnswer, "piece">;
+type Length = Pick<PlannedAnswer, "answerTokens" | "finishReason">;
 
 /** What it will say, how long it is and why it ends there. */
 function answerOf(
@@ -139,7 +139,7 @@ function answerOf(
   const piece = padding === "" ? said : (i: number) => said(i) + padding;
   const stops = [...listField(body, "stop"), ...listField(body, "stop_sequences")];
   const isStopIncluded = booleanField(body, "include_stop_str_in_output");
-  return stopAt({ ...length, piece }, stops.map(String), isStopIncluded);
+  return stopAt({ ...length, stopWord: null, piece }, stops.map(String), isStopIncluded);
 }
 
 function cutShort(planned: Length, fault: Fault | null): Length {
@@ -177,7 +177,8 @@ function lengthOf(
     throw new EngineRefusal(400, `The ${name} ${limit} must be a positive integer.`);
   }
   const { min, max } = engine.settings.answerTokens;
-  const least = Math.max(min, numberField(body, "min_new_tokens") ?? 1);
+  const leastName = engine.settings.kind === "lmdeploy" ? "min_new_tokens" : "min_tokens";
+  const least = Math.max(min, numberField(body, leastName) ?? 1);
   const wanted = Math.max(least, min + Math.floor(chance * (max - min + 1)));
   const natural = pieces?.length ?? words.naturalEnd(least, wanted);
   if (limit === undefined) return { answerTokens: natural, finishReason: "stop" };

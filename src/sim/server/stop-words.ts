@@ -3,6 +3,8 @@
 export interface PlannedAnswer {
   readonly answerTokens: number;
   readonly finishReason: "stop" | "length";
+  /** The stop word that ended it; null when it ended otherwise. */
+  readonly stopWord: string | null;
   /** What it says, one piece a token. */
   readonly piece: (index: number) => string;
 }
@@ -22,7 +24,7 @@ export function stopAt(
     ends.push(text.length);
   }
   const found = wanted
-    .map((word) => ({ at: text.indexOf(word), length: word.length }))
+    .map((word) => ({ word, at: text.indexOf(word), length: word.length }))
     .filter(({ at }) => at >= 0)
     .sort((a, b) => a.at - b.at)[0];
   if (found === undefined) return answer;
@@ -30,5 +32,5 @@ export function stopAt(
   const answerTokens = 1 + ends.findIndex((end) => end >= found.at + found.length);
   const cut = included ? found.at + found.length : found.at;
   const piece = (i: number) => text.slice(ends[i - 1] ?? 0, Math.min(ends[i] ?? cut, cut));
-  return { answerTokens, finishReason: "stop", piece };
+  return { answerTokens, finishReason: "stop", stopWord: found.word, piece };
 }

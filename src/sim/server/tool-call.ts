@@ -17,7 +17,7 @@ export interface ToolCall {
 export function toolCallFor(body: JsonObject, messages: readonly unknown[]): ToolCall | null {
   const tools = listField(body, "tools").filter(isObject);
   const last = messages[messages.length - 1];
-  if (tools.length === 0 || body.tool_choice === "none" || answersTool(last)) return null;
+  if (tools.length === 0 || isNone(body.tool_choice) || answersTool(last)) return null;
   const functions = tools.map((tool) => (isObject(tool.function) ? tool.function : tool));
   const wanted = chosenName(body.tool_choice);
   const chosen = functions.find((one) => one.name === wanted) ?? functions[0];
@@ -33,7 +33,17 @@ function answersTool(message: unknown): boolean {
   return parts.some((part) => isObject(part) && part.type === "tool_result");
 }
 
+/** OpenAI's word and Anthropic's object. */
+function isNone(choice: unknown): boolean {
+  return choice === "none" || (isObject(choice) && choice.type === "none");
+}
+
+/** OpenAI's and Anthropic's name of a tool, or the first of those that OpenAI's `allowed_tools` names. */
 function chosenName(choice: unknown): unknown {
   if (!isObject(choice)) return undefined;
+  if (choice.type === "allowed_tools") {
+    const allowed = isObject(choice.allowed_tools) ? choice.allowed_tools : choice;
+    return chosenName(listField(allowed, "tools")[0]);
+  }
   return isObject(choice.function) ? choice.function.name : choice.name;
 }

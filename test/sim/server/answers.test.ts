@@ -233,3 +233,33 @@ test("samples fit what they are samples of", () => {
     }),
   );
 });
+
+test.each(["vllm", "sglang"] as const)(
+  "%s echoes a prompt and goes on for min_tokens",
+  async (kind) => {
+    const engine = await start({ kind, answerTokens: { min: 1, max: 2 } });
+    const asked = { prompt: ["One ", "Two "], echo: true, min_tokens: 9, n: 2 };
+    const { choices, usage } = await json(post(`${engine.url}/v1/completions`, asked));
+    const starts = choices.map(({ text }: { text: string }) => text.slice(0, 4));
+    expect(starts).toEqual(["One ", "One ", "Two ", "Two "]);
+    expect(usage.completion_tokens).toBeGreaterThanOrEqual(36);
+    const streamed = await post(`${engine.url}/v1/completions`, { ...asked, stream: true });
+    expect((await streamed.text()).match(/"text":"(One|Two) /g)).toHaveLength(4);
+  },
+);
+
+test.each([
+  ["vllm", "stop_sequence", true],
+  ["llamacpp", "end_turn", true],
+  ["lmdeploy", "end_turn", false],
+] as const)("%s says %s to Anthropic's clients of a stop sequence", async (kind, why, isNamed) => {
+  const engine = await start({ kind });
+  const headers = { "anthropic-version": "2023-06-01" };
+  const ask = (more: object) => {
+    const body = { max_tokens: 30, messages: HI, temperature: 0, ...more };
+    return json(post(`${engine.url}/v1/messages`, body, { headers }));
+  };
+  const word = (await ask({})).content[0].text.split(" ")[2];
+  const { stop_reason, stop_sequence } = await ask({ stop_sequences: [word, "no such"] });
+  expect([stop_reason, stop_sequence]).toEqual([why, isNamed ? word : null]);
+});

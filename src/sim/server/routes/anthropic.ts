@@ -1,4 +1,5 @@
 /** Anthropic's API: POST /v1/messages and /v1/messages/count_tokens, GET /anthropic/v1/models. */
+import type { EngineKind } from "../../../core/engine/kinds.ts";
 import { type Answer, EngineRefusal, eventStream, jsonAnswer, namedEvent } from "../answer.ts";
 import { booleanField, checkFields, type JsonObject, listField, numberField } from "../body.ts";
 import type { Call } from "../call.ts";
@@ -27,6 +28,7 @@ interface MessageUnderWay {
   readonly toolCall: ToolCall | null;
   readonly head: object;
   readonly model: string;
+  readonly kind: EngineKind;
 }
 
 /** As LMDeploy does: a call without the version header is refused. */
@@ -65,10 +67,9 @@ export async function messages(engine: Engine, call: Call, body: JsonObject): Pr
   const pieces = toolCall?.pieces ?? structuredPieces(body);
   const completion = startCompletion(engine, call, body, text, { model, pieces });
   const head = { id: `msg_${shortId()}`, type: "message", role: "assistant" };
-  const underWay = { completion, toolCall, head, model };
+  const underWay = { completion, toolCall, head, model, kind: settings.kind };
   if (booleanField(body, "stream")) {
-    const isEarly = settings.kind !== "lmdeploy";
-    return eventStream(withNamedFailure(settings, messageEvents(underWay, isEarly)));
+    return eventStream(withNamedFailure(settings, messageEvents(underWay)));
   }
   const said = await wholePieces(completion);
   const content = toolCall
@@ -78,8 +79,7 @@ export async function messages(engine: Engine, call: Call, body: JsonObject): Pr
     ...head,
     content: [content],
     model,
-    stop_reason: stopReason(underWay),
-    stop_sequence: null,
+    ...stopOf(underWay),
     usage: { input_tokens: completion.prompt.tokens, output_tokens: saidTokens(completion) },
     output_ids: booleanField(body, "return_token_ids") ? said.map(tokenId) : null,
     output_token_logprobs: null,
@@ -111,17 +111,22 @@ function toolBlock({ completion }: MessageUnderWay, toolCall: ToolCall): object 
   return { type: "tool_use", id: `toolu_${completion.session}`, name: toolCall.name };
 }
 
-function stopReason({ completion, toolCall }: MessageUnderWay): string {
-  if (finishOf(completion) === "length") return "max_tokens";
-  return toolCall ? "tool_use" : "end_turn";
+/** Why it ended; LMDeploy and SGLang name no stop sequence, llama.cpp does and calls it an end by itself. */
+function stopOf({ completion, toolCall, kind }: MessageUnderWay) {
+  const ended = (stop_reason: string, stop_sequence: string | null = null) => ({
+    stop_reason,
+    stop_sequence,
+  });
+  if (finishOf(completion) === "length") return ended("max_tokens");
+  const { stopWord } = completion;
+  if (kind === "vllm" && stopWord !== null) return ended("stop_sequence", stopWord);
+  return ended(toolCall ? "tool_use" : "end_turn", kind === "llamacpp" ? stopWord : null);
 }
 
-/** `isEarly`: the opening comes before the prefill, as from engines that count no tokens in it. */
-async function* messageEvents(
-  underWay: MessageUnderWay,
-  isEarly: boolean,
-): AsyncGenerator<string, void> {
-  const { completion, toolCall, head, model } = underWay;
+async function* messageEvents(underWay: MessageUnderWay): AsyncGenerator<string, void> {
+  const { completion, toolCall, head, model, kind } = underWay;
+  // The opening comes before the prefill, and so without its tokens: those are told at the end.
+  const isEarly = kind === "vllm" || kind === "sglang";
   const event = (type: string, fields: object) => namedEvent(type, { type, ...fields });
   const opening = (output_tokens: number) => {
     const usage = { input_tokens: isEarly ? 0 : completion.prompt.tokens, output_tokens };
@@ -147,8 +152,11 @@ async function* messageEvents(
   if (isFirst) yield blockStart;
   yield event("content_block_stop", { index: 0 });
   yield event("message_delta", {
-    delta: { stop_reason: stopReason(underWay), stop_sequence: null },
-    usage: { output_tokens: saidTokens(completion) },
+    delta: stopOf(underWay),
+    usage: {
+      ...(isEarly && { input_tokens: completion.prompt.tokens }),
+      output_tokens: saidTokens(completion),
+    },
   });
   yield event("message_stop", {});
 }

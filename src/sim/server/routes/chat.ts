@@ -183,7 +183,7 @@ function otherChoice(
     message: { role: "assistant", content, ...(tool_calls && { tool_calls }) },
     logprobs: logprobsOf(body, pieces),
     finish_reason: chatFinish(completion, answer.toolCall),
-    stop_reason: null,
+    stop_reason: completion.stopWord,
     ...(booleanField(body, "return_token_ids") && { token_ids: pieces.map(tokenId) }),
   };
 }

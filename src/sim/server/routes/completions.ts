@@ -1,4 +1,5 @@
 /** POST /v1/completions: one prompt or a list, streamed and not. */
+import type { EngineKind } from "../../../core/engine/kinds.ts";
 import {
   type Answer,
   asciiEvent,
@@ -49,9 +50,14 @@ function promptsOf({ settings }: Engine, body: JsonObject): readonly string[] {
   return prompts.map((prompt) => (Array.isArray(prompt) ? prompt.join(" ") : contentText(prompt)));
 }
 
+/** The others take no notice of `echo`. */
+const ECHOING: ReadonlySet<EngineKind> = new Set(["vllm", "sglang"]);
+
 interface CompletionAnswer {
   readonly body: JsonObject;
   readonly choices: readonly Completion[];
+  /** What stands before each choice's answer. */
+  readonly echoes: readonly string[];
   readonly transfer: Transfer;
   readonly envelope: object;
   readonly withUsage: boolean;
@@ -80,7 +86,10 @@ export async function completions(engine: Engine, call: Call, body: JsonObject):
   const id = answerId(engine, session, choices[0]?.session ?? 0);
   const envelope = { id, object: "text_completion", created: createdAt(), model };
   const withUsage = wantsUsage(body);
-  const answer = { body, choices, transfer, envelope, withUsage, prompts: prompts.length };
+  const isEchoed = ECHOING.has(kind) && booleanField(body, "echo");
+  const echoes = choices.map((_, i) => (isEchoed ? (prompts[Math.floor(i / count)] ?? "") : ""));
+  const parts = { body, choices, echoes, transfer, envelope, withUsage };
+  const answer = { ...parts, prompts: prompts.length };
   if (!booleanField(body, "stream")) return jsonAnswer(await wholeAnswer(engine, answer));
   const events = kind === "lmdeploy" ? lmdeployEvents(answer) : otherEvents(answer);
   return eventStream(withFailure(engine.settings, events));
@@ -92,14 +101,14 @@ function answerId({ settings }: Engine, chosen: number | undefined, session: num
 }
 
 async function wholeAnswer(engine: Engine, answer: CompletionAnswer): Promise<object> {
-  const { body, choices, transfer, envelope, prompts } = answer;
+  const { body, choices, echoes, transfer, envelope, prompts } = answer;
   const said = await Promise.all(choices.map((completion) => wholePieces(completion)));
   const isLmdeploy = engine.settings.kind === "lmdeploy";
   const drawn = choices.map((completion, index) => {
     const pieces = said[index] ?? [];
     return {
       index,
-      text: pieces.join(""),
+      text: echoes[index] + pieces.join(""),
       logprobs: isLmdeploy ? null : logprobsOf(body, pieces, 0),
       finish_reason: finishOf(completion),
       ...(booleanField(body, "return_token_ids") &&
@@ -130,16 +139,19 @@ async function* lmdeployEvents(answer: CompletionAnswer): AsyncGenerator<string,
 }
 
 async function* otherEvents(answer: CompletionAnswer): AsyncGenerator<string, void> {
-  const { body, choices, transfer, envelope, withUsage, prompts } = answer;
+  const { body, choices, echoes, transfer, envelope, withUsage, prompts } = answer;
   let isFirst = true;
   for (const [index, completion] of choices.entries()) {
     let offset = 0;
-    for await (const text of completionPieces(completion)) {
+    let echo = echoes[index] ?? "";
+    for await (const piece of completionPieces(completion)) {
       if (isFirst) await transfer.finish(choices);
       isFirst = false;
-      const logprobs = logprobsOf(body, [text], offset);
+      const text = echo + piece;
+      echo = "";
+      const logprobs = logprobsOf(body, [piece], offset);
       offset += text.length;
-      const ids = booleanField(body, "return_token_ids") && { token_ids: [tokenId(text)] };
+      const ids = booleanField(body, "return_token_ids") && { token_ids: [tokenId(piece)] };
       yield sseEvent({
         ...envelope,
         choices: [{ index, text, logprobs, finish_reason: null, ...ids }],

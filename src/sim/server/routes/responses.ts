@@ -1,6 +1,6 @@
 /** POST /v1/responses (OpenAI Responses), streamed with named events and not. */
 import { type Answer, EngineRefusal, eventStream, jsonAnswer, namedEvent } from "../answer.ts";
-import { booleanField, checkFields, type JsonObject, listField } from "../body.ts";
+import { booleanField, checkFields, isObject, type JsonObject, listField } from "../body.ts";
 import type { Call } from "../call.ts";
 import {
   type Completion,
@@ -64,7 +64,29 @@ function check(engine: Engine, body: JsonObject): void {
   if (listField(body, "input").length === 0) {
     throw new EngineRefusal(400, "input must not be an empty list.", "input");
   }
-  checkSampling(body);
+  if (engine.settings.kind === "lmdeploy") checkAsLmdeploy(body);
+  else checkSampling(body);
+}
+
+const UNIT_RANGE = ["top_p", "min_p"];
+const ITEM_TYPES = ["message", "function_call", "function_call_output"];
+
+/** What its Responses say in other words than its other endpoints do, or have to themselves. */
+function checkAsLmdeploy(body: JsonObject): void {
+  const { temperature } = body;
+  if (typeof temperature === "number" && (temperature < 0 || temperature > 2)) {
+    throw new EngineRefusal(400, "temperature must be in [0, 2].", "temperature");
+  }
+  for (const name of UNIT_RANGE) {
+    const value = body[name];
+    if (typeof value !== "number" || (value >= 0 && value <= 1)) continue;
+    throw new EngineRefusal(400, `${name} must be in [0, 1].`, name);
+  }
+  for (const item of listField(body, "input")) {
+    const type = isObject(item) ? (item.type ?? "message") : "message";
+    if (ITEM_TYPES.includes(String(type))) continue;
+    throw new EngineRefusal(400, `Unsupported Responses input item type: '${type}'.`, "input");
+  }
 }
 
 export async function responses(engine: Engine, call: Call, body: JsonObject): Promise<Answer> {
