@@ -31,6 +31,7 @@ const tookMs: number[] = [];
 for (let second = 0; second < SECONDS; second += 1) {
   for (let at = 0; at < nodes; at += 1) running.push(all.send());
   cut(nodes * OPEN_PER_NODE);
+  all.cluster.registry.learning.look();
   const start = performance.now();
   all.cluster.time.advance(1_000);
   tookMs.push(performance.now() - start);

@@ -37,7 +37,7 @@ const options = {
   bodyMemory: () => ({ takenBytes: 0, limitBytes: 1 }),
   linesLost: () => 0,
   reload: { succeeded: true, succeededAtS: 0 },
-  tlsNotAfterS: null,
+  tlsNotAfterS: () => null,
 };
 let leastMs = Number.POSITIVE_INFINITY;
 let bytes = 0;

@@ -75,6 +75,9 @@ export class Hearer {
       case "told":
         learning.told(node, finding.what);
         break;
+      case "aborted":
+        learning.aborted(node);
+        break;
       case "doubted":
         learning.doubted(node, finding.why, finding.reason);
         break;

@@ -90,6 +90,21 @@ export function failureOfWhole(body: Uint8Array): number | null {
   return failures.every((failure) => failure !== null) ? (failures[0] ?? null) : null;
 }
 
+/** Whether a whole answer in JSON was given up in its middle: every choice is aborted, and some have text or calls. */
+export function isPartial(body: Uint8Array): boolean {
+  const choices = readObject(decoder.decode(body))?.choices;
+  if (!Array.isArray(choices)) return false;
+  const each = choices.map((choice) => asObject(choice) ?? {});
+  return each.every((choice) => choice.finish_reason === "abort") && each.some(saysAnything);
+}
+
+function saysAnything({ text, message }: JsonObject): boolean {
+  const { content, reasoning_content, reasoning, tool_calls } = asObject(message) ?? {};
+  return [text, content, reasoning_content, reasoning, tool_calls].some((part) =>
+    typeof part === "string" || Array.isArray(part) ? part.length > 0 : false,
+  );
+}
+
 const decoder = new TextDecoder();
 
 function mayHaveFailed(body: Uint8Array): boolean {

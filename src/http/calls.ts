@@ -39,7 +39,8 @@ export async function callNodes(
   more: (total: number, succeeded: number) => object = () => ({}),
 ): Promise<Response> {
   const nodes = nodesOf(call, request, services);
-  const { server, engineHeaders, fetch, now, keepAliveS } = services;
+  const { registry, server, engineHeaders, fetch, now, keepAliveS } = services;
+  if (ABORTING.has(pathOf(call))) for (const node of nodes) registry.learning.aborted(node);
   // Bun would close a connection that stands still meanwhile.
   server().timeout(request, 0);
   const answers = await fanOut(nodes, {
@@ -56,7 +57,19 @@ export async function callNodes(
   });
   await learn(call, answers, services);
   server().timeout(request, keepAliveS);
-  return answerOf(answers, more);
+  return answerOf(call, answers, more);
+}
+
+/** What ends requests that run: by name, or (vLLM, SGLang) unless told otherwise. */
+const ABORTING: ReadonlySet<string> = new Set([
+  "/abort_request",
+  "/abort_requests",
+  "/pause",
+  "/pause_generation",
+]);
+
+function pathOf({ target }: NodeCall): string {
+  return target.split("?", 1)[0] ?? "";
 }
 
 function nodesOf({ url, model }: NodeCall, request: Request, services: Services): readonly Node[] {
@@ -88,7 +101,8 @@ function didWell({ answer }: NodeAnswer): boolean {
 /** What the call changed is known at once, and not when a probe finds out. */
 async function learn(call: NodeCall, answers: readonly NodeAnswer[], services: Services) {
   const { registry, discovery } = services;
-  const [path = "", query = ""] = call.target.split("?", 2);
+  const path = pathOf(call);
+  const query = call.target.slice(path.length + 1);
   const well = answers.filter(didWell).map(({ node }) => node);
   if (path === "/sleep") for (const node of well) registry.learning.told(node, "asleep");
   // Woken in parts, it is for the engine to say when it is awake.
@@ -100,12 +114,21 @@ async function learn(call: NodeCall, answers: readonly NodeAnswer[], services: S
   }
 }
 
+/** An abort by name finds what it names at one node: the others have nothing to do (LMDeploy says 400 then). */
+function hadNothing({ answer }: NodeAnswer): boolean {
+  return "status" in answer && (answer.status === 400 || answer.status === 404);
+}
+
 function answerOf(
+  call: NodeCall,
   answers: readonly NodeAnswer[],
   more: (total: number, succeeded: number) => object,
 ): Response {
-  const failed = answers.filter((one) => !didWell(one)).map(({ node }) => node.url);
-  const succeeded = answers.length - failed.length;
+  const succeeded = answers.filter(didWell).length;
+  const mayHaveNothing = pathOf(call) === "/abort_request" && succeeded > 0;
+  const failed = answers
+    .filter((one) => !didWell(one) && !(mayHaveNothing && hadNothing(one)))
+    .map(({ node }) => node.url);
   const results = answers.map((one) => [one.node.url, resultOf(one)]);
   const status = failed.length === 0 ? 200 : succeeded === 0 ? 502 : 207;
   return Response.json(

@@ -29,6 +29,32 @@ test("every node gets the body and the query, and one answer tells what each ans
   expect(body.results[one.url]).toMatchObject({ status: 200, body: { port } });
 });
 
+test.each(["1", "2"])(
+  "what an abort ends does not begin anew on another node, with %s workers",
+  async (workers) => {
+    const flags = ["--enable-abort-handling"];
+    await using one = await startEngineProcess({ flags, timeScale: 1 });
+    await using two = await startEngineProcess({ flags, timeScale: 1 });
+    await using proxy = await startProxy(["--workers", workers, "--node", one.url, two.url]);
+    await untilHealthy(proxy, 2);
+    const long = { model: "tiny", max_tokens: 100_000, ignore_eos: true, session_id: 7 };
+    const chat = { ...long, messages: [{ role: "user", content: "hi" }] };
+    const asked = fetch(`${proxy.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(chat),
+    });
+    // One node has it, once it has come so far; the other has nothing to do.
+    await until("it is aborted", async () => {
+      const { status, body } = await post(proxy, "/abort_request", { session_id: 7 });
+      return status === 200 && body.failed.length === 0;
+    });
+    expect(await (await asked).text()).toContain('"finish_reason":"abort"');
+    const states = await Promise.all([one.state(), two.state()]);
+    expect(states[0].totalRequests + states[1].totalRequests).toBe(1);
+  },
+);
+
 test("the body passes as it came, also what JSON in JavaScript cannot hold", async () => {
   await using node = startRecordingNode();
   await using proxy = await startProxy(["--node", node.url]);

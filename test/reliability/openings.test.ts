@@ -165,6 +165,17 @@ test("a whole answer that was given up goes round again", async () => {
   expect(answer.body.toString()).toBe(whole);
 });
 
+test("a part of an answer that a well engine gave up was aborted by somebody: it is what they get", async () => {
+  const parts = [{ message: { content: "So far" } }, { text: "so good" }];
+  for (const part of parts) {
+    const whole = JSON.stringify({ choices: [{ ...part, finish_reason: "abort" }] });
+    plan.push([{ send: httpAnswer(whole) }]);
+    const answer = await rawPost(proxy.port, CHAT, { model: "tiny" }).ended;
+    expect(answer).toMatchObject({ status: 200, complete: true });
+    expect(answer.body.toString()).toBe(whole);
+  }
+});
+
 test("where nothing else is left, the client gets the engine's own bytes", async () => {
   const failing = event({ error: { message: "full", code: 503 } }) + DONE;
   const sick = startRawServer({ script: () => stream(failing) });

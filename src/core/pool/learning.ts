@@ -10,13 +10,8 @@ import { Peers } from "./peers.ts";
 import type { Listeners } from "./registry-listener.ts";
 import { isBadAnswer, isRefusal, passesTrial, passOverMs } from "./statuses.ts";
 import { Tellings } from "./told.ts";
-import { type Doubt, isShownByHead } from "./trials.ts";
+import { type Doubt, isShownByHead, QUIET_MS, SERVED_LATELY_MS } from "./trials.ts";
 import { mayBePrefill, Watch } from "./watch.ts";
-
-/** Nothing asked of a node or its peers for so long: no trial will show that it is well again, ms. */
-const QUIET_MS = 3_000;
-/** A node that answered somebody this long ago goes on answering, ms: what failed there was the request. */
-const SERVED_LATELY_MS = 2_000;
 
 /** What probes, gauges and the outcomes of requests teach of nodes. */
 export class Learning {
@@ -97,6 +92,12 @@ export class Learning {
       node.health.probed({ kind: what === "awake" ? "ok" : "sleeping" }, nowMs, false);
     });
     if (what === "asleep") this.#moveRequests(node, false);
+  }
+
+  /** An administrator has requests there aborted: they are to end, and not to begin anew elsewhere. */
+  aborted(node: Node): void {
+    this.#listeners.said({ node, found: "aborted" });
+    node.abortedAtMs = this.#now();
   }
 
   /** A health probe came back; `progressed`: the node sent bytes of some answer meanwhile. */

@@ -100,6 +100,8 @@ export class Node {
   absent = true;
   /** When an answer last began over a connection that it may keep, ms. */
   answeredAtMs = Number.NEGATIVE_INFINITY;
+  /** When it was last asked to abort requests, monotonic: what it had then ends as somebody wished. */
+  abortedAtMs = Number.NEGATIVE_INFINITY;
   /** Of the requests that have no first word yet, the one with the longest prompt. */
   longest: OpenRequest | null = null;
   /** Counts pieces of answers received; moving means alive. */

@@ -1,3 +1,8 @@
+/** Nothing asked of a node or its peers for so long: no trial will show that it is well again, ms. */
+export const QUIET_MS = 3_000;
+/** A node that answered somebody this long ago goes on answering, ms: what failed there was the request. */
+export const SERVED_LATELY_MS = 2_000;
+
 /** A node ejected for its answers waits this long for its first trial request; each failed trial doubles it. */
 const FIRST_TRIAL_WAIT_MS = 1_000;
 const LONGEST_TRIAL_WAIT_MS = 30_000;

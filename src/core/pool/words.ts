@@ -21,6 +21,8 @@ export type Finding =
   | { readonly found: "asleep"; readonly asleep: boolean }
   /** An administrator put it to sleep, or woke it. */
   | { readonly found: "told"; readonly what: "asleep" | "awake" }
+  /** An administrator has requests there aborted. */
+  | { readonly found: "aborted" }
   /** It answers its probes, and is not to be trusted all the same. */
   | { readonly found: "doubted"; readonly why: Doubt; readonly reason: string }
   /** A request on trial has shown that it is. */

@@ -37,7 +37,7 @@ const RESPONSES = {
 const TO_ALL: readonly (readonly [path: string, summary: string, timeoutMs: number])[] = [
   ["/flush_cache", "Empty the prefix cache of all nodes", SHORT_MS],
   ["/reset_prefix_cache", "Empty the prefix cache of all nodes (vLLM)", SHORT_MS],
-  ["/abort_request", "End requests on all nodes", SHORT_MS],
+  ["/abort_request", "End requests, on whichever nodes they are", SHORT_MS],
   ["/pause", "Let all nodes begin nothing new (vLLM)", SHORT_MS],
   ["/resume", "Let all nodes go on (vLLM)", SHORT_MS],
   ["/pause_generation", "Let all nodes begin nothing new (SGLang)", SHORT_MS],
