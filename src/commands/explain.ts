@@ -7,7 +7,7 @@ import { type Run, readArguments } from "./command.ts";
 import { CommandError } from "./command-error.ts";
 import { ProxyClient } from "./proxy-client.ts";
 import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
-import { plain, shortTime, tableLines } from "./table.ts";
+import { plain, shortTime, tableLines, wrapped } from "./table.ts";
 
 const Settings = Type.Object({ ...PROXY_FIELDS, json: Type.Boolean({ default: false }) });
 
@@ -22,6 +22,9 @@ const FLAGS = [
   ]),
   ...PROXY_FLAGS,
 ];
+
+/** Characters of a line, where no name or URL is longer. */
+const WIDTH = 100;
 
 const NumberOrNull = Type.Union([Type.Number(), Type.Null()]);
 const TextOrNull = Type.Union([Type.String(), Type.Null()]);
@@ -134,10 +137,11 @@ function tokens(one: Static<typeof Explanation>): string {
 }
 
 function drawAttempt(attempt: Static<typeof Attempt>, at: number): string {
-  const { node, node_name, outcome, status, detail, choice, sent_ms } = attempt;
+  const { outcome, status, detail, choice, sent_ms } = attempt;
   const how = [outcome ?? "open", status, detail].filter((part) => part !== null).join(" ");
   const sent = sent_ms === null ? "" : `, sent after ${shortTime(sent_ms / 1_000)}`;
-  const head = `\n  attempt ${at + 1}: ${plain(node_name === undefined ? node : `${node_name} (${node})`)}: ${plain(how)}${sent}\n`;
+  const told = `attempt ${at + 1}: ${plain(named(attempt))}: ${plain(how)}${sent}`;
+  const head = `\n${wrapped(told, WIDTH, "  ")}`;
   if (choice === null) return head;
   return head + drawChoice(choice);
 }
@@ -159,18 +163,34 @@ function drawChoice(choice: NonNullable<Static<typeof Attempt>["choice"]>): stri
       ? " One before it gives absurdly short answers; this one is to be compared with those."
       : "";
   const all = last_resort ? " No node was routable: all were tried." : "";
-  const said = `    ${WHY[why] ?? plain(chose)}${compared}${all}\n`;
+  const said = wrapped(`${WHY[why] ?? plain(chose)}${compared}${all}`, WIDTH, "    ");
   if (why !== "strategy" && why !== "comparison") return said;
+  return said + drawBest(best);
+}
+
+/** The nodes by number, since their names may be long; below them a line for each figure. */
+function drawBest(best: readonly Static<typeof Weighed>[]): string {
+  const nodes = best.map((one, at) => `      ${at + 1}  ${plain(named(one))}\n`);
   const figures = [...new Set(best.flatMap(({ seen }) => Object.keys(seen)))];
-  const columns = [
-    ["    node", ...best.map(({ node, node_name }) => `    ${node_name ?? node}`)],
+  const rows = [
     ["score", ...best.map(({ score }) => figure(score))],
     ["sample age", ...best.map(({ sample_age_ms: ms }) => (ms === null ? "-" : `${ms} ms`))],
-    ...figures.map((name) => [name, ...best.map(({ seen }) => figure(seen[name] ?? null))]),
+    ...figures.map((name) => [
+      name.replaceAll("_", " "),
+      ...best.map(({ seen }) => figure(seen[name] ?? null)),
+    ]),
   ];
   // What is nothing for all of them tells nothing.
-  const telling = columns.filter(([, ...cells]) => cells.some((cell) => cell !== "-"));
-  return said + tableLines(telling, []).join("");
+  const telling = rows.filter(([, ...cells]) => cells.some((cell) => cell !== "-"));
+  const columns = [
+    ["", ...telling.map(([name]) => `      ${name}`)],
+    ...best.map((_, at) => [String(at + 1), ...telling.map((row) => row[at + 1] ?? "-")]),
+  ];
+  return nodes.join("") + tableLines(columns, []).join("");
+}
+
+function named({ node, node_name }: { readonly node: string; readonly node_name?: string }) {
+  return node_name === undefined ? node : `${node_name} (${node})`;
 }
 
 function figure(value: number | null): string {

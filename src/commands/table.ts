@@ -41,6 +41,20 @@ function widthOf(columns: readonly (readonly string[])[]): number {
   return columns.reduce((sum, column) => sum + widest(column) + 2, -2);
 }
 
+/** Lines of at most `width` characters where words allow it, those after the first a little deeper. */
+export function wrapped(text: string, width: number, indent: string): string {
+  const lines: string[] = [];
+  let line = indent;
+  for (const word of text.split(" ")) {
+    const isFirst = line.trim() === "";
+    if (!isFirst && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = `${indent}  ${word}`;
+    } else line += isFirst ? word : ` ${word}`;
+  }
+  return [...lines, line].map((one) => `${one}\n`).join("");
+}
+
 /** Seconds in the unit that a person reads fastest. */
 export function shortTime(s: number): string {
   if (s < 10) return `${s.toFixed(2)} s`;

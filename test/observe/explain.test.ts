@@ -124,6 +124,15 @@ test("a failed attempt says what failed, and the next one was chosen among the r
   expect(["refused", "lost"]).toContain(first?.outcome ?? "");
   expect(first?.detail).toContain("connection");
   expect(second).toMatchObject({ outcome: "answered", choice: { candidates: 3 } });
+  const at = ["--proxy-url", proxy.url, "--admin-key", "sk-admin"];
+  const { out } = await run(["explain", failed?.id ?? "", ...at]);
+  for (const { choice } of failed?.attempts ?? []) {
+    for (const [place, { node }] of (choice?.best ?? []).entries()) {
+      expect(out).toContain(`      ${place + 1}  ${node}\n`);
+    }
+  }
+  expect(out).toMatch(/^ +1 +2 +3\n {6}score +0\.?\d* +0\.?\d* +0/m);
+  expect(Math.max(...out.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
 });
 
 test("both steps of DistServe are explained", async () => {
