@@ -4,10 +4,10 @@
  * processes for each request (A) and each chunk (C), the least of all rounds, and how many there were.
  */
 import { parseArgs } from "node:util";
-import { runCell } from "./cell.ts";
 import { lmproxyContestant } from "./contestants.ts";
 import { killAllAtExit } from "./host.ts";
 import { Laboratory } from "./laboratory.ts";
+import { bestOf } from "./turns.ts";
 import { WORKS } from "./works.ts";
 
 const COUNTS = [null, 1, 2, 4] as const;
@@ -24,30 +24,13 @@ killAllAtExit();
 const window = { warmMs: 8_000, measureMs: Number(values.seconds) * 1_000 };
 // Pinned to nothing: workers are to share what there is.
 const laboratory = await Laboratory.open({ contestant: null, engine: null, generator: null }, 1, 0);
+const turns = { laboratory, window, rounds: Number(values.rounds), core: null };
+const field = COUNTS.map(withWorkers);
 for (const work of WORKS.filter(({ name }) => values.only.split(",").includes(name))) {
-  const best = new Map<number | null, { us: number; perS: number }>();
-  for (let round = 0; round < Number(values.rounds); round += 1) {
-    for (const count of COUNTS) {
-      const { problem, measured } = await runCell(
-        laboratory,
-        withWorkers(count),
-        work,
-        window,
-        null,
-      );
-      if (problem !== null || measured === undefined)
-        throw new Error(problem ?? "nothing measured");
-      const units = work.unit === "chunk" ? measured.chunks : measured.requests;
-      const us = measured.cpuUs / units;
-      const perS = units / measured.seconds;
-      const before = best.get(count) ?? { us: Number.POSITIVE_INFINITY, perS: 0 };
-      best.set(count, { us: Math.min(us, before.us), perS: Math.max(perS, before.perS) });
-    }
-  }
-  const one = best.get(1) ?? { us: 1, perS: 1 };
+  const best = await bestOf(field, work, turns);
+  const one = best.get(nameOf(1)) ?? { us: 1, perS: 1 };
   console.info(`${work.name}: ${work.title}`);
-  for (const [count, { us, perS }] of best) {
-    const who = count === null ? "one process" : `${count} worker${count === 1 ? "" : "s"}`;
+  for (const [who, { us, perS }] of best) {
     const against = `${(us / one.us).toFixed(2)} and ${(perS / one.perS).toFixed(2)} times 1 worker's`;
     console.info(
       `  ${who.padEnd(11)}  ${us.toFixed(1)} µs a ${work.unit}, ${Math.round(perS)}/s: ${against}`,
@@ -56,10 +39,15 @@ for (const work of WORKS.filter(({ name }) => values.only.split(",").includes(na
 }
 await laboratory.close();
 
+function nameOf(count: number | null): string {
+  return count === null ? "one process" : `${count} worker${count === 1 ? "" : "s"}`;
+}
+
 function withWorkers(count: number | null) {
   const alone = lmproxyContestant();
   return {
     ...alone,
+    name: nameOf(count),
     async prepare(place: Parameters<typeof alone.prepare>[0]) {
       const { command } = await alone.prepare(place);
       return { command: count === null ? command : [...command, "--workers", String(count)] };
