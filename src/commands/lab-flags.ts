@@ -46,8 +46,9 @@ export const LAB_FLAGS: readonly Flag[] = flagGroup("Laboratory", [
     value: fields.clusters,
     isList: true,
     help:
-      "equal, unequal (speeds 1.5, 1.5, 1, 1, 1, 1, 0.5, 0.5), or a JSON file with `speeds` and " +
-      "`events`. Default: equal.",
+      "equal, unequal (speeds 1.5, 1.5, 1, 1, 1, 1, 0.5, 0.5), distserve (three of four nodes do " +
+      "prefills), distserve-unequal (1.5, 0.5, 1 of each role), or a JSON file with `speeds`, `roles` " +
+      "(Prefill and Decode) and `events`. Default: equal.",
   },
   {
     key: "nodes",
@@ -75,7 +76,9 @@ export const LAB_FLAGS: readonly Flag[] = flagGroup("Laboratory", [
     kind: name,
     value: fields.strategies,
     isList: true,
-    help: `With commas between them: ${CONTESTANT_NAMES.join(", ")}. Default: all.`,
+    help:
+      `With commas between them: ${CONTESTANT_NAMES.join(", ")}; A+B is A among prefill nodes and B ` +
+      "among decode nodes. Default: all.",
   },
   {
     key: "seeds",

@@ -36,6 +36,7 @@ const ModelFile = Type.Object(
 const ClusterFile = Type.Object(
   {
     speeds: Type.Array(Type.Number({ exclusiveMinimum: 0 }), { minItems: 1, maxItems: 256 }),
+    roles: Type.Optional(Type.Array(Type.Union([Type.Literal("Prefill"), Type.Literal("Decode")]))),
     events: Type.Optional(Type.Array(Type.String())),
   },
   { additionalProperties: false },
@@ -66,9 +67,18 @@ export function clusterNamed(
   readFile: ReadFile,
 ): ClusterShape {
   const known = clusterOf(name, nodes);
-  if (known !== null) return { ...known, events: more };
-  const { speeds, events = [] } = fileOf("--cluster", name, ClusterFile, readFile);
-  return { name: basename(name), speeds, events: [...events.map(eventNamed), ...more] };
+  if (known !== null) {
+    if (known.roles !== undefined && nodes < 2) {
+      throw new UsageError(`--cluster ${name} needs two nodes or more`);
+    }
+    return { ...known, events: more };
+  }
+  const { speeds, roles, events = [] } = fileOf("--cluster", name, ClusterFile, readFile);
+  if (roles !== undefined && roles.length !== speeds.length) {
+    throw new UsageError(`--cluster ${name}: there must be as many roles as speeds`);
+  }
+  const shape = { name: basename(name), speeds, events: [...events.map(eventNamed), ...more] };
+  return roles === undefined ? shape : { ...shape, roles };
 }
 
 /** @throws UsageError */

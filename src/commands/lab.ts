@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { Command } from "commander";
 import { UsageError } from "../config/usage-error.ts";
 import { nearestName } from "../core/nearest-name.ts";
-import { CONTESTANT_NAMES } from "../lab/contestants.ts";
+import { CONTESTANT_NAMES, contestantOf } from "../lab/contestants.ts";
 import type { Row } from "../lab/measures.ts";
 import { plot } from "../lab/plot.ts";
 import type { Replayed } from "../lab/replay.ts";
@@ -68,7 +68,7 @@ export const run: Run = async (argv, surroundings) => {
 };
 
 function isOracle(strategy: string): boolean {
-  return YARDSTICKS[strategy]?.isOracle === true;
+  return strategy.split("+").some((one) => YARDSTICKS[one]?.isOracle === true);
 }
 
 function orElse(given: readonly string[], otherwise: string): readonly string[] {
@@ -79,7 +79,7 @@ function orElse(given: readonly string[], otherwise: string): readonly string[] 
 function strategiesOf(given: readonly string[]): readonly string[] {
   const names = given.flatMap((list) => list.split(",")).filter((name) => name !== "");
   for (const name of names) {
-    if (CONTESTANT_NAMES.includes(name)) continue;
+    if (contestantOf(name) !== null) continue;
     const nearest = nearestName(name, CONTESTANT_NAMES);
     const advice = nearest === undefined ? CONTESTANT_NAMES.join(", ") : `did you mean ${nearest}?`;
     throw new UsageError(`--strategies ${name}: there is no such strategy; ${advice}`);

@@ -88,7 +88,7 @@ const distserve = flagGroup("DistServe", [
     kind: strategy,
     value: fields.prefillStrategy,
     mode: "DistServe",
-    help: "Strategy among prefill nodes, where it differs from --strategy.",
+    help: "Strategy among prefill nodes. Default: --strategy; where that is not given either, prefix_aware.",
   },
   {
     key: "decodeStrategy",
@@ -97,7 +97,7 @@ const distserve = flagGroup("DistServe", [
     kind: strategy,
     value: fields.decodeStrategy,
     mode: "DistServe",
-    help: "Strategy among decode nodes, where it differs from --strategy.",
+    help: "Strategy among decode nodes. Default: --strategy.",
   },
   {
     key: "migrationProtocol",

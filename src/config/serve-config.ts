@@ -4,6 +4,7 @@
  */
 import { Value } from "@sinclair/typebox/value";
 import { Command } from "commander";
+import type { StrategyName } from "../core/strategies/index.ts";
 import { readCommandLine } from "./command-line.ts";
 import { DEFAULT_SOURCE, type Source, variableName } from "./flag.ts";
 import { byteSize } from "./kinds.ts";
@@ -72,6 +73,7 @@ export function parseServeConfig(
     .set("tls", resolveTls(resolved, env, readFile))
     .set("statePath", resolveStatePath(resolved, env))
     .set("forwardCredentials", resolveForwarding(resolved))
+    .set("prefillStrategy", resolvePrefillStrategy(resolved))
     .set("traces", { value: traces, source: { kind: "variable", name: tracesVariable(env) } });
   refuseTakeoverOfNothing(fields);
   const keys = Object.keys(ConfigSchema.properties);
@@ -151,6 +153,14 @@ function resolveForwarding(fields: Fields): Resolved {
   const given = fields.get("forwardCredentials") ?? { value: false, source: DEFAULT_SOURCE };
   if (given.source.kind !== "default" || as?.value !== "lmdeploy") return given;
   return fields.get("upstreamApiKey")?.value === null ? { value: true, source: as.source } : given;
+}
+
+/** Prefill nodes do nothing but what a prefix cache saves; a strategy that was named holds for both roles. */
+function resolvePrefillStrategy(fields: Fields): Resolved {
+  const given = fields.get("prefillStrategy") ?? { value: null, source: DEFAULT_SOURCE };
+  const isNamed = given.value !== null || fields.get("strategy")?.source.kind !== "default";
+  if (isNamed || fields.get("servingStrategy")?.value !== "DistServe") return given;
+  return { value: "prefix_aware" satisfies StrategyName, source: DEFAULT_SOURCE };
 }
 
 /** Scripts that name no port mean another one. */

@@ -16,6 +16,7 @@ import { type Endpoint, endpointOf, type SessionNames } from "./session-names.ts
 import type { Session } from "./sessions.ts";
 import { unlessAborted } from "./unless-aborted.ts";
 import { isWorthWaiting, Patience, untilChanged } from "./until-changed.ts";
+import { type Wants, wantsOf } from "./wants.ts";
 
 export interface RouteOptions {
   readonly registry: Registry;
@@ -48,6 +49,7 @@ export class Route {
   readonly #options: RouteOptions;
   readonly #request: InferenceRequest;
   readonly #endpoint: Endpoint;
+  readonly #wants: Wants;
   readonly #failed: FailedPair[] = [];
   #planned: PlannedPair | null = null;
   #lostOne = false;
@@ -56,10 +58,9 @@ export class Route {
   constructor(request: InferenceRequest, options: RouteOptions) {
     this.#options = options;
     this.#request = request;
-    const { explainer } = request.exchange;
     this.#endpoint = endpointOf(request.target);
-    const { model, asked } = request;
-    this.wanted = { model, role: "Prefill", asked, tried: this.triedPrefill, explainer };
+    this.#wants = wantsOf(request, this.triedPrefill, this.triedDecode);
+    this.wanted = { ...this.#wants.Prefill, explainer: request.exchange.explainer };
   }
 
   /**
@@ -163,8 +164,7 @@ export class Route {
 
   /** What it wants of a node of the role, whichever it is paired with. */
   wantedOf(role: Role): Wanted {
-    const { model, asked } = this.wanted;
-    return { model, role, asked, tried: role === "Prefill" ? this.triedPrefill : this.triedDecode };
+    return role === "Decode" ? this.#wants.Decode : this.#wants.Prefill;
   }
 
   /** Whether there is another node of the role that it has not tried. */

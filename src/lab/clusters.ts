@@ -1,4 +1,5 @@
 /** The clusters that can be asked for: how fast their nodes are, and what happens to them. */
+import type { Role } from "../core/engine/roles.ts";
 
 /** Something that happens to a node in the middle of a run. */
 export interface ClusterEvent {
@@ -10,6 +11,8 @@ export interface ClusterEvent {
 
 export interface ClusterShape {
   readonly name: string;
+  /** What each of them does, in the same order; left out: all do the whole. One that joins is Hybrid. */
+  readonly roles?: readonly Role[];
   /** One for each node that is there from the start: 1 is as fast as the engine's model says. */
   readonly speeds: readonly number[];
   readonly events: readonly ClusterEvent[];
@@ -20,12 +23,36 @@ export const SLOWER = 10;
 
 /** The unequal cluster; more nodes repeat it. */
 const UNEQUAL = [1.5, 1.5, 1, 1, 1, 1, 0.5, 0.5] as const;
+/** The same of each role, where there are two: few decode nodes are unlike as well. */
+const UNEQUAL_OF_ROLE = [1.5, 0.5, 1] as const;
+/** With prompts ten times as long as answers, so much of the nodes is better off with prompts. */
+const PREFILL_SHARE = 3 / 4;
+
+export const CLUSTER_NAMES = [
+  "equal",
+  "unequal",
+  "distserve",
+  "distserve-unequal",
+] as const satisfies readonly string[];
 
 /** Null when there is none of that name. */
 export function clusterOf(name: string, nodes: number): ClusterShape | null {
-  const speedAt = { equal: () => 1, unequal: (i: number) => UNEQUAL[i % UNEQUAL.length] ?? 1 };
-  if (name !== "equal" && name !== "unequal") return null;
-  return { name, speeds: Array.from({ length: nodes }, (_, i) => speedAt[name](i)), events: [] };
+  const all = Array.from({ length: nodes }, (_, i) => i);
+  const prefills = Math.min(Math.max(1, Math.round(PREFILL_SHARE * nodes)), nodes - 1);
+  const roles = all.map((i) => (i < prefills ? "Prefill" : "Decode"));
+  const ofRole = (i: number) => UNEQUAL_OF_ROLE[(i < prefills ? i : i - prefills) % 3] ?? 1;
+  switch (name) {
+    case "equal":
+      return { name, speeds: all.map(() => 1), events: [] };
+    case "unequal":
+      return { name, speeds: all.map((i) => UNEQUAL[i % UNEQUAL.length] ?? 1), events: [] };
+    case "distserve":
+      return { name, speeds: all.map(() => 1), roles, events: [] };
+    case "distserve-unequal":
+      return { name, speeds: all.map(ofRole), roles, events: [] };
+    default:
+      return null;
+  }
 }
 
 const EVENT = /^(joins|dies|returns|slows|recovers)@(\d+(?:\.\d+)?)(?::(\d+))?$/;

@@ -11,8 +11,26 @@ export const CONTESTANT_NAMES: readonly string[] = [
   ...Object.keys(YARDSTICKS),
 ];
 
-/** Null when there is none of that name. */
+/**
+ * `A+B` is A among prefill nodes and B among decode nodes, where a cluster has such. Null when there is
+ * none of that name.
+ */
 export function contestantOf(name: string): ReplayOptions["contestant"]["make"] | null {
+  const [first = "", second = first] = name.split("+");
+  const [prefill, decode] = [singleOf(first), singleOf(second)];
+  if (prefill === null || decode === null || name.split("+").length > 2) return null;
+  if (first === second) return prefill;
+  return (oracle, time) => {
+    const [one, other] = [prefill(oracle, time), decode(oracle, time)];
+    return {
+      strategy: one.strategy,
+      decode: other.strategy,
+      knowledge: [...one.knowledge, ...other.knowledge],
+    };
+  };
+}
+
+function singleOf(name: string): ReplayOptions["contestant"]["make"] | null {
   const yardstick = Object.hasOwn(YARDSTICKS, name) ? YARDSTICKS[name] : undefined;
   if (yardstick !== undefined) return yardstick.make;
   if (!isStrategy(name)) return null;

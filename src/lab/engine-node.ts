@@ -11,6 +11,9 @@ export interface InEngine {
   readonly promptTokens: number;
   readonly answerTokens: number;
   readonly blockHashes: readonly number[];
+  /** Its KV cache comes from a prefill engine, or is kept for a decode engine. */
+  readonly migrated: boolean;
+  readonly preserve: boolean;
   /** @param cachedTokens Of the prompt, those that the engine had kept. */
   firstToken(cachedTokens: number): void;
   ended(outcome: Outcome): void;
@@ -72,6 +75,13 @@ export class EngineNode {
     this.#requests.set(request.id, request);
     this.#wakeUp();
     return true;
+  }
+
+  /** What was kept for a decode engine is needed no more. */
+  release(id: string): void {
+    this.#run();
+    this.#model.releasePreserved(id, this.#time.nowMs);
+    this.#wakeUp();
   }
 
   refreshGauges(): void {

@@ -1,3 +1,4 @@
+import type { Role } from "../core/engine/roles.ts";
 import { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
@@ -41,21 +42,21 @@ export class Operations {
   }
 
   /** All nodes join; when this returns they are brought in. */
-  start({ speeds, events }: ClusterShape, params: EngineParams): void {
+  start({ speeds, roles, events }: ClusterShape, params: EngineParams): void {
     this.#params = params;
-    for (const speed of speeds) this.#join(speed);
+    for (const [i, speed] of speeds.entries()) this.#join(speed, roles?.[i]);
     this.#time.advance(WARM_UP_MS);
     this.#repeat(LOOK_MS, () => this.#look());
     for (const event of events) this.#time.after(event.atS * 1_000, () => this.#happen(event));
   }
 
-  #join(speed: number): void {
+  #join(speed: number, role: Role = "Hybrid"): void {
     if (this.#params === null) return;
     const url = `http://n${this.#engines.length}`;
     const params = { ...this.#params, ...speedOf(this.#params, speed) };
     const engine = new EngineNode(url, params, this.#time);
     this.#engines.push(engine);
-    const registration = { models: [MODEL], role: "Hybrid", speed: null } as const;
+    const registration = { models: [MODEL], role, speed: null };
     const node = this.#registry.membership.register(url, registration);
     this.#onJoin(node, engine);
     this.#repeat(GAUGES_MS, () => {

@@ -2,6 +2,8 @@
  * One run: a trace against a cluster of modelled engines, in virtual time, through the proxy's own
  * registry. Everything is drawn from the seed.
  */
+
+import type { Role } from "../core/engine/roles.ts";
 import type { Knowledge } from "../core/pool/candidates.ts";
 import { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
@@ -19,6 +21,8 @@ import type { Workload, WorkloadRequest } from "./workload.ts";
 /** What a strategy is made of for one run. */
 export interface Contestant {
   readonly strategy: Strategy;
+  /** Among decode nodes; left out: the same. */
+  readonly decode?: Strategy;
   readonly knowledge: readonly Knowledge[];
 }
 
@@ -60,6 +64,16 @@ export const SAMPLE_MS = 10_000;
 const MAX_ATTEMPTS = 3;
 const MODEL = "m";
 
+/** What a prefill node keeps for a decode node. */
+interface Kept {
+  /** It is there, or will not be fetched; may be said twice. */
+  release(): void;
+}
+
+function roleAfter(kept: Kept | null): Role {
+  return kept === null ? "Prefill" : "Decode";
+}
+
 export function replay(options: ReplayOptions): Replayed {
   return new Replay(options).run();
 }
@@ -88,7 +102,11 @@ class Replay {
   constructor(options: ReplayOptions) {
     this.#options = options;
     this.#random = seededRandom(options.seed);
-    const { strategy, knowledge } = options.contestant.make(
+    const {
+      strategy,
+      decode = strategy,
+      knowledge,
+    } = options.contestant.make(
       { engineOf: (id) => this.#engines.get(id), current: () => this.#current },
       this.#time,
     );
@@ -98,7 +116,7 @@ class Replay {
         throw error;
       },
       random: this.#random,
-      strategy: () => strategy,
+      strategy: (role) => (role === "Decode" ? decode : strategy),
       knowledge,
       sampleMaxAgeMs: 15_000,
       maxInFlightPerNode: Number.POSITIVE_INFINITY,
@@ -147,9 +165,11 @@ class Replay {
   }
 
   readonly #sample = (): void => {
-    const inFlight = this.#registry.nodes().map((node) => node.inFlight);
-    this.#spread.add(inFlight);
-    this.#load.push(inFlight);
+    const nodes = this.#registry.nodes();
+    for (const ofRole of Map.groupBy(nodes, ({ role }) => role).values()) {
+      this.#spread.add(ofRole.map(({ inFlight }) => inFlight));
+    }
+    this.#load.push(nodes.map(({ inFlight }) => inFlight));
     this.#time.after(SAMPLE_MS, this.#sample);
   };
 
@@ -160,29 +180,51 @@ class Replay {
     this.#send(place, request, this.#time.nowMs, new Set());
   }
 
-  #send(place: number, request: WorkloadRequest, arrivedAtMs: number, tried: Set<Node>): void {
-    const lease = this.#choose(request, tried);
+  /** @param kept The prompt's KV cache, where a prefill node has made it. */
+  #send(
+    place: number,
+    request: WorkloadRequest,
+    arrivedAtMs: number,
+    tried: Set<Node>,
+    kept: Kept | null = null,
+  ): void {
+    const role = this.#options.cluster.roles === undefined ? "Hybrid" : roleAfter(kept);
+    const lease = this.#choose(request, role, tried);
     if (lease === null) {
+      kept?.release();
       this.#end(place, false);
       return;
     }
     const { node } = lease;
+    const engine = this.#engines.get(node.id);
+    const isPrefill = role === "Prefill";
+    const id = `${place}`;
     let told = false;
-    const accepted = this.#engines.get(node.id)?.submit({
-      id: `${place}`,
+    const accepted = engine?.submit({
+      id,
       promptTokens: request.inputTokens,
-      answerTokens: request.outputTokens,
+      answerTokens: isPrefill ? 1 : request.outputTokens,
       blockHashes: request.blockHashes,
+      migrated: kept !== null,
+      preserve: isPrefill,
       firstToken: (cachedTokens) => {
+        if (kept === null) this.#cachedTokens += cachedTokens;
+        kept?.release();
+        if (request.asked.stream || isPrefill) this.#hear(lease);
+        if (isPrefill) return;
         told = true;
-        this.#cachedTokens += cachedTokens;
         this.#ttftS.push((this.#time.nowMs - arrivedAtMs) / 1_000);
-        if (request.asked.stream) this.#hear(lease);
       },
       ended: (outcome) => {
         if (outcome.kind === "answered") this.#hear(lease);
         lease.end(outcome);
         const answered = outcome.kind === "answered";
+        if (answered && isPrefill) {
+          const release = () => engine.release(id);
+          this.#send(place, request, arrivedAtMs, tried, { release });
+          return;
+        }
+        kept?.release();
         if (answered) this.#e2eS.push((this.#time.nowMs - arrivedAtMs) / 1_000);
         tried.add(node);
         if (answered || told || tried.size >= MAX_ATTEMPTS) this.#end(place, answered);
@@ -190,6 +232,7 @@ class Replay {
       },
     });
     if (accepted === true) return;
+    kept?.release();
     lease.end({ kind: "answered", status: 400 });
     this.#end(place, false);
   }
@@ -201,13 +244,13 @@ class Replay {
     lease.piece(this.#time.nowMs);
   }
 
-  #choose(request: WorkloadRequest, tried: ReadonlySet<Node>): Lease | null {
+  #choose(request: WorkloadRequest, role: Role, tried: ReadonlySet<Node>): Lease | null {
     const { stopwatch } = this.#options;
     this.#current = request;
     const startMs = stopwatch();
     const lease = this.#registry.acquire({
       model: MODEL,
-      role: "Hybrid",
+      role,
       asked: request.asked,
       tried,
     });

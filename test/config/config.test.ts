@@ -227,3 +227,15 @@ test("what Kubernetes sets for a Service called lmproxy is not taken for a flag"
   };
   expect(parse("", { env }).config.port).toBe(8000);
 });
+
+test("prefill nodes get prefix_aware where no strategy is named", () => {
+  const of = (line: string) => {
+    const { strategy, prefillStrategy, decodeStrategy } = parse(line).config;
+    return [prefillStrategy ?? strategy, decodeStrategy ?? strategy];
+  };
+  const both = "--serving-strategy DistServe";
+  expect(of(both)).toEqual(["prefix_aware", "min_expected_latency"]);
+  expect(of(`${both} --strategy random`)).toEqual(["random", "random"]);
+  expect(of(`${both} --decode-strategy random`)).toEqual(["prefix_aware", "random"]);
+  expect(of(`${both} --prefill-strategy random`)).toEqual(["random", "min_expected_latency"]);
+});

@@ -27,6 +27,8 @@ async function lab(...argv: string[]): Promise<string> {
     readFile: (path) => {
       if (path === "t.jsonl") return LINES;
       if (path === "c.json") return '{"speeds": [1, 2], "events": ["slows@5:1", "dies@10"]}';
+      if (path === "roles.json") return '{"speeds": [1, 2], "roles": ["Decode", "Prefill"]}';
+      if (path === "one-role.json") return '{"speeds": [1, 2], "roles": ["Decode"]}';
       if (path === "empty.csv") return "\uFEFF\n";
       if (path === "traces") throw Object.assign(new Error("a directory"), { code: "EISDIR" });
       if (path === "m.json") return '{"prefillTokensPerS": 50000}';
@@ -105,5 +107,30 @@ describe("what is wrong is said", () => {
     [["--event", "explodes@3"], "explodes@3 is no event"],
   ])("%p", async (argv, says) => {
     await expect(lab(...argv)).rejects.toThrow(says);
+  });
+});
+
+describe("a cluster with prefill and decode nodes", () => {
+  const times = async (...argv: string[]) => {
+    const rows: { refused: number; hit_rate: number; ttft_p50_s: number; e2e_p50_s: number }[] =
+      JSON.parse(await lab("--json", ...argv));
+    for (const row of rows) expect(row.refused).toBe(0);
+    return rows;
+  };
+
+  test("answers everything, each role by its strategy, also when nodes die", async () => {
+    for (const cluster of ["distserve", "distserve-unequal", "roles.json"]) {
+      const strategies = "prefix_aware,prefix_aware+round_robin,random+lmetric";
+      const [first] = await times("--cluster", cluster, "--strategies", strategies);
+      expect(first?.hit_rate).toBeGreaterThan(0.1);
+      expect(first?.e2e_p50_s).toBeGreaterThan(first?.ttft_p50_s ?? 0);
+    }
+    await times("--cluster", "distserve", "--event", "dies@4:0", "--event", "dies@6:7");
+  });
+
+  test("has as many roles as nodes, two at least", async () => {
+    await expect(lab("--cluster", "distserve", "--nodes", "1")).rejects.toThrow("two nodes");
+    await expect(lab("--cluster", "one-role.json")).rejects.toThrow("as many roles as speeds");
+    await expect(lab("--strategies", "prefix_aware+randon")).rejects.toThrow("no such strategy");
   });
 });

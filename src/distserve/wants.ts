@@ -1,0 +1,19 @@
+import type { Wanted } from "../core/pool/choose.ts";
+import type { Node } from "../core/pool/node.ts";
+import type { InferenceRequest } from "../upstream/request.ts";
+
+/** What one request wants of a node of each role. */
+export type Wants = Readonly<Record<"Prefill" | "Decode", Wanted>>;
+
+export function wantsOf(
+  { model, asked }: InferenceRequest,
+  triedPrefill: ReadonlySet<Node>,
+  triedDecode: ReadonlySet<Node>,
+): Wants {
+  // The first byte of a prefill's answer tells of the prefill, whatever its client asked for.
+  const ofPrefill = asked.stream ? asked : { ...asked, stream: true };
+  return {
+    Prefill: { model, role: "Prefill", asked: ofPrefill, tried: triedPrefill },
+    Decode: { model, role: "Decode", asked, tried: triedDecode },
+  };
+}
