@@ -128,7 +128,7 @@ function pieceByPiece(
           const wrote = sink.write(piece);
           // The sink has a copy: a client that does not read should not hold two.
           piece = null;
-          if (typeof wrote !== "number") await roomAgain(wrote, attempt);
+          if (typeof wrote !== "number") await roomAgain(wrote, attempt, clock);
           const next = await reader.read();
           if (next.done) break;
           nowMs = clock.now();
@@ -166,7 +166,7 @@ function pieceByPiece(
 const NOTHING = new Uint8Array(0);
 
 /** Resolves when the client's socket takes more, or when the attempt has been stopped. */
-async function roomAgain(wrote: Promise<number>, attempt: Attempt): Promise<void> {
+async function roomAgain(wrote: Promise<number>, attempt: Attempt, { now }: Clock): Promise<void> {
   const { signal } = attempt;
   if (signal.aborted) return;
   const stopped = Promise.withResolvers<void>();
@@ -177,6 +177,7 @@ async function roomAgain(wrote: Promise<number>, attempt: Attempt): Promise<void
     await Promise.race([wrote, stopped.promise]);
   } finally {
     attempt.clientHoldsUp = false;
+    attempt.lease.resumed(now());
     signal.removeEventListener("abort", stop);
   }
 }

@@ -169,6 +169,46 @@ for (const strategy of ["min_expected_latency", "min_observed_latency"]) {
   }
 }
 
+/** A stream of so many events, one each 50 ms, none while the engine `stands`. */
+function flowing(events: number, stands: () => boolean): Response {
+  async function* body() {
+    for (let at = 0; at < events; at += 1) {
+      await Bun.sleep(50);
+      while (at > 0 && stands()) await Bun.sleep(10);
+      yield `data: ${JSON.stringify({ choices: [{ index: 0, text: `word ${at}` }] })}\n\n`;
+    }
+    yield "data: [DONE]\n\n";
+  }
+  return new Response(body(), { headers: { "content-type": "text/event-stream" } });
+}
+
+test("an engine that stops in the middle of its answers gets no more, and keeps those it has", async () => {
+  await using cluster = await startAll(3, ["--strategy", "random"]);
+  const { proxy, odd, others } = cluster;
+  let stands = false;
+  for (const engine of others) engine.answer = () => flowing(40, () => false);
+  odd.answer = () => flowing(40, () => stands);
+  await send(proxy, 5, (sent) => sent < 200, { stream: true });
+  stands = true;
+  const state = async () => (await proxy.status())[odd.url];
+  const statuses = send(
+    proxy,
+    50,
+    async (sent) => {
+      const found = await state();
+      if (found?.state === "unhealthy" && sent > 20) stands = false;
+      return !(found?.state === "healthy" && sent > 20 && !stands);
+    },
+    { stream: true },
+  );
+  await until("it is out", async () => (await state())?.state === "unhealthy");
+  expect((await state())?.last_error).toMatch(
+    /^its streams stand still for .* of its peers go on$/,
+  );
+  // Those that stood still are whole in the end.
+  expect(new Set(await statuses)).toEqual(new Set([200]));
+});
+
 test("a client's bad requests, refused by every engine alike, take nobody out", async () => {
   await using cluster = await startAll(4);
   const { proxy, odd, others } = cluster;

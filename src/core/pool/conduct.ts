@@ -1,11 +1,13 @@
 import { AnswerRecord } from "./answer-record.ts";
 import { FadingCount } from "./fading-count.ts";
+import { FlowRecord } from "./flow-record.ts";
 import { Lengths } from "./lengths.ts";
 
 /** How a node has treated requests of late: what it is judged by, beside its peers. */
 export class Conduct {
   readonly answers = new AnswerRecord();
   readonly lengths = new Lengths();
+  readonly flow = new FlowRecord();
   /** Answers that were good, and those that refused what was asked or held nothing, fading. */
   readonly good = new FadingCount();
   readonly refused = new FadingCount();
@@ -20,6 +22,9 @@ export class Conduct {
   movedAtMs = Number.NEGATIVE_INFINITY;
   /** When it was last given a request, ms. */
   askedAtMs = Number.NEGATIVE_INFINITY;
+  /** When it was last taken out, ms, and how often in a row what it had then has been seen to go on since. */
+  outAtMs = Number.NEGATIVE_INFINITY;
+  looksOn = 0;
   #pieces = 0;
 
   /** It has sent so many pieces of answers, in all. */
@@ -46,6 +51,8 @@ export class Conduct {
   forget(): void {
     this.answers.clear();
     this.lengths.clear();
+    this.flow.clear();
+    this.looksOn = 0;
     this.good.clear();
     this.refused.clear();
     this.refusalsInARow = 0;

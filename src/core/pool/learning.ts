@@ -29,9 +29,10 @@ export class Learning {
     this.#watch = new Watch({
       index,
       peers: this.#peers,
-      doubt: (node, why, reason) => this.#doubt(node, why, reason),
+      doubt: (node, why, reason) => this.doubted(node, why, reason),
       trialEnded: (node, lease, passed) =>
         listeners.change(node, () => node.health.trialEnded(lease, passed, now())),
+      cleared: (node) => this.cleared(node),
     });
   }
 
@@ -40,19 +41,16 @@ export class Learning {
     this.#watch.look(this.#now());
   }
 
-  #doubt(node: Node, why: Doubt, reason: string): void {
+  /** A node which answers its probes is not to be trusted: this process found that, or another one. */
+  doubted(node: Node, why: Doubt, reason: string): void {
     if (!node.health.routable(this.#now())) return;
     this.#listeners.said({ node, found: "doubted", why, reason });
     node.lastError = reason;
     // What it did before it went out is no part of what it does when it is back.
     node.conduct.forget();
+    node.conduct.outAtMs = this.#now();
     if (why === "short") node.latencies.clear();
     this.#listeners.change(node, () => node.health.doubted(why, this.#now()));
-  }
-
-  /** Another process found that a node which answers its probes is not to be trusted. */
-  doubted(node: Node, why: Doubt, reason: string): void {
-    this.#doubt(node, why, reason);
   }
 
   /** A request on trial has shown another process that it is. */
@@ -271,7 +269,10 @@ export class Learning {
     const { node } = lease;
     const { status } = outcome;
     node.absent = false;
-    if (status >= 200 && status < 300) node.answered(nowMs - lease.startedAtMs, nowMs);
+    if (status >= 200 && status < 300) {
+      node.answered(nowMs - lease.startedAtMs, nowMs);
+      node.conduct.flow.ended(lease, nowMs);
+    }
     const busy = status === 429 || status === 503;
     if (busy) node.health.passOver(passOverMs(outcome.retryAfterMs ?? 0), nowMs);
     const failed = isBadAnswer(status);
@@ -293,6 +294,6 @@ export class Learning {
     node.conduct.refusedRequest(asked.client, nowMs);
     if (!this.#peers.refusesAlone(node, nowMs) || !this.#peers.mayGo(node)) return;
     const what = status === 200 ? "answers nothing to" : `refuses (${status})`;
-    this.#doubt(node, "refused", `${what} what its peers answer`);
+    this.doubted(node, "refused", `${what} what its peers answer`);
   }
 }

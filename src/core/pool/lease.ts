@@ -17,6 +17,9 @@ export interface Answered {
   readonly saidTokens?: number | null;
 }
 
+/** Pieces that are further apart than this have a pause between them, ms. */
+const PAUSE_MS = 1_000;
+
 /** How one request on one node ended; `cancelled`: the client left, or the proxy took it off the node. */
 export type Outcome = Answered | Failure | { readonly kind: "cancelled" };
 
@@ -54,6 +57,9 @@ export class Lease implements OpenRequest {
   place = -1;
   /** Pieces of the answer's body received. */
   pieces = 0;
+  lastPieceAtMs = Number.POSITIVE_INFINITY;
+  longestGapMs = 0;
+  pausedMs = 0;
   /** HTTP status of the answer; null while it has no head. */
   status: number | null = null;
   /** When it ended, monotonic, ms; null while it is open. */
@@ -106,9 +112,18 @@ export class Lease implements OpenRequest {
   piece(nowMs: number): void {
     this.pieces += 1;
     this.node.progress += 1;
+    const gapMs = nowMs - this.lastPieceAtMs;
+    this.lastPieceAtMs = nowMs;
+    if (gapMs > this.longestGapMs) this.longestGapMs = gapMs;
+    if (gapMs >= PAUSE_MS) this.pausedMs += gapMs;
     if (this.#firstByteAtMs !== null) return;
     this.#firstByteAtMs = nowMs;
     if (this.#outcome === null) this.#tellFirstByte();
+  }
+
+  /** Its client takes more again at `nowMs`: for the time in which it did not, the engine is not to blame. */
+  resumed(nowMs: number): void {
+    this.lastPieceAtMs = nowMs;
   }
 
   /** Once it is known what it is the first byte of: an answer, or a failure, also one that says 200. */

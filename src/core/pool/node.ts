@@ -30,6 +30,8 @@ export type EvictionReason = "node_ejected" | "shutdown";
 export interface Sender {
   /** Takes it off the node, unless it is better off waiting there. */
   evict(reason: EvictionReason): void;
+  /** Its client reads too slowly: that nothing comes is not the engine's doing. */
+  readonly clientHoldsUp?: boolean;
 }
 
 /** A request that is open on a node, as much as the node's side needs to know of its lease. */
@@ -43,6 +45,11 @@ export interface OpenRequest extends InBag {
   readonly asked: Asked;
   /** Pieces of the answer's body received. */
   readonly pieces: number;
+  /** When the last of them came, ms; Infinity before the first. */
+  readonly lastPieceAtMs: number;
+  /** The longest time between two of them, and all pauses, those of a second or more, together, ms. */
+  readonly longestGapMs: number;
+  readonly pausedMs: number;
   /** The longest of the prompts that its first word may have to wait for, its own included, bytes. */
   readonly longestBytes: number;
   /** Null as long as nobody sends it. */

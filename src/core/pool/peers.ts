@@ -23,12 +23,12 @@ export const LATE_LEAST_MS = 2_000;
  * ... and what a prefill takes that finds nothing in the cache, bytes a ms (2,500 tokens a second): the
  * like may have been answered from it.
  */
-const COLD_PREFILL = 10;
+export const COLD_PREFILL = 10;
 /** Whoever gives up after this many times that, and after this long, has waited long. */
 const GIVEN_UP_TIMES = 2;
 const GIVEN_UP_LEAST_MS = 500;
 /** Answers of the last minute are compared; of the last five when nothing newer is there. */
-const RECENT_MS = 60_000;
+export const RECENT_MS = 60_000;
 const LATELY_MS = 300_000;
 /** A node is slow when half of its last answers took so many times what 90 % of the like took at peers, ... */
 const SLOW_TIMES = 2.5;
@@ -220,8 +220,13 @@ export class Peers {
       refusedClients.size > 1 ||
       client === undefined ||
       client === null ||
-      peers.some(({ conduct }) => conduct.answers.servedSince(nowMs - RECENT_MS, client))
+      this.serve(node, client, nowMs - RECENT_MS)
     );
+  }
+
+  /** Whether any of its peers has answered `client` well since `sinceMs`. */
+  serve(node: Node, client: string, sinceMs: number): boolean {
+    return this.of(node).some(({ conduct }) => conduct.answers.servedSince(sinceMs, client));
   }
 
   /** Whether its last answers are short since hardly any request asks for another, as its peers' show. */

@@ -5,6 +5,8 @@ export const SERVED_LATELY_MS = 2_000;
 
 /** A node ejected for its answers waits this long for its first trial request; each failed trial doubles it. */
 const FIRST_TRIAL_WAIT_MS = 1_000;
+/** What stands still on trial cannot move any more. */
+const FIRST_STALLED_WAIT_MS = 5_000;
 const LONGEST_TRIAL_WAIT_MS = 30_000;
 /** One that is slow, or was hung, is to be found again within half a minute. */
 const LONGEST_LATE_WAIT_MS = 20_000;
@@ -20,12 +22,13 @@ const SOON_AGAIN_MS = 60_000;
  * - `refused`: it refuses what its peers answer.
  * - `late`: it answers nothing, or slowly, beside its peers.
  * - `short`: it ends at once what its peers answer at length.
+ * - `stalled`: its streams stand still while those of its peers go on.
  */
-export type Doubt = "answers" | "refused" | "late" | "short";
+export type Doubt = "answers" | "refused" | "late" | "short" | "stalled";
 
 /** Whether the head of an answer shows already that a node is out for it no more. */
 export function isShownByHead(doubt: Doubt | null): boolean {
-  return doubt !== "late" && doubt !== "short";
+  return doubt === null || doubt === "answers" || doubt === "refused";
 }
 
 /** How a node that answers its probes, and is out all the same, gets single requests that decide about it. */
@@ -49,7 +52,8 @@ export class Trials {
   begin(why: Doubt, nowMs: number): void {
     // One that came back by luck waits on from where it was.
     const again = why !== "answers" && why !== "refused" && nowMs - this.#backAtMs < SOON_AGAIN_MS;
-    this.#waitMs = again ? Math.min(this.#waitMs * 2, LONGEST_LATE_WAIT_MS) : FIRST_TRIAL_WAIT_MS;
+    const firstMs = why === "stalled" ? FIRST_STALLED_WAIT_MS : FIRST_TRIAL_WAIT_MS;
+    this.#waitMs = again ? Math.min(this.#waitMs * 2, LONGEST_LATE_WAIT_MS) : firstMs;
     this.#doubt = why;
     this.#passed = 0;
     this.#dueAtMs = nowMs + this.#waitMs;

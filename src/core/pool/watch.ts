@@ -3,6 +3,7 @@ import { isLongAlready, SHORT_TOKENS } from "./lengths.ts";
 import type { ModelIndex } from "./model-index.ts";
 import type { Node, OpenRequest } from "./node.ts";
 import { LATE_LEAST_MS, type Peers } from "./peers.ts";
+import { Stalls } from "./stalls.ts";
 import type { Doubt } from "./trials.ts";
 
 /** How often open requests are to be looked at, ms. */
@@ -29,17 +30,21 @@ export interface WatchOptions {
   readonly doubt: (node: Node, why: Doubt, reason: string) => void;
   /** Its request on trial, if that is what it is, has shown whether it is well. */
   readonly trialEnded: (node: Node, lease: OpenRequest, passed: boolean) => void;
+  /** What it was not to be trusted for is over. */
+  readonly cleared: (node: Node) => void;
 }
 
 /** What has been silent for too long, judged by what peers answer meanwhile. */
 export class Watch {
   readonly #options: WatchOptions;
+  readonly #stalls: Stalls;
   #looks = 0;
   #lookedAtMs = Number.POSITIVE_INFINITY;
   #comparedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: WatchOptions) {
     this.#options = options;
+    this.#stalls = new Stalls(options);
   }
 
   /** Looks at every node once; to be called every `LOOK_MS`. */
@@ -56,7 +61,8 @@ export class Watch {
       if (node === undefined) continue;
       node.conduct.moved(node.progress, nowMs);
       // Nobody could be heard: what they sent has yet to be read.
-      if (stoodStill) node.conduct.movedAtMs = nowMs;
+      if (stoodStill) node.conduct.movedAtMs = node.conduct.flow.atMs = nowMs;
+      if (node.leases.size > 0) this.#stalls.look(node, nowMs);
       this.#lookAtLengths(node, nowMs);
       if (node.inFlight > 0 && left > 0) left -= this.#lookForHung(node, nowMs);
     }

@@ -16,6 +16,8 @@ interface Options {
   readonly asked?: (nth: number) => Partial<Asked>;
   /** How many tokens the answer has, one every 25 ms; left out: that is not known. */
   readonly tokens?: (node: Node, asked: Asked) => number | null;
+  /** For how long a stream pauses after so many tokens, ms; Infinity: for ever. Left out: not at all. */
+  readonly pauseMs?: (node: Node, said: number, lease: Lease) => number;
 }
 
 const TOKEN_MS = 25;
@@ -74,7 +76,8 @@ class Request {
     this.#record = { sentAtMs: cluster.time.nowMs, waitedMs: Number.POSITIVE_INFINITY };
     seen.requests.push(this.#record);
     cluster.time.after(options.patienceMs ?? 10_000, () => {
-      if (this.#record.waitedMs === Number.POSITIVE_INFINITY) this.#lease?.end(CANCELLED);
+      const isSilent = this.#record.waitedMs === Number.POSITIVE_INFINITY;
+      if (isSilent) this.#lease?.end(CANCELLED);
     });
     this.#send();
   }
@@ -107,7 +110,9 @@ class Request {
       return;
     }
     const now = Math.min(left, AT_ONCE);
-    time.after(now * TOKEN_MS, () => {
+    const pauseMs = this.#options.pauseMs?.(lease.node, tokens - left, lease) ?? 0;
+    if (pauseMs === Number.POSITIVE_INFINITY) return;
+    time.after(now * TOKEN_MS + pauseMs, () => {
       if (this.#asked.stream) for (let i = 0; i < now; i += 1) lease.piece(time.nowMs);
       this.#say(lease, tokens, left - now);
     });
