@@ -1,9 +1,11 @@
 /**
- * What is lost when the proxy is replaced under load: `bun bench/takeover.ts [--takeovers N] [--workers N]`,
- * by `--takeover`, or with workers by an upgrade of them, with the executable of `bun run build`. 500 streams are open all the time, and 200 short requests a second come, half
- * over connections of their own, half over kept ones; nothing is sent twice. Prints what became of them.
+ * What is lost when the proxy is replaced under load: `bun bench/takeover.ts [--takeovers N] [--workers N]
+ * [--from PATH]`, by `--takeover`, or with workers by an upgrade of them, with the executable of `bun run
+ * build`; the first one is `--from`, where that is given. 500 streams are open all the time, and 200 short
+ * requests a second come, half over connections of their own, half over kept ones; nothing is sent twice.
+ * Prints what became of them.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { Agent, type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,12 +24,14 @@ const { values } = parseArgs({
   options: {
     takeovers: { type: "string", default: "6" },
     workers: { type: "string", default: "0" },
+    from: { type: "string" },
   },
 });
 const workers = Number(values.workers);
 const takeovers = Number(values.takeovers);
-const program = join(import.meta.dir, "../lmproxy");
+const built = join(import.meta.dir, "../lmproxy");
 const folder = mkdtempSync(join(tmpdir(), "lmproxy-takeover-"));
+const program = join(folder, "lmproxy");
 const port = freePort();
 
 /** Streams of numbered chunks, each with the next number. */
@@ -124,16 +128,24 @@ async function startProxy(): Promise<Bun.Subprocess> {
   return child;
 }
 
+/** A running executable is never written to: another file takes its place. */
+function install(path: string): void {
+  copyFileSync(path, `${program}.new`);
+  renameSync(`${program}.new`, program);
+}
+
 async function upgrade(): Promise<void> {
   const answer = await fetch(`http://127.0.0.1:${port}/upgrade`, { method: "POST" });
   if (answer.status !== 200) throw new Error(await answer.text());
 }
 
+install(values.from ?? built);
 const proxies = [await startProxy()];
 // Until the node is well.
 while ((await post({}, false)).status !== 200) await Bun.sleep(50);
 const load = [...Array.from({ length: STREAMS }, stream), shortRequests()];
 await Bun.sleep(BETWEEN_MS);
+install(built);
 const tookMs: number[] = [];
 for (let i = 0; i < takeovers; i += 1) {
   const startMs = performance.now();
