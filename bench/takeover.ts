@@ -1,9 +1,9 @@
 /**
  * What is lost when the proxy is replaced under load: `bun bench/takeover.ts [--takeovers N] [--workers N]
- * [--from PATH]`, by `--takeover`, or with workers by an upgrade of them, with the executable of `bun run
- * build`; the first one is `--from`, where that is given. 500 streams are open all the time, and 200 short
- * requests a second come, half over connections of their own, half over kept ones; nothing is sent twice.
- * Prints what became of them.
+ * [--supervisor] [--from PATH]`. One process is replaced by `--takeover`, workers by an upgrade, or with
+ * `--supervisor` by a takeover, too; all with the executable of `bun run build`, the first one with that of
+ * `--from`. 500 streams are open all the time, and 200 short requests a second come, half over connections of
+ * their own, half over kept ones; nothing is sent twice. Prints what became of them.
  */
 import { copyFileSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { Agent, type IncomingMessage, request } from "node:http";
@@ -25,9 +25,11 @@ const { values } = parseArgs({
     takeovers: { type: "string", default: "6" },
     workers: { type: "string", default: "0" },
     from: { type: "string" },
+    supervisor: { type: "boolean", default: false },
   },
 });
 const workers = Number(values.workers);
+const isTakeover = workers === 0 || values.supervisor;
 const takeovers = Number(values.takeovers);
 const built = join(import.meta.dir, "../lmproxy");
 const folder = mkdtempSync(join(tmpdir(), "lmproxy-takeover-"));
@@ -117,7 +119,10 @@ async function shortRequests(): Promise<void> {
 /** Resolves when it listens. */
 async function startProxy(): Promise<Bun.Subprocess> {
   const flags = ["--host", "127.0.0.1", "--port", `${port}`, "--state", join(folder, "nodes.json")];
-  const how = workers === 0 ? ["--takeover"] : ["--workers", `${workers}`];
+  const how = [
+    ...(workers === 0 ? [] : ["--workers", `${workers}`]),
+    ...(isTakeover ? ["--takeover"] : []),
+  ];
   const command = [program, "serve", ...flags, ...how, "--node", engine.url.origin];
   const quiet = ["--access-log", "off", "--keep-alive", "5"];
   const child = Bun.spawn([...command, ...quiet], { stdout: "pipe", stderr: "ignore" });
@@ -149,7 +154,7 @@ install(built);
 const tookMs: number[] = [];
 for (let i = 0; i < takeovers; i += 1) {
   const startMs = performance.now();
-  if (workers === 0) proxies.push(await startProxy());
+  if (isTakeover) proxies.push(await startProxy());
   else await upgrade();
   tookMs.push(Math.round(performance.now() - startMs));
   await Bun.sleep(BETWEEN_MS);
@@ -159,7 +164,8 @@ await Promise.all(load);
 const last = proxies.at(-1);
 last?.kill("SIGTERM");
 const codes = await Promise.all(proxies.map(({ exited }) => exited));
-const what = workers === 0 ? "takeovers" : `upgrades of ${workers} workers`;
+const of = workers === 0 ? "" : ` of ${workers} workers`;
+const what = `${isTakeover ? "takeovers" : "upgrades"}${of}`;
 console.info(`${takeovers} ${what}, from start to listening ${tookMs.join(", ")} ms`);
 console.info(`${counts.streams} streams and ${counts.short} short requests, lost:`, lost);
 console.info(`exit codes ${codes.join(", ")}`);

@@ -22,6 +22,11 @@ export class ListenerOrder<T> {
     if (last !== undefined && last !== listener) this.#listeners[at] = last;
   }
 
+  /** Where those are of which `is` says so. */
+  placesWhere(is: (listener: T) => boolean): number[] {
+    return this.#listeners.flatMap((listener, at) => (is(listener) ? [at] : []));
+  }
+
   /** Null for one that does not listen. @param more Listeners that come last, besides those known here. */
   placeOf(listener: T, more = 0): Place | null {
     const at = this.#listeners.indexOf(listener);

@@ -115,7 +115,15 @@ export type ToWorker =
    * Another worker has taken over: leave the port, of whose listeners this is the one at `at`, finish
    * what there is, and end. Answered when the port is left: whether no connection was reset by that.
    */
-  | { readonly do: "retire"; readonly of: number; readonly at: number }
+  | {
+      readonly do: "retire";
+      readonly of: number;
+      readonly at: number;
+      /** New connections go to the listeners at these places alone; left out: to all others. */
+      readonly to?: readonly number[];
+    }
+  /** Another control plane has the nodes from now on. */
+  | { readonly do: "moved" }
   /** The whole proxy ends. */
   | { readonly do: "drain" };
 

@@ -6,14 +6,9 @@ import type { Clock } from "../core/clock.ts";
 import { UpgradeError, WorkersError } from "./errors.ts";
 import { ListenerOrder } from "./listener-order.ts";
 import { Member, type Spawn } from "./member.ts";
-import {
-  type Beginning,
-  type CertifiedKey,
-  type News,
-  PROTOCOL,
-  type ToWorker,
-} from "./messages.ts";
+import { type Beginning, type CertifiedKey, PROTOCOL } from "./messages.ts";
 import type { Table } from "./table.ts";
+import { HEAR_LIMIT_MS, START_LIMIT_MS, Telling } from "./telling.ts";
 
 export interface SupervisorOptions {
   readonly count: number;
@@ -35,9 +30,6 @@ export interface SupervisorOptions {
   };
 }
 
-/** Coming up, or hearing of something, takes a worker milliseconds: one that takes so long hangs, ms. */
-const START_LIMIT_MS = 60_000;
-const HEAR_LIMIT_MS = 15_000;
 /** So many deaths in so long are no accidents. */
 const MOST_DEATHS = 5;
 const DEATHS_COUNT_FOR_MS = 60_000;
@@ -53,10 +45,11 @@ export function rowsFor(count: number): number {
 }
 
 export class Supervisor {
+  /** What all workers are told. */
+  readonly telling: Telling;
   readonly #options: SupervisorOptions;
   readonly #members = new Set<Member>();
-  readonly #listeners = new ListenerOrder<Member>();
-  readonly #unheard = new Set<Promise<unknown>>();
+  readonly #listeners = new ListenerOrder<Member | symbol>();
   readonly #deathsAtMs: number[] = [];
   readonly #failed = Promise.withResolvers<never>();
   #isEnding = false;
@@ -67,6 +60,7 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
+    this.telling = new Telling(this.#members);
     this.#failed.promise.catch(() => {});
   }
 
@@ -84,39 +78,13 @@ export class Supervisor {
   async start(): Promise<void> {
     const { count } = this.#options;
     await Promise.all(Array.from({ length: count }, () => this.#bring()));
-    await this.#spread();
+    await this.spread();
   }
 
   /** Nobody leaves the port: connections go to all. Any one does it for all. */
-  async #spread(): Promise<void> {
+  async spread(): Promise<void> {
     const [one] = this.members.filter(({ phase }) => phase === "serving");
     await one?.channel.ask({ do: "spread" }).catch(() => {});
-  }
-
-  /** To every worker, in this order. */
-  tell(news: News): void {
-    this.order({ do: "news", news });
-  }
-
-  /** The same of what they are to do. */
-  order(question: ToWorker): void {
-    for (const member of this.#members) {
-      // One that comes up hears it before it listens.
-      const limitMs = member.phase === "starting" ? START_LIMIT_MS : HEAR_LIMIT_MS;
-      const heard = member.ask(question, limitMs).catch(() => {});
-      if (member.phase === "starting") continue;
-      this.#unheard.add(heard);
-      void heard.then(() => this.#unheard.delete(heard));
-    }
-  }
-
-  /** Resolves when all workers have heard what they were told by now. */
-  async heard(): Promise<void> {
-    await Promise.all(this.#unheard);
-  }
-
-  get isAllHeard(): boolean {
-    return this.#unheard.size === 0;
   }
 
   /**
@@ -152,7 +120,7 @@ export class Supervisor {
       throw new UpgradeError(`${state}: ${reason}.`);
     } finally {
       this.#upgrading = false;
-      void this.#spread();
+      void this.spread();
     }
     return { from: old[0]?.version ?? "", to };
   }
@@ -169,8 +137,30 @@ export class Supervisor {
       return answer;
     });
     const all = await Promise.all(answers);
-    void this.#spread();
+    void this.spread();
     return all.every((can) => can === true);
+  }
+
+  /** Whether workers come up just now, or are replaced. */
+  get isChanging(): boolean {
+    return this.#upgrading || [...this.#members].some(({ phase }) => phase === "starting");
+  }
+
+  /**
+   * Another supervisor has `listeners` workers at the port, which came last. Resolves when all workers here
+   * know that the nodes are its own from now on.
+   */
+  async handOver(listeners: number): Promise<void> {
+    this.#isEnding = true;
+    for (let at = 0; at < listeners; at += 1) this.#listeners.joined(Symbol());
+    const told = [...this.#members].map((member) => member.ask({ do: "moved" }, HEAR_LIMIT_MS));
+    await Promise.allSettled(told);
+  }
+
+  /** After that: all leave the port, one after the other. Resolves when they have ended. */
+  async leave(): Promise<void> {
+    for (const member of this.members) await this.#retire(member);
+    await this.#allGone();
   }
 
   /** Lets all finish within their time limit; resolves when they have ended. */
@@ -257,7 +247,9 @@ export class Supervisor {
       const place = this.#listeners.placeOf(member);
       if (place === null) return true;
       member.phase = "retiring";
-      const retire = { do: "retire", ...place } as const;
+      const others = this.#listeners.placesWhere((one) => typeof one === "symbol");
+      const to = others.length === 0 ? {} : { to: others };
+      const retire = { do: "retire", ...place, ...to } as const;
       const clean = await member.ask(retire, HEAR_LIMIT_MS).catch(() => false);
       this.#listeners.left(member);
       return clean === true;

@@ -38,7 +38,7 @@ export async function supervise(
   for (const { level, text } of notes) proxy.log[level](text, {});
   for (const warning of startWarnings(config)) proxy.log.warning(warning, {});
   try {
-    await Promise.race([ended, proxy.failed]);
+    await Promise.race([ended, proxy.failed, proxy.replaced]);
   } catch (error) {
     await proxy.stop();
     throw error;

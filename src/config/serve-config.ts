@@ -138,9 +138,6 @@ function refuseTwoKeys(fields: Fields): void {
 /** The one that runs is found by its state file, and says there what it knows. */
 function refuseTakeoverOfNothing(fields: Fields): void {
   if (fields.get("takeover")?.value !== true) return;
-  if ((fields.get("workers")?.value ?? null) !== null) {
-    throw new UsageError("--takeover is for a proxy without --workers; that has lmproxy upgrade");
-  }
   if (textOf(fields, "statePath") !== null) return;
   throw new UsageError(
     "--takeover finds the running lmproxy by its state file; give both the same --state",

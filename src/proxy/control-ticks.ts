@@ -1,8 +1,9 @@
 /** What the control plane looks at from time to time, since nobody tells it. */
 import type { SessionTable } from "../cluster/session-table.ts";
-import { CONTROL_ROW, type Supervisor } from "../cluster/supervisor.ts";
+import { CONTROL_ROW } from "../cluster/supervisor.ts";
 import type { Table } from "../cluster/table.ts";
 import type { Teller } from "../cluster/tell.ts";
+import type { Telling } from "../cluster/telling.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { CLOCK } from "./assemble.ts";
@@ -16,13 +17,13 @@ export interface ControlTicksOptions {
   readonly table: Table;
   /** Null where none are kept. */
   readonly sessions: SessionTable | null;
-  readonly supervisor: Pick<Supervisor, "isAllHeard">;
+  readonly telling: Pick<Telling, "isAllHeard">;
   readonly teller: Teller;
 }
 
 /** Looks from now on; the function returned ends that. */
 export function controlTicks(options: ControlTicksOptions): () => void {
-  const { registry, table, sessions, supervisor, teller } = options;
+  const { registry, table, sessions, telling, teller } = options;
   const before = new WeakMap<Node, number>();
   const bySlot = new Map<number, string>();
   registry.subscribe({
@@ -40,7 +41,7 @@ export function controlTicks(options: ControlTicksOptions): () => void {
       if (node.inFlight > 0) node.conduct.askedAtMs = CLOCK.now();
     }
     // A node's slot is another's only when nobody can send the node anything any more.
-    if (supervisor.isAllHeard) registry.membership.sweep();
+    if (telling.isAllHeard) registry.membership.sweep();
     teller.tellModels();
   });
   const stopForgetting = CLOCK.every(FORGET_MS, () => {

@@ -5,7 +5,7 @@
 import { UpgradeError } from "../cluster/errors.ts";
 import type { Spawn } from "../cluster/member.ts";
 import { shareMemory } from "../cluster/memory.ts";
-import type { AdminRequest, ToControl } from "../cluster/messages.ts";
+import type { ToControl } from "../cluster/messages.ts";
 import { sharedElsewhere } from "../cluster/shared-load.ts";
 import { SharedSessions } from "../cluster/shared-sessions.ts";
 import { CONTROL_ROW, rowsFor, Supervisor } from "../cluster/supervisor.ts";
@@ -14,28 +14,29 @@ import { Teller } from "../cluster/tell.ts";
 import type { Config } from "../config/serve-config.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Registry } from "../core/pool/registry.ts";
-import { createApp } from "../http/app.ts";
-import { RouteTable } from "../http/routes/table.ts";
 import type { Services } from "../http/services.ts";
 import { LineSink } from "../observe/line-sink.ts";
 import { Log, logUnexpected } from "../observe/log.ts";
 import { openStateFile, type Warn } from "../state/file.ts";
-import { packed } from "./admin-answer.ts";
-import { type Assembled, assemble, CLOCK } from "./assemble.ts";
+import { Administration, WorkersPeers } from "./administration.ts";
+import { askEngines } from "./ask-engines.ts";
+import { assemble, CLOCK } from "./assemble.ts";
 import { controlTicks } from "./control-ticks.ts";
-import { bodyMemoryBytes, lineFormat } from "./effective.ts";
+import { lineFormat } from "./effective.ts";
 import { Gathered } from "./gathered.ts";
 import { GatheredFacts, WorkersWatchers } from "./gathered-live.ts";
+import { Handover } from "./handover.ts";
 import { holdPort } from "./held-port.ts";
 import { joinNodes } from "./join-nodes.ts";
 import { startMetricsServer } from "./metrics-server.ts";
-import { routesOf } from "./routes.ts";
 import { keepsSessions } from "./routing.ts";
-import { LOG_WAITS_CHARACTERS, type RunningProxy } from "./start.ts";
+import { CANNOT_BE_TAKEN_OVER, LOG_WAITS_CHARACTERS, type RunningProxy } from "./start.ts";
+import { Predecessor } from "./takeover.ts";
 import { readCertifiedKey } from "./tls.ts";
+import { keysOf, shareOf } from "./workers-config.ts";
 
 /** A proxy whose clients workers answer. */
-export interface RunningControl extends Omit<RunningProxy, "replaced"> {
+export interface RunningControl extends RunningProxy {
   /** Rejects when workers die again and again. */
   readonly failed: Promise<never>;
   /** @throws UpgradeError */
@@ -60,7 +61,8 @@ export async function startControl(
 ): Promise<RunningControl> {
   const shared = shareOf(config, count);
   const key = readCertifiedKey(config);
-  const { port, release } = holdPort(config, key);
+  const predecessor = config.takeover ? await Predecessor.find(config, CLOCK, count) : null;
+  const { port, release } = predecessor?.heldPort ?? holdPort(config, key);
   const sink = new LineSink({
     output: Bun.stderr.writer(),
     mostWaiting: LOG_WAITS_CHARACTERS,
@@ -68,7 +70,16 @@ export async function startControl(
   });
   const log = new Log({ level: config.logLevel, format: lineFormat(config), sink });
   const warn: Warn = (message, details) => log.warning(message, details);
-  const stateFile = config.statePath === null ? null : openStateFile(config.statePath, { warn });
+  let stateFile =
+    config.statePath === null || predecessor !== null
+      ? null
+      : openStateFile(config.statePath, {
+          warn,
+          ...(config.takeover ? { inUse: CANNOT_BE_TAKEN_OVER } : {}),
+        });
+  let handover: Handover | null = null;
+  /** Resolves when nobody else listens at the port any more: then the places of listeners are known. */
+  let settled: Promise<unknown> = Promise.resolve();
   const clients = config.maxConcurrencyPerClient === null ? 0 : MOST_CLIENTS;
   const memory = shareMemory({ rows: rowsFor(count), clients });
   const { table } = memory;
@@ -80,14 +91,7 @@ export async function startControl(
         idleMs: config.sessionTimeoutMs,
       })
     : null;
-  const peers = new WeakMap<Request, string | null>();
-  const server = () => ({
-    requestIP(request: Request) {
-      const address = peers.get(request) ?? null;
-      return address === null ? null : { address };
-    },
-    timeout() {},
-  });
+  const peers = new WorkersPeers();
   let latest = config;
   const share = {
     elsewhere: sharedElsewhere(table.ofRow(CONTROL_ROW)),
@@ -95,7 +99,7 @@ export async function startControl(
     factsOf: (known: Registry) => new GatheredFacts(known, () => supervisor.members, CLOCK),
     keysChanged(next: Config) {
       latest = next;
-      supervisor.order({ do: "keys", config: next });
+      supervisor.telling.order({ do: "keys", config: next });
     },
   };
   const assembled = assemble(
@@ -104,8 +108,12 @@ export async function startControl(
     {
       port: () => port,
       pendingRequests: () => 0,
-      server,
-      renew: (next) => supervisor.renew(next),
+      server: () => peers,
+      async renew(next) {
+        handover?.refuseWhileReplaced();
+        await settled;
+        return await supervisor.renew(next);
+      },
       stateLocked: () => stateFile?.locked ?? null,
     },
     { key, reread, share },
@@ -117,24 +125,10 @@ export async function startControl(
   const services: Services = {
     ...own,
     ...gathered.services,
-    upgrade: () => supervisor.upgrade().catch(asProxyError),
-  };
-  const routes = routesOf(config);
-  const app = createApp(routes, new RouteTable(routes), services);
-  const administer = async (asked: AdminRequest) => {
-    const { method, url, headers, body, socketAddress } = asked;
-    const request = new Request(url, { method, headers: headers.map(([n, v]) => [n, v]), body });
-    peers.set(request, socketAddress);
-    const before = `${log.level} ${log.format}`;
-    const answer = await packed(await app.fetch(request));
-    const { level, format } = log;
-    if (`${level} ${format}` !== before) supervisor.order({ do: "log", level, format });
-    // True for all when it is given.
-    await supervisor.heard();
-    return answer;
+    upgrade: () => upgrade().catch(asProxyError),
   };
   const { registry, nodePolicy, mode } = own;
-  const teller = new Teller(registry, CLOCK.now, (news) => supervisor.tell(news));
+  const teller = new Teller(registry, CLOCK.now, (news) => supervisor.telling.tell(news));
   const supervisor = new Supervisor({
     count,
     port,
@@ -164,25 +158,48 @@ export async function startControl(
     },
     answer: (question, member) => {
       if (!isQuestion(question)) throw new Error("not understood");
-      if (question.do === "administer") return administer(question);
+      if (question.do === "administer") return administration.answer(question);
       if (question.do === "counted") return gathered.counted(member, question.page);
       if (question.do === "watch") return watchers.watch(member, question.watcher);
       if (question.do === "unwatch") return watchers.unwatch(member, question.watcher);
       return askEngines(question, assembled);
     },
   });
+  const administration = new Administration({
+    config,
+    services,
+    peers,
+    telling: supervisor.telling,
+    log,
+  });
+  async function upgrade() {
+    try {
+      handover?.refuseWhileReplaced();
+    } catch (error) {
+      throw new UpgradeError(error instanceof Error ? error.message : String(error));
+    }
+    await settled;
+    return await supervisor.upgrade();
+  }
   teller.start();
-  const entries = stateFile?.loaded ?? [];
-  const { sources } = joinNodes(config, registry, nodePolicy, mode, entries, stateFile, warn);
+  const entries = predecessor?.entries ?? stateFile?.loaded ?? [];
+  const { kept, sources } = joinNodes(config, registry, nodePolicy, mode, entries, stateFile, warn);
   for (const worker of [...assembled.knowing, live]) worker.start();
-  const stopTicks = controlTicks({ registry, table, sessions, supervisor, teller });
+  const stopTicks = controlTicks({
+    registry,
+    table,
+    sessions,
+    telling: supervisor.telling,
+    teller,
+  });
   const { metricsHost, metricsPort } = config;
   const metricsServer =
     metricsPort === null
       ? null
-      : startMetricsServer(metricsHost, metricsPort, services.metricsPage, false);
+      : startMetricsServer(metricsHost, metricsPort, services.metricsPage, predecessor !== null);
   if (metricsServer !== null) log.info("metrics are open to anybody", { url: metricsServer.url });
   async function tidyUp(): Promise<void> {
+    await handover?.stop();
     sources.stop();
     stopTicks();
     for (const worker of [...assembled.knowing, live]) worker.stop();
@@ -196,10 +213,43 @@ export async function startControl(
     await tidyUp();
   }
   try {
+    await predecessor?.assureSeen(registry, config.healthTimeoutMs);
     await supervisor.start();
+    if (predecessor !== null) {
+      stateFile = await predecessor.succeed(registry, kept, warn);
+      settled = predecessor.leftPort(count).then(() => supervisor.spread());
+    }
   } catch (error) {
     await stop();
     throw error;
+  }
+  const { promise: replaced, resolve: onReplaced } = Promise.withResolvers<void>();
+  if (stateFile?.locked === true) {
+    handover = new Handover({
+      config,
+      served: {
+        port,
+        ports: metricsServer === null ? [] : [metricsServer.port],
+        listeners: { settled },
+      },
+      workers: {
+        count,
+        isChanging: () => supervisor.isChanging,
+        async handOver(listeners) {
+          await supervisor.handOver(listeners);
+          await administration.idle();
+        },
+      },
+      registry,
+      mode,
+      kept,
+      stateFile,
+      lifecycle: assembled.lifecycle,
+      clock: CLOCK,
+      log,
+      onReplaced,
+    });
+    handover.start();
   }
   return {
     url: urlOf(config, port),
@@ -209,9 +259,11 @@ export async function startControl(
     report: (error) => logUnexpected(log, error),
     reload: () => void services.reload().catch(() => {}),
     failed: supervisor.failed,
-    upgrade: () => supervisor.upgrade(),
+    replaced,
+    upgrade,
     stop,
-    async drain() {
+    async drain(told) {
+      if (assembled.lifecycle.retired) await Promise.race([supervisor.leave(), told]);
       await supervisor.drain();
       await tidyUp();
     },
@@ -222,57 +274,6 @@ export async function startControl(
 function urlOf({ host, tls }: Config, port: number): string {
   const name = host.includes(":") ? `[${host}]` : host;
   return new URL(`${tls === null ? "http" : "https"}://${name}:${port}`).origin;
-}
-
-/**
- * What is bounded for the whole proxy is a part of that for each worker.
- * @throws ProxyError invalid_request when a body does not fit into its part.
- */
-function shareOf(config: Config, count: number): Config {
-  const { maxBodyMemoryBytes: memory, maxBodyBytes } = config;
-  if (memory !== null && memory < count * maxBodyBytes) {
-    throw new ProxyError(
-      "invalid_request",
-      `--max-body-memory is divided among ${count} workers, and each must hold a body of --max-body; ` +
-        "raise it, or lower --max-body or --workers",
-    );
-  }
-  return {
-    ...config,
-    statePath: null,
-    maxBodyMemoryBytes: Math.max(config.maxBodyBytes, Math.floor(bodyMemoryBytes(config) / count)),
-    explainBytes: Math.floor(config.explainBytes / count),
-  };
-}
-
-/** What a reload changes. */
-function keysOf({ apiKeys, adminKey, upstreamApiKey }: Config) {
-  return { apiKeys, adminKey, upstreamApiKey };
-}
-
-/** What workers would ask engines by themselves, and what they have found out. */
-async function askEngines(question: ToControl, { services, engines }: Assembled): Promise<unknown> {
-  if (question.do === "find") return await services.discovery.find(question.model);
-  if (!("url" in question)) throw new Error("not understood");
-  const { learning } = services.registry;
-  const node = services.registry.get(question.url);
-  if (node === undefined) return undefined;
-  switch (question.do) {
-    case "stillServes":
-      return await engines.stillServes(node, question.model);
-    case "isWell":
-      return await engines.isWell(node);
-    case "probe":
-      return learning.suspect(node);
-    case "doubted":
-      return learning.doubted(node, question.why, question.reason);
-    case "cleared":
-      return learning.cleared(node);
-    case "administer":
-      throw new Error("not understood");
-    default:
-      return question satisfies never;
-  }
 }
 
 function isQuestion(question: unknown): question is ToControl {

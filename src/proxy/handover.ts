@@ -25,7 +25,9 @@ import {
 
 export interface HandoverOptions {
   readonly config: Config;
-  readonly served: Pick<Served, "listeners" | "port" | "ports">;
+  readonly served: Pick<Served, "port" | "ports"> & { readonly listeners: Settling };
+  /** Those that listen at the port; null where this process does. */
+  readonly workers: Workers | null;
   readonly registry: Registry;
   readonly mode: Pick<Mode, "disaggregated">;
   readonly kept: KeptNodes;
@@ -36,6 +38,19 @@ export interface HandoverOptions {
   readonly log: EventLog;
   /** Told when another process has taken this one's place. */
   readonly onReplaced: () => void;
+}
+
+interface Workers {
+  readonly count: number;
+  /** Whether some come up just now, or are replaced. */
+  isChanging(): boolean;
+  /** Resolves when all know that another process keeps the nodes, which has `listeners` listeners at the port. */
+  handOver(listeners: number): Promise<void>;
+}
+
+interface Settling {
+  /** Resolves when one server alone listens at each of `ports`. */
+  readonly settled: Promise<unknown>;
 }
 
 /** After so long nobody's handshake with an old listener is under way, ms: a lost SYN-ACK is sent again after 1 s. */
@@ -107,7 +122,9 @@ export class Handover {
     if (this.#successor !== null && isAlive(this.#successor.pid)) {
       throw new Refusal(`process ${this.#successor.pid} is just taking over`);
     }
-    const { config, served, log } = this.#options;
+    const { config, served, log, workers } = this.#options;
+    if (workers?.isChanging() === true)
+      throw new Refusal("its workers are just replaced; try again");
     refuseElsewhere(asked, { host: config.host, port: served.port });
     this.#successor = asked;
     // The one before us may listen still, or a listener of before a reload: a connection is led away
@@ -122,11 +139,14 @@ export class Handover {
   /** The other one listens: it gets all that is new. */
   async #leave(): Promise<Standing> {
     if (this.#successor === null) throw new Refusal("nobody has said that it wants to take over");
-    const { clock, lifecycle, stateFile, onReplaced, log, served } = this.#options;
-    for (const socket of this.#sockets) socket.leadAway({ of: 2, at: 0 });
+    const { clock, lifecycle, stateFile, onReplaced, log, served, workers } = this.#options;
+    const { pid, version, listeners = 1 } = this.#successor;
+    // From now on what changes nodes is asked of the other one.
+    await workers?.handOver(listeners);
+    const of = workers === null ? 1 + listeners : 2;
+    for (const socket of this.#sockets) socket.leadAway({ of, at: 0 });
     const left = this.#standing();
-    lifecycle.retire();
-    const { pid, version } = this.#successor;
+    lifecycle.retire({ nodesMoved: true });
     log.info("another process has taken over; this one ends when its clients have gone", {
       pid,
       version,
@@ -144,7 +164,7 @@ export class Handover {
   }
 
   #standing(): Standing {
-    const { config, served, registry, kept, clock, mode } = this.#options;
+    const { config, served, workers, registry, kept, clock, mode } = this.#options;
     const nowMs = clock.now();
     return {
       protocol: PROTOCOL,
@@ -152,6 +172,7 @@ export class Handover {
       pid: process.pid,
       host: config.host,
       port: served.port,
+      listeners: workers?.count ?? 1,
       state: drawState(kept.entries(), "lmproxy"),
       removed: [...registry.membership.removedByHand()],
       routable: registry

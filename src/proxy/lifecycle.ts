@@ -41,6 +41,7 @@ export class Lifecycle {
   #open = true;
   #leaving = false;
   #retired = false;
+  #nodesMoved = false;
   #clients: (() => number) | null = null;
 
   constructor(options: LifecycleOptions) {
@@ -62,8 +63,14 @@ export class Lifecycle {
     return this.#retired;
   }
 
-  retire(): void {
+  /** Whether that is the one that has the nodes now: what changes them is to be asked there. */
+  get nodesMoved(): boolean {
+    return this.#nodesMoved;
+  }
+
+  retire({ nodesMoved }: { readonly nodesMoved: boolean }): void {
     this.#retired = true;
+    this.#nodesMoved ||= nodesMoved;
     this.#options.live.stop();
   }
 

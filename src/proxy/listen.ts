@@ -42,7 +42,6 @@ export function listen(
   const table = new RouteTable(routes);
   const app = createApp(routes, table, services);
   const answer = front({ table, random, answer: (request) => app.fetch(request) });
-  const nodesMoved = () => lifecycle.retired && services.control === null;
   function serve({ key, port, reusePort, isFormer }: ServeOptions): Bun.Server<undefined> {
     const server: Bun.Server<undefined> = Bun.serve({
       hostname: config.host,
@@ -56,7 +55,7 @@ export function listen(
       ...tlsOf(key),
       fetch: lastAnswers(answer, {
         leaves: () => isFormer() || lifecycle.retired,
-        nodesMoved,
+        nodesMoved: () => lifecycle.nodesMoved,
         table,
       }),
       error: (error) => lastResort(error, log, random),

@@ -12,7 +12,7 @@
  * the place of one that closes. Where there is none at that place, the kernel chooses by itself.
  */
 import { dlopen, FFIType, ptr } from "bun:ffi";
-import { closeSync, openSync, readdirSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import type { Place } from "../cluster/listener-order.ts";
 
 const SOL_SOCKET = 1;
@@ -24,6 +24,7 @@ const ADDRESS_BYTES = 128;
 
 const LD_W_ABS = 0x20;
 const ALU_MOD_K = 0x94;
+const JMP_JEQ_K = 0x15;
 const JMP_JGE_K = 0x35;
 const ALU_ADD_K = 0x04;
 const RET_A = 0x16;
@@ -83,6 +84,19 @@ export class ListeningSocket {
     ]);
   }
 
+  /** Leads new connections to those of its port that have these places, evenly. @throws Error */
+  leadTo(places: readonly number[]): void {
+    this.#attach([
+      [LD_W_ABS, 0, 0, RANDOM],
+      [ALU_MOD_K, 0, 0, places.length],
+      ...places.flatMap((place, at): Instruction[] => [
+        [JMP_JEQ_K, 0, 1, at],
+        [RET_K, 0, 0, place],
+      ]),
+      [RET_K, 0, 0, NOWHERE],
+    ]);
+  }
+
   #attach(steps: readonly Instruction[]): void {
     const program = instructions(steps);
     const header = new DataView(new ArrayBuffer(16));
@@ -120,6 +134,18 @@ export function connectionsAt(port: number): number {
   const libc = loadLibc();
   const isConnection = (fd: number) => localPort(fd, libc) === port && portOf(fd, libc) === null;
   return readdirSync("/proc/self/fd").map(Number).filter(isConnection).length;
+}
+
+/** How many sockets listen at `port`, of all processes; null where this system does not tell. */
+export function listenersAt(port: number): number | null {
+  const hex = port.toString(16).toUpperCase().padStart(4, "0");
+  const listening = new RegExp(`^\\s*\\d+: [0-9A-F]+:${hex} \\S+ 0A `, "gm");
+  try {
+    const tables = ["tcp", "tcp6"].map((name) => readFileSync(`/proc/net/${name}`, "utf8"));
+    return tables.reduce((sum, table) => sum + [...table.matchAll(listening)].length, 0);
+  } catch {
+    return null;
+  }
 }
 
 /** The port that `fd` listens on; null for what is no listening socket. */

@@ -17,6 +17,8 @@ export const Successor = Type.Object({
   /** Where it is to listen; versions before do not say it. */
   host: Type.Optional(Type.String()),
   port: Type.Optional(Type.Integer()),
+  /** How many listeners it has at its port, one for each worker; left out: one. */
+  listeners: Type.Optional(Type.Integer({ minimum: 1 })),
 });
 export type Successor = Static<typeof Successor>;
 
@@ -28,6 +30,8 @@ export const Standing = Type.Object({
   /** Where it listens, as it was told; the port is the true one. */
   host: Type.String(),
   port: Type.Integer(),
+  /** How many listeners it has there; left out: one. */
+  listeners: Type.Optional(Type.Integer({ minimum: 1 })),
   /** The text of a state file. */
   state: Type.String(),
   /** URLs of nodes that an operator removed although a flag names them. */

@@ -38,7 +38,7 @@ export interface RunningProxy {
 /** What may wait for a slow reader of the log, characters. */
 export const LOG_WAITS_CHARACTERS = 1024 * 1024;
 
-const CANNOT_BE_TAKEN_OVER =
+export const CANNOT_BE_TAKEN_OVER =
   "it cannot be taken over from: it has no socket beside its state file, as with an older version";
 
 /**
@@ -105,7 +105,7 @@ export async function startProxy(
   const isShared = predecessor !== null;
   const served = listen(config, assembled, log, {
     isShared,
-    forMs: isShared ? 2 * HANDSHAKES_MS : 0,
+    forMs: predecessor?.leavesWithinMs ?? 0,
   });
   serving = served;
   const { kept, sources } = early ?? join();
@@ -116,6 +116,7 @@ export async function startProxy(
       ? new Handover({
           config,
           served,
+          workers: null,
           registry,
           mode,
           kept,

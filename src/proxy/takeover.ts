@@ -13,6 +13,8 @@ import {
 } from "../state/file.ts";
 import { parseState, type StateEntry } from "../state/format.ts";
 import type { KeptNodes } from "../state/persist.ts";
+import { HANDSHAKES_MS } from "./handover.ts";
+import { listenersAt } from "./listening-socket.ts";
 import {
   isSameAddress,
   listensElsewhere,
@@ -33,6 +35,11 @@ const ANSWER_LIMIT_MS = 30_000;
 /** How often it is looked whether nodes are well, or the lock free. */
 const LOOK_MS = 20;
 const LOCK_LIMIT_MS = 5_000;
+/** A worker takes a little more than a second to leave the port, ms. */
+const LEAVES_MS = 2_000;
+/** How often it is looked who listens, and for how long. */
+const LEFT_LOOK_MS = 1_000;
+const LEAVE_LIMIT_MS = 60_000;
 
 /** The proxy that runs, which has agreed to be taken over from. */
 export class Predecessor {
@@ -53,19 +60,31 @@ export class Predecessor {
 
   /**
    * Asks the one that has this state file to share its port; null when none runs.
+   * @param listeners How many we have at it.
    * @throws StateFileError; TakeoverError when it refuses, does not answer, or listens elsewhere than we
    *   are told to
    */
-  static async find(config: Config, clock: Clock): Promise<Predecessor | null> {
+  static async find(config: Config, clock: Clock, listeners = 1): Promise<Predecessor | null> {
     if (config.statePath === null) return null;
     const statePath = checkStatePath(config.statePath);
     const { host, port } = config;
-    const us: Successor = { protocol: PROTOCOL, version, pid: process.pid, host, port };
+    const { pid } = process;
+    const us: Successor = { protocol: PROTOCOL, version, pid, host, port, listeners };
     const standing = await ask(socketPath(statePath), "/share", us);
     if (standing === null) return null;
     // Older versions look at no address.
     if (!isSameAddress(config, standing)) throw refusal(listensElsewhere(standing));
     return new Predecessor(statePath, clock, standing);
+  }
+
+  /** By then it has left the port, ms: its workers do so one after the other. */
+  get leavesWithinMs(): number {
+    return 2 * HANDSHAKES_MS + LEAVES_MS * (this.#standing.listeners ?? 1);
+  }
+
+  /** It has its port, and shares it. */
+  get heldPort() {
+    return { port: this.#standing.port, release: () => {} };
   }
 
   /** With DistServe, the pairs that it has connected. */
@@ -113,6 +132,14 @@ export class Predecessor {
     kept.saveTo(stateFile);
     stateFile.save(() => kept.entries());
     return stateFile;
+  }
+
+  /** Resolves when nobody but our `own` listens at the port any more, or after a minute. */
+  async leftPort(own: number): Promise<void> {
+    const { now, after } = this.#clock;
+    const untilMs = now() + LEAVE_LIMIT_MS;
+    do await new Promise<void>((resume) => after(LEFT_LOOK_MS, resume));
+    while ((listenersAt(this.#standing.port) ?? 0) > own && now() < untilMs);
   }
 
   /** Somebody who is started in this moment has the lock until he finds the port taken. */

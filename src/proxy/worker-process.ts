@@ -108,6 +108,9 @@ export class ProxyWorker {
         return services.cancel(question.id);
       case "retire":
         return this.#retire(begun, question);
+      case "moved":
+        begun.assembled.lifecycle.retire({ nodesMoved: true });
+        return null;
       case "drain":
         return this.#drain();
       default:
@@ -158,12 +161,15 @@ export class ProxyWorker {
   }
 
   /** Whether the port was left with no connection reset. */
-  async #retire(begun: Begun, place: Place) {
-    begun.assembled.lifecycle.retire();
+  async #retire(begun: Begun, place: Place & { readonly to?: readonly number[] }) {
+    begun.assembled.lifecycle.retire({ nodesMoved: false });
     let clean = true;
     try {
       const sockets = this.#sockets();
-      for (const socket of sockets) socket.leadAway(place);
+      for (const socket of sockets) {
+        if (place.to === undefined) socket.leadAway(place);
+        else socket.leadTo(place.to);
+      }
       await new Promise<void>((resume) => CLOCK.after(SETTLE_MS, resume));
       // Where this process stood still meanwhile, some have yet to be accepted.
       await new Promise<void>((resume) => CLOCK.after(SETTLE_MS / 10, resume));

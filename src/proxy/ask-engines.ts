@@ -1,0 +1,30 @@
+import type { ToControl } from "../cluster/messages.ts";
+import type { Assembled } from "./assemble.ts";
+
+/** What workers would ask engines by themselves, and what they have found out. */
+export async function askEngines(
+  question: ToControl,
+  { services, engines }: Assembled,
+): Promise<unknown> {
+  if (question.do === "find") return await services.discovery.find(question.model);
+  if (!("url" in question)) throw new Error("not understood");
+  const { learning } = services.registry;
+  const node = services.registry.get(question.url);
+  if (node === undefined) return undefined;
+  switch (question.do) {
+    case "stillServes":
+      return await engines.stillServes(node, question.model);
+    case "isWell":
+      return await engines.isWell(node);
+    case "probe":
+      return learning.suspect(node);
+    case "doubted":
+      return learning.doubted(node, question.why, question.reason);
+    case "cleared":
+      return learning.cleared(node);
+    case "administer":
+      throw new Error("not understood");
+    default:
+      return question satisfies never;
+  }
+}
