@@ -124,6 +124,7 @@ test("any worker tells of the requests of all, explains and cancels them, and su
     expect(await (await admin("/debug/requests/two")).json()).toMatchObject([{ id: "two" }]);
   }
   expect(await (await admin("/debug/requests/two", "DELETE")).json()).toEqual({ cancelled: 1 });
+  await until("the engine has let go of it", () => engine.waiting === 2);
   engine.release(2);
   const statuses = (await Promise.all(open)).map(({ status }) => status);
   expect(statuses).toEqual([200, 503, 200]);

@@ -52,7 +52,7 @@ async function send(
 }
 
 for (const strategy of ["min_expected_latency", "random"]) {
-  test(`an engine that hangs behind a healthy /health: nobody gives up, it gets no more (${strategy})`, async () => {
+  test.concurrent(`an engine that hangs behind a healthy /health: nobody gives up, it gets no more (${strategy})`, async () => {
     await using cluster = await startAll(4, ["--strategy", strategy]);
     const { proxy, odd } = cluster;
     await send(proxy, 5, (sent) => sent < 40, { stream: true });

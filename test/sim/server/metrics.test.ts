@@ -174,6 +174,8 @@ describe("lies", () => {
     const fault = { kind: "metrics", lie: "million-series" } as const;
     const engine = await start({ faults: [{ fault }] });
     const bytes = await (await fetch(`${engine.url}/metrics`)).bytes();
-    expect(bytes.filter((byte) => byte === 10).length).toBe(1_000_000);
+    let lines = 0;
+    for (const byte of bytes) if (byte === 10) lines += 1;
+    expect(lines).toBe(1_000_000);
   }, 60_000);
 });
