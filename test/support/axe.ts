@@ -3,21 +3,11 @@ import type { Page } from "./chromium.ts";
 
 const AXE = await Bun.file(join(import.meta.dir, "../../node_modules/axe-core/axe.min.js")).text();
 
-/** What axe-core finds that shuts people out who cannot see a page, or have no mouse. */
-export function criticalFaults(page: Page): Promise<unknown> {
-  // What it says of contrast is never critical, and takes most of the time.
-  return faults(page, ["critical"], `{ "color-contrast": { enabled: false } }`);
-}
-
-/** That, and what makes it hard for them, such as too little contrast. */
-export function seriousFaults(page: Page): Promise<unknown> {
-  return faults(page, ["critical", "serious"], "{}");
-}
-
-async function faults(page: Page, impacts: readonly string[], rules: string): Promise<unknown> {
+/** What axe-core finds that keeps people out who cannot see a page well, or have no mouse, or makes it hard for them. */
+export async function seriousFaults(page: Page): Promise<unknown> {
   await page.evaluate(`if (window.axe === undefined) { ${AXE} }`);
-  return await page.evaluate(`axe.run(document, { resultTypes: ["violations"], rules: ${rules} }).then(
+  return await page.evaluate(`axe.run(document, { resultTypes: ["violations"] }).then(
     ({ violations }) => violations
-      .filter(({ impact }) => ${JSON.stringify(impacts)}.includes(impact))
+      .filter(({ impact }) => ["critical", "serious"].includes(impact))
       .flatMap(({ id, nodes }) => nodes.map(({ html }) => id + ": " + html.slice(0, 200))))`);
 }
