@@ -1,4 +1,4 @@
-/** `scripts/find-the-node`: plants each fault, and looks for it in two ways at once. */
+/** `scripts/find-the-node`: plants each fault, and looks for it in three ways at once. */
 import { parseArgs } from "node:util";
 import { seededRandom } from "../../src/sim/model/seeded-random.ts";
 import { startEngine } from "../../src/sim/server/api-server.ts";
@@ -8,6 +8,7 @@ import { untilHealthy } from "../../test/support/until-healthy.ts";
 import { CAUSES, type Cause, type Named } from "./cause.ts";
 import { fromList } from "./from-list.ts";
 import { fromLog } from "./from-log.ts";
+import { Watched } from "./from-page.ts";
 
 /** Traffic before the fault, and after it until it has to be found, s. */
 const BEFORE_S = 15;
@@ -77,12 +78,14 @@ async function plant(cause: Cause, nodes: number, random: () => number): Promise
   urls.splice(Math.floor(random() * nodes), 0, engine.url);
   await using proxy = await startProxy(urls.flatMap((url) => ["--node", url]));
   await untilHealthy(proxy, nodes);
+  const page = new Watched(proxy.url);
   const load = setInterval(() => ask(proxy.url), 1_000 / REQUESTS_PER_S);
   try {
     await Bun.sleep(BEFORE_S * 1_000);
-    const early = [fromLog(proxy.log()), fromList(await list(proxy))];
+    const finders = findersOf(proxy, page);
+    const early = await Promise.all(Object.values(finders).map((look) => look()));
     const end = await FAULTS[cause](engine);
-    const results = await search(proxy, cause, engine.url, early);
+    const results = await search(finders, cause, engine.url, early);
     end();
     return results;
   } finally {
@@ -91,17 +94,22 @@ async function plant(cause: Cause, nodes: number, random: () => number): Promise
   }
 }
 
+/** Each knows what it looks at, and nothing else. */
+function findersOf(proxy: ProxyProcess, page: Watched) {
+  return {
+    log: async () => fromLog(proxy.log()),
+    list: async () => fromList(await list(proxy)),
+    page: async () => page.named(),
+  };
+}
+
 async function search(
-  proxy: ProxyProcess,
+  finders: ReturnType<typeof findersOf>,
   cause: Cause,
   url: string,
   early: readonly (Named | null)[],
 ): Promise<Result[]> {
   const startMs = performance.now();
-  const finders = {
-    log: async () => fromLog(proxy.log()),
-    list: async () => fromList(await list(proxy)),
-  };
   const looks = Object.entries(finders).map(async ([finder, look], at) => {
     let named = early[at] ?? null;
     let afterS = 0;
