@@ -60,8 +60,11 @@ export class Chooser {
     this.#options = options;
   }
 
-  /** @param serving The nodes that serve what is wanted, whatever their state. */
-  choose(serving: readonly Node[], wanted: Wanted, nowMs: number): Choice | NoNode {
+  /**
+   * @param serving The nodes that serve what is wanted, whatever their state.
+   * @param turn How many requests nodes have had, in all.
+   */
+  choose(serving: readonly Node[], wanted: Wanted, nowMs: number, turn: number): Choice | NoNode {
     if (serving.length === 0) return "unknown_model";
     const { tried } = wanted;
     const first = tried.size === 0;
@@ -73,7 +76,8 @@ export class Chooser {
     for (const node of serving) {
       if (tried.has(node)) continue;
       const due = !node.health.routable(nowMs);
-      if (due && !(first && node.health.trialDue(nowMs))) {
+      const othersHad = due ? (turn - node.lastTurn) / serving.length : 0;
+      if (due && !(first && node.health.trialDue(nowMs, othersHad))) {
         resting ||= node.health.state === "healthy" && isWanted(node, wanted);
         continue;
       }

@@ -87,13 +87,13 @@ export class NodeHealth {
     return !this.#draining && (this.#phase === "healthy" || this.#phase === "ejected");
   }
 
-  /** Ejected for its answers, and its wait is over: it may have one request. */
-  trialDue(nowMs: number): boolean {
+  /** Ejected for its answers, and its wait is over: it may have one request. @param othersHad See `Trials`. */
+  trialDue(nowMs: number, othersHad = Number.POSITIVE_INFINITY): boolean {
     return (
       !this.#draining &&
       this.#phase === "ejected" &&
       this.#ejectedBy === "answers" &&
-      this.#trials.due(nowMs) &&
+      this.#trials.due(nowMs, othersHad) &&
       !this.passedOver(nowMs)
     );
   }

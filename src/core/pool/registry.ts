@@ -78,7 +78,7 @@ export class Registry {
     const startedAtMs = this.#options.now();
     const serving = this.serving(wanted.model, wanted.role);
     for (let lost = 0; lost < MOST_LOST_PLACES; lost += 1) {
-      const choice = this.#chooser.choose(serving, wanted, startedAtMs);
+      const choice = this.#chooser.choose(serving, wanted, startedAtMs, this.#turn);
       if (typeof choice === "string") return choice;
       const { slot } = choice.node;
       if (this.#elsewhere.begin(slot, this.#options.maxInFlightPerNode)) {
@@ -111,7 +111,7 @@ export class Registry {
   /** What `acquire` would choose, without reserving it. */
   pick(wanted: Wanted): Node | NoNode {
     const serving = this.serving(wanted.model, wanted.role);
-    const choice = this.#chooser.choose(serving, wanted, this.#options.now());
+    const choice = this.#chooser.choose(serving, wanted, this.#options.now(), this.#turn);
     return typeof choice === "string" ? choice : choice.node;
   }
 

@@ -10,6 +10,8 @@ const FIRST_STALLED_WAIT_MS = 5_000;
 const LONGEST_TRIAL_WAIT_MS = 30_000;
 /** One that is slow, or was hung, is to be found again within half a minute. */
 const LONGEST_LATE_WAIT_MS = 20_000;
+/** As long as it is slow it gets less than a tenth of its share. */
+const OTHERS_FIRST = 12;
 /** A slow engine is quick now and then: so many good ones in a row bring it back. */
 const PASSES_WHEN_LATE = 3;
 /** One that is out again so soon was never well, ms. */
@@ -60,9 +62,13 @@ export class Trials {
     this.#open = null;
   }
 
-  /** It may have one request. */
-  due(nowMs: number): boolean {
-    return this.#open === null && (nowMs >= this.#dueAtMs || this.onParole);
+  /** It may have one request. @param othersHad Requests since its last one, for each of its peers. */
+  due(nowMs: number, othersHad: number): boolean {
+    if (this.#open !== null) return false;
+    if (this.onParole) return true;
+    // Whoever gets a slow trial waits: of few requests as few, also when that takes long.
+    const isRationed = this.#doubt === "late" && this.#passed === 0;
+    return nowMs >= this.#dueAtMs && (!isRationed || othersHad >= OTHERS_FIRST);
   }
 
   /** The one request was sent; `trial` stands for it. */

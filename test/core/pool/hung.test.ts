@@ -84,6 +84,28 @@ describe.each(NAMES)("%s", (strategy) => {
     expect(sentTo(after, odd).length).toBeLessThan(0.1 * (after.leases.length / 8));
   });
 
+  test.each([1, 2])(
+    "one of eight is ten times slower, where %d requests come a second: a tenth of its share at most, and it is found again",
+    (perSecond) => {
+      let [got, all] = [0, 0];
+      for (let seed = 1; seed <= 3; seed += 1) {
+        const { cluster, odd } = start(strategy, 8, seed);
+        const draw = cluster.random;
+        const asked = () => ({ promptBytes: 4_096, key: Math.floor(draw() * 2 ** 31) });
+        const traffic = { perSecond, patienceMs: 3_600_000, asked };
+        const slow = (node: Node) => (node === odd ? 3_500 : 350);
+        send(cluster, { ...traffic, seconds: 60, firstWordMs: () => 350 });
+        send(cluster, { ...traffic, seconds: 30, firstWordMs: slow });
+        const after = send(cluster, { ...traffic, seconds: 120, firstWordMs: slow });
+        got += sentTo(after, odd).length;
+        all += after.leases.length;
+        send(cluster, { ...traffic, seconds: 120, firstWordMs: () => 350 });
+        expect(odd.health.state).toBe("healthy");
+      }
+      expect(got).toBeLessThan(0.1 * (all / 8));
+    },
+  );
+
   test("prompts of all sizes, answers of all lengths: nobody is taken for hung or slow", () => {
     for (let seed = 1; seed <= 5; seed += 1) {
       const { cluster } = start(strategy, 4, seed);
