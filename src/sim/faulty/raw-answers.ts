@@ -47,14 +47,14 @@ export const RAW_ANSWERS = {
   /** A chunk size that is no hexadecimal number. */
   badChunk: [{ send: `${SSE_HEAD}${EVENT}zz\r\n` }, { close: true }],
   /** A stream without its last chunk, closed between two events. */
-  cutBetweenEvents: [{ send: SSE_HEAD + EVENT + EVENT }, { waitMs: 5 }, { close: true }],
+  cutBetweenEvents: [{ send: SSE_HEAD + EVENT + EVENT }, { waitMs: 100 }, { close: true }],
   /** The same, reset. */
-  resetBetweenEvents: [{ send: SSE_HEAD + EVENT + EVENT }, { waitMs: 20 }, { reset: true }],
+  resetBetweenEvents: [{ send: SSE_HEAD + EVENT + EVENT }, { waitMs: 100 }, { reset: true }],
   /** A stream that is closed in the middle of an event, inside a multi-byte character. */
   cutInEvent: [
     { send: SSE_HEAD + EVENT },
     { send: Buffer.concat([Buffer.from("100\r\ndata: "), Buffer.from("模").subarray(0, 2)]) },
-    { waitMs: 5 },
+    { waitMs: 100 },
     { close: true },
   ],
   /** No length, no chunks: the end of the connection is the end of the body. */
@@ -62,7 +62,7 @@ export const RAW_ANSWERS = {
     {
       send: 'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n{"a":1}',
     },
-    { waitMs: 5 },
+    { waitMs: 100 },
     { close: true },
   ],
   /** An informational answer before the real one. */
