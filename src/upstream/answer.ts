@@ -128,7 +128,17 @@ export function isCut(headers: Headers, target: string, last: Uint8Array): boole
     const lastEvent = text.split(/\r\n\r\n|\n\n|\r\r/).findLast((event) => event !== "") ?? "";
     return MARKED_END.test(target) && !END_MARK.test(lastEvent);
   }
-  return form === "json" && !/[}\]]\s*$/.test(text);
+  return form === "json" && !/[}\]]\s*$/.test(text) && !isBareValue(text);
+}
+
+/** Whether it is JSON without braces or brackets around it: a number, a string or a word. */
+function isBareValue(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Whether an answer is known to be so short that it is read whole. */

@@ -210,6 +210,8 @@ function bodyOf(text: string): string {
 
 test.each([
   ["JSON", "/v1/embeddings", `${OPEN_END}application/json\r\n\r\n{"data":[1,`],
+  ["behind a string", "/v1/embeddings", `${OPEN_END}application/json\r\n\r\n{"data":"1"`],
+  ["a string", "/v1/embeddings", `${OPEN_END}application/json\r\n\r\n"data`],
   ["a stream in an event", "/generate", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\ndata: b`],
   ["a stream between two", "/v1/completions", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\n`],
 ])("an answer without length that is reset in its middle is broken: %s", async (_, path, sent) => {
@@ -219,6 +221,8 @@ test.each([
 
 test.each([
   ["JSON", `${OPEN_END}application/json\r\n\r\n{"data":[1]}\n`],
+  ["a number", `${OPEN_END}application/json\r\n\r\n3.5\n`],
+  ["a string", `${OPEN_END}application/json\r\n\r\n"a {\\"b\\": "`],
   ["a stream", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\ndata: [DONE]\n\n`],
   ["packed JSON", `${OPEN_END}application/json\r\ncontent-encoding: gzip\r\n\r\n\x1f\x8b packed`],
 ])("one that ends with its connection is whole: %s", async (_, sent) => {
