@@ -78,14 +78,28 @@ export class HealthProber {
     this.#rounds.stop();
   }
 
-  /** Whether the node says now that it is well; true where it says nothing in time. Never rejects. */
+  /** Whether the node says now that it is well and awake; true where it says nothing in time. Never rejects. */
   isWell(node: Node): Promise<boolean> {
     const asked = this.#asked.get(node);
     if (asked !== undefined) return asked;
-    const answer = this.#ask(node, true).then(({ kind }) => kind === "ok" || kind === "timeout");
+    const answer = this.#askBoth(node);
     this.#asked.set(node, answer);
     void answer.finally(() => this.#asked.delete(node));
     return answer;
+  }
+
+  async #askBoth(node: Node): Promise<boolean> {
+    const { headers, fetch } = this.#options;
+    const timeoutMs = this.#timeoutMs(node, true);
+    const limits = { timeoutMs, maxBytes: MAX_BYTES, headers, fetch };
+    // Asleep, vLLM's health check is good, and LMDeploy's for up to 12 s. Others have no such path.
+    const [{ kind }, asleep] = await Promise.all([
+      this.#ask(node, true),
+      ask(`${node.url}/is_sleeping`, limits),
+    ]);
+    const isAsleep =
+      "status" in asleep && asleep.status === 200 && /"is_sleeping":\s*true/.test(asleep.body);
+    return (kind === "ok" || kind === "timeout") && !isAsleep;
   }
 
   async #ask(node: Node, atOnce: boolean): Promise<ProbeResult> {

@@ -16,12 +16,15 @@ const CHAT = "/v1/chat/completions";
 
 /** How the next requests go, whichever engines they reach; then all go well. */
 const plan: (readonly RawStep[])[] = [];
+let asleep = false;
 /** What an engine says that is well. */
 let good: readonly string[] = [];
 /** Enough that those which a case puts out are not missed by the next. */
 const engines = times(60, null).map(() =>
   startRawServer({
-    script({ method }) {
+    script({ method, target }) {
+      if (asleep && target === "/is_sleeping")
+        return [{ send: httpAnswer(`{"is_sleeping": true}`) }];
       if (method === "GET") return [{ send: httpAnswer("", [], "404 X") }];
       return plan.shift() ?? stream(...good);
     },
@@ -174,6 +177,16 @@ test("a part of an answer that a well engine gave up was aborted by somebody: it
     expect(answer).toMatchObject({ status: 200, complete: true });
     expect(answer.body.toString()).toBe(whole);
   }
+});
+
+test("one that an engine gave up to sleep goes round again", async () => {
+  asleep = true;
+  const part = '{"choices":[{"text":"so far","finish_reason":"abort"}]}';
+  const whole = '{"choices":[{"text":"so good","finish_reason":"stop"}]}';
+  plan.push([{ send: httpAnswer(part) }], [{ send: httpAnswer(whole) }]);
+  const answer = await rawPost(proxy.port, "/v1/completions", { model: "tiny" }).ended;
+  asleep = false;
+  expect(answer.body.toString()).toBe(whole);
 });
 
 test("where nothing else is left, the client gets the engine's own bytes", async () => {
