@@ -263,3 +263,21 @@ test.each([
   const { stop_reason, stop_sequence } = await ask({ stop_sequences: [word, "no such"] });
   expect([stop_reason, stop_sequence]).toEqual([why, isNamed ? word : null]);
 });
+
+test.each(["vllm", "sglang", "llamacpp"] as const)(
+  "%s takes no notice of a session's name",
+  async (kind) => {
+    const engine = await start({ kind });
+    for (const [path, body] of [
+      [CHAT, { messages: HI }],
+      ["/v1/completions", { prompt: "x" }],
+    ] as const) {
+      const answer = await post(engine.url + path, {
+        ...body,
+        session_id: "a name",
+        max_tokens: 1,
+      });
+      expect([answer.status, await answer.text()]).toEqual([200, expect.stringContaining("usage")]);
+    }
+  },
+);

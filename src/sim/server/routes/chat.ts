@@ -67,6 +67,11 @@ export function wantsUsage(body: JsonObject): boolean {
   return isObject(body.stream_options) && booleanField(body.stream_options, "include_usage");
 }
 
+/** The number that the client gave its request; only LMDeploy has such a thing. */
+export function chosenSessionOf({ settings }: Engine, body: JsonObject): number | undefined {
+  return settings.kind === "lmdeploy" ? numberField(body, "session_id") : undefined;
+}
+
 /** Throws `EngineRefusal` when a client's number is that of a request under way. */
 export function refuseOccupied(engine: Engine, chosen: number | undefined): void {
   if (engine.settings.kind === "lmdeploy" && engine.sessions.isOccupied(chosen)) {
@@ -103,7 +108,7 @@ export async function chatCompletions(
   const fields = settings.traits.takesPlainMessages ? CHAT_WITH_PLAIN_MESSAGES : CHAT;
   checkFields(body, ofKind(settings.kind, fields));
   const model = requestedModel(engine, body);
-  const chosenSession = numberField(body, "session_id");
+  const chosenSession = chosenSessionOf(engine, body);
   const count = check(engine, body, chosenSession);
   const transfer = await transferOf(engine, call, body, count);
   const messages = listField(body, "messages");

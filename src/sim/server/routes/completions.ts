@@ -36,7 +36,7 @@ import { withFailure } from "../stream-errors.ts";
 import { structuredPieces } from "../structured.ts";
 import { tokenId } from "../tokens.ts";
 import { type Transfer, transferOf } from "../transfer.ts";
-import { choiceCount, refuseOccupied, wantsUsage } from "./chat.ts";
+import { choiceCount, chosenSessionOf, refuseOccupied, wantsUsage } from "./chat.ts";
 import { COMPLETIONS, ofKind } from "./fields.ts";
 
 /** The prompts of a body: a string, or a list; token ids, and lists of them, where the engine takes them. */
@@ -68,7 +68,7 @@ export async function completions(engine: Engine, call: Call, body: JsonObject):
   const { kind } = engine.settings;
   checkFields(body, ofKind(kind, COMPLETIONS));
   const model = requestedModel(engine, body);
-  const session = numberField(body, "session_id");
+  const session = chosenSessionOf(engine, body);
   refuseOccupied(engine, session);
   checkSampling(body);
   const prompts = promptsOf(engine, body);

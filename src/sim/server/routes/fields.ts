@@ -13,11 +13,12 @@ import {
   string,
 } from "../body.ts";
 
-/** The fields for an engine of this kind: only LMDeploy has to be told its own model's name. */
+/** The fields for an engine of this kind: only LMDeploy has to be told its own model's name, and knows `session_id`. */
 export function ofKind(kind: EngineKind, { required, optional }: Fields): Fields {
   if (kind === "lmdeploy") return { required, optional };
-  const { model = string, ...others } = required;
-  return { required: others, optional: { model, ...optional } };
+  const { model = string, ...needed } = required;
+  const { session_id: _, ...others } = optional;
+  return { required: needed, optional: { model, ...others } };
 }
 
 const STOP = either("str", string, listOf(string));

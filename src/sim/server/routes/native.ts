@@ -36,8 +36,8 @@ import { checkSampling } from "../sampling.ts";
 import { withFailure } from "../stream-errors.ts";
 import { structuredPieces } from "../structured.ts";
 import { countTokens, decode, encode, tokenId } from "../tokens.ts";
-import { refuseOccupied } from "./chat.ts";
-import { EMBEDDINGS, ENCODE, GENERATE, PERPLEXITY, POOLING } from "./fields.ts";
+import { chosenSessionOf, refuseOccupied } from "./chat.ts";
+import { EMBEDDINGS, ENCODE, GENERATE, ofKind, PERPLEXITY, POOLING } from "./fields.ts";
 
 const EMBEDDING_SIZE = 16;
 
@@ -48,8 +48,8 @@ const DEFAULT_MAX_TOKENS = 128;
 export async function generate(engine: Engine, call: Call, body: JsonObject): Promise<Answer> {
   const sampling = isObject(body.sampling_params) ? body.sampling_params : {};
   const merged = { max_tokens: DEFAULT_MAX_TOKENS, ...sampling, ...body };
-  checkFields(merged, GENERATE);
-  const chosenSession = numberField(merged, "session_id");
+  checkFields(merged, ofKind(engine.settings.kind, GENERATE));
+  const chosenSession = chosenSessionOf(engine, merged);
   refuseOccupied(engine, chosenSession);
   checkSampling(merged);
   const text = generatePrompt(engine, body);
