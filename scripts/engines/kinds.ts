@@ -9,6 +9,8 @@ export interface EngineOptions {
   readonly role?: "Prefill" | "Decode";
   readonly proxyUrl?: string;
   readonly ids?: "released" | "number" | "field";
+  /** llama.cpp only: it gives its memory up when nothing has been asked for so long, s. */
+  readonly sleepAfterS?: number;
 }
 
 export interface Command {
@@ -81,12 +83,13 @@ const llama: Kind = {
     install(cache, "llama", (folder) => [
       ...[program("tiny_model.py"), "gguf", join(folder, "tiny.gguf"), "64"],
     ]),
-  command: (folder, port, { apiKey }) => ({
+  command: (folder, port, { apiKey, sleepAfterS }) => ({
     argv: [
       ...[join(folder, "bin/python"), program("llama_server.py"), join(folder, "tiny.gguf")],
       ...[String(port), `n_parallel=${PLACES}`, `n_ctx=${PLACES * 4_096}`],
       ...["endpoint_metrics=true", "model_alias=tiny"],
       ...(apiKey === undefined ? [] : [`api_keys=${apiKey}`]),
+      ...(sleepAfterS === undefined ? [] : [`sleep_idle_seconds=${sleepAfterS}`]),
     ],
     env: {},
   }),

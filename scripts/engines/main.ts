@@ -14,8 +14,9 @@ import { KINDS, type Kind } from "./kinds.ts";
 import { leave } from "./leaving.ts";
 import { keep, writeTable } from "./page.ts";
 import { markdown, type Row } from "./report.ts";
+import { trySleep } from "./sleeping.ts";
 
-const PARTS = ["bytes", "leaving", "keys", "faults", "distserve"] as const;
+const PARTS = ["bytes", "leaving", "keys", "faults", "sleep", "distserve"] as const;
 type Part = (typeof PARTS)[number];
 
 const { values } = parseArgs({
@@ -53,6 +54,7 @@ async function runKind(kind: Kind, parts: readonly string[]): Promise<Row[]> {
     }
   }
   if (has("keys")) await add(await tryKeys(kind, folder, executable));
+  if (has("sleep") && kind.name === "llama") await add(await trySleep(kind, folder, executable));
   if (has("distserve") && kind.name === "lmdeploy")
     await add(await tryDistServe(kind, folder, executable));
   return rows;

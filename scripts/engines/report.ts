@@ -1,7 +1,7 @@
 /** What was found, row by row, and the page it is shown on. */
 
 export interface Row {
-  /** The part of the run: bytes, leaving, keys, faults or distserve. */
+  /** The part of the run: bytes, leaving, keys, faults, sleep or distserve. */
   readonly part: string;
   readonly kind: string;
   readonly what: string;
@@ -17,6 +17,7 @@ const TITLES: Readonly<Record<string, string>> = {
   leaving: "A client that leaves",
   keys: "Keys",
   faults: "Faults under load, one engine of two",
+  sleep: "An engine's own sleep",
   distserve: "DistServe",
 };
 
