@@ -28,6 +28,8 @@ export interface Took {
 
 interface Prompt {
   readonly lease: Lease;
+  /** Whether its first byte tells when it is computed. */
+  readonly streams: boolean;
   /** What of it has to be computed, as far as we know, bytes. */
   readonly bytes: number;
 }
@@ -35,6 +37,8 @@ interface Prompt {
 export class PrefillWork {
   /** First come, first computed. */
   readonly #prompts: Prompt[] = [];
+  /** The first of them: asked for by every choice. */
+  #first: Prompt | null = null;
   #queuedBytes = 0;
   /** Since when it has been computing what is first in the line, ms. */
   #sinceMs = 0;
@@ -48,8 +52,11 @@ export class PrefillWork {
   sent(lease: Lease, bytes: number, nowMs: number): void {
     this.fade(nowMs);
     this.came += 1;
-    if (this.#prompts.length === 0) this.#sinceMs = nowMs;
-    this.#prompts.push({ lease, bytes });
+    const prompt = { lease, streams: lease.asked.stream, bytes };
+    if (this.#prompts.push(prompt) === 1) {
+      this.#first = prompt;
+      this.#sinceMs = nowMs;
+    }
     this.#queuedBytes += bytes;
   }
 
@@ -63,7 +70,7 @@ export class PrefillWork {
     // Those before it that do not stream are computed as well, and never tell.
     for (let i = place - 1; i >= 0; i -= 1) {
       const before = this.#prompts[i];
-      if (before === undefined || before.lease.asked.stream) continue;
+      if (before === undefined || before.streams) continue;
       othersBytes += before.bytes;
       this.#take(i);
     }
@@ -92,7 +99,8 @@ export class PrefillWork {
 
   #take(place: number): void {
     const [taken] = this.#prompts.splice(place, 1);
-    this.#queuedBytes = this.#prompts.length === 0 ? 0 : this.#queuedBytes - (taken?.bytes ?? 0);
+    this.#first = this.#prompts[0] ?? null;
+    this.#queuedBytes = this.#first === null ? 0 : this.#queuedBytes - (taken?.bytes ?? 0);
   }
 
   /** What was seen long ago counts less. */
@@ -112,24 +120,24 @@ export class PrefillWork {
   bytesPerMs(nowMs: number, mean: number, priorMs: number): number {
     const bytes = this.doneBytes + mean * priorMs;
     const ms = this.busyMs + priorMs;
-    const first = this.#prompts[0];
-    if (first === undefined || !first.lease.asked.stream) return bytes / ms;
+    const first = this.#first;
+    if (first === null || !first.streams) return bytes / ms;
     const lateMs = nowMs - this.#sinceMs - (LATE * first.bytes * ms) / bytes;
     return lateMs <= 0 ? bytes / ms : bytes / (ms + lateMs);
   }
 
   /** What stands before a new prompt, bytes, if it computes so many in a ms. */
   queuedBytes(nowMs: number, bytesPerMs: number): number {
-    let first = this.#prompts[0];
+    let first = this.#first;
     // Nothing tells when a prompt whose answer does not stream is computed: when it should be.
-    while (first !== undefined && !first.lease.asked.stream) {
+    while (first !== null && !first.streams) {
       const tookMs = first.bytes / bytesPerMs;
       if (nowMs - this.#sinceMs < tookMs) break;
       this.#sinceMs += tookMs;
       this.#take(0);
-      first = this.#prompts[0];
+      first = this.#first;
     }
-    if (first === undefined) return 0;
+    if (first === null) return 0;
     const done = Math.min(first.bytes, (nowMs - this.#sinceMs) * bytesPerMs);
     return this.#queuedBytes - done;
   }

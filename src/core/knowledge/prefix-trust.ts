@@ -75,13 +75,17 @@ export class PrefixTrust {
 
   /** What was taken in since `atMs`, bytes. */
   ageOf(atMs: number): number {
-    let [low, high] = [0, this.#markAtMs.length];
+    const marks = this.#markAtMs;
+    let low = 0;
+    let high = marks.length;
+    // Asked for every node of a choice, mostly for what all prompts begin with: that was used just now.
+    if ((marks[high - 1] ?? atMs) <= atMs) low = high;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if ((this.#markAtMs[middle] ?? 0) <= atMs) low = middle + 1;
+      if ((marks[middle] ?? 0) <= atMs) low = middle + 1;
       else high = middle;
     }
-    return this.#takenIn - (this.#markTakenIn[low - 1] ?? this.#markTakenIn[0] ?? this.#takenIn);
+    return this.#takenIn - (this.#markTakenIn[Math.max(0, low - 1)] ?? this.#takenIn);
   }
 
   /** Which share of what is so old should be there, 0 to 1. @param ageBytes As `ageOf` has it. */
@@ -181,5 +185,5 @@ export class PrefixTrust {
 
 function stepOf(ageBytes: number): number {
   if (ageBytes < LEAST_AGE) return 0;
-  return Math.min(AGES - 1, Math.floor(Math.log2(ageBytes / LEAST_AGE)) + 1);
+  return Math.min(AGES - 1, 32 - Math.clz32(Math.min(ageBytes / LEAST_AGE, 2 ** AGES)));
 }

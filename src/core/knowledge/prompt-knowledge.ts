@@ -87,13 +87,15 @@ export class PromptKnowledge implements Knowledge {
     const delayedPerS = (came * 1_000) / (FORGETS_IN_MS * candidates.length * (1 - busy));
     for (const candidate of candidates) {
       const { node, speed } = candidate;
-      const { work } = this.#of(node);
+      const known = this.#of(node);
+      const { work } = known;
       const expected = (mean * (speed ?? meanSpeed)) / meanSpeed;
       const bytesPerMs = work.bytesPerMs(nowMs, expected, PRIOR_MS);
       candidate.prefillBytesPerS = bytesPerMs * 1_000;
       candidate.delayedPerS = delayedPerS;
       candidate.queuedBytes = work.queuedBytes(nowMs, bytesPerMs);
-      candidate.cachedBytes = this.#believed(node, asked);
+      const depth = this.#depths[node.slot] ?? 0;
+      candidate.cachedBytes = depth === 0 ? 0 : this.#believed(known.trust, depth, asked);
     }
   }
 
@@ -104,12 +106,10 @@ export class PromptKnowledge implements Knowledge {
     this.#walked = asked;
   }
 
-  /** What the node is expected to have of the prompt that was walked, bytes. */
-  #believed(node: Node, { blockEnds }: Asked): number {
-    const depth = this.#depths[node.slot] ?? 0;
-    if (depth === 0) return 0;
-    const { trust } = this.#of(node);
-    let [end, believed] = [0, 0];
+  /** What a node that was sent `depth` blocks is expected to have of the prompt that was walked, bytes. */
+  #believed(trust: PrefixTrust, depth: number, { blockEnds }: Asked): number {
+    let end = 0;
+    let believed = 0;
     for (const piece of this.#pieces) {
       const start = end;
       end = blockEnds[Math.min(depth, piece.depth) - 1] ?? 0;
@@ -129,7 +129,7 @@ export class PromptKnowledge implements Knowledge {
       end: asked.blockEnds[Math.min(depth, pieceDepth) - 1] ?? 0,
       ageBytes: trust.ageOf(usedAtMs),
     }));
-    return { pieces, promptBytes, believed: this.#believed(node, asked), seemed: null };
+    return { pieces, promptBytes, believed: this.#believed(trust, depth, asked), seemed: null };
   }
 
   #of(node: Node): OfNode {

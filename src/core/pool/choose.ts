@@ -53,11 +53,12 @@ export interface Choice {
 /** Finds the nodes a request may go to now, and lets the strategy choose among them. */
 export class Chooser {
   readonly #options: ChooserOptions;
-  readonly #candidates = new Candidates();
+  readonly #candidates: Candidates;
   readonly #ranking = new Ranking();
 
   constructor(options: ChooserOptions) {
     this.#options = options;
+    this.#candidates = new Candidates(options.sampleMaxAgeMs);
   }
 
   /**
@@ -66,24 +67,24 @@ export class Chooser {
    */
   choose(serving: readonly Node[], wanted: Wanted, nowMs: number, turn: number): Choice | NoNode {
     if (serving.length === 0) return "unknown_model";
-    const { tried } = wanted;
+    const { tried, only = null } = wanted;
     const first = tried.size === 0;
+    const isAny = only === null && wanted.among === undefined;
     const candidates = this.#candidates;
-    candidates.clear();
+    candidates.clear(nowMs);
     let full = false;
     let elsewhere = false;
     let resting = false;
     for (const node of serving) {
-      if (tried.has(node)) continue;
-      const due = !node.health.routable(nowMs);
-      const othersHad = due ? (turn - node.lastTurn) / serving.length : 0;
-      if (due && !(first && node.health.trialDue(nowMs, othersHad))) {
-        resting ||= node.health.state === "healthy" && isWanted(node, wanted);
-        continue;
-      }
-      if (!isWanted(node, wanted)) elsewhere ||= !due;
-      else if (this.#isFull(node)) full ||= !due;
-      else if (due) return this.#onTrial(node, wanted, nowMs);
+      if (!first && tried.has(node)) continue;
+      const { health } = node;
+      const isRoutable = health.routable(nowMs);
+      const othersHad = isRoutable ? 0 : (turn - node.lastTurn) / serving.length;
+      if (!isRoutable && !(first && health.trialDue(nowMs, othersHad))) {
+        resting ||= health.state === "healthy" && isWanted(node, wanted);
+      } else if (!isAny && !isWanted(node, wanted)) elsewhere ||= isRoutable;
+      else if (this.#isFull(node)) full ||= isRoutable;
+      else if (!isRoutable) return this.#onTrial(node, wanted, nowMs);
       else candidates.add(node);
     }
     if (candidates.size > 0) return this.#best(wanted, nowMs, false);
@@ -140,8 +141,8 @@ export class Chooser {
     lastResort: boolean,
     why: "strategy" | "comparison",
   ): Node {
-    const { sampleMaxAgeMs, knowledge, random } = this.#options;
-    const seen = this.#candidates.seen(nowMs, sampleMaxAgeMs);
+    const { knowledge, random } = this.#options;
+    const seen = this.#candidates.seen();
     if (knowledge !== undefined) for (const one of knowledge) one.fill(seen, asked, nowMs);
     const strategy = this.#options.strategy(role);
     if (explainer === null) return strategy(asked, seen, random).node;

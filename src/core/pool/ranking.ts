@@ -1,4 +1,5 @@
 import type { Explained, Weighed } from "../choice.ts";
+import type { Candidate } from "../strategies/strategy.ts";
 import type { Seen } from "./candidates.ts";
 
 const MOST = 3;
@@ -44,6 +45,24 @@ export class Ranking {
 }
 
 /** A copy: the record is filled again for the next choice. */
-function weighed({ node, ...seen }: Seen, score: number | null, nowMs: number): Weighed {
+function weighed(candidate: Seen, score: number | null, nowMs: number): Weighed {
+  const { node } = candidate;
+  const seen = {
+    load: candidate.load,
+    speed: candidate.speed,
+    meanLatencyMs: candidate.meanLatencyMs,
+    cacheUsage: candidate.cacheUsage,
+    cacheShare: candidate.cacheShare,
+    usagePerRequest: candidate.usagePerRequest,
+    weight: candidate.weight,
+    id: candidate.id,
+    lastTurn: candidate.lastTurn,
+    cachedBytes: candidate.cachedBytes,
+    queuedBytes: candidate.queuedBytes,
+    prefillBytesPerS: candidate.prefillBytesPerS,
+    delayedPerS: candidate.delayedPerS,
+    home: candidate.home,
+    sessions: candidate.sessions,
+  } satisfies Candidate;
   return { node: node.label, score, sampleAgeMs: node.cache.ageMs(nowMs), seen };
 }

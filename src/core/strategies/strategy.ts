@@ -134,6 +134,8 @@ export function lowestCost<C extends Candidate>(
   for (const candidate of candidates) {
     const value = cost(candidate);
     note?.(candidate, value);
+    // Most are neither better nor as good.
+    if (value - bestCost > TIE_TOLERANCE * bestCost) continue;
     if (best !== undefined && Math.abs(value - bestCost) <= TIE_TOLERANCE * bestCost) {
       ties += 1;
       if (random() * ties < 1) best = candidate;
