@@ -12,7 +12,8 @@ import { hash } from "../src/proxy/routing.ts";
 
 /** Short ones: some then fall between what else the machine does. */
 const ROUNDS = 1_000;
-const CHOICES = 10;
+const KIB_A_ROUND = 5_000;
+const MOST_CHOICES = 50;
 
 const nodes = Number(process.argv[2] ?? 256);
 for (const kib of [8, 1024]) {
@@ -23,11 +24,12 @@ for (const kib of [8, 1024]) {
     const body = Buffer.from(JSON.stringify({ model: "m", messages: [{ role: "user", content }] }));
     return { body, head: scanRequestHead(body) };
   });
+  const choices = Math.min(MOST_CHOICES, Math.ceil(KIB_A_ROUND / kib));
   let sent = 0;
   let leastUs = Number.POSITIVE_INFINITY;
   for (let round = 0; round < ROUNDS; round += 1) {
     const startMs = performance.now();
-    for (let i = 0; i < CHOICES; i += 1) {
+    for (let i = 0; i < choices; i += 1) {
       const prompt = prompts[sent % prompts.length];
       const at = sent % open.length;
       sent += 1;
@@ -36,7 +38,7 @@ for (const kib of [8, 1024]) {
       const asked = { ...NOTHING_ASKED, ...promptBlocks(prompt.body, prompt.head, hash) };
       open[at] = cluster.lease({ asked });
     }
-    leastUs = Math.min(leastUs, ((performance.now() - startMs) * 1_000) / CHOICES);
+    leastUs = Math.min(leastUs, ((performance.now() - startMs) * 1_000) / choices);
     cluster.time.advance(10);
   }
   console.info(`${kib} KiB  ${leastUs.toFixed(1)} µs among ${nodes} nodes`);

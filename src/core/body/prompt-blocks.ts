@@ -50,7 +50,8 @@ const BEFORE = ["tools", "system", "instructions"] as const;
 /** Members that hold the prompt itself; a body has one of them. */
 const PROMPTS = ["messages", "prompt", "input", "input_ids", "text"] as const;
 
-const ALL = [...SEEDS, ...BEFORE, ...PROMPTS] as const;
+const READ = [...BEFORE, ...PROMPTS] as const;
+const ALL = [...SEEDS, ...READ] as const;
 
 /** The prompt of a scanned body, in blocks. A last piece that fills no block belongs to none. */
 export function promptBlocks(body: Uint8Array, head: RequestHead, hash: Hash): PromptBlocks {
@@ -63,26 +64,20 @@ export function promptBlocks(body: Uint8Array, head: RequestHead, hash: Hash): P
   const blocks: number[] = [];
   const blockEnds: number[] = [];
   let promptBytes = 0;
-  for (const name of [...BEFORE, ...PROMPTS]) {
+  for (const name of READ) {
     const [start, end] = spans[name];
-    const length = end - start;
-    const mayHavePictures = length >= LEAST_PICTURE_BYTES;
-    const counted = (from: number, to: number) =>
-      mayHavePictures ? countedBytes(body, start + from, start + to) : to - from;
-    let ending = 0;
-    for (let at = 0; ; ) {
-      const next = at + Math.max(LEAST_BLOCK_BYTES, at >> GROWTH_SHIFT);
-      if (next > length) {
-        ending = counted(at, length);
-        break;
-      }
-      seed = hash(body.subarray(start + at, start + next), seed);
+    const mayHavePictures = end - start >= LEAST_PICTURE_BYTES;
+    let at = start;
+    for (;;) {
+      const next = at + Math.max(LEAST_BLOCK_BYTES, (at - start) >> GROWTH_SHIFT);
+      if (next > end) break;
+      seed = hash(body.subarray(at, next), seed);
       blocks.push(seed);
-      promptBytes += counted(at, next);
+      promptBytes += mayHavePictures ? countedBytes(body, at, next) : next - at;
       blockEnds.push(promptBytes);
       at = next;
     }
-    promptBytes += ending;
+    promptBytes += mayHavePictures ? countedBytes(body, at, end) : end - at;
   }
   return { promptBytes, blocks, blockEnds };
 }

@@ -84,9 +84,9 @@ export class PrefixIndex {
       usedAtMs.push((this.#entries[entry * STRIDE + 1] ?? 0) * TICK_MS);
     }
     if (depth === 0) return;
-    this.#having.forEach((set, word) => {
-      setDepths(depths, word, set, depth);
-    });
+    for (let word = 0; word < this.#words; word += 1) {
+      setDepths(depths, word, this.#having[word] ?? 0, depth);
+    }
   }
 
   /** Those that have this block, too, are left; the others have `depth` blocks. Whether any is left. */

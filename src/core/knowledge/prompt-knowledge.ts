@@ -4,7 +4,7 @@ import type { Filled, Knowledge } from "../pool/candidates.ts";
 import type { Lease, Outcome } from "../pool/lease.ts";
 import type { Node } from "../pool/node.ts";
 import type { RegistryListener } from "../pool/registry-listener.ts";
-import { type Asked, meanOf } from "../strategies/strategy.ts";
+import type { Asked } from "../strategies/strategy.ts";
 import { FORGETS_IN_MS, PrefillWork } from "./prefill-work.ts";
 import { PrefixCounters } from "./prefix-counters.ts";
 import { PrefixIndex } from "./prefix-index.ts";
@@ -20,7 +20,6 @@ const PRIOR_MS = 2_000;
 
 interface OfNode {
   readonly node: Node;
-  readonly work: PrefillWork;
   readonly trust: PrefixTrust;
   /** Its answers say how many tokens it had in its cache. */
   tellsCached: boolean;
@@ -53,6 +52,7 @@ const MOST_PIECES = 6;
 export class PromptKnowledge implements Knowledge {
   readonly #now: () => number;
   readonly #index = new PrefixIndex(ENTRIES);
+  readonly #work = new PrefillWork();
   /** By slot. */
   readonly #nodes: (OfNode | undefined)[] = [];
   readonly #sent = new WeakMap<Lease, Sent>();
@@ -69,33 +69,46 @@ export class PromptKnowledge implements Knowledge {
 
   fill(candidates: readonly Filled[], asked: Asked, nowMs: number): void {
     this.#walk(asked);
-    const meanSpeed = meanOf(candidates, ({ speed }) => speed, 1);
     let bytes = 0;
-    let ms = 0;
     let busyMs = 0;
     let came = 0;
-    for (const { node, speed } of candidates) {
-      const { work } = this.#of(node);
-      work.fade(nowMs);
-      bytes += work.doneBytes;
-      busyMs += work.busyMs;
-      came += work.came;
-      ms += (work.busyMs * (speed ?? meanSpeed)) / meanSpeed;
+    let speeds = 0;
+    let rated = 0;
+    /** What those with a speed of their own were busy, times that speed. */
+    let ratedMs = 0;
+    let unratedMs = 0;
+    const work = this.#work;
+    for (const { node } of candidates) {
+      const { slot, speed } = node;
+      this.#of(node);
+      work.fade(slot, nowMs);
+      const nodeBusyMs = work.busyMs[slot] ?? 0;
+      bytes += work.doneBytes[slot] ?? 0;
+      busyMs += nodeBusyMs;
+      came += work.came[slot] ?? 0;
+      if (speed === null) {
+        unratedMs += nodeBusyMs;
+      } else {
+        ratedMs += nodeBusyMs * speed;
+        speeds += speed;
+        rated += 1;
+      }
     }
+    const meanSpeed = rated === 0 ? 1 : speeds / rated;
+    const ms = unratedMs + ratedMs / meanSpeed;
     const mean = bytes > 0 && ms > 0 ? bytes / ms : 1;
     const busy = Math.min(busyMs / (FORGETS_IN_MS * candidates.length), MOST_BUSY);
     const delayedPerS = (came * 1_000) / (FORGETS_IN_MS * candidates.length * (1 - busy));
     for (const candidate of candidates) {
-      const { node, speed } = candidate;
-      const known = this.#of(node);
-      const { work } = known;
-      const expected = (mean * (speed ?? meanSpeed)) / meanSpeed;
-      const bytesPerMs = work.bytesPerMs(nowMs, expected, PRIOR_MS);
+      const { node } = candidate;
+      const { slot, speed } = node;
+      const expected = speed === null ? mean : (mean * speed) / meanSpeed;
+      const bytesPerMs = work.bytesPerMs(slot, nowMs, expected, PRIOR_MS);
       candidate.prefillBytesPerS = bytesPerMs * 1_000;
       candidate.delayedPerS = delayedPerS;
-      candidate.queuedBytes = work.queuedBytes(nowMs, bytesPerMs);
-      const depth = this.#depths[node.slot] ?? 0;
-      candidate.cachedBytes = depth === 0 ? 0 : this.#believed(known.trust, depth, asked);
+      candidate.queuedBytes = work.queuedBytes(slot, nowMs, bytesPerMs);
+      const depth = this.#depths[slot] ?? 0;
+      candidate.cachedBytes = depth === 0 ? 0 : this.#believed(this.#of(node).trust, depth, asked);
     }
   }
 
@@ -137,12 +150,12 @@ export class PromptKnowledge implements Knowledge {
     if (known?.node === node) return known;
     const fresh = {
       node,
-      work: new PrefillWork(),
       trust: new PrefixTrust(),
       tellsCached: false,
       counters: new PrefixCounters<Sent>(),
     };
     this.#nodes[node.slot] = fresh;
+    this.#work.reset(node.slot);
     this.#index.reserve(node.slot);
     if (node.slot >= this.#depths.length) {
       this.#depths = new Uint16Array(2 * node.slot);
@@ -167,7 +180,9 @@ export class PromptKnowledge implements Knowledge {
       }
     },
     nodeRemoved: (node) => {
+      if (this.#known(node) === null) return;
       this.#forget(node);
+      this.#work.reset(node.slot);
       delete this.#nodes[node.slot];
     },
   };
@@ -183,13 +198,13 @@ export class PromptKnowledge implements Knowledge {
   #started(lease: Lease): void {
     const { node, asked } = lease;
     const nowMs = this.#now();
-    const { work, trust, counters } = this.#of(node);
+    const { trust, counters } = this.#of(node);
     this.#walk(asked);
     const sent = this.#look(node, asked);
     this.#sent.set(lease, sent);
     if (countsPrompts(node.engine) === "admitted") counters.add(sent);
     const bytes = Math.max(1, asked.promptBytes - sent.believed);
-    work.sent(lease, bytes, nowMs);
+    this.#work.sent(lease, bytes, nowMs);
     trust.takesIn(bytes, nowMs);
     this.#index.add(node.slot, asked.blocks, nowMs);
     this.#walked = null;
@@ -200,7 +215,7 @@ export class PromptKnowledge implements Knowledge {
     const sent = this.#sent.get(lease);
     if (known === null || sent === undefined) return;
     const nowMs = this.#now();
-    const took = known.work.computed(lease, nowMs);
+    const took = this.#work.computed(lease, nowMs);
     if (took === null) return;
     const { promptBytes } = lease.asked;
     let { bytes } = took;
@@ -209,13 +224,13 @@ export class PromptKnowledge implements Knowledge {
       known.trust.tookIn(bytes - took.bytes);
       sent.seemed = promptBytes - bytes;
     }
-    known.work.did(took.othersBytes + bytes, took.ms, nowMs);
+    this.#work.did(lease.node.slot, took.othersBytes + bytes, took.ms, nowMs);
   }
 
   #ended(lease: Lease, outcome: Outcome): void {
     const known = this.#known(lease.node);
     if (known === null) return;
-    known.work.ended(lease, this.#now());
+    this.#work.ended(lease, this.#now());
     const sent = this.#sent.get(lease);
     if (sent === undefined || outcome.kind !== "answered") return;
     if (countsPrompts(known.node.engine) === "ended") known.counters.add(sent);

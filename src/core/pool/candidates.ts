@@ -176,6 +176,7 @@ class Circumstances {
   }
 }
 
+/** What it finds out when it is asked is no field of its own: a copy that is spread out of it has it not. */
 class NodeSeen implements Seen {
   node: Node;
   load = 0;

@@ -35,7 +35,7 @@ function engine(capacity: number, tells: (cached: number) => number | null = () 
   const strategy: Strategy = (_asked, candidates, random) => {
     // Always the same one.
     const first = lowestCost(candidates, ({ id }) => id, random);
-    seen = { ...first };
+    seen = { ...first, id: first.id };
     return first;
   };
   strategy.needs = ["prompt"];
