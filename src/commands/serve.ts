@@ -36,7 +36,7 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
     };
     if (config.workers !== null) {
       const { supervise } = await import("./supervise.ts");
-      return await supervise(config, config.workers, { notes, print, reread });
+      return await supervise(config, config.workers, { argv, notes, print, reread });
     }
     const { startProxy } = await import("../proxy/start.ts");
     const { startWarnings, welcome } = await import("./welcome.ts");

@@ -28,7 +28,7 @@ export const spawnWorker: Spawn = (receive) => {
 };
 
 /** A link that was followed at our start may lead to another version now. */
-function programInPlace(): Program {
+export function programInPlace(): Program {
   const program = thisProgram();
   if (program.args.length > 0) return program;
   const named = process.argv0.includes("/") ? process.argv0 : Bun.which(process.argv0);

@@ -5,11 +5,13 @@ import type { Note } from "../config/note.ts";
 import type { Config } from "../config/serve-config.ts";
 import { startControl } from "../proxy/control.ts";
 import type { Surroundings } from "./command.ts";
+import { Minder } from "./minder.ts";
 import { untilSignal } from "./signals.ts";
 import { spawnWorker } from "./spawn-worker.ts";
 import { startWarnings, welcome } from "./welcome.ts";
 
 export interface SuperviseOptions {
+  readonly argv: readonly string[];
   readonly notes: readonly Note[];
   readonly print: Surroundings["print"];
   /** Reads the configuration once more. @throws UsageError */
@@ -20,16 +22,21 @@ export interface SuperviseOptions {
 export async function supervise(
   config: Config,
   workers: number | "auto",
-  { notes, print, reread }: SuperviseOptions,
+  { argv, notes, print, reread }: SuperviseOptions,
 ): Promise<number> {
   const count = workers === "auto" ? usableCores() : workers;
-  const proxy = await startControl(config, { count, spawn: spawnWorker, reread });
+  const minder = new Minder(argv);
+  const options = { count, spawn: spawnWorker, reread, startSuccessor: minder.start };
+  const proxy = await startControl(config, options).catch((error: unknown) => {
+    minder.tell(error instanceof Error ? error.message : String(error));
+    throw error;
+  });
   process.on("SIGHUP", proxy.reload);
   process.on("uncaughtException", proxy.report);
   process.on("unhandledRejection", proxy.report);
   const ended = untilSignal(["SIGINT", "SIGTERM"]);
   process.on("SIGUSR2", () => {
-    proxy.upgrade().then(
+    proxy.upgrade("workers").then(
       (versions) => proxy.log.info("upgraded", versions),
       (error: Error) => proxy.log.error("not upgraded", { reason: error.message }),
     );
@@ -43,6 +50,7 @@ export async function supervise(
     await proxy.stop();
     throw error;
   }
+  minder.handOn();
   await proxy.drain(ended);
-  return 0;
+  return await minder.ended();
 }

@@ -1,6 +1,7 @@
 /** `lmproxy upgrade`: has a running proxy replace its workers by the executable that is there now. */
 import { Type } from "@sinclair/typebox";
 import { Command } from "commander";
+import { flagGroup } from "../config/flag.ts";
 import { type Run, readArguments } from "./command.ts";
 import { messageOf, ProxyClient } from "./proxy-client.ts";
 import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
@@ -8,19 +9,39 @@ import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
 /** Every worker takes a second, or more on a machine that has a lot to do. */
 const TIMEOUT_MS = 300_000;
 
+const FIELDS = { ...PROXY_FIELDS, supervisor: Type.Boolean({ default: false }) };
+const FLAGS = [
+  ...PROXY_FLAGS,
+  ...flagGroup("Upgrade", [
+    {
+      key: "supervisor",
+      names: ["supervisor"],
+      value: FIELDS.supervisor,
+      help: "Replace the process that keeps them running, too; counts and sessions begin anew.",
+    },
+  ]),
+];
+
 export const run: Run = async (argv, surroundings) => {
   const command = new Command("lmproxy upgrade").description(
     "Replace the workers of a running proxy, one after the other, by the executable that lies in its " +
       "place now. No connection is refused and no answer is cut.",
   );
-  const fields = Type.Object(PROXY_FIELDS);
-  const line = readArguments(command, PROXY_FLAGS, fields, argv, surroundings, "LMPROXY_UPGRADE_");
+  const line = readArguments(
+    command,
+    FLAGS,
+    Type.Object(FIELDS),
+    argv,
+    surroundings,
+    "LMPROXY_UPGRADE_",
+  );
   if (line.help !== null) {
     await surroundings.print(line.help);
     return 0;
   }
-  const { proxyUrl, adminKey } = line.values;
-  const answer = await new ProxyClient(proxyUrl, adminKey, TIMEOUT_MS).post("/upgrade", {});
+  const { proxyUrl, adminKey, supervisor } = line.values;
+  const path = supervisor ? "/upgrade?supervisor=true" : "/upgrade";
+  const answer = await new ProxyClient(proxyUrl, adminKey, TIMEOUT_MS).post(path, {});
   await surroundings.print(`${messageOf(answer)}\n`);
   return 0;
 };

@@ -76,7 +76,9 @@ export interface Services {
   /** Who answers what administrators and engines ask, where that is another process; null: this one. */
   readonly control: ControlPlane | null;
   /** Replaces workers by the executable that lies in its place now; null without workers. @throws ProxyError */
-  readonly upgrade: (() => Promise<{ readonly from: string; readonly to: string }>) | null;
+  readonly upgrade:
+    | ((what: "workers" | "all") => Promise<{ readonly from: string; readonly to: string }>)
+    | null;
   /** Each flag with its value, keys masked. */
   readonly flags: Readonly<Record<string, string>>;
   /** Whether the state file is kept from other processes; null without one. */

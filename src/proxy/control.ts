@@ -2,6 +2,7 @@
  * The process that knows the nodes of a proxy with workers: it holds the state file, asks engines how they
  * are, answers administrators, keeps the workers running, and sends no request of a client's to anybody.
  */
+import { version } from "../../package.json";
 import { UpgradeError } from "../cluster/errors.ts";
 import type { Spawn } from "../cluster/member.ts";
 import { shareMemory } from "../cluster/memory.ts";
@@ -35,12 +36,15 @@ import { Predecessor } from "./takeover.ts";
 import { readCertifiedKey } from "./tls.ts";
 import { keysOf, shareOf } from "./workers-config.ts";
 
+const NO_STATE =
+  "The one that replaces a supervisor finds it by its state file; start lmproxy with --state.";
+
 /** A proxy whose clients workers answer. */
 export interface RunningControl extends RunningProxy {
   /** Rejects when workers die again and again. */
   readonly failed: Promise<never>;
   /** @throws UpgradeError */
-  readonly upgrade: () => Promise<{ readonly from: string; readonly to: string }>;
+  readonly upgrade: NonNullable<Services["upgrade"]>;
 }
 
 export interface ControlOptions {
@@ -49,6 +53,8 @@ export interface ControlOptions {
   readonly spawn: Spawn;
   /** Reads the configuration once more. @throws UsageError */
   readonly reread: () => Config;
+  /** Starts another proxy that takes over from this one at `port`. @param failed Called when it ends before it has. */
+  readonly startSuccessor: (port: number, failed: (reason: string) => void) => void;
 }
 
 /**
@@ -57,7 +63,7 @@ export interface ControlOptions {
  */
 export async function startControl(
   config: Config,
-  { count, spawn, reread }: ControlOptions,
+  { count, spawn, reread, startSuccessor }: ControlOptions,
 ): Promise<RunningControl> {
   const shared = shareOf(config, count);
   const key = readCertifiedKey(config);
@@ -125,7 +131,7 @@ export async function startControl(
   const services: Services = {
     ...own,
     ...gathered.services,
-    upgrade: () => upgrade().catch(asProxyError),
+    upgrade: (what) => upgrade(what).catch(asProxyError),
   };
   const { registry, nodePolicy, mode } = own;
   const teller = new Teller(registry, CLOCK.now, (news) => supervisor.telling.tell(news));
@@ -172,14 +178,19 @@ export async function startControl(
     telling: supervisor.telling,
     log,
   });
-  async function upgrade() {
+  const { promise: replaced, resolve: onReplaced } = Promise.withResolvers<string>();
+  async function upgrade(what: "workers" | "all") {
     try {
       handover?.refuseWhileReplaced();
     } catch (error) {
       throw new UpgradeError(error instanceof Error ? error.message : String(error));
     }
     await settled;
-    return await supervisor.upgrade();
+    if (what === "workers") return await supervisor.upgrade();
+    if (handover === null) throw new ProxyError("invalid_request", NO_STATE);
+    const { promise: fails, reject } = Promise.withResolvers<never>();
+    startSuccessor(port, (reason) => reject(new UpgradeError(`Nothing was changed: ${reason}.`)));
+    return { from: version, to: await Promise.race([replaced, fails]) };
   }
   teller.start();
   const entries = predecessor?.entries ?? stateFile?.loaded ?? [];
@@ -223,7 +234,6 @@ export async function startControl(
     await stop();
     throw error;
   }
-  const { promise: replaced, resolve: onReplaced } = Promise.withResolvers<void>();
   if (stateFile?.locked === true) {
     handover = new Handover({
       config,

@@ -36,8 +36,8 @@ export interface HandoverOptions {
   readonly lifecycle: Lifecycle;
   readonly clock: Pick<Clock, "now" | "after">;
   readonly log: EventLog;
-  /** Told when another process has taken this one's place. */
-  readonly onReplaced: () => void;
+  /** Told when another process, of that version, has taken this one's place. */
+  readonly onReplaced: (version: string) => void;
 }
 
 interface Workers {
@@ -152,7 +152,7 @@ export class Handover {
       version,
     });
     await stateFile.close();
-    onReplaced();
+    onReplaced(version);
     clock.after(HANDSHAKES_MS, () => {
       for (const socket of this.#sockets) socket.close();
       lifecycle.leftPort(() => connectionsAt(served.port));

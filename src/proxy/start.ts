@@ -21,7 +21,7 @@ export interface RunningProxy {
   readonly nodes: number;
   readonly log: EventLog;
   /** Resolves when another process has taken its place: what is left to do is `drain`. */
-  readonly replaced: Promise<void>;
+  readonly replaced: Promise<unknown>;
   /** Reads the files of the configuration again, and logs what came of it. */
   readonly reload: () => void;
   /** Logs an error that nobody expected. */
@@ -110,7 +110,7 @@ export async function startProxy(
   serving = served;
   const { kept, sources } = early ?? join();
   if (predecessor !== null) stateFile = await predecessor.succeed(registry, kept, warn);
-  const { promise: replaced, resolve: onReplaced } = Promise.withResolvers<void>();
+  const { promise: replaced, resolve: onReplaced } = Promise.withResolvers<unknown>();
   handover =
     stateFile?.locked === true
       ? new Handover({

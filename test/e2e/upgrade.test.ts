@@ -117,6 +117,37 @@ test("what does not come up changes nothing, and is said; SIGUSR2 asks for the s
   expect((await ask(proxy)).status).toBe(200);
 });
 
+test("the supervisor is replaced, too, again and again, and stays the same process for who started it", async () => {
+  install(`import ${JSON.stringify(MAIN)};`);
+  const flags = ["--workers", "1", "--node", engine.url, "--state", join(folder, "nodes.json")];
+  await using one = await startProxy(flags, { command: [process.execPath, executable] });
+  await untilHealthy(one);
+  const serving = () => one.log().split('"msg":"worker serves"').length - 1;
+  const replace = async () => {
+    const answer = await fetch(`${one.url}/upgrade?supervisor=true`, { method: "POST" });
+    return { status: answer.status, text: await answer.text() };
+  };
+  for (const count of [2, 3]) {
+    const stream = rawPost(one.port, "/v1/completions", STREAM);
+    await until("it has begun", () => stream.receivedBytes > 0);
+    const { status, text } = await replace();
+    expect({ status, text }).toMatchObject({ status: 200 });
+    expect(text).toContain("The supervisor and all workers are of version");
+    expect(serving()).toBe(count);
+    expect((await ask(one)).status).toBe(200);
+    expect((await stream.ended).body.toString()).toEndWith("data: [DONE]\n\n");
+    stream.leave();
+  }
+  install("process.exit(3);");
+  const failed = await replace();
+  expect(failed.status).toBe(502);
+  expect(failed.text).toContain("Nothing was changed: the new process ended with 3");
+  expect((await ask(one)).status).toBe(200);
+  one.process.kill("SIGTERM");
+  expect(await one.process.exited).toBe(0);
+  await expect(fetch(`${one.url}/health`)).rejects.toThrow();
+});
+
 test("when workers die again and again, all ends with a word", async () => {
   const [victim = 0] = pids().slice(-1);
   process.kill(victim, "SIGKILL");

@@ -1,3 +1,4 @@
+import { t } from "elysia";
 import { ProxyError } from "../../core/errors.ts";
 import { failures } from "../docs/errors.ts";
 import { ok } from "../docs/operation.ts";
@@ -23,7 +24,8 @@ export const upgradeRoutes = [
       description:
         "One after the other, with no connection refused and no answer cut: an old worker finishes what " +
         "it has within `--drain-timeout`. Answered when the last new one serves. When the first does not " +
-        "come up, nothing changes (502). 400 without `--workers`.",
+        "come up, nothing changes (502). 400 without `--workers`. With `supervisor=true` the process is " +
+        "replaced, too, that knows the nodes, as by `--takeover`: this needs a state file.",
       responses: {
         ...ok("Upgraded", EXAMPLE, "They are replaced"),
         ...failures([
@@ -35,16 +37,19 @@ export const upgradeRoutes = [
         ]),
       },
     },
+    query: t.Object({ supervisor: t.Optional(t.Literal("true")) }),
     response: Upgraded,
-    answer: async (_, { upgrade }) => {
+    answer: async ({ query }, { upgrade }) => {
       if (upgrade === null) {
         throw new ProxyError(
           "invalid_request",
           "This proxy has no workers; start it with --workers.",
         );
       }
-      const { from, to } = await upgrade();
-      const message = `All workers are of version ${to} now; they were of ${from}.`;
+      const isAll = query.supervisor === "true";
+      const { from, to } = await upgrade(isAll ? "all" : "workers");
+      const what = isAll ? "The supervisor and all workers" : "All workers";
+      const message = `${what} are of version ${to} now; they were of ${from}.`;
       return { message, from, to };
     },
   }),

@@ -1,0 +1,118 @@
+/**
+ * What a supervisor is once another process has taken its place that it started itself: that one's parent. A
+ * service manager, or a container, knows it for the proxy. It hands signals on, starts the next one when that is
+ * asked for, so that it stays the only one of its kind, and ends when the last one has ended.
+ */
+import { programInPlace } from "./spawn-worker.ts";
+
+/** Whom one that asks for a successor hears, when there is none. */
+type Failed = (reason: string) => void;
+
+const HANDED_ON = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const;
+
+/** What a process says to the one that started it, which it does not know for sure to be one of these. */
+type ToMinder = { readonly failed: string } | { readonly wants: "minder" | "successor" };
+
+export class Minder {
+  readonly #argv: readonly string[];
+  #port = 0;
+  readonly #children = new Set<Bun.Subprocess>();
+  #code = 0;
+  /** Whether one that was started so is to be asked for successors of ours. */
+  #isMinded = false;
+  #failed: Failed = () => {};
+
+  /** @param argv Of `lmproxy serve`. */
+  constructor(argv: readonly string[]) {
+    this.#argv = argv.includes("--takeover") ? argv : [...argv, "--takeover"];
+    process.on("message", (message: unknown) => {
+      if (message === "minded") this.#isMinded = true;
+      else if (isFailure(message)) this.#failed(message.failed);
+    });
+    process.on("disconnect", () => {
+      this.#isMinded = false;
+    });
+    say({ wants: "minder" });
+  }
+
+  /** Starts what lies in our place now, to take over from us at `port`. @param failed Called when it ends before. */
+  readonly start = (port: number, failed: Failed): void => {
+    this.#port = port;
+    if (this.#isMinded) {
+      this.#failed = failed;
+      say({ wants: "successor" });
+    } else {
+      this.#spawn(failed);
+    }
+  };
+
+  /** We do not come up. */
+  tell(reason: string): void {
+    say({ failed: reason });
+  }
+
+  /** Signals are for whoever has taken our place, if we started it. */
+  handOn(): void {
+    if (this.#children.size === 0) return;
+    for (const signal of ["SIGHUP", "SIGUSR2"] as const) process.removeAllListeners(signal);
+    for (const signal of HANDED_ON) {
+      process.on(signal, () => {
+        for (const child of this.#children) child.kill(signal);
+      });
+    }
+  }
+
+  /** Resolves when all that we have started have ended, with the exit code of the last one. */
+  async ended(): Promise<number> {
+    while (this.#children.size > 0) {
+      await Promise.race([...this.#children].map(({ exited }) => exited));
+    }
+    return this.#code;
+  }
+
+  #spawn(failed: Failed): void {
+    const { file, args } = programInPlace();
+    let reason: string | null = null;
+    // Any free port may have been asked for.
+    const argv = ["serve", ...this.#argv, "--port", `${this.#port}`];
+    const child = Bun.spawn([file, ...args, ...argv], {
+      stdin: "ignore",
+      stdout: "inherit",
+      stderr: "inherit",
+      env: process.env,
+      ipc: (message: unknown) => {
+        if (isFailure(message)) reason = message.failed;
+        else if (wants("minder", message)) child.send("minded");
+        else if (wants("successor", message)) {
+          this.#spawn((why) => {
+            if (this.#children.has(child)) child.send({ failed: why });
+          });
+        }
+      },
+    });
+    this.#children.add(child);
+    void child.exited.then((code) => {
+      this.#children.delete(child);
+      this.#code = code;
+      failed(reason ?? `the new process ended with ${child.signalCode ?? code}; the log says why`);
+    });
+  }
+}
+
+function say(message: ToMinder): void {
+  try {
+    process.send?.(message);
+  } catch {
+    // It has gone.
+  }
+}
+
+function isFailure(message: unknown): message is { readonly failed: string } {
+  return typeof message === "object" && message !== null && "failed" in message;
+}
+
+function wants(what: "minder" | "successor", message: unknown): boolean {
+  return (
+    typeof message === "object" && message !== null && "wants" in message && message.wants === what
+  );
+}
