@@ -130,10 +130,15 @@ test("requests that a fixed rate could not send are told", async () => {
 
 test("waiting for a free connection counts as latency at a fixed rate", async () => {
   const slow: Ask = { stream: true, chunks: 10, everyMs: 5, bodyBytes: 200 };
-  const change = { connections: 2, ratePerS: 200, measureMs: 600 };
-  const measured = await runLoad(load(enginePort(), slow, change));
-  const alone = await runLoad(load(enginePort(), slow, { connections: 2, measureMs: 600 }));
-  const median = (m: typeof measured) => new Histogram().merge(m.whole).quantile(0.5);
+  const change = { connections: 2, ratePerS: 200, measureMs: 500 };
+  const median = async (more: Partial<Load>) => {
+    const measured = await runLoad(load(enginePort(), slow, { ...change, ...more }));
+    return new Histogram().merge(measured.whole).quantile(0.5);
+  };
+  // The machine may be busier in one of these moments than in another.
+  const before = await median({ ratePerS: null });
+  const waiting = await median({});
+  const after = await median({ ratePerS: null });
   // Four times as many requests as fit: later ones have waited for several before them.
-  expect(median(measured)).toBeGreaterThan(2 * median(alone));
+  expect(waiting).toBeGreaterThan(2 * Math.min(before, after));
 });

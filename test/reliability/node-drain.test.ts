@@ -29,12 +29,14 @@ test("draining answers at once, cuts no stream, and ends when the node registers
   const body = { model: "tiny", prompt: "x", max_tokens: 100, ignore_eos: true, stream: true };
   const exchange = rawPost(proxy.port, "/v1/completions", body);
   await until("it has begun", () => exchange.receivedBytes > 0);
+  going.setPace(0);
   await administer(proxy, "/nodes/add", { url: other.url, models: ["tiny"] });
   await untilHealthy(proxy, 2);
   const drained = await administer(proxy, "/nodes/drain", { url: going.url });
   expect(drained).toEqual({ state: "draining", unfinished: 1 });
   expect(await askInTurn(proxy, 20)).toEqual(times(20, 200));
   expect(going.state().totalRequests).toBe(1);
+  going.setPace(1);
   const answer = await exchange.ended;
   expect(answer.complete).toBe(true);
   expect(answer.body.toString()).toEndWith("data: [DONE]\n\n");
