@@ -49,7 +49,17 @@ const FAULTS: readonly Scenario[] = [
     plant: (stage) => kill(stage, 2),
   },
   {
-    // One that is slow all the time is taken out, and on trial answers too few to be judged here.
+    // It is taken out, and on trial answers too few to be judged by them.
+    name: "one node is slow all the time",
+    engines: 4,
+    load: 20,
+    fires: ["LmproxyNodeSlow"],
+    may: ["LmproxyNodeFlapping"],
+    plant: ({ engines }) => {
+      engines[0]?.setFaults([{ fault: { kind: "slow", firstByteMs: 800 } }]);
+    },
+  },
+  {
     name: "one node is slow now and then",
     engines: 4,
     load: 20,

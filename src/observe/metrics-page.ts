@@ -1,10 +1,10 @@
 /** The page at `/metrics`: what was counted, and what its owners say now. */
 import type { NodeState } from "../core/pool/health.ts";
-import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { Exposition } from "./exposition.ts";
 import type { Histogram } from "./histogram.ts";
 import type { Metrics } from "./metrics.ts";
+import { NODE_GAUGES } from "./node-gauges.ts";
 import type { ProcessStats } from "./process-stats.ts";
 import type { Counter, SeriesOf } from "./series.ts";
 
@@ -157,53 +157,6 @@ function drawModels(page: Exposition, registry: Registry): void {
   }
 }
 
-/** A figure of one node; null where there is none. */
-interface NodeGauge {
-  readonly name: string;
-  readonly help: string;
-  readonly value: (node: Node, nowMs: number) => number | null;
-}
-
-const NODE_GAUGES: readonly NodeGauge[] = [
-  {
-    name: "lmproxy_node_in_flight",
-    help: "Open requests on a node.",
-    value: (node) => node.inFlight,
-  },
-  {
-    name: "lmproxy_node_oldest_request_seconds",
-    help: "Age of a node's oldest open request; 0 without any.",
-    value: (node, nowMs) => {
-      let oldestMs = nowMs;
-      for (const { startedAtMs } of node.leases) oldestMs = Math.min(oldestMs, startedAtMs);
-      return (nowMs - oldestMs) / 1_000;
-    },
-  },
-  {
-    name: "lmproxy_node_cache_usage_ratio",
-    help: "Share of a node's KV cache in use, as it says.",
-    value: ({ cache }) => cache.sample?.cacheUsage ?? null,
-  },
-  {
-    name: "lmproxy_node_running",
-    help: "Requests a node runs, as it says.",
-    value: ({ cache }) => cache.sample?.running ?? null,
-  },
-  {
-    name: "lmproxy_node_waiting",
-    help: "Requests a node holds back, as it says.",
-    value: ({ cache }) => cache.sample?.waiting ?? null,
-  },
-  {
-    name: "lmproxy_node_sample_age_seconds",
-    help: "How long ago a node's load was read.",
-    value: ({ cache }, nowMs) => {
-      const ageMs = cache.ageMs(nowMs);
-      return ageMs === null ? null : ageMs / 1_000;
-    },
-  },
-];
-
 function drawNodes(page: Exposition, { metrics, registry, now }: MetricsPageOptions): void {
   const nodes = registry.nodes();
   const nowMs = now();
@@ -218,6 +171,11 @@ function drawNodes(page: Exposition, { metrics, registry, now }: MetricsPageOpti
     for (const state of STATES) {
       page.sample(node.health.state === state ? 1 : 0, { node: node.url, state });
     }
+  }
+  page.family("lmproxy_node_out", "gauge", "1 while a node is out, by what it is out for.");
+  for (const { url, health } of nodes) {
+    const reason = health.doubt ?? "probe";
+    if (health.state === "unhealthy") page.sample(1, { node: url, reason });
   }
   for (const { name, help, value } of NODE_GAUGES) {
     page.family(name, "gauge", help);
