@@ -25,7 +25,8 @@ export function expiring({ certificates, nowMs }: Snapshot): Found[] {
         about,
         what:
           leftMs < 0 ? `its certificate expired ${when} ago` : `its certificate expires in ${when}`,
-        advice: "renew it and restart the server: what is served is what was read at its start",
+        advice:
+          "renew it; lmproxy serves the new one after lmproxy reload, an engine after its restart",
       },
     ];
   });
