@@ -121,7 +121,7 @@ function times(one: Static<typeof Explanation>): string {
     ["longest gap", one.pieces > 1 ? one.longest_gap_ms : null],
     ["in all", one.total_ms],
   ]
-    .flatMap(([title, ms]) => (typeof ms === "number" ? [`${title} ${shortTime(ms / 1_000)}`] : []))
+    .flatMap(([title, ms]) => (typeof ms === "number" ? [`${title} ${timeOf(ms)}`] : []))
     .join(", ");
 }
 
@@ -139,7 +139,7 @@ function tokens(one: Static<typeof Explanation>): string {
 function drawAttempt(attempt: Static<typeof Attempt>, at: number): string {
   const { outcome, status, detail, choice, sent_ms } = attempt;
   const how = [outcome ?? "open", status, detail].filter((part) => part !== null).join(" ");
-  const sent = sent_ms === null ? "" : `, sent after ${shortTime(sent_ms / 1_000)}`;
+  const sent = sent_ms === null ? "" : `, sent after ${timeOf(sent_ms)}`;
   const told = `attempt ${at + 1}: ${plain(named(attempt))}: ${plain(how)}${sent}`;
   const head = `\n${wrapped(told, WIDTH, "  ")}`;
   if (choice === null) return head;
@@ -191,6 +191,11 @@ function drawBest(best: readonly Static<typeof Weighed>[]): string {
 
 function named({ node, node_name }: { readonly node: string; readonly node_name?: string }) {
   return node_name === undefined ? node : `${node_name} (${node})`;
+}
+
+/** Most of a request is done within a second, of which hundredths say nothing. */
+function timeOf(ms: number): string {
+  return ms < 1_000 ? `${Math.round(ms)} ms` : shortTime(ms / 1_000);
 }
 
 function figure(value: number | null): string {
