@@ -116,8 +116,7 @@ export class TwoSteps {
         return givenUp(this.#request.signal);
       }
       next = answer.mayRetry ? this.#route.take() : "unavailable";
-      if (next === "unavailable" && answer.mayRetry && answer.mayComeBack)
-        next = this.#route.again();
+      if (isNobodyThere(next) && answer.mayRetry && answer.mayComeBack) next = this.#route.again();
       const isStuck = typeof next === "string" && !isWorthWaiting(next) && !this.#route.mayWait;
       if (answer.mayRetry && isStuck) this.#request.exchange.notRetried = "no_node";
       if (!answer.mayRetry || isStuck) return await answer.settle();
@@ -281,6 +280,11 @@ export class TwoSteps {
       mayComeBack: true,
     };
   }
+}
+
+/** Whether no engine is left but, maybe, one that has yet to come up: whatever it tried is of use then. */
+function isNobodyThere(next: unknown): boolean {
+  return next === "unavailable" || next === "starting" || next === "returning";
 }
 
 function failedWith(mayRetry: boolean, settle: () => Promise<Reply>): Failed {

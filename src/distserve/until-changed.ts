@@ -4,8 +4,8 @@ import type { Pairs } from "./pairs.ts";
 import type { FailedPair } from "./refusals.ts";
 
 /** Whether a node is there, or about to be, of which a place may be had. */
-export function isWorthWaiting(none: unknown): none is "full" | "starting" {
-  return none === "full" || none === "starting";
+export function isWorthWaiting(none: unknown): none is "full" | "starting" | "returning" {
+  return none === "full" || none === "starting" || none === "returning";
 }
 
 interface Waits {

@@ -1,6 +1,6 @@
 /** Engines that are replaced under load: requests wait while their pairs are connected anew. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { startProxy } from "../support/proxy.ts";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { chat, only, startCluster, startRole } from "./cluster.ts";
 import { startRecordingEngine } from "./recording-engine.ts";
@@ -131,3 +131,52 @@ test("however often another engine comes back, who waits for the only one of a r
   expect((await answer).status).toBe(502);
   expect(times).toBeGreaterThan(1);
 });
+
+for (const role of ["Prefill", "Decode"] as const) {
+  test(`the only ${role} engine that loads for longer than a moment after its restart is waited for`, async () => {
+    await using cluster = await startCluster();
+    const { proxy } = cluster;
+    const list = role === "Prefill" ? cluster.prefills : cluster.decodes;
+    const { port, url } = only(list);
+    await only(list).stop(true);
+    list[0] = await startRole(role, proxy, { port });
+    only(list).setHealth("initializing");
+    await untilStarting(proxy, url);
+    const asked = Promise.all([cluster.chat(), cluster.chat({ stream: true })]);
+    await longer();
+    only(list).setHealth("healthy");
+    expect((await asked).map(({ status }) => status)).toEqual([200, 200]);
+    await cluster.quiet();
+  });
+
+  test(`the only ${role} engine that has registered and does not listen yet is waited for, also in the middle of a request`, async () => {
+    await using cluster = await startCluster({ engine: { timeScale: 1 } });
+    const { proxy } = cluster;
+    const list = role === "Prefill" ? cluster.prefills : cluster.decodes;
+    const { port, url } = only(list);
+    const running = cluster.chat({ max_tokens: 1_000 });
+    await until("it is decoded", () => only(cluster.decodes).state().openRequests === 1);
+    await only(list).stop(true);
+    await fetch(`${proxy.url}/nodes/add`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ url, status: { models: ["m"], role } }),
+    });
+    await untilStarting(proxy, url);
+    const asked = Promise.all([cluster.chat(), cluster.chat({ stream: true })]);
+    await longer();
+    list[0] = await startRole(role, null, { port });
+    expect((await asked).map(({ status }) => status)).toEqual([200, 200]);
+    expect((await running).status).toBe(200);
+    await cluster.quiet();
+  });
+}
+
+async function untilStarting(proxy: ProxyProcess, url: string): Promise<void> {
+  await until("it is starting", async () => (await proxy.status())[url]?.state === "starting");
+}
+
+/** For longer than what is not known to come back is waited for, 2 s. */
+function longer(): Promise<void> {
+  return Bun.sleep(2_500);
+}

@@ -262,7 +262,7 @@ export class Admission {
     const giveUp = () => waiter.refuse(waitedTooLong(line.blockedBy(waiter), waiter.wanted));
     if (waiter.blockedBy !== "starting") return after(queueTimeoutMs, giveUp);
     let cancel = after(STARTING_WAIT_MS, () => {
-      // The node is up, but full: from now on it waits like all the others.
+      // The node is up, but full, or about to be there: from now on it waits like all the others.
       if (line.blockedBy(waiter) === "starting") giveUp();
       else cancel = after(Math.max(queueTimeoutMs - STARTING_WAIT_MS, 0), giveUp);
     });
@@ -295,5 +295,5 @@ export class Admission {
 /** What a request that found no node is held up by; "unavailable" when waiting is not known to help. */
 function blockedBy(none: NoNode): Blocked | "unavailable" {
   if (none === "full") return "cluster";
-  return none === "starting" ? "starting" : "unavailable";
+  return none === "starting" || none === "returning" ? none : "unavailable";
 }

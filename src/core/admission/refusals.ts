@@ -86,7 +86,7 @@ export function queueFull(blockedBy: Blocked, model: string | null): ProxyError 
       { retryAfterS: 1, rejection: "client_limit" },
     );
   }
-  if (blockedBy === "starting") return noNode(model);
+  if (blockedBy === "starting" || blockedBy === "returning") return noNode(model);
   return new ProxyError(
     "service_unavailable",
     "All engines are busy and the queue is full; try again.",
@@ -96,7 +96,7 @@ export function queueFull(blockedBy: Blocked, model: string | null): ProxyError 
 
 /** 503: its turn did not come in time. */
 export function waitedTooLong(blockedBy: Blocked, { model }: Wanted): ProxyError {
-  if (blockedBy === "starting") return noNode(model);
+  if (blockedBy === "starting" || blockedBy === "returning") return noNode(model);
   return new ProxyError(
     "service_unavailable",
     "The request waited too long for a free engine; try again.",

@@ -1,8 +1,11 @@
 import type { Wanted } from "../pool/choose.ts";
 import { modelKey } from "../pool/model-index.ts";
 
-/** What keeps a request from starting: its client's limit, a full cluster, or a node that is not up yet. */
-export type Blocked = "client" | "cluster" | "starting";
+/**
+ * What keeps a request from starting: its client's limit, a full cluster, a node that is not up yet, or one
+ * that is known to be coming back.
+ */
+export type Blocked = "client" | "cluster" | "starting" | "returning";
 
 /** One who waits. */
 export interface Waiter {

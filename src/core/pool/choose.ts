@@ -7,8 +7,11 @@ import type { Comparison } from "./lengths.ts";
 import type { Node } from "./node.ts";
 import { Ranking } from "./ranking.ts";
 
-/** Why no node could be had. */
-export type NoNode = "unknown_model" | "starting" | "full" | "unavailable";
+/**
+ * Why no node could be had. `starting`: one has not come up yet. `returning`: the one that a request in two
+ * steps needs is about to be there.
+ */
+export type NoNode = "unknown_model" | "starting" | "returning" | "full" | "unavailable";
 
 /** What a request needs of a node. */
 export interface Wanted {
@@ -99,7 +102,7 @@ export class Chooser {
     let none: NoNode = "unavailable";
     for (const node of serving) {
       if (!isWanted(node, wanted)) continue;
-      if (node.health.state === "starting" && none === "unavailable") none = "starting";
+      if (none !== "full" && none !== "returning") none = absent(node) ?? none;
       if (!node.health.lastResort) continue;
       if (this.#isFull(node)) none = "full";
       else this.#candidates.add(node);
@@ -163,6 +166,12 @@ export class Chooser {
     explainer?.chosen(alone(node, "trial", false, nowMs));
     return { node, trial: true, lastResort: false };
   }
+}
+
+/** Whether a node that is not up yet is to be waited for. */
+function absent({ role, health }: Node): "starting" | "returning" | null {
+  if (role !== "Hybrid" && health.comesBack) return "returning";
+  return health.state === "starting" ? "starting" : null;
 }
 
 function isWanted(node: Node, { among, only = null }: Wanted): boolean {

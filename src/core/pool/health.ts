@@ -25,9 +25,12 @@ export class NodeHealth {
   #ejectedBy: "probes" | "answers" | "unproven" = "probes";
   /** The client's request whose lost connection took it out, or null. */
   #lostBy: object | null = null;
+  /** Its last probe said that it starts. */
+  #isLoading = false;
   readonly #trials = new Trials();
   #passedOverUntilMs = Number.NEGATIVE_INFINITY;
-  #healthySinceMs = 0;
+  /** When it was last found well after it was not, ms. */
+  #healthySinceMs = Number.NEGATIVE_INFINITY;
   /** It registered again and has not passed a probe since: a refusal means "not yet", not "gone". */
   #registeredAgain = false;
   /** Its gauges said last that it is asleep: some answer `/health` as if they were not. */
@@ -59,11 +62,6 @@ export class NodeHealth {
     return this.#phase === "healthy" ? this.#healthySinceMs : Number.POSITIVE_INFINITY;
   }
 
-  /** Probes in a row that failed. */
-  get failedProbes(): number {
-    return this.#probeFailures;
-  }
-
   /** No engine is believed to listen there: it has not come up yet, or probes found it gone. */
   get down(): boolean {
     return (
@@ -71,10 +69,15 @@ export class NodeHealth {
     );
   }
 
+  /** An engine is about to be there: it says that it starts, or one that was well registered again. */
+  get comesBack(): boolean {
+    const wasWell = this.#healthySinceMs !== Number.NEGATIVE_INFINITY;
+    return this.state === "starting" && (this.#isLoading || wasWell);
+  }
+
   /** 0 (just joined) to 1 (fully brought in). */
   warm(nowMs: number): number {
-    if (this.#phase !== "healthy") return 0;
-    return Math.min(Math.max((nowMs - this.#healthySinceMs) / WARM_UP_MS, 0), 1);
+    return Math.min(Math.max((nowMs - this.healthySinceMs) / WARM_UP_MS, 0), 1);
   }
 
   /** May get new requests. */
@@ -119,6 +122,7 @@ export class NodeHealth {
    * waited: an engine busy with a long prefill is slow to answer probes, and alive.
    */
   probed(result: ProbeResult, nowMs: number, progressed: boolean): void {
+    this.#isLoading = result.kind === "initializing";
     switch (result.kind) {
       case "ok":
         this.#probePassed(nowMs);
@@ -164,8 +168,9 @@ export class NodeHealth {
   /** A sign of life, if not the one asked for: a row of failures ends here. */
   #stillAlive(nowMs: number): void {
     this.#probeFailures = 0;
-    const isUnproven = this.#phase === "ejected" && this.#ejectedBy === "unproven";
-    if (isUnproven) this.#awaitTrial(nowMs, "answers");
+    if (this.#phase !== "ejected" || this.#ejectedBy !== "unproven") return;
+    this.#ejectedBy = "answers";
+    this.#trials.begin("answers", nowMs);
   }
 
   #probeFailed(kind: ProbeFailure["kind"], nowMs: number): void {
@@ -214,7 +219,7 @@ export class NodeHealth {
   doubted(why: Doubt, nowMs: number): void {
     if (this.#phase !== "healthy") return;
     this.#eject("answers", nowMs);
-    this.#awaitTrial(nowMs, why);
+    this.#trials.begin(why, nowMs);
   }
 
   /** Nothing has been asked of it or its peers for `QUIET_MS`, and a probe has passed. */
@@ -270,11 +275,6 @@ export class NodeHealth {
     this.#draining = false;
     this.#registeredAgain = true;
     if (wasDraining || this.#phase !== "healthy") this.#reset("starting");
-  }
-
-  #awaitTrial(nowMs: number, why: Doubt): void {
-    this.#ejectedBy = "answers";
-    this.#trials.begin(why, nowMs);
   }
 
   #eject(by: "probes" | "answers" | "unproven", nowMs: number): void {

@@ -118,7 +118,7 @@ export class Learning {
     // answer may be computing.
     if (result.kind === "refused" || result.kind === "initializing") {
       this.#moveRequests(node, wasDown);
-    } else if (!isAnswer(result) && result.kind !== "untrusted" && health.failedProbes >= 2) {
+    } else if (!isAnswer(result) && result.kind !== "untrusted" && health.probeFailures >= 2) {
       this.#moveRequests(node, wasDown, (lease) => !mayBePrefill(lease, this.#now()));
     }
   }

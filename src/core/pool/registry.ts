@@ -79,7 +79,7 @@ export class Registry {
     const serving = this.serving(wanted.model, wanted.role);
     for (let lost = 0; lost < MOST_LOST_PLACES; lost += 1) {
       const choice = this.#chooser.choose(serving, wanted, startedAtMs, this.#turn);
-      if (typeof choice === "string") return choice;
+      if (typeof choice === "string") return this.#orReturning(choice, wanted);
       const { slot } = choice.node;
       if (this.#elsewhere.begin(slot, this.#options.maxInFlightPerNode)) {
         return this.#lease(choice, wanted, startedAtMs);
@@ -112,7 +112,15 @@ export class Registry {
   pick(wanted: Wanted): Node | NoNode {
     const serving = this.serving(wanted.model, wanted.role);
     const choice = this.#chooser.choose(serving, wanted, this.#options.now(), this.#turn);
-    return typeof choice === "string" ? choice : choice.node;
+    return typeof choice === "string" ? this.#orReturning(choice, wanted) : choice.node;
+  }
+
+  /** Whoever serves what is wanted may be the one that is about to be there, and say so then. */
+  #orReturning(none: NoNode, { role }: Wanted): NoNode {
+    if (none !== "unknown_model" || role === "Hybrid") return none;
+    const nodes = this.serving(null, role);
+    const isAwaited = nodes.some((node) => node.health.comesBack && !node.saysModels);
+    return isAwaited ? "returning" : none;
   }
 
   readonly #leases: LeaseListener = {

@@ -3,6 +3,7 @@ import {
   type AdmissionOptions,
   Admitted,
 } from "../../../src/core/admission/admission.ts";
+import type { Role } from "../../../src/core/engine/roles.ts";
 import { ProxyError } from "../../../src/core/errors.ts";
 import type { Wanted } from "../../../src/core/pool/choose.ts";
 import type { Node } from "../../../src/core/pool/node.ts";
@@ -60,6 +61,7 @@ export interface Asked {
   readonly model?: string | null;
   readonly client?: string;
   readonly only?: Node;
+  readonly role?: Role;
 }
 
 /** An admission before a cluster, in virtual time. */
@@ -83,10 +85,10 @@ export class Gate {
   }
 
   /** Asks to be admitted; some later turns may be needed until it is. */
-  ask({ model = MODEL, client = "c", only }: Asked = {}): Asker {
+  ask({ model = MODEL, client = "c", only, role = "Hybrid" }: Asked = {}): Asker {
     const signal = new Signal();
     const asked = NOTHING_ASKED;
-    const wanted: Wanted = { model, role: "Hybrid", asked, tried: new Set(), only: only ?? null };
+    const wanted: Wanted = { model, role, asked, tried: new Set(), only: only ?? null };
     return new Asker(() => this.admission.admit(wanted, client, signal), signal);
   }
 
