@@ -96,6 +96,12 @@ export function parseServeConfig(
 
 type Fields = ReadonlyMap<string, Resolved>;
 
+/** What to do where a flag has no place, for flags of which one might think that they have. */
+const INSTEAD: ReadonlyMap<string, string> = new Map([
+  ["nodes", "; name engines with --prefill and --decode"],
+  ["workers", "; with DistServe leave it out, or run one lmproxy for each group of engines"],
+]);
+
 /** A flag of the other serving strategy is a mistake that would otherwise show much later. */
 function refuseOtherMode(fields: Fields): void {
   const mode = fields.get("servingStrategy")?.value;
@@ -103,7 +109,7 @@ function refuseOtherMode(fields: Fields): void {
     const source = fields.get(flag.key)?.source;
     if (flag.mode === null || flag.mode === mode) continue;
     if (source === undefined || source.kind === "default") continue;
-    const instead = flag.key === "nodes" ? "; name engines with --prefill and --decode" : "";
+    const instead = INSTEAD.get(flag.key) ?? "";
     throw new UsageError(`${source.name} needs --serving-strategy ${flag.mode}${instead}`);
   }
 }

@@ -79,6 +79,10 @@ test.each([
     "--serving-strategy DistServe --node http://a",
     "--node needs --serving-strategy Hybrid; name engines with --prefill and --decode",
   ],
+  [
+    "--serving-strategy DistServe --workers 2",
+    "--workers needs --serving-strategy Hybrid; with DistServe leave it out, or run one lmproxy for each group of engines",
+  ],
   ["80", "lmproxy serve takes no further arguments beside its flags; see lmproxy serve --help"],
 ])("%s", (argv, message) => {
   expect(refusal(argv)).toBe(message);

@@ -1,7 +1,7 @@
 /** Real sockets: which listener a connection reaches, and what becomes of the connections of one that leaves. */
 import { afterEach, expect, test } from "bun:test";
 import { Agent, get } from "node:http";
-import { ListeningSocket } from "../../src/proxy/listening-socket.ts";
+import { ListeningSocket, listenersAt } from "../../src/proxy/listening-socket.ts";
 
 const servers: Bun.Server<undefined>[] = [];
 afterEach(async () => {
@@ -81,3 +81,18 @@ onLinux("of several, those that stay share what comes", async () => {
     expect(await whoAnswers(port, 60)).toEqual(names.filter((name) => name !== away));
   }
 });
+
+onLinux(
+  "they come to those of the places that are named, and how many listen is known",
+  async () => {
+    const names = ["a", "b", "c", "d"];
+    const port = listen("a", 0, true).port ?? 0;
+    const [first] = ListeningSocket.on(port);
+    for (const name of names.slice(1)) listen(name, port, true);
+    expect(listenersAt(port)).toBe(4);
+    for (const places of [[2, 3], [0], [1, 3]]) {
+      first?.leadTo(places);
+      expect(await whoAnswers(port, 60)).toEqual(places.map((place) => names[place] ?? ""));
+    }
+  },
+);
