@@ -7,12 +7,10 @@ import type { Node } from "../core/pool/node.ts";
 import { isRefusal } from "../core/pool/statuses.ts";
 import { isRetriable, RetryState } from "../core/retry.ts";
 import { Attempt } from "./attempt.ts";
-import { handOn } from "./relay.ts";
 import { givenUp, type Reply } from "./reply.ts";
 import { type InferenceRequest, isCancelled } from "./request.ts";
 import { discard, type Result, send, settle, type Upstream, worthRetrying } from "./send.ts";
 import { isNodesFault } from "./whose-fault.ts";
-import { wishedEnd } from "./wished-end.ts";
 
 /**
  * Answers a request by one node of `role`: choose and reserve one, send, hand the answer on; when it
@@ -57,8 +55,6 @@ export async function dispatch(
       if (request.signal.aborted) attempt.stopWith(request.signal);
       const result = await send(attempt, request, upstream, isUnread);
       if (result.kind === "relayed") return result.reply;
-      const wished = await wishedEnd(attempt.lease, result, upstream);
-      if (wished !== null) return handOn(attempt, wished, request, upstream);
       tried.add(attempt.lease.node);
       const mayRetry =
         !attempt.lease.lastResort &&

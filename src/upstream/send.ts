@@ -16,6 +16,7 @@ import { type Fetch, forward } from "./forward.ts";
 import { handOn } from "./relay.ts";
 import { clientGone, type Reply } from "./reply.ts";
 import type { InferenceRequest } from "./request.ts";
+import { isWishedEnd } from "./wished-end.ts";
 
 /** Of the prompt's making, or of an engine's that is about to end. */
 export const INTERNAL_ERROR = 500;
@@ -65,10 +66,14 @@ export async function send(
   if (isUnread(status)) return unread(attempt, { answer, status, judged: null }, upstream);
   const judged = await readAnswer(attempt, answer, upstream);
   if ("kind" in judged) return judged;
+  let relayed = judged;
   if (judged.status !== status && isUnread(judged.status)) {
-    return unread(attempt, { answer, status: judged.status, judged }, upstream);
+    if (!(await isWishedEnd(attempt.lease, judged, upstream.isWell))) {
+      return unread(attempt, { answer, status: judged.status, judged }, upstream);
+    }
+    relayed = { ...judged, status };
   }
-  return { kind: "relayed", reply: handOn(attempt, judged, request, upstream) };
+  return { kind: "relayed", reply: handOn(attempt, relayed, request, upstream) };
 }
 
 function unread({ lease }: Attempt, found: Omit<Unread, "kind">, { failing }: Upstream): Unread {
