@@ -8,7 +8,9 @@ import { programInPlace } from "./spawn-worker.ts";
 /** Whom one that asks for a successor hears, when there is none. */
 type Failed = (reason: string) => void;
 
-const HANDED_ON = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const;
+/** Of these a second one ends a process at once. */
+const ENDING = ["SIGINT", "SIGTERM"] as const;
+const OTHERS = ["SIGHUP", "SIGUSR2"] as const;
 
 /** What a process says to the one that started it, which it does not know for sure to be one of these. */
 type ToMinder = { readonly failed: string } | { readonly wants: "minder" | "successor" };
@@ -21,18 +23,27 @@ export class Minder {
   /** Whether one that was started so is to be asked for successors of ours. */
   #isMinded = false;
   #failed: Failed = () => {};
+  /** Children that know us for what we are. */
+  readonly #known = new WeakSet<Bun.Subprocess>();
+  readonly #told = Promise.withResolvers<void>();
 
   /** @param argv Of `lmproxy serve`. */
   constructor(argv: readonly string[]) {
     this.#argv = argv.includes("--takeover") ? argv : [...argv, "--takeover"];
     process.on("message", (message: unknown) => {
       if (message === "minded") this.#isMinded = true;
+      else if (message === "end") this.#told.resolve();
       else if (isFailure(message)) this.#failed(message.failed);
     });
     process.on("disconnect", () => {
       this.#isMinded = false;
     });
     say({ wants: "minder" });
+  }
+
+  /** Resolves when the one that started us has got a signal to end. */
+  get told(): Promise<void> {
+    return this.#told.promise;
   }
 
   /** Starts what lies in our place now, to take over from us at `port`. @param failed Called when it ends before. */
@@ -54,10 +65,21 @@ export class Minder {
   /** Signals are for whoever has taken our place, if we started it. */
   handOn(): void {
     if (this.#children.size === 0) return;
-    for (const signal of ["SIGHUP", "SIGUSR2"] as const) process.removeAllListeners(signal);
-    for (const signal of HANDED_ON) {
+    for (const signal of OTHERS) {
+      process.removeAllListeners(signal);
       process.on(signal, () => {
         for (const child of this.#children) child.kill(signal);
+      });
+    }
+    let isTold = false;
+    for (const signal of ENDING) {
+      process.on(signal, () => {
+        for (const child of this.#children) {
+          // systemd, or a terminal, sends the signal to all processes: it must not come twice.
+          if (!isTold && this.#known.has(child)) child.send("end");
+          else child.kill(signal);
+        }
+        isTold = true;
       });
     }
   }
@@ -82,8 +104,10 @@ export class Minder {
       env: process.env,
       ipc: (message: unknown) => {
         if (isFailure(message)) reason = message.failed;
-        else if (wants("minder", message)) child.send("minded");
-        else if (wants("successor", message)) {
+        else if (wants("minder", message)) {
+          this.#known.add(child);
+          child.send("minded");
+        } else if (wants("successor", message)) {
           this.#spawn((why) => {
             if (this.#children.has(child)) child.send({ failed: why });
           });

@@ -34,7 +34,7 @@ export async function supervise(
   process.on("SIGHUP", proxy.reload);
   process.on("uncaughtException", proxy.report);
   process.on("unhandledRejection", proxy.report);
-  const ended = untilSignal(["SIGINT", "SIGTERM"]);
+  const ended = Promise.race([untilSignal(["SIGINT", "SIGTERM"]), minder.told]);
   process.on("SIGUSR2", () => {
     proxy.upgrade("workers").then(
       (versions) => proxy.log.info("upgraded", versions),

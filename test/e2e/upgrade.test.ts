@@ -143,7 +143,14 @@ test("the supervisor is replaced, too, again and again, and stays the same proce
   expect(failed.status).toBe(502);
   expect(failed.text).toContain("Nothing was changed: the new process ended with 3");
   expect((await ask(one)).status).toBe(200);
+  const stream = rawPost(one.port, "/v1/completions", STREAM);
+  await until("it has begun", () => stream.receivedBytes > 0);
+  // As systemd ends a service: all its processes at once.
+  const { stdout } = Bun.spawnSync(["pgrep", "-P", `${one.process.pid}`]);
+  for (const pid of `${stdout}`.trim().split("\n")) process.kill(Number(pid), "SIGTERM");
   one.process.kill("SIGTERM");
+  expect((await stream.ended).body.toString()).toEndWith("data: [DONE]\n\n");
+  stream.leave();
   expect(await one.process.exited).toBe(0);
   await expect(fetch(`${one.url}/health`)).rejects.toThrow();
 });
