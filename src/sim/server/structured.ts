@@ -1,5 +1,6 @@
 /** Structured outputs: the text to which a body holds its answer, in the words of all engines. */
 import { isObject, type JsonObject } from "./body.ts";
+import { promptSchema } from "./prompt-schema.ts";
 import { regexSample } from "./regex-sample.ts";
 import { schemaSample } from "./schema-sample.ts";
 
@@ -25,9 +26,9 @@ function structuredText(body: JsonObject): string | null {
   const config = isObject(body.output_config) ? body.output_config : {};
   const outputs = isObject(body.structured_outputs) ? body.structured_outputs : {};
   return (
-    formatText(body.response_format) ??
-    formatText(text) ??
-    formatText(config.format ?? body.output_format) ??
+    formatText(body.response_format, body) ??
+    formatText(text, body) ??
+    formatText(config.format ?? body.output_format, body) ??
     choiceText(outputs.choice ?? body.guided_choice) ??
     patternText(outputs.regex ?? body.guided_regex ?? body.regex) ??
     schemaText(outputs.json ?? body.guided_json ?? body.json_schema) ??
@@ -35,12 +36,14 @@ function structuredText(body: JsonObject): string | null {
   );
 }
 
+const ANY_OBJECT = { type: "object", properties: { answer: { type: "string" } } };
+
 /** A `response_format`, or the flat form of it that Responses has. */
-function formatText(format: unknown): string | null {
+function formatText(format: unknown, body: JsonObject): string | null {
   if (!isObject(format)) return null;
   switch (format.type) {
     case "json_object":
-      return schemaText({ type: "object", properties: { answer: { type: "string" } } });
+      return schemaText(promptSchema(body) ?? ANY_OBJECT);
     case "json_schema": {
       const { json_schema: nested } = format;
       return schemaText(isObject(nested) ? nested.schema : format.schema);

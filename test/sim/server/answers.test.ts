@@ -183,6 +183,16 @@ describe("structured outputs", () => {
     expect(fits(JSON.parse(content[0].text))).toBe(true);
   });
 
+  test("fit the schema that stands in the prompt, as JSON mode's do", async () => {
+    const engine = await start();
+    const schema = JSON.stringify(PERSON, null, 2);
+    const content = `Like {"name": "x"}, in JSON that fits this schema:\n${schema}\nand not {this}.`;
+    const messages = [{ role: "system", content }, ...HI];
+    const asked = { messages, response_format: { type: "json_object" } };
+    const { choices } = await json(post(engine.url + CHAT, asked));
+    expect(fits(JSON.parse(choices[0].message.content))).toBe(true);
+  });
+
   test("end early like any other answer", async () => {
     const engine = await start();
     const response_format = { type: "json_schema", json_schema: { name: "p", schema: PERSON } };
