@@ -40,7 +40,7 @@ const endless = (everyMs: number) => stream(0, everyMs);
 
 const shared = { ratePerS: null, nodes: 1, others: 0 };
 
-function requests(
+export function requests(
   name: string,
   title: string,
   bodyBytes: number,
