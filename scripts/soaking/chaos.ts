@@ -81,6 +81,19 @@ const EVENTS: Readonly<Record<string, Event>> = {
     await pause(500 + random() * 2_000);
     await cluster.engine(index).setFaults([]);
   },
+  /** Two words to everything. */
+  async babble(cluster, index, random) {
+    await cluster.engine(index).setFaults([{ fault: { kind: "short", tokens: 2 } }]);
+    await pause(1_000 + random() * 4_000);
+    await cluster.engine(index).setFaults([]);
+  },
+  /** The first words, and nothing more. */
+  async stall(cluster, index, random) {
+    const fault = { kind: "hang", at: "body", afterBytes: 600 } as const;
+    await cluster.engine(index).setFaults([{ fault }]);
+    await pause(1_000 + random() * 4_000);
+    await cluster.engine(index).setFaults([]);
+  },
   /** Seen late, both ways. */
   async sleep(cluster, index, random) {
     await cluster.engine(index).post("/sleep", {});
