@@ -1,6 +1,8 @@
 /** What happens to the engines, in an order that the seed decides. */
+
 import { readFileSync } from "node:fs";
 import type { FaultRule } from "../../src/sim/server/faults.ts";
+import { kill } from "../../test/support/kill.ts";
 import { pause } from "./clients.ts";
 import type { Cluster } from "./cluster.ts";
 
@@ -122,7 +124,7 @@ const WORKER_EVENTS: Readonly<Record<string, Event>> = {
       "utf8",
     );
     const workers = pids.split(" ").filter(Boolean).map(Number);
-    process.kill(workers[Math.floor(random() * workers.length)] ?? 0, "SIGKILL");
+    kill(workers[Math.floor(random() * workers.length)], "SIGKILL");
     await pause(500);
   },
   /** Refused while others still finish. */

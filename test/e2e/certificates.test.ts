@@ -9,6 +9,7 @@ import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { run } from "../commands/program.ts";
 import { temporaryFolder } from "../state/entries.ts";
 import { times } from "../support/ask.ts";
+import { kill } from "../support/kill.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { EXPIRED_ELSEWHERE, TEST_CERTIFICATE, TEST_KEY } from "../support/tls/files.ts";
 import { until } from "../support/until.ts";
@@ -151,7 +152,7 @@ describe.each([
     // A worker that comes later has what is in force, not what lies there.
     const pid = /worker serves","pid":(\d+)/.exec(proxy.log())?.[1];
     if (pid === undefined) return;
-    process.kill(Number(pid), "SIGKILL");
+    kill(pid, "SIGKILL");
     await until("another one serves", () => proxy.log().split("worker serves").length > 3);
     expect(await names(port, 40)).toEqual(old);
   });

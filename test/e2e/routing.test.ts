@@ -1,5 +1,6 @@
 /** Where the real executable sends requests whose prompts, or sessions, belong together. */
 import { expect, test } from "bun:test";
+import { kill } from "../support/kill.ts";
 import { startProxy } from "../support/proxy.ts";
 import { type RecordingNode, startRecordingNode } from "../support/recording-node.ts";
 import { until } from "../support/until.ts";
@@ -136,7 +137,7 @@ test("with workers, a session stays on its node whichever it comes to, also when
   const workers = () => [...cluster.proxy.log().matchAll(/worker serves","pid":(\d+)/g)];
   for (const [, pid] of workers()) {
     const before = workers().length;
-    process.kill(Number(pid), "SIGKILL");
+    kill(pid, "SIGKILL");
     await until("another serves", () => workers().length > before);
     expect(await again()).toEqual(homes);
   }

@@ -8,6 +8,7 @@ import { startEngine } from "../../src/sim/server/api-server.ts";
 import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { engineStarter } from "../sim/server/running.ts";
 import { ask, times } from "../support/ask.ts";
+import { kill } from "../support/kill.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { rawPost } from "../support/raw-client.ts";
 import { until } from "../support/until.ts";
@@ -133,7 +134,7 @@ test("the supervisor is replaced, too, again and again, and stays the same proce
     const { status, text } = await replace();
     expect({ status, text }).toMatchObject({ status: 200 });
     expect(text).toContain("The supervisor and all workers are of version");
-    expect(serving()).toBe(count);
+    await until("it is told of", () => serving() === count);
     expect((await ask(one)).status).toBe(200);
     expect((await stream.ended).body.toString()).toEndWith("data: [DONE]\n\n");
     stream.leave();
@@ -147,7 +148,7 @@ test("the supervisor is replaced, too, again and again, and stays the same proce
   await until("it has begun", () => stream.receivedBytes > 0);
   // As systemd ends a service: all its processes at once.
   const { stdout } = Bun.spawnSync(["pgrep", "-P", `${one.process.pid}`]);
-  for (const pid of `${stdout}`.trim().split("\n")) process.kill(Number(pid), "SIGTERM");
+  for (const pid of `${stdout}`.trim().split("\n")) kill(pid, "SIGTERM");
   one.process.kill("SIGTERM");
   expect((await stream.ended).body.toString()).toEndWith("data: [DONE]\n\n");
   stream.leave();
@@ -156,8 +157,8 @@ test("the supervisor is replaced, too, again and again, and stays the same proce
 });
 
 test("when workers die again and again, all ends with a word", async () => {
-  const [victim = 0] = pids().slice(-1);
-  process.kill(victim, "SIGKILL");
+  const [victim] = pids().slice(-1);
+  kill(victim, "SIGKILL");
   expect(await proxy.process.exited).toBe(1);
   const word = "lmproxy: 5 workers died within a minute, so all ends";
   await until("it is said", () => proxy.log().includes(word));

@@ -7,6 +7,7 @@ import { Value } from "@sinclair/typebox/value";
 import { OpenRequests } from "../../src/http/schemas.ts";
 import { ask, times } from "../support/ask.ts";
 import { type GateEngine, startGateEngine } from "../support/gate-engine.ts";
+import { kill } from "../support/kill.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
@@ -156,7 +157,7 @@ test("what an administrator changes is true for all workers when the answer is t
 });
 
 test("a worker that is killed costs its own requests; its places are free, and another takes its place", async () => {
-  const [victim = 0] = workers();
+  const [victim] = workers();
   const open = times(8, "a" as const).map((client, at) => as(at % 2 === 0 ? client : "b"));
   const ends = open.map((answer) =>
     answer.then(
@@ -165,7 +166,7 @@ test("a worker that is killed costs its own requests; its places are free, and a
     ),
   );
   await until("they are at the engine", () => engine.waiting === 4);
-  process.kill(victim, "SIGKILL");
+  kill(victim, "SIGKILL");
   await until("another serves", () => workers().length === 3);
   const release = setInterval(() => engine.release(4), 20);
   const results = await Promise.all(ends);
@@ -189,7 +190,7 @@ test("keys that are read again count in all workers, also in those that come lat
   };
   expect(await statuses()).toEqual(times(8, 401));
   const before = workers().length;
-  process.kill(workers().at(-1) ?? 0, "SIGKILL");
+  kill(workers().at(-1), "SIGKILL");
   await until("another serves", () => workers().length > before);
   expect(await statuses()).toEqual(times(8, 401));
   expect((await fetch(`${proxy.url}/v1/models`, withKey("key-b"))).status).toBe(200);

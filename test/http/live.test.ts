@@ -5,6 +5,7 @@ import type { Watcher } from "../../src/observe/live.ts";
 import { Cluster, isFrame } from "../../src/page/cluster.ts";
 import { ask } from "../support/ask.ts";
 import { startGateEngine } from "../support/gate-engine.ts";
+import { kill } from "../support/kill.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
@@ -156,7 +157,7 @@ describe("/debug/live", () => {
     expect(shown.failures.every((row) => (row.number("endedMs") ?? 0) <= shown.tMs)).toBe(true);
 
     const pid = /worker serves","pid":(\d+)/.exec(several.log())?.[1];
-    process.kill(Number(pid), "SIGKILL");
+    kill(pid, "SIGKILL");
     await until("another one serves", () => several.log().split("worker serves").length === 4);
     const again = look(several.url);
     await until("all failures are shown", () => again.failures.length === ids.length);
