@@ -1,5 +1,4 @@
 /** What happens to the engines, in an order that the seed decides. */
-
 import { readFileSync } from "node:fs";
 import type { FaultRule } from "../../src/sim/server/faults.ts";
 import { kill } from "../../test/support/kill.ts";

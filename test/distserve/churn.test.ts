@@ -124,7 +124,7 @@ test("5,000 requests under churn leave no KV block, no counter, and no client in
   expect(ends.get("left") ?? 0).toBeGreaterThan(REQUESTS * 0.05);
   await quiet(cluster.proxy, [...cluster.prefills, ...cluster.decodes]);
   await until("all are there again", () => isWhole(cluster));
-}, 60_000);
+}, 120_000);
 
 function refuseNowAndThen(engine: RunningEngine): void {
   engine.setFaults(
