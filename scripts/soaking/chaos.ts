@@ -118,19 +118,37 @@ const WORKER_EVENTS: Readonly<Record<string, Event>> = {
   async "kill a worker"({ proxy }, _index, random) {
     if (performance.now() - killedAtMs < BETWEEN_KILLS_MS) return;
     killedAtMs = performance.now();
-    const pids = readFileSync(
-      `/proc/${proxy.process.pid}/task/${proxy.process.pid}/children`,
-      "utf8",
-    );
-    const workers = pids.split(" ").filter(Boolean).map(Number);
-    kill(workers[Math.floor(random() * workers.length)], "SIGKILL");
+    const workers = workersOf(proxy.process.pid);
+    const victim = workers[Math.floor(random() * workers.length)];
+    // None serves while their supervisor is replaced.
+    if (victim !== undefined) kill(victim, "SIGKILL");
     await pause(500);
   },
   /** Refused while others still finish. */
   async upgrade({ proxy }) {
     await (await fetch(`${proxy.url}/upgrade`, { method: "POST" })).bytes();
   },
+  async "replace the supervisor"({ proxy }) {
+    await (await fetch(`${proxy.url}/upgrade?supervisor=true`, { method: "POST" })).bytes();
+  },
 };
+
+/** Workers of the supervisor `pid`, or of one that took its place. */
+function workersOf(pid: number): number[] {
+  try {
+    const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ");
+    return pids
+      .filter(Boolean)
+      .map(Number)
+      .flatMap((child) => {
+        const isWorker = readFileSync(`/proc/${child}/cmdline`, "utf8").endsWith("worker\0");
+        return isWorker ? [child] : workersOf(child);
+      });
+  } catch {
+    // One has ended meanwhile.
+    return [];
+  }
+}
 
 /** Lets things happen until `goesOn` says no; returns how many did, by name. */
 export async function causeChaos(

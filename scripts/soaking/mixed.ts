@@ -1,4 +1,7 @@
 /** Clients of all kinds against engines that are killed, stopped, drained and made to misbehave. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { agreement, LogFile } from "./agreement.ts";
 import { causeChaos } from "./chaos.ts";
 import { runClient } from "./clients.ts";
@@ -19,8 +22,9 @@ export async function runMixed(
   workers = 0,
 ): Promise<{ tally: Tally; figures: Figure[] }> {
   using log = new LogFile();
-  const flags =
-    workers > 0 ? [...FLAGS, "--workers", `${workers}`, "--drain-timeout", "15"] : FLAGS;
+  const folder = mkdtempSync(join(tmpdir(), "lmproxy-soak-"));
+  const supervised = ["--workers", `${workers}`, "--state", join(folder, "nodes.json")];
+  const flags = workers > 0 ? [...FLAGS, ...supervised, "--drain-timeout", "15"] : FLAGS;
   await using cluster = await Cluster.start({ engines: 4, timeScale: 0.5, flags, log });
   const tally = new Tally();
   const trend = new MemoryTrend(cluster.proxy.process.pid);
@@ -30,6 +34,7 @@ export async function runMixed(
   const clients = Array.from({ length: CLIENTS }, () => runClient({ port, random, tally, goesOn }));
   const happened = await causeChaos(cluster, random, goesOn, workers > 0);
   await Promise.all(clients);
+  rmSync(folder, { recursive: true });
   trend.stop();
   const left = await cluster.leftOver();
   const agreed = await agreement(cluster.proxy.url, log.path);
