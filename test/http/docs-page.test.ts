@@ -162,6 +162,10 @@ describe.skipIf(chromium === null)("in a browser that reaches nothing but the pr
       await until("an answer is shown", () =>
         page.evaluate(`document.querySelector(".live-responses-table .response") !== null`),
       );
+      // A button halfway from one colour to another has neither's contrast.
+      await until("colours stand still", () =>
+        page.evaluate(`document.getAnimations().every((one) => !(one instanceof CSSTransition))`),
+      );
       expect(await seriousFaults(page)).toEqual([]);
     },
     60_000,
