@@ -1,5 +1,5 @@
 /** The sessions of all processes of one proxy, as the core knows them. */
-import type { KeptSessions } from "../core/knowledge/sessions.ts";
+import { type KeptSessions, settles } from "../core/knowledge/sessions.ts";
 import type { Filled } from "../core/pool/candidates.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { RegistryListener } from "../core/pool/registry-listener.ts";
@@ -36,9 +36,10 @@ export class SharedSessions implements KeptSessions {
   }
 
   readonly listener: RegistryListener = {
-    // A node on trial is not one to stay on.
-    leaseStarted: ({ asked: { session }, node, trial }) => {
-      if (session !== null && !trial) this.#table.put(session, node.role, node.slot);
+    leaseStarted: (lease) => {
+      const { asked, node } = lease;
+      if (asked.session !== null && settles(lease))
+        this.#table.put(asked.session, node.role, node.slot);
     },
     leaseEnded: ({ asked: { session } }) => {
       if (session !== null) this.#table.used(session.id);

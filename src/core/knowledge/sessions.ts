@@ -25,6 +25,11 @@ interface Session {
   newer: Session | null;
 }
 
+/** Whether a session is from now on where its request is: not on a node on trial, nor where another is compared with. */
+export function settles({ trial, diverted }: Lease): boolean {
+  return !trial && !diverted;
+}
+
 /** Which node has which session, in this process or in all of one proxy. */
 export interface KeptSessions extends Knowledge {
   /** Sessions that are known. */
@@ -83,9 +88,8 @@ export class Sessions implements KeptSessions {
   }
 
   readonly listener: RegistryListener = {
-    // A node on trial is not one to stay on, nor one that was to be compared with.
     leaseStarted: (lease) => {
-      if (!lease.trial && !lease.diverted) this.#started(lease);
+      if (settles(lease)) this.#started(lease);
     },
     leaseEnded: ({ asked: { session } }) => {
       const known = session === null ? undefined : this.#sessions.get(session.id);

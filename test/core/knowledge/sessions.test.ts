@@ -8,7 +8,7 @@ import { Lease } from "../../../src/core/pool/lease.ts";
 import type { Node } from "../../../src/core/pool/node.ts";
 import { withSessions } from "../../../src/core/strategies/index.ts";
 import { NOTHING_ASKED } from "../../../src/core/strategies/strategy.ts";
-import { Cluster, MODEL, OK, SESSION_TIMEOUT_MS } from "../../../src/lab/cluster.ts";
+import { Cluster, OK, SESSION_TIMEOUT_MS } from "../../../src/lab/cluster.ts";
 import { runs } from "../fuzz.ts";
 
 function asking(id: number | null, model = 0) {
@@ -16,14 +16,7 @@ function asking(id: number | null, model = 0) {
 }
 
 function begin(cluster: Cluster, id: number | null, tried: ReadonlySet<Node> = new Set()): Lease {
-  const lease = cluster.registry.acquire({
-    model: MODEL,
-    role: "Hybrid",
-    asked: asking(id),
-    tried,
-  });
-  if (!(lease instanceof Lease)) throw new Error(lease);
-  return lease;
+  return cluster.lease({ asked: asking(id), tried });
 }
 
 function visit(cluster: Cluster, id: number | null): Node {
@@ -119,6 +112,16 @@ describe.each([
       cluster.warmUp();
       expect(visit(cluster, 1)).toBe(next);
       expect(cluster.sessions?.on(home)).toBe(0);
+    });
+
+    test("a session stays where it is while its node is compared with its peers", () => {
+      const cluster = start();
+      const home = visit(cluster, 1);
+      for (let i = 0; i < 6; i += 1)
+        begin(cluster, 1).end({ kind: "answered", status: 200, saidTokens: 1 });
+      const nodes = Array.from({ length: 16 }, () => visit(cluster, 1));
+      expect(new Set(nodes).size).toBeGreaterThan(1);
+      expect(cluster.sessions?.on(home)).toBe(1);
     });
 
     test("a session moves when its node is full", () => {
@@ -271,11 +274,8 @@ test("never more than it may keep, and every count is the number of sessions", (
         else if ("wait" in one) nowMs += one.wait;
         else {
           const chosen = nodes[one.node];
-          cluster.registry.acquire({
-            model: MODEL,
-            role: "Hybrid",
+          cluster.acquire({
             asked: asking(one.ask, one.model),
-            tried: new Set(),
             among: (node) => node === chosen,
           });
         }
