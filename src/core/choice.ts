@@ -12,14 +12,16 @@ export interface Weighed {
   readonly seen: Readonly<Record<string, number | null>>;
 }
 
+/**
+ * `strategy`: it was the strategy's choice. `only`: there was no other. `trial`: it had been taken out for
+ * its answers, and this request decides whether it returns. `comparison`: the strategy's choice but for a
+ * node whose answers are in question, and are compared with those of its peers.
+ */
+export const WHYS = ["strategy", "only", "trial", "comparison"] as const;
+
 /** Why one node was chosen and not another. */
 export interface Explained {
-  /**
-   * `strategy`: it was the strategy's choice. `only`: there was no other. `trial`: it had been taken
-   * out for its answers, and this request decides whether it returns. `comparison`: the strategy's choice
-   * but for a node whose answers are in question, and are compared with those of its peers.
-   */
-  readonly why: "strategy" | "only" | "trial" | "comparison";
+  readonly why: (typeof WHYS)[number];
   /** By the name users give it; null for none of those. */
   readonly strategy: string | null;
   /** How many came into question. */

@@ -1,5 +1,5 @@
 /** An account as bytes, for keeping. */
-import type { Explained, Weighed } from "../core/choice.ts";
+import { type Explained, type Weighed, WHYS } from "../core/choice.ts";
 import type { Account, TryAccount } from "./explanation.ts";
 import { type Reader, TEXT_BYTES, type Writer } from "./packing.ts";
 
@@ -67,7 +67,7 @@ function packTry(writer: Writer, one: TryAccount): void {
   const { choice } = one;
   writer.byte(choice?.best.length ?? 0);
   if (choice === null) return;
-  writer.word(choice.why);
+  writer.byte(WHYS.indexOf(choice.why));
   writer.word(choice.strategy);
   writer.figure(choice.candidates);
   writer.byte(choice.lastResort ? 1 : 0);
@@ -147,17 +147,11 @@ function readTry(reader: Reader): TryAccount {
   };
 }
 
-const WHYS: Readonly<Record<string, Explained["why"]>> = {
-  strategy: "strategy",
-  only: "only",
-  trial: "trial",
-};
-
 function readChoice(reader: Reader): Explained | null {
   const best = reader.byte();
   if (best === 0) return null;
   return {
-    why: WHYS[reader.word() ?? ""] ?? "strategy",
+    why: WHYS[reader.byte()] ?? "strategy",
     strategy: reader.word(),
     candidates: reader.figure(),
     lastResort: reader.flag(),

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { WHYS } from "../../src/core/choice.ts";
 import {
   isAccountOf,
   packAccount,
@@ -25,7 +26,7 @@ const weighed = fc.record({
   ),
 });
 const choice = fc.record({
-  why: fc.constantFrom("strategy" as const, "only" as const, "trial" as const),
+  why: fc.constantFrom(...WHYS),
   strategy: fc.option(word),
   candidates: figure,
   lastResort: fc.boolean(),
