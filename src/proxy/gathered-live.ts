@@ -192,7 +192,9 @@ export class WorkersWatchers {
       const read = () => {
         unread -= 1;
       };
-      member.channel.ask({ do: "show", watcher, line }).then(read, read);
+      // It may have ended before we knew who looks there.
+      const gone = () => this.unwatch(member, watcher);
+      member.channel.ask({ do: "show", watcher, line }).then(read, gone);
     };
     const leave = this.#live.watch({
       tell: (line) => (unread < MOST_UNREAD_LINES ? send(line) : this.unwatch(member, watcher)),
