@@ -6,8 +6,7 @@ const HEAD_BYTES = 4;
 
 /**
  * Records one behind the other in one piece of memory, the oldest of which make room for the next.
- * However many they are, they are one object: what is kept as objects for some seconds is looked at by
- * every collection of garbage, and at thousands of requests a second that was a quarter of their CPU.
+ * However many they are, they are one object to the collector of garbage, and take exactly what they take.
  */
 export class ByteRing {
   readonly #bytes: Uint8Array;
