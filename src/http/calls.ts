@@ -1,3 +1,4 @@
+import { fieldOf } from "../core/engine/engine-facts.ts";
 import { ROLES } from "../core/engine/roles.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Node } from "../core/pool/node.ts";
@@ -39,8 +40,58 @@ export async function callNodes(
   more: (total: number, succeeded: number) => object = () => ({}),
 ): Promise<Response> {
   const nodes = nodesOf(call, request, services);
-  const { registry, server, engineHeaders, fetch, now, keepAliveS } = services;
+  const { registry } = services;
   if (ABORTING.has(pathOf(call))) for (const node of nodes) registry.learning.aborted(node);
+  const answers = await askNodes(nodes, call, request, services);
+  await learn(call, answers, services);
+  return answerOf(answers, isNothingToDo(call, answers), more);
+}
+
+/**
+ * Asks nodes whether they sleep: one answer with the one word that an engine's own has, true as long as
+ * one of them does, and with what each said. An engine without the question cannot sleep.
+ * @throws ProxyError when no node is meant, or none of them knows the question.
+ */
+export async function askWhetherAsleep(
+  call: NodeCall,
+  request: Request,
+  services: Services,
+): Promise<Response> {
+  const answers = await askNodes(nodesOf(call, request, services), call, request, services);
+  if (answers.every(isUnknown)) {
+    throw new ProxyError(
+      "not_found",
+      "No node has /is_sleeping. vLLM has it with VLLM_SERVER_DEV_MODE=1 and --enable-sleep-mode; " +
+        "what the proxy knows of each node is in /nodes/status.",
+    );
+  }
+  const sleeping = answers.filter((one) => saysAsleep(one) === true).length;
+  return answerOf(
+    answers,
+    isUnknown,
+    // Where none said, nothing may look like a word.
+    (_, said) => (said === 0 ? {} : { is_sleeping: sleeping > 0, sleeping }),
+    (one) => saysAsleep(one) !== null,
+  );
+}
+
+function isUnknown({ answer }: NodeAnswer): boolean {
+  return "status" in answer && (answer.status === 404 || answer.status === 405);
+}
+
+/** Null for one that did not say. */
+function saysAsleep(one: NodeAnswer): boolean | null {
+  if (!("status" in one.answer) || !didWell(one)) return null;
+  const said = fieldOf(one.answer.body, "is_sleeping");
+  return said === "true" ? true : said === "false" ? false : null;
+}
+
+async function askNodes(
+  nodes: readonly Node[],
+  call: NodeCall,
+  request: Request,
+  { server, engineHeaders, fetch, now, keepAliveS }: Services,
+): Promise<NodeAnswer[]> {
   // Bun would close a connection that stands still meanwhile.
   server().timeout(request, 0);
   const answers = await fanOut(nodes, {
@@ -55,9 +106,8 @@ export async function callNodes(
     atOnce: AT_ONCE,
     now,
   });
-  await learn(call, answers, services);
   server().timeout(request, keepAliveS);
-  return answerOf(call, answers, more);
+  return answers;
 }
 
 /** What ends requests that run: by name, or (vLLM, SGLang) unless told otherwise. */
@@ -115,19 +165,24 @@ async function learn(call: NodeCall, answers: readonly NodeAnswer[], services: S
 }
 
 /** An abort by name finds what it names at one node: the others have nothing to do (LMDeploy says 400 then). */
-function hadNothing({ answer }: NodeAnswer): boolean {
-  return "status" in answer && (answer.status === 400 || answer.status === 404);
-}
-
-function answerOf(
+function isNothingToDo(
   call: NodeCall,
   answers: readonly NodeAnswer[],
+): (one: NodeAnswer) => boolean {
+  if (pathOf(call) !== "/abort_request" || !answers.some(didWell)) return () => false;
+  return ({ answer }) => "status" in answer && (answer.status === 400 || answer.status === 404);
+}
+
+/** @param isNoFailure of a node that did not do well. */
+function answerOf(
+  answers: readonly NodeAnswer[],
+  isNoFailure: (one: NodeAnswer) => boolean,
   more: (total: number, succeeded: number) => object,
+  isWell: (one: NodeAnswer) => boolean = didWell,
 ): Response {
-  const succeeded = answers.filter(didWell).length;
-  const mayHaveNothing = pathOf(call) === "/abort_request" && succeeded > 0;
+  const succeeded = answers.filter(isWell).length;
   const failed = answers
-    .filter((one) => !didWell(one) && !(mayHaveNothing && hadNothing(one)))
+    .filter((one) => !isWell(one) && !isNoFailure(one))
     .map(({ node }) => node.url);
   const results = answers.map((one) => [one.node.url, resultOf(one)]);
   const status = failed.length === 0 ? 200 : succeeded === 0 ? 502 : 207;

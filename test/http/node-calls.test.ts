@@ -155,6 +155,67 @@ test("a node asleep gets nothing before any probe says so, and again once it is 
   expect((await ask(proxy)).status).toBe(200);
 });
 
+test("whether engines sleep: true until the last is awake, and who of them did not say", async () => {
+  const flags = ["--kind", "vllm"];
+  await using one = await startEngineProcess({ flags });
+  await using two = await startEngineProcess({ flags });
+  await using proxy = await startProxy(["--node", one.url, two.url]);
+  const asked = async (query = "") => {
+    const answer = await fetch(`${proxy.url}/is_sleeping${query}`);
+    return { status: answer.status, body: Object(await answer.json()) };
+  };
+  expect(await asked()).toMatchObject({
+    status: 200,
+    body: { is_sleeping: false, sleeping: 0, total: 2, succeeded: 2, failed: [] },
+  });
+  expect((await post(proxy, `/sleep?url=${encodeURIComponent(two.url)}`)).status).toBe(200);
+  expect(await asked()).toMatchObject({
+    status: 200,
+    body: {
+      ...{ is_sleeping: true, sleeping: 1 },
+      results: { [one.url]: { status: 200, body: { is_sleeping: false } } },
+    },
+  });
+  expect((await asked(`?url=${one.url}`)).body).toMatchObject({ is_sleeping: false, total: 1 });
+  expect((await post(proxy, "/wake_up")).status).toBe(200);
+  expect((await asked()).body).toMatchObject({ is_sleeping: false });
+  const exited = one.exited;
+  one.kill("SIGKILL");
+  await exited;
+  expect(await asked()).toMatchObject({
+    status: 207,
+    body: { is_sleeping: false, failed: [one.url] },
+  });
+  const none = await asked(`?url=${one.url}`);
+  expect(none.status).toBe(502);
+  expect(none.body).not.toHaveProperty("is_sleeping");
+});
+
+test("an engine without the question is awake; where no engine has it, it is not there", async () => {
+  await using sleeper = startRecordingNode();
+  const without = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: () => new Response("{}", { status: 404 }),
+  });
+  await using proxy = await startProxy(["--node", sleeper.url, without.url.origin]);
+  const ask = (url: string) => fetch(`${proxy.url}/is_sleeping?url=${url}`);
+  expect((await ask(without.url.origin)).status).toBe(404);
+  // An answer that holds no such word says nothing.
+  expect((await ask(sleeper.url)).status).toBe(502);
+  await using engine = await startEngineProcess();
+  await using mixed = await startProxy(["--node", engine.url, without.url.origin]);
+  const both = await fetch(`${mixed.url}/is_sleeping`);
+  expect(both.status).toBe(200);
+  expect(await both.json()).toMatchObject({
+    is_sleeping: false,
+    total: 2,
+    succeeded: 1,
+    failed: [],
+  });
+  await without.stop(true);
+});
+
 test("only administrators call engines", async () => {
   await using node = startRecordingNode();
   const keys = ["--api-keys", "sk-client", "--admin-key", "sk-admin"];
@@ -163,6 +224,8 @@ test("only administrators call engines", async () => {
     expect((await post(proxy, target, { path: "/x" })).status).toBe(401);
     expect((await post(proxy, target, { path: "/x" }, "sk-client")).status).toBe(401);
   }
+  const headers = { authorization: "Bearer sk-client" };
+  expect((await fetch(`${proxy.url}/is_sleeping`, { headers })).status).toBe(401);
   expect(node.asked).toEqual([]);
   expect((await post(proxy, "/flush_cache", undefined, "sk-admin")).status).toBe(200);
 });

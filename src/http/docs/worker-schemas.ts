@@ -21,6 +21,24 @@ const Worker = Type.Object({
   disable_health_check: Type.Boolean(),
 });
 
+const NODE_CALLS = {
+  total: Count,
+  succeeded: Count,
+  failed: Type.Array(Type.String(), { description: "Nodes that answered no 2xx" }),
+  results: Type.Object(
+    {},
+    {
+      additionalProperties: Type.Object({
+        status: Type.Union([Type.Integer(), Type.Null()]),
+        latency_ms: Count,
+        body: Type.Optional(Type.Unknown({ description: "The engine's answer, JSON or text" })),
+        error: Type.Optional(Type.String({ description: "Why there is no answer" })),
+      }),
+      description: "By URL",
+    },
+  ),
+};
+
 /** What scripts for other routers ask of nodes, and what calls to several nodes answer. */
 export const WORKER_SCHEMAS: Readonly<Record<string, TSchema>> = {
   Worker,
@@ -42,21 +60,12 @@ export const WORKER_SCHEMAS: Readonly<Record<string, TSchema>> = {
     workers: Type.Array(Type.Object({ worker: Type.String(), load: Count })),
   }),
   SessionFinished: Type.Object({ status: Type.String(), session_id: Type.String() }),
-  NodeCalls: Type.Object({
-    total: Count,
-    succeeded: Count,
-    failed: Type.Array(Type.String(), { description: "Nodes that answered no 2xx" }),
-    results: Type.Object(
-      {},
-      {
-        additionalProperties: Type.Object({
-          status: Type.Union([Type.Integer(), Type.Null()]),
-          latency_ms: Count,
-          body: Type.Optional(Type.Unknown({ description: "The engine's answer, JSON or text" })),
-          error: Type.Optional(Type.String({ description: "Why there is no answer" })),
-        }),
-        description: "By URL",
-      },
+  NodeCalls: Type.Object(NODE_CALLS),
+  NodesAsleep: Type.Object({
+    is_sleeping: Type.Optional(
+      Type.Boolean({ description: "Whether one of them sleeps; left out where none said" }),
     ),
+    sleeping: Type.Optional(Type.Integer({ minimum: 0, description: "How many of them do" })),
+    ...NODE_CALLS,
   }),
 };

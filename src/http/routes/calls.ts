@@ -1,6 +1,6 @@
 import { t } from "elysia";
 import { ProxyError } from "../../core/errors.ts";
-import { callNodes } from "../calls.ts";
+import { askWhetherAsleep, callNodes } from "../calls.ts";
 import { failures } from "../docs/errors.ts";
 import { type BodyLimits, letGo, readBody } from "../read-body.ts";
 import { targetOf } from "../request-target.ts";
@@ -26,11 +26,36 @@ function answered(description: string) {
   return { description, content: { "application/json": { schema, example: EXAMPLE } } };
 }
 
+const ASLEEP = {
+  is_sleeping: true,
+  sleeping: 1,
+  total: 2,
+  succeeded: 2,
+  failed: [],
+  results: {
+    "http://10.0.0.7:8000": { status: 200, latency_ms: 3, body: { is_sleeping: true } },
+    "http://10.0.0.8:8000": { status: 200, latency_ms: 1, body: { is_sleeping: false } },
+  },
+};
+
+function asleep(description: string) {
+  const schema = { $ref: "#/components/schemas/NodesAsleep" };
+  return { description, content: { "application/json": { schema, example: ASLEEP } } };
+}
+
+const FAILURES = failures([
+  "invalid_request",
+  "invalid_api_key",
+  "forbidden",
+  "not_found",
+  "model_not_found",
+]);
+
 const RESPONSES = {
   "200": answered("All nodes did well"),
   "207": answered("Some nodes did well"),
   "502": answered("No node did well"),
-  ...failures(["invalid_request", "invalid_api_key", "forbidden", "not_found", "model_not_found"]),
+  ...FAILURES,
 };
 
 /** What engines have and routers lack: a call to all of them, with what each answered. */
@@ -67,13 +92,8 @@ function toAll([path, summary, timeoutMs]: (typeof TO_ALL)[number]) {
       responses: RESPONSES,
     },
     answer: async ({ request }, services) => {
-      const query = new URLSearchParams(targetOf(request).split("?", 2)[1] ?? "");
-      const [url, model] = [query.get("url"), query.get("model")];
-      query.delete("url");
-      query.delete("model");
-      const target = query.size === 0 ? path : `${path}?${query}`;
       const json = await textOf(request, services.adminBodyLimits);
-      const call = { method: "POST", target, json, url, model, timeoutMs } as const;
+      const call = { method: "POST", ...meantBy(request, path), json, timeoutMs } as const;
       return await callNodes(
         call,
         request,
@@ -82,6 +102,15 @@ function toAll([path, summary, timeoutMs]: (typeof TO_ALL)[number]) {
       );
     },
   });
+}
+
+/** Which nodes a call is for, and its query without the words that say so. */
+function meantBy(request: Request, path: string) {
+  const query = new URLSearchParams(targetOf(request).split("?", 2)[1] ?? "");
+  const [url, model] = [query.get("url"), query.get("model")];
+  query.delete("url");
+  query.delete("model");
+  return { target: query.size === 0 ? path : `${path}?${query}`, url, model };
 }
 
 /** The body as it came. @throws ProxyError as `readBody` */
@@ -151,4 +180,33 @@ export const callRoutes = [
     },
   }),
   ...TO_ALL.map(toAll),
+  route({
+    method: "GET",
+    path: "/is_sleeping",
+    who: "administrator",
+    detail: {
+      tags: TAGS,
+      operationId: "askAllWhetherAsleep",
+      summary: "Whether a node sleeps: true until all are awake",
+      description:
+        "Asked of all nodes, of one (`?url=`) or those that serve `?model=`. Engines that do not know the " +
+        "question cannot sleep; where none does, the answer is 404.",
+      parameters: [
+        { name: "url", in: "query", schema: { type: "string" } },
+        { name: "model", in: "query", schema: { type: "string" } },
+      ],
+      responses: {
+        "200": asleep("All nodes said whether they sleep"),
+        "207": asleep("Some nodes did not say"),
+        "502": asleep("No node said"),
+        ...FAILURES,
+      },
+    },
+    answer: ({ request }, services) =>
+      askWhetherAsleep(
+        { method: "GET", ...meantBy(request, "/is_sleeping"), json: "", timeoutMs: SHORT_MS },
+        request,
+        services,
+      ),
+  }),
 ];
