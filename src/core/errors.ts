@@ -73,6 +73,8 @@ export interface ProxyErrorOptions {
   readonly beside?: Readonly<Record<string, unknown>>;
   /** What Anthropic's clients read instead of the message, where theirs is another word for it. */
   readonly anthropicMessage?: string;
+  /** The same in the words that LMDeploy's clients compare with, where ours say more. */
+  readonly lmdeployMessage?: string;
   /** The connection is of no more use: answer with `Connection: close`. */
   readonly close?: boolean;
   /** Sending it again would undo what was wanted: said as `X-Should-Retry: false`, as OpenAI and Anthropic do. */
@@ -115,6 +117,18 @@ const ANTHROPIC_TYPES: Readonly<Record<number, string>> = {
   429: "rate_limit_error",
   503: "overloaded_error",
 };
+
+/** Its fields as LMDeploy's clients read them: at the top, and the status as a number. */
+export function flatError(error: ProxyError): object {
+  const { lmdeployMessage, param } = error.options;
+  return {
+    object: "error",
+    message: lmdeployMessage ?? error.message,
+    type: error.type,
+    code: error.status,
+    param: param ?? null,
+  };
+}
 
 /**
  * The error as the JSON value that clients of `dialect` expect in a body or an SSE event.

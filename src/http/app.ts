@@ -24,7 +24,7 @@ export function createApp(routes: readonly Route[], table: RouteTable, services:
     const id = requestId(headers, services.random);
     const known = toProxyError(error) ?? toClientError(error, code, request.method, path, table);
     const shown = known ?? unexpectedError(error, services.log, { id, path });
-    return errorResponse(shown, dialectOf(path, headers), id);
+    return errorResponse(shown, dialectOf(path, headers), id, services.as);
   });
   for (const route of routes) {
     if ("answer" in route) addAnswering(app, route, services);

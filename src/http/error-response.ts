@@ -1,4 +1,4 @@
-import { type Dialect, errorEnvelope, ProxyError } from "../core/errors.ts";
+import { type Dialect, errorEnvelope, flatError, ProxyError } from "../core/errors.ts";
 import { proxyStatus } from "../core/proxy-status.ts";
 import type { EventLog } from "../observe/log.ts";
 import { nameForAnthropic } from "./dialect.ts";
@@ -6,8 +6,14 @@ import { nameForAnthropic } from "./dialect.ts";
 /**
  * Draws an error as the answer that clients of `dialect` understand: the one place that does.
  * @param id The request's, for its headers, and for Anthropic's envelope.
+ * @param as In whose place the proxy stands: LMDeploy's clients find its fields beside OpenAI's `error`.
  */
-export function errorResponse(error: ProxyError, dialect: Dialect, id: string): Response {
+export function errorResponse(
+  error: ProxyError,
+  dialect: Dialect,
+  id: string,
+  as: string | null = null,
+): Response {
   const { retryAfterS, allow, close, isFinal } = error.options;
   const headers = new Headers({
     "content-type": "application/json",
@@ -21,7 +27,8 @@ export function errorResponse(error: ProxyError, dialect: Dialect, id: string): 
   if (close === true) headers.set("connection", "close");
   if (isFinal === true) headers.set("x-should-retry", "false");
   if (error.status === 401) headers.set("www-authenticate", "Bearer");
-  return new Response(JSON.stringify(errorEnvelope(error, dialect, id)), {
+  const beside = as === "lmdeploy" && dialect === "openai" ? flatError(error) : {};
+  return new Response(JSON.stringify({ ...errorEnvelope(error, dialect, id), ...beside }), {
     status: error.status,
     headers,
   });

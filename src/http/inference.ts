@@ -50,7 +50,7 @@ export async function infer(
   const response =
     answered instanceof Reply
       ? responseOf(answered)
-      : errorResponse(answered, dialectOf(pathOf(target), request.headers), id);
+      : errorResponse(answered, dialectOf(pathOf(target), request.headers), id, services.as);
   if (services.exposesNode) nameNode(response.headers, exchange);
   return response;
 }

@@ -1,7 +1,9 @@
 /** What `lmdeploy serve proxy` does with keys, answers and names, for those who come from it. */
 import { expect, test } from "bun:test";
+import OpenAI from "openai";
 import { ask } from "../support/ask.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { startRecordingNode } from "../support/recording-node.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
@@ -89,6 +91,48 @@ test("changes are answered by JSON strings with --as lmdeploy, by objects withou
   expect(all.headers.get("content-type")).toContain("application/json");
   expect((await change(ours, "/nodes/add", node)).body).toMatchObject({
     message: expect.stringMatching(/^Added/),
+  });
+});
+
+test("an unknown model is what OpenAI's SDK reads, and with --as lmdeploy what LMDeploy's client does, too", async () => {
+  await using node = startRecordingNode(["tiny"]);
+  const error = {
+    message: "The model `error` does not exist; served are: tiny.",
+    ...{ type: "invalid_request_error", code: "model_not_found", param: "model" },
+  };
+  await using ours = await startProxy(["--node", node.url]);
+  await untilHealthy(ours);
+  const answer = await ask(ours, { model: "error" });
+  expect([answer.status, await answer.json()]).toEqual([404, { error }]);
+  await using theirs = await startProxy(["--node", node.url, "--as", "lmdeploy"]);
+  await untilHealthy(theirs);
+  // Its suite compares these three, of a stream as well.
+  for (const stream of [false, true]) {
+    const flat = await ask(theirs, { model: "error", stream });
+    expect([flat.status, await flat.json()]).toEqual([
+      404,
+      {
+        error,
+        ...{ object: "error", code: 404, message: "The model `error` does not exist." },
+        ...{ type: "invalid_request_error", param: "model" },
+      },
+    ]);
+  }
+  const client = new OpenAI({ baseURL: `${theirs.url}/v1`, apiKey: "-", maxRetries: 0 });
+  const thrown = await client.completions
+    .create({ model: "error", prompt: "x" })
+    .catch((reason: unknown) => reason);
+  expect(thrown).toBeInstanceOf(OpenAI.NotFoundError);
+  expect(thrown).toMatchObject({ status: 404, code: "model_not_found", param: "model" });
+  const anthropic = await fetch(`${theirs.url}/v1/messages`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ model: "error", max_tokens: 1, messages: [] }),
+  });
+  expect(await anthropic.json()).toEqual({
+    type: "error",
+    error: { type: "not_found_error", message: error.message },
+    request_id: expect.any(String),
   });
 });
 

@@ -39,8 +39,10 @@ export function unknownModel(model: string | null, known: KnownModels): ProxyErr
   }
   const models = known.models();
   const exists = models.length === 0 ? "no model is served" : `served are: ${listed(models)}`;
-  return new ProxyError("model_not_found", `The model \`${model}\` does not exist; ${exists}.`, {
+  const theirs = `The model \`${model}\` does not exist`;
+  return new ProxyError("model_not_found", `${theirs}; ${exists}.`, {
     param: "model",
+    lmdeployMessage: `${theirs}.`,
   });
 }
 
