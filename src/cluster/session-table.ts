@@ -3,12 +3,16 @@
  * where another sent a session's last request, and one that dies takes nothing along.
  *
  * A session's places stand in the one bucket that its hash names; when that is full, the place that was
- * used longest ago makes room. Whoever writes holds the lock. Whoever reads does not: at worst it misses a
- * session that has to make room in this moment.
+ * used longest ago makes room. Whoever writes a session down holds the lock. Whoever reads does not: at worst it
+ * misses a session that has to make room in this moment. Where the holder stands still, sessions are not
+ * written down until it goes on, and those that end are taken out without it.
+ *
+ * Whoever changes where a place's session is takes what stood there with it and counts both: the counts are
+ * the sums of the places whoever did what at the same time. Only one that dies in between leaves a count behind.
  */
 import type { Role } from "../core/engine/roles.ts";
 import type { SessionOf } from "../core/strategies/strategy.ts";
-import { Lock } from "./lock.ts";
+import { Lock, PATIENCE_MS } from "./lock.ts";
 import { MOST_SLOTS } from "./table.ts";
 
 /** With 100,000 sessions of one model, one in some thousand buckets is full. */
@@ -54,6 +58,8 @@ export class SessionTable {
   readonly #cells: Int32Array;
   readonly #lock: Lock;
   readonly #options: SessionTableOptions;
+  /** One has died, and its count may still be there. */
+  #isMiscounted = false;
 
   /** @param memory `SESSION_BYTES` long, shared by all, and zero at first. */
   constructor({ buffer, byteOffset }: Uint8Array, options: SessionTableOptions) {
@@ -77,15 +83,14 @@ export class SessionTable {
       const number = ROLES.indexOf(role);
       const known = this.#placeOf(session, number, now);
       const at = known ?? this.#roomFor(session.id, now);
-      this.#free(at);
+      this.#move(at, 0);
       if (known === null) {
         this.#write(at, ID, session.id);
         this.#write(at, MODEL, session.model);
       }
       this.#write(at, USED, now);
-      this.#count(slot, 1);
       // At last: who reads knows by it that the others are there.
-      Atomics.store(this.#cells, at + HOME, homeOf(slot, number));
+      this.#move(at, homeOf(slot, number));
       this.#touch(session.id, now);
     });
   }
@@ -96,8 +101,8 @@ export class SessionTable {
   }
 
   finish(id: number): void {
-    this.#lock.held(this.#options.row, () => {
-      for (const at of this.#placesOf(id, null)) this.#free(at);
+    this.#takeOut(() => {
+      for (const at of this.#placesOf(id, null)) this.#move(at, 0);
     });
   }
 
@@ -117,14 +122,15 @@ export class SessionTable {
 
   /** Forgets sessions that nobody has used for long, and those of the slot `gone`, whose node is another now. */
   sweep(gone: number | null = null): void {
+    if (this.#isMiscounted) this.#countAnew();
     // A part at a time: others wait meanwhile.
     for (let from = FIRST; from < END; from += SWEPT) {
-      this.#lock.held(this.#options.row, () => {
+      this.#takeOut(() => {
         const now = this.#now();
         for (let at = from; at < from + SWEPT; at += NUMBERS) {
           const home = this.#read(at, HOME);
           if (home === 0) continue;
-          if (slotOf(home) === gone || this.#isOver(at, now)) this.#free(at);
+          if (slotOf(home) === gone || this.#isOver(at, now)) this.#move(at, 0);
         }
       });
     }
@@ -133,7 +139,12 @@ export class SessionTable {
   /** The process of this row has died: it may have counted what it had not written down, or the other way round. */
   left(row: number): void {
     this.#lock.free(row);
-    this.#lock.held(this.#options.row, () => {
+    this.#countAnew();
+  }
+
+  #countAnew(): void {
+    const startedMs = this.#now();
+    const counted = this.#lock.held(this.#options.row, () => {
       const counts = new Int32Array(MOST_SLOTS);
       for (let at = FIRST; at < END; at += NUMBERS) {
         const home = this.#read(at, HOME);
@@ -143,6 +154,13 @@ export class SessionTable {
       }
       this.#cells.set(counts, COUNTS);
     });
+    // Had this process stood still, others may have taken sessions out meanwhile.
+    this.#isMiscounted = !counted || ((this.#now() - startedMs) | 0) >= PATIENCE_MS;
+  }
+
+  /** It needs no lock but for this: that nobody counts anew meanwhile. */
+  #takeOut(act: () => void): void {
+    if (!this.#lock.held(this.#options.row, act)) act();
   }
 
   #now(): number {
@@ -199,9 +217,11 @@ export class SessionTable {
     return (now - this.#read(at, USED)) | 0;
   }
 
-  #free(at: number): void {
-    const home = Atomics.exchange(this.#cells, at + HOME, 0);
-    if (home !== 0) this.#count(slotOf(home), -1);
+  /** @param home 0 for none */
+  #move(at: number, home: number): void {
+    if (home !== 0) this.#count(slotOf(home), 1);
+    const before = Atomics.exchange(this.#cells, at + HOME, home);
+    if (before !== 0) this.#count(slotOf(before), -1);
   }
 
   #count(slot: number, by: 1 | -1): void {

@@ -110,7 +110,7 @@ export class Table {
     return sum;
   }
 
-  /** Where requests of the client with this hash are counted; null when there is no room for it. */
+  /** Where requests of the client with this hash are counted; null when there is no room for it, or who makes it stands still. */
   clientColumn(hash: bigint, row: number): number | null {
     const found = this.#find(hash);
     if (found !== null) return found;
@@ -132,12 +132,13 @@ export class Table {
     for (let at = 0; at < this.#clientCount; at += 1) {
       const hash = this.#clients[at] ?? 0n;
       if (hash === 0n || this.#sum(OF_CLIENT + at) > 0) continue;
-      this.#lock.held(row, () => {
+      const looked = this.#lock.held(row, () => {
         // Whoever takes a place counts first and looks then whether it counted in the right column.
         Atomics.store(this.#clients, at, BUSY);
         const isIdle = this.#sum(OF_CLIENT + at) === 0;
         Atomics.store(this.#clients, at, isIdle ? 0n : hash);
       });
+      if (!looked) return;
     }
   }
 
