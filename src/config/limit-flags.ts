@@ -145,7 +145,7 @@ const overload = flagGroup("Overload", [
     argument: "seconds",
     kind: kinds.waitSeconds,
     value: fields.queueTimeoutMs,
-    help: "Time that a request may wait for a free place.",
+    help: "Time that a request may wait for a free place, or for a node that is coming back.",
   },
   {
     key: "drainTimeoutMs",

@@ -109,7 +109,8 @@ test("when every node is ejected, all are tried rather than refusing everything"
 
 for (const state of ["sleeping", "draining", "starting"] as const) {
   test(`a node that is ${state} is never tried; alone, it is a 503 with Retry-After`, async () => {
-    const { engines, proxy } = await startAll(1, ["--health-interval", "0.05"]);
+    const flags = ["--health-interval", "0.05", "--queue-timeout", "0.5"];
+    const { engines, proxy } = await startAll(1, flags);
     await using _ = proxy;
     const [engine] = engines;
     if (engine === undefined) throw new Error("no engine");
@@ -140,6 +141,27 @@ for (const state of ["sleeping", "draining", "starting"] as const) {
     expect(engine.state().totalRequests).toBe(0);
   });
 }
+
+test("the only node, which says that it starts, is waited for as long as for a place", async () => {
+  const { engines, proxy } = await startAll(1, ["--health-interval", "0.05"]);
+  await using _ = proxy;
+  const [engine] = engines;
+  if (engine === undefined) throw new Error("no engine");
+  engine.setHealth("initializing");
+  await until("it starts", async () => {
+    return (await proxy.status())[engine.url]?.state === "starting";
+  });
+  const startedMs = performance.now();
+  let settled = false;
+  const asked = ask(proxy).finally(() => {
+    settled = true;
+  });
+  // A node that nobody has ever seen is waited for 2 s.
+  await until("3 s have passed", () => settled || performance.now() - startedMs > 3_000);
+  expect(settled).toBe(false);
+  engine.setHealth("healthy");
+  expect((await asked).status).toBe(200);
+});
 
 test("engines without /health are probed at --health-path", async () => {
   const engine = await start({

@@ -8,8 +8,8 @@ import type { Node } from "./node.ts";
 import { Ranking } from "./ranking.ts";
 
 /**
- * Why no node could be had. `starting`: one has not come up yet. `returning`: the one that a request in two
- * steps needs is about to be there.
+ * Why no node could be had. `starting`: one has not come up yet. `returning`: one is known to be about to be
+ * there.
  */
 export type NoNode = "unknown_model" | "starting" | "returning" | "full" | "unavailable";
 
@@ -169,8 +169,8 @@ export class Chooser {
 }
 
 /** Whether a node that is not up yet is to be waited for. */
-function absent({ role, health }: Node): "starting" | "returning" | null {
-  if (role !== "Hybrid" && health.comesBack) return "returning";
+function absent({ health }: Node): "starting" | "returning" | null {
+  if (health.comesBack) return "returning";
   return health.state === "starting" ? "starting" : null;
 }
 

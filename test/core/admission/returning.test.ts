@@ -1,15 +1,15 @@
 import { describe, expect, test } from "bun:test";
 import { Gate } from "./gate.ts";
 
-/** What happens to the only decode engine before somebody asks. */
-const WAYS: Readonly<Record<string, (gate: Gate) => void>> = {
-  "says that it starts": ({ cluster }) => {
-    const node = cluster.register("n0", { role: "Decode" });
+/** What happens to the only engine of its role before somebody asks. */
+const WAYS: Readonly<Record<string, (gate: Gate, role?: "Decode" | "Hybrid") => void>> = {
+  "says that it starts": ({ cluster }, role = "Decode") => {
+    const node = cluster.register("n0", { role });
     cluster.registry.learning.probed(node, { kind: "initializing" }, false);
   },
-  "was well, and has registered again": ({ cluster }) => {
-    cluster.play(cluster.register("n0", { role: "Decode" }), "ok refused");
-    cluster.refuse(cluster.register("n0", { role: "Decode" }));
+  "was well, and has registered again": ({ cluster }, role = "Decode") => {
+    cluster.play(cluster.register("n0", { role }), "ok refused");
+    cluster.refuse(cluster.register("n0", { role }));
   },
   "has not said again what it serves": ({ cluster }) => {
     cluster.play(cluster.register("n0", { role: "Decode" }), "ok refused");
@@ -17,7 +17,7 @@ const WAYS: Readonly<Record<string, (gate: Gate) => void>> = {
   },
 };
 
-describe("an engine of one of two roles that comes back", () => {
+describe("an engine that comes back", () => {
   test.each(Object.keys(WAYS))("and %s is waited for as long as for a place", async (way) => {
     const gate = new Gate({ queueTimeoutMs: 10_000 }, {});
     gate.cluster.join("prefill", { role: "Prefill" });
@@ -29,6 +29,19 @@ describe("an engine of one of two roles that comes back", () => {
     const refused = "503 service_unavailable";
     expect([first.state, second.state]).toEqual([refused, refused]);
   });
+
+  test.each(["says that it starts", "was well, and has registered again"])(
+    "and so is the only one of all, which %s",
+    async (way) => {
+      const gate = new Gate({ queueTimeoutMs: 10_000 }, {});
+      WAYS[way]?.(gate, "Hybrid");
+      const asker = gate.ask();
+      await gate.pass(9_999);
+      expect(asker.state).toBe("waits");
+      await gate.pass(1);
+      expect(asker.state).toBe("503 service_unavailable");
+    },
+  );
 
   test("but not one that nobody has ever seen there", async () => {
     const gate = new Gate({ queueTimeoutMs: 10_000 }, {});
