@@ -36,6 +36,8 @@ const SHORT_AT_PEERS = 6;
 /** Then it is left alone for so long, ms, twice as long each time, up to so long; ... */
 const REST_MS = 60_000;
 const LONGEST_REST_MS = 300_000;
+/** ... but for no more answers in a row than these: where it is asked much, others than short ones may be asked for since. */
+const LONGEST_REST_ROW = 256;
 /** ... and for a moment where it gave a long answer itself. */
 const SHORT_REST_MS = 5_000;
 /** No comparison takes longer, ms. */
@@ -180,7 +182,8 @@ export class Lengths {
   /** Whether it may have to be put in question; that takes a look at its peers, so not with every answer. */
   isOdd(nowMs: number): boolean {
     const isDue = this.#row > 0 && this.#row % ROW === 0;
-    return isDue && this.#comparison === null && nowMs >= this.#restsUntilMs;
+    const hasRested = nowMs >= this.#restsUntilMs || this.#row >= LONGEST_REST_ROW;
+    return isDue && this.#comparison === null && hasRested;
   }
 
   /**
