@@ -5,6 +5,9 @@ import { type Nodes, readStatus } from "./node-table.ts";
 /** Limit of one call, ms: the proxy answers administration at once, terminate after its engine. */
 const CALL_TIMEOUT_MS = 30_000;
 
+/** Limit of one that changes worker after worker, ms: a second for each, or more on a machine that has a lot to do. */
+export const EVERY_WORKER_TIMEOUT_MS = 300_000;
+
 /** Limit of finding out who answers instead of a proxy, ms. */
 const WHO_TIMEOUT_MS = 2_000;
 

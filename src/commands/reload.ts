@@ -4,7 +4,7 @@ import { Value } from "@sinclair/typebox/value";
 import { Command } from "commander";
 import { type Run, readArguments } from "./command.ts";
 import { CommandError } from "./command-error.ts";
-import { ProxyClient } from "./proxy-client.ts";
+import { EVERY_WORKER_TIMEOUT_MS, ProxyClient } from "./proxy-client.ts";
 import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
 
 const Settings = Type.Object(PROXY_FIELDS);
@@ -25,7 +25,9 @@ export const run: Run = async (argv, surroundings) => {
     return 0;
   }
   const { proxyUrl, adminKey } = line.values;
-  const answer = await new ProxyClient(proxyUrl, adminKey).post("/reload", {});
+  // Workers take a new certificate one after the other.
+  const client = new ProxyClient(proxyUrl, adminKey, EVERY_WORKER_TIMEOUT_MS);
+  const answer = await client.post("/reload", {});
   if (!Value.Check(Reloaded, answer)) {
     throw new CommandError(`${proxyUrl} answers, but not as this lmproxy does; is it older?`);
   }

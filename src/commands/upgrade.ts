@@ -3,11 +3,8 @@ import { Type } from "@sinclair/typebox";
 import { Command } from "commander";
 import { flagGroup } from "../config/flag.ts";
 import { type Run, readArguments } from "./command.ts";
-import { messageOf, ProxyClient } from "./proxy-client.ts";
+import { EVERY_WORKER_TIMEOUT_MS, messageOf, ProxyClient } from "./proxy-client.ts";
 import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
-
-/** Every worker takes a second, or more on a machine that has a lot to do. */
-const TIMEOUT_MS = 300_000;
 
 const FIELDS = { ...PROXY_FIELDS, supervisor: Type.Boolean({ default: false }) };
 const FLAGS = [
@@ -41,7 +38,8 @@ export const run: Run = async (argv, surroundings) => {
   }
   const { proxyUrl, adminKey, supervisor } = line.values;
   const path = supervisor ? "/upgrade?supervisor=true" : "/upgrade";
-  const answer = await new ProxyClient(proxyUrl, adminKey, TIMEOUT_MS).post(path, {});
+  const client = new ProxyClient(proxyUrl, adminKey, EVERY_WORKER_TIMEOUT_MS);
+  const answer = await client.post(path, {});
   await surroundings.print(`${messageOf(answer)}\n`);
   return 0;
 };
