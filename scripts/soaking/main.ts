@@ -96,9 +96,32 @@ async function main(): Promise<number> {
 
 /** Engines and proxies would go on without us, some of them stopped. Linux alone tells of them. */
 function endChildren(): void {
-  for (const task of readdirSync("/proc/self/task")) {
-    const children = readFileSync(`/proc/self/task/${task}/children`, "utf8");
-    for (const pid of children.split(" ").filter(Boolean)) process.kill(Number(pid), "SIGKILL");
+  for (const pid of childrenOf("self")) endWithAll(pid);
+}
+
+function endWithAll(pid: number): void {
+  const children = childrenOf(pid);
+  // Before its children, which it would replace.
+  end(pid);
+  for (const child of children) endWithAll(child);
+}
+
+function childrenOf(pid: number | "self"): number[] {
+  try {
+    const tasks = readdirSync(`/proc/${pid}/task`);
+    const files = tasks.map((task) => readFileSync(`/proc/${pid}/task/${task}/children`, "utf8"));
+    return files.flatMap((children) => children.split(" ").filter(Boolean).map(Number));
+  } catch {
+    // It has ended meanwhile.
+    return [];
+  }
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended by itself.
   }
 }
 
