@@ -157,21 +157,24 @@ export class Row {
   readonly number: number;
   readonly #table: Table;
   readonly #cells: Int32Array;
+  readonly #stride: number;
 
   constructor(table: Table, cells: Int32Array, number: number) {
     this.#table = table;
+    this.#stride = table.rows;
     this.#cells = cells;
     this.number = number;
   }
 
   /** Requests that other processes have in flight on the node of this slot. */
   inFlightElsewhere(slot: number): number {
-    const from = (IN_FLIGHT + slot) * this.#table.rows;
-    const rows = this.#table.rowsInUse;
+    const cells = this.#cells;
+    const from = (IN_FLIGHT + slot) * this.#stride;
+    const end = from + this.#table.rowsInUse;
     let sum = 0;
     // Read for every node of every choice, which can be out of date by one anyway: no need for Atomics.
-    for (let row = 0; row < rows; row += 1) sum += this.#cells[from + row] ?? 0;
-    return sum - (this.#cells[from + this.number] ?? 0);
+    for (let at = from; at < end; at += 1) sum += cells[at] ?? 0;
+    return sum - (cells[from + this.number] ?? 0);
   }
 
   /** Adds one if there are then at most `most` over all rows. */
