@@ -15,6 +15,7 @@ export const LabSettings = Type.Object({
   models: Type.Array(Word, { default: [] }),
   strategies: Type.Array(Word, { default: [] }),
   seeds: Type.Integer({ minimum: 1, maximum: 1_000, default: 3 }),
+  workers: Type.Integer({ minimum: 1, maximum: kinds.MOST_WORKERS, default: 1 }),
   rate: Type.Number({ exclusiveMinimum: 0, maximum: 1_000, default: 1 }),
   closedLoop: Type.Boolean({ default: false }),
   events: Type.Array(Word, { default: [] }),
@@ -87,6 +88,16 @@ export const LAB_FLAGS: readonly Flag[] = flagGroup("Laboratory", [
     kind: kinds.wholeNumber("a whole number from 1 to 1000"),
     value: fields.seeds,
     help: "Runs of each, with seeds from 1 on.",
+  },
+  {
+    key: "workers",
+    names: ["workers"],
+    argument: "number",
+    kind: kinds.wholeNumber(`a whole number from 1 to ${kinds.MOST_WORKERS}`),
+    value: fields.workers,
+    help:
+      "Workers of the proxy: in-flight is the sum over all, what requests teach is each worker's own, and " +
+      "every request comes to any of them, as over a connection of its own.",
   },
   {
     key: "rate",

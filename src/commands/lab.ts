@@ -32,6 +32,7 @@ export const run: Run = async (argv, surroundings) => {
   const {
     nodes,
     seeds,
+    workers,
     rate,
     closedLoop,
     json,
@@ -50,6 +51,7 @@ export const run: Run = async (argv, surroundings) => {
     models: orElse(values.models, defaultModel()).map((name) => modelNamed(name, readFile)),
     strategies: strategiesOf(values.strategies),
     seeds,
+    workers,
     rate,
     closedLoop,
     hash,

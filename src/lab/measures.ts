@@ -8,6 +8,8 @@ export interface Row {
   readonly nodes: number;
   readonly model: string;
   readonly seed: number;
+  /** Of the proxy. */
+  readonly workers: number;
   readonly requests: number;
   /** That got no whole answer: no node, a node that could not hold it, or one that died. */
   readonly refused: number;

@@ -1,13 +1,13 @@
 import type { Role } from "../core/engine/roles.ts";
 import { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
-import type { Registry } from "../core/pool/registry.ts";
 import { LOOK_MS } from "../core/pool/watch.ts";
 import type { EngineParams } from "../sim/model/engine-params.ts";
 import { type ClusterEvent, type ClusterShape, SLOWER } from "./clusters.ts";
 import { EngineNode } from "./engine-node.ts";
 import { speedOf } from "./engines.ts";
 import type { VirtualTime } from "./virtual-time.ts";
+import type { Workers } from "./workers.ts";
 
 /** How often LMDeploy brings its gauges up to date, ms. */
 const GAUGES_MS = 10_000;
@@ -21,7 +21,7 @@ const MODEL = "m";
 
 /** Whatever happens to nodes beside requests: they join and die, are probed and polled. */
 export class Operations {
-  readonly #registry: Registry;
+  readonly #workers: Workers;
   readonly #time: VirtualTime;
   readonly #random: () => number;
   readonly #onJoin: (node: Node, engine: EngineNode) => void;
@@ -29,16 +29,18 @@ export class Operations {
   #params: EngineParams | null = null;
 
   constructor(
-    registry: Registry,
+    workers: Workers,
     time: VirtualTime,
     random: () => number,
     onJoin: (node: Node, engine: EngineNode) => void,
   ) {
-    this.#registry = registry;
+    this.#workers = workers;
     this.#time = time;
     this.#random = random;
     this.#onJoin = onJoin;
-    registry.subscribe({ probeWanted: (node) => this.#probeSoon(node) });
+    for (const registry of workers.registries) {
+      registry.subscribe({ probeWanted: ({ url }) => this.#probeSoon(url) });
+    }
   }
 
   /** All nodes join; when this returns they are brought in. */
@@ -57,13 +59,14 @@ export class Operations {
     const engine = new EngineNode(url, params, this.#time);
     this.#engines.push(engine);
     const registration = { models: [MODEL], role, speed: null };
-    const node = this.#registry.membership.register(url, registration);
-    this.#onJoin(node, engine);
+    for (const { membership } of this.#workers.registries) {
+      this.#onJoin(membership.register(url, registration), engine);
+    }
     this.#repeat(GAUGES_MS, () => {
       if (engine.alive) engine.refreshGauges();
     });
-    this.#repeat(POLL_MS, () => this.#poll(node, engine));
-    this.#repeat(PROBE_MS, () => this.#probe(node));
+    this.#repeat(POLL_MS, () => this.#poll(engine));
+    this.#repeat(PROBE_MS, () => this.#probe(url));
   }
 
   #happen({ what, node }: ClusterEvent): void {
@@ -78,12 +81,14 @@ export class Operations {
   /** The proxy looks at what is silent; answers that have begun go on meanwhile. */
   #look(): void {
     const { nowMs } = this.#time;
-    for (const { leases } of this.#registry.nodes()) {
-      for (const lease of leases) {
-        if (lease instanceof Lease && lease.firstByteAtMs !== null) lease.piece(nowMs);
+    for (const registry of this.#workers.registries) {
+      for (const { leases } of registry.nodes()) {
+        for (const lease of leases) {
+          if (lease instanceof Lease && lease.firstByteAtMs !== null) lease.piece(nowMs);
+        }
       }
+      registry.learning.look();
     }
-    this.#registry.learning.look();
   }
 
   /** Each in its own time, as engines and the proxy's questions are. */
@@ -95,24 +100,24 @@ export class Operations {
     this.#time.after(this.#random() * everyMs, again);
   }
 
-  #poll(node: Node, engine: EngineNode): void {
-    if (!engine.alive || !node.health.listens) return;
+  #poll(engine: EngineNode): void {
+    if (!engine.alive) return;
     const sample = { ...engine.gauges, prefix: engine.prefixCounts };
-    this.#registry.learning.sampled(node, sample, "lmdeploy", this.#time.nowMs);
+    this.#workers.forEach(engine.url, ({ learning }, node) => {
+      if (node.health.listens) learning.sampled(node, sample, "lmdeploy", this.#time.nowMs);
+    });
   }
 
-  #probeSoon(node: Node): void {
-    this.#time.after(PROBE_TAKES_MS, () => this.#probe(node));
+  #probeSoon(url: string): void {
+    this.#time.after(PROBE_TAKES_MS, () => this.#probe(url));
   }
 
-  #probe(node: Node): void {
-    const engine = this.#engines.find(({ url }) => url === node.url);
-    const isAlive = engine?.alive === true;
-    const detail = "no connection";
-    this.#registry.learning.probed(
-      node,
-      isAlive ? { kind: "ok" } : { kind: "refused", detail },
-      false,
-    );
+  /** What it finds is found for all. */
+  #probe(url: string): void {
+    const isAlive = this.#engines.find((engine) => engine.url === url)?.alive === true;
+    const result = isAlive
+      ? ({ kind: "ok" } as const)
+      : ({ kind: "refused", detail: "no connection" } as const);
+    this.#workers.forEach(url, ({ learning }, node) => learning.probed(node, result, false));
   }
 }

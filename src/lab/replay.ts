@@ -4,34 +4,19 @@
  */
 
 import type { Role } from "../core/engine/roles.ts";
-import type { Knowledge } from "../core/pool/candidates.ts";
 import { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
-import { Registry } from "../core/pool/registry.ts";
-import type { Strategy } from "../core/strategies/strategy.ts";
+import type { Registry } from "../core/pool/registry.ts";
 import type { EngineParams } from "../sim/model/engine-params.ts";
 import { seededRandom } from "../sim/model/seeded-random.ts";
 import type { ClusterShape } from "./clusters.ts";
+import type { Contestant, Oracle } from "./contestant.ts";
 import type { EngineNode } from "./engine-node.ts";
 import { percentile, type Row, Spread } from "./measures.ts";
 import { Operations } from "./operations.ts";
 import { VirtualTime } from "./virtual-time.ts";
+import { Workers } from "./workers.ts";
 import type { Workload, WorkloadRequest } from "./workload.ts";
-
-/** What a strategy is made of for one run. */
-export interface Contestant {
-  readonly strategy: Strategy;
-  /** Among decode nodes; left out: the same. */
-  readonly decode?: Strategy;
-  readonly knowledge: readonly Knowledge[];
-}
-
-/** What a yardstick may be shown that no proxy can know. */
-export interface Oracle {
-  engineOf(id: number): EngineNode | undefined;
-  /** The request that a node is being chosen for. */
-  current(): WorkloadRequest | null;
-}
 
 export interface ReplayOptions {
   readonly workload: Workload;
@@ -42,6 +27,8 @@ export interface ReplayOptions {
     readonly make: (oracle: Oracle, time: VirtualTime) => Contestant;
   };
   readonly seed: number;
+  /** Of the proxy, at least 1; each request comes to one of them by a connection of its own. Left out: 1. */
+  readonly workers?: number;
   /** Factor on the rate at which requests come, above 0. */
   readonly rate: number;
   /** A turn begins when the one before it was answered, and its pause is over. */
@@ -64,6 +51,12 @@ export const SAMPLE_MS = 10_000;
 const MAX_ATTEMPTS = 3;
 const MODEL = "m";
 
+/** When a request came, and to which worker. */
+interface Arrival {
+  readonly registry: Registry;
+  readonly atMs: number;
+}
+
 /** What a prefill node keeps for a decode node. */
 interface Kept {
   /** It is there, or will not be fetched; may be said twice. */
@@ -83,7 +76,7 @@ class Replay {
   readonly #time = new VirtualTime();
   readonly #random: () => number;
   readonly #engines = new Map<number, EngineNode>();
-  readonly #registry: Registry;
+  readonly #workers: Workers;
   readonly #operations: Operations;
   readonly #ttftS: number[] = [];
   readonly #e2eS: number[] = [];
@@ -102,26 +95,15 @@ class Replay {
   constructor(options: ReplayOptions) {
     this.#options = options;
     this.#random = seededRandom(options.seed);
-    const {
-      strategy,
-      decode = strategy,
-      knowledge,
-    } = options.contestant.make(
-      { engineOf: (id) => this.#engines.get(id), current: () => this.#current },
-      this.#time,
-    );
-    this.#registry = new Registry({
-      now: this.#time.now,
-      onListenerError: (error) => {
-        throw error;
-      },
-      random: this.#random,
-      strategy: (role) => (role === "Decode" ? decode : strategy),
-      knowledge,
-      sampleMaxAgeMs: 15_000,
-      maxInFlightPerNode: Number.POSITIVE_INFINITY,
-    });
-    this.#operations = new Operations(this.#registry, this.#time, this.#random, (node, engine) =>
+    const { contestant, workers: count = 1, seed } = options;
+    const oracle: Oracle = {
+      engineOf: (id) => this.#engines.get(id),
+      current: () => this.#current,
+    };
+    const make = () => contestant.make(oracle, this.#time);
+    const { now } = this.#time;
+    this.#workers = new Workers({ count, seed, make, now, random: this.#random });
+    this.#operations = new Operations(this.#workers, this.#time, this.#random, (node, engine) =>
       this.#engines.set(node.id, engine),
     );
   }
@@ -165,7 +147,8 @@ class Replay {
   }
 
   readonly #sample = (): void => {
-    const nodes = this.#registry.nodes();
+    // Each counts the requests of all.
+    const nodes = this.#workers.registries[0]?.nodes() ?? [];
     for (const ofRole of Map.groupBy(nodes, ({ role }) => role).values()) {
       this.#spread.add(ofRole.map(({ inFlight }) => inFlight));
     }
@@ -177,19 +160,20 @@ class Replay {
     const request = this.#options.workload.requests[place];
     if (request === undefined) throw new Error(`no request ${place}`);
     this.#promptTokens += request.inputTokens;
-    this.#send(place, request, this.#time.nowMs, new Set());
+    const arrival = { registry: this.#workers.forConnection(), atMs: this.#time.nowMs };
+    this.#send(place, request, arrival, new Set());
   }
 
   /** @param kept The prompt's KV cache, where a prefill node has made it. */
   #send(
     place: number,
     request: WorkloadRequest,
-    arrivedAtMs: number,
+    arrival: Arrival,
     tried: Set<Node>,
     kept: Kept | null = null,
   ): void {
     const role = this.#options.cluster.roles === undefined ? "Hybrid" : roleAfter(kept);
-    const lease = this.#choose(request, role, tried);
+    const lease = this.#choose(arrival.registry, request, role, tried);
     if (lease === null) {
       kept?.release();
       this.#end(place, false);
@@ -213,7 +197,7 @@ class Replay {
         if (request.asked.stream || isPrefill) this.#hear(lease);
         if (isPrefill) return;
         told = true;
-        this.#ttftS.push((this.#time.nowMs - arrivedAtMs) / 1_000);
+        this.#ttftS.push((this.#time.nowMs - arrival.atMs) / 1_000);
       },
       ended: (outcome) => {
         if (outcome.kind === "answered") this.#hear(lease);
@@ -221,14 +205,14 @@ class Replay {
         const answered = outcome.kind === "answered";
         if (answered && isPrefill) {
           const release = () => engine.release(id);
-          this.#send(place, request, arrivedAtMs, tried, { release });
+          this.#send(place, request, arrival, tried, { release });
           return;
         }
         kept?.release();
-        if (answered) this.#e2eS.push((this.#time.nowMs - arrivedAtMs) / 1_000);
+        if (answered) this.#e2eS.push((this.#time.nowMs - arrival.atMs) / 1_000);
         tried.add(node);
         if (answered || told || tried.size >= MAX_ATTEMPTS) this.#end(place, answered);
-        else this.#send(place, request, arrivedAtMs, tried);
+        else this.#send(place, request, arrival, tried);
       },
     });
     if (accepted === true) return;
@@ -244,11 +228,16 @@ class Replay {
     lease.piece(this.#time.nowMs);
   }
 
-  #choose(request: WorkloadRequest, role: Role, tried: ReadonlySet<Node>): Lease | null {
+  #choose(
+    registry: Registry,
+    request: WorkloadRequest,
+    role: Role,
+    tried: ReadonlySet<Node>,
+  ): Lease | null {
     const { stopwatch } = this.#options;
     this.#current = request;
     const startMs = stopwatch();
-    const lease = this.#registry.acquire({
+    const lease = registry.acquire({
       model: MODEL,
       role,
       asked: request.asked,
@@ -280,6 +269,7 @@ class Replay {
       nodes: cluster.speeds.length,
       model: model.name,
       seed,
+      workers: this.#workers.registries.length,
       requests: workload.requests.length,
       refused: this.#refused,
       ttft_p50_s: percentile(ttft, 0.5),

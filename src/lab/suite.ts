@@ -19,6 +19,8 @@ export interface Suite {
   readonly models: readonly NamedModel[];
   readonly strategies: readonly string[];
   readonly seeds: number;
+  /** Of the proxy: 1 for one process. */
+  readonly workers: number;
   readonly rate: number;
   readonly closedLoop: boolean;
   readonly hash: Hash;
@@ -33,7 +35,7 @@ export function runsOf({ traces, clusters, models, strategies, seeds }: Suite): 
 
 /** Every strategy over every trace, cluster, model and seed. */
 export function* runSuite(suite: Suite): Generator<Replayed> {
-  const { clusters, models, strategies, seeds, rate, closedLoop, hash, stopwatch } = suite;
+  const { clusters, models, strategies, seeds, workers, rate, closedLoop, hash, stopwatch } = suite;
   for (const trace of suite.traces) {
     const workloads = new Map<number, Workload>();
     for (const model of models) {
@@ -52,6 +54,7 @@ export function* runSuite(suite: Suite): Generator<Replayed> {
               model,
               contestant,
               seed,
+              workers,
               rate,
               closedLoop,
               stopwatch,

@@ -35,8 +35,9 @@ export function tableOf(rows: readonly Row[], isOracle: (strategy: string) => bo
   return `${parts.join("\n")}${note}`;
 }
 
-function titleOf({ trace, cluster, nodes, model, requests }: Row): string {
-  return `${trace}, ${requests} requests, ${nodes} nodes (${cluster}) of ${model}`;
+function titleOf({ trace, cluster, nodes, model, requests, workers }: Row): string {
+  const before = workers === 1 ? "" : ` behind ${workers} workers`;
+  return `${trace}, ${requests} requests, ${nodes} nodes (${cluster}) of ${model}${before}`;
 }
 
 /** The median, and the range where there is one. */

@@ -1,9 +1,11 @@
 /** The laboratory by its command line. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../../src/commands/lab.ts";
+
+setDefaultTimeout(60_000);
 
 const LINES = Array.from({ length: 60 }, (_, i) =>
   JSON.stringify({
@@ -13,6 +15,17 @@ const LINES = Array.from({ length: 60 }, (_, i) =>
     hash_ids: [i % 4, 10 + (i % 4), 20 + (i % 8), 30 + i, 100 + i, 200 + i],
   }),
 ).join("\n");
+
+/** Conversations of ten turns that all come again and again, busy enough for nodes to fill. */
+const CHATS = Array.from({ length: 600 }, (_, i) => {
+  const [chat, turn] = [i % 60, Math.floor(i / 60)];
+  return JSON.stringify({
+    timestamp: i * 100,
+    input_length: 512 * (4 + turn),
+    output_length: 100,
+    hash_ids: Array.from({ length: 4 + turn }, (_, at) => chat * 100 + at),
+  });
+}).join("\n");
 
 /** @returns Exit code 0's output. */
 async function lab(...argv: string[]): Promise<string> {
@@ -26,6 +39,7 @@ async function lab(...argv: string[]): Promise<string> {
     warn: () => {},
     readFile: (path) => {
       if (path === "t.jsonl") return LINES;
+      if (path === "chats.jsonl") return CHATS;
       if (path === "c.json") return '{"speeds": [1, 2], "events": ["slows@5:1", "dies@10"]}';
       if (path === "roles.json") return '{"speeds": [1, 2], "roles": ["Decode", "Prefill"]}';
       if (path === "one-role.json") return '{"speeds": [1, 2], "roles": ["Decode"]}';
@@ -132,5 +146,34 @@ describe("a cluster with prefill and decode nodes", () => {
     await expect(lab("--cluster", "distserve", "--nodes", "1")).rejects.toThrow("two nodes");
     await expect(lab("--cluster", "one-role.json")).rejects.toThrow("as many roles as speeds");
     await expect(lab("--strategies", "prefix_aware+randon")).rejects.toThrow("no such strategy");
+  });
+});
+
+describe("several workers of the proxy", () => {
+  const row = async (workers: string, strategy: string) => {
+    const argv = ["--strategies", strategy, "--workers", workers, "--trace", "chats.jsonl"];
+    const rows = JSON.parse(await lab("--json", ...argv));
+    return rows.find(({ trace }: { trace: string }) => trace === "chats.jsonl");
+  };
+
+  test("share what is in flight: nobody overloads a node that others are filling", async () => {
+    const [one, four] = [
+      await row("1", "min_expected_latency"),
+      await row("4", "min_expected_latency"),
+    ];
+    expect(four).toMatchObject({ workers: 4, refused: 0, requests: one.requests });
+    expect(four.load_spread).toBeLessThan(one.load_spread * 1.05);
+  });
+
+  test("do not share which prefixes are where", async () => {
+    const [one, four] = [await row("1", "prefix_aware"), await row("4", "prefix_aware")];
+    expect(four.hit_rate).toBeLessThan(one.hit_rate * 0.9);
+  });
+
+  test("are told of beside the nodes, and know of those that die", async () => {
+    const argv = ["--workers", "3", "--cluster", "c.json", "--strategies", "min_observed_latency"];
+    expect(await lab(...argv)).toContain("2 nodes (c.json) of llama3-70b-8xa100 behind 3 workers");
+    const [row] = JSON.parse(await lab("--json", ...argv));
+    expect(row).toMatchObject({ workers: 3, refused: 0 });
   });
 });

@@ -1,5 +1,5 @@
 import { lowestCost } from "../../core/strategies/strategy.ts";
-import type { Contestant, Oracle } from "../replay.ts";
+import type { Contestant, Oracle } from "../contestant.ts";
 import { PrefixTable } from "./prefix-table.ts";
 
 const WEIGHTS = { queue: 2, cache: 2, prefix: 3 } as const;

@@ -1,5 +1,5 @@
 import { lowestCost } from "../../core/strategies/strategy.ts";
-import type { Contestant, Oracle } from "../replay.ts";
+import type { Contestant, Oracle } from "../contestant.ts";
 import { batchSize, pendingTokens, uncachedTokens } from "./oracle.ts";
 
 /**

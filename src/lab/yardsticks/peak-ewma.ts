@@ -1,5 +1,5 @@
 import type { Candidate } from "../../core/strategies/strategy.ts";
-import type { Contestant, Oracle } from "../replay.ts";
+import type { Contestant, Oracle } from "../contestant.ts";
 import type { VirtualTime } from "../virtual-time.ts";
 
 /** What is assumed of an engine that has not answered yet, ms, and how fast it forgets, ms: its defaults. */

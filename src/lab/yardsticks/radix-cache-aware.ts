@@ -1,5 +1,5 @@
 import { lowestCost } from "../../core/strategies/strategy.ts";
-import type { Contestant, Oracle } from "../replay.ts";
+import type { Contestant, Oracle } from "../contestant.ts";
 import type { VirtualTime } from "../virtual-time.ts";
 
 /** The published defaults of SGLang's gateway and of vllm-router. */

@@ -1,0 +1,99 @@
+/**
+ * Several workers of one proxy before the same engines, as `--workers` has them: in-flight is the sum over
+ * all, probes and gauges are everybody's, and what requests teach is each worker's own.
+ */
+import type { Elsewhere } from "../core/pool/elsewhere.ts";
+import { NOBODY_ELSE } from "../core/pool/elsewhere.ts";
+import type { Node } from "../core/pool/node.ts";
+import { Registry } from "../core/pool/registry.ts";
+import { seededRandom } from "../sim/model/seeded-random.ts";
+import type { Contestant } from "./contestant.ts";
+
+export interface WorkersOptions {
+  /** At least 1. */
+  readonly count: number;
+  readonly seed: number;
+  /** Called for each: what it learns is its own. */
+  readonly make: () => Contestant;
+  readonly now: () => number;
+  readonly random: () => number;
+}
+
+export class Workers {
+  readonly registries: readonly Registry[];
+  readonly #connections: () => number;
+  /** While it is true, a worker hears what another has found. */
+  #isHearing = false;
+
+  constructor({ count, seed, make, now, random }: WorkersOptions) {
+    const counts = Array.from({ length: count }, () => new Map<number, number>());
+    // Draws of their own: one worker's choices are those of a run without workers.
+    this.#connections = seededRandom(seed + 1_000_003);
+    this.registries = counts.map((own) => {
+      const { strategy, decode = strategy, knowledge } = make();
+      return new Registry({
+        now,
+        onListenerError: (error) => {
+          throw error;
+        },
+        random,
+        strategy: (role) => (role === "Decode" ? decode : strategy),
+        knowledge,
+        elsewhere: count === 1 ? NOBODY_ELSE : sharedBy(counts, own),
+        sampleMaxAgeMs: 15_000,
+        maxInFlightPerNode: Number.POSITIVE_INFINITY,
+      });
+    });
+    if (count > 1) for (const registry of this.registries) this.#tellOthersOf(registry);
+  }
+
+  /** Whose a new connection is: the kernel goes by a hash of its addresses. */
+  forConnection(): Registry {
+    const at = Math.floor(this.#connections() * this.registries.length);
+    const registry = this.registries[at] ?? this.registries[0];
+    if (registry === undefined) throw new Error("there is no worker");
+    return registry;
+  }
+
+  /** Does it for a node in each of them. */
+  forEach(url: string, act: (registry: Registry, node: Node) => void): void {
+    for (const registry of this.registries) {
+      const node = registry.get(url);
+      if (node !== undefined) act(registry, node);
+    }
+  }
+
+  /** As workers do, by way of the control plane. */
+  #tellOthersOf(registry: Registry): void {
+    registry.subscribe({
+      stateChanged: ({ url, health: { doubt }, lastError }, from, to) => {
+        if (this.#isHearing) return;
+        this.#isHearing = true;
+        this.forEach(url, ({ learning }, node) => {
+          if (learning === registry.learning) return;
+          if (to === "unhealthy" && doubt !== null) {
+            learning.doubted(node, doubt, lastError ?? "");
+          }
+          if (from === "unhealthy" && to === "healthy") learning.cleared(node);
+        });
+        this.#isHearing = false;
+      },
+    });
+  }
+}
+
+function sharedBy(counts: readonly Map<number, number>[], own: Map<number, number>): Elsewhere {
+  const others = counts.filter((one) => one !== own);
+  const add = (slot: number, by: 1 | -1) => own.set(slot, (own.get(slot) ?? 0) + by);
+  return {
+    isShared: true,
+    inFlight: (slot) => others.reduce((sum, one) => sum + (one.get(slot) ?? 0), 0),
+    begin: (slot) => {
+      add(slot, 1);
+      return true;
+    },
+    end: (slot) => {
+      add(slot, -1);
+    },
+  };
+}
