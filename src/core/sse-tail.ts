@@ -6,6 +6,9 @@ import { errorEnvelope, type ProxyError } from "./errors.ts";
 
 const LF = 0x0a;
 const CR = 0x0d;
+const EVENT_END = new Uint8Array([LF, LF]);
+/** CR LF CR LF, bytes. */
+const LONGEST_EVENT_END = 4;
 
 const encoder = new TextEncoder();
 
@@ -14,8 +17,8 @@ const encoder = new TextEncoder();
  * with an empty line, and a line with LF, CR or CRLF, wherever the pieces were cut.
  */
 export class SseTail {
-  /** The last four bytes, as one number. Before the first byte: as if an event had just ended. */
-  #last = 0x0a0a0a0a;
+  /** The last piece; with those before it where it is too short. Before the first: as if an event had just ended. */
+  #end: Uint8Array = EVENT_END;
   readonly #numbers: SequenceNumbers | null;
 
   /** @param isNumbered Whether its events carry `sequence_number`, as those of OpenAI's Responses do. */
@@ -25,17 +28,18 @@ export class SseTail {
 
   push(piece: Uint8Array): void {
     this.#numbers?.push(piece);
-    for (let i = Math.max(0, piece.length - 4); i < piece.length; i++) {
-      this.#last = (this.#last << 8) | (piece[i] ?? 0);
-    }
+    this.#end =
+      piece.length >= LONGEST_EVENT_END
+        ? piece
+        : Buffer.concat([this.#end.slice(-LONGEST_EVENT_END), piece]);
   }
 
   /** Whether nothing has come yet, or what came last was the end of an event. */
   get atEventEnd(): boolean {
-    const last = this.#last & 0xff;
+    const last = this.#end.at(-1);
     if (last !== LF && last !== CR) return false;
-    const isPair = last === LF && ((this.#last >> 8) & 0xff) === CR;
-    const before = (this.#last >> (isPair ? 16 : 8)) & 0xff;
+    const isPair = last === LF && this.#end.at(-2) === CR;
+    const before = this.#end.at(isPair ? -3 : -2);
     return before === LF || before === CR;
   }
 

@@ -2,8 +2,11 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { ENDING_BYTES, Ending } from "../../src/core/ending.ts";
 
-test("it keeps the last bytes of a stream, however that is cut", () => {
-  const lengths = fc.array(fc.integer({ min: 0, max: 3 * ENDING_BYTES }), { maxLength: 8 });
+test.each([
+  ["however that is cut", { max: 3 * ENDING_BYTES, maxLength: 8 }],
+  ["also in hundreds of pieces", { max: 400, maxLength: 300 }],
+])("it keeps the last bytes of a stream, %s", (_, { max, maxLength }) => {
+  const lengths = fc.array(fc.integer({ min: 0, max }), { maxLength, size: "max" });
   fc.assert(
     fc.property(lengths, (pieces) => {
       const ending = new Ending();
