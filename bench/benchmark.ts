@@ -163,7 +163,8 @@ function isHopeless(raw: RawResults, work: Work, { name }: Contestant): boolean 
   return tries.length >= HOPELESS_FAILURES && tries.every((cell) => cell.problem !== null);
 }
 
-function takesPart(contestant: Contestant, work: Work): boolean {
+/** Whether a contestant does a work at all. */
+export function takesPart(contestant: Contestant, work: Work): boolean {
   if (work.isForCoreField && !contestant.isCoreField) return false;
   if (work.onlyWatchers && !contestant.watchesNodes) return false;
   return contestant.onlyWorks?.includes(work.name) ?? true;

@@ -1,10 +1,13 @@
 /** `bun run bench`: lmproxy beside nginx, HAProxy, bare Bun and other LLM routers, in one run. */
 import { parseArgs } from "node:util";
-import { runBenchmark } from "./benchmark.ts";
+import { runBenchmark, takesPart } from "./benchmark.ts";
+import type { Contestant } from "./contestants.ts";
 import { allContestants } from "./field.ts";
 import { chooseCores, killAllAtExit } from "./host.ts";
+import { Laboratory } from "./laboratory.ts";
 import { summaryLines } from "./print.ts";
-import { MAIN_WORKS, WORKS } from "./works.ts";
+import { inTurns, turnLines } from "./turns.ts";
+import { MAIN_WORKS, WORKS, type Work } from "./works.ts";
 
 const HELP = `bun run bench [options]
 
@@ -18,6 +21,9 @@ const HELP = `bun run bench [options]
   --lmproxy PATH        another executable than ./lmproxy
   --executable NAME=PATH
                         another build of lmproxy in the same run; may be given again
+  --turns               CPU time alone, of all at the same time, with the load in short turns
+                        (of each, --rounds; 40): ratios hold to some hundredths, also on a machine
+                        that others use; nothing is kept
 `;
 
 const QUICK = { works: ["A", "B", "C", "D"], contestants: ["lmproxy", "nginx", "bare"] };
@@ -49,6 +55,7 @@ async function main(): Promise<number> {
       json: { type: "string" },
       lmproxy: { type: "string" },
       executable: { type: "string", multiple: true },
+      turns: { type: "boolean" },
     },
   });
   if (values.help) {
@@ -76,6 +83,10 @@ async function main(): Promise<number> {
     return 2;
   }
   killAllAtExit();
+  if (values.turns) {
+    await takeTurns(contestants, works, Number(values.rounds ?? 40));
+    return 0;
+  }
   const raw = await runBenchmark(
     {
       command: ["bun run bench", ...Bun.argv.slice(2)].join(" "),
@@ -95,6 +106,28 @@ async function main(): Promise<number> {
   if (values.json) await Bun.write(values.json, JSON.stringify(raw));
   for (const line of summaryLines(raw)) console.log(line);
   return 0;
+}
+
+/** Long enough for all code to be compiled. */
+const TURNS_WARM_MS = 6_000;
+
+async function takeTurns(
+  contestants: readonly Contestant[],
+  works: readonly Work[],
+  rounds: number,
+): Promise<void> {
+  const cores = chooseCores();
+  const nodes = Math.max(1, ...works.map((work) => work.nodes));
+  const laboratory = await Laboratory.open(cores, nodes, Math.max(...works.map((w) => w.others)));
+  const turns = { laboratory, rounds, warmMs: TURNS_WARM_MS, core: cores.contestant };
+  try {
+    for (const work of works) {
+      const field = contestants.filter((each) => takesPart(each, work));
+      for (const line of turnLines(await inTurns(field, work, turns), work)) console.log(line);
+    }
+  } finally {
+    await laboratory.close();
+  }
 }
 
 if (import.meta.main) process.exit(await main());

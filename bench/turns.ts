@@ -1,47 +1,109 @@
-import { runCell } from "./cell.ts";
+import { problemOf, type Running, startContestant } from "./cell.ts";
 import type { Contestant } from "./contestants.ts";
 import type { Laboratory } from "./laboratory.ts";
-import type { Window, Work } from "./works.ts";
+import { loadOf, type Window, type Work } from "./works.ts";
 
-/** The best of all rounds. */
-export interface Best {
+/** What one of the field took, over all its turns. */
+export interface Took {
   /** CPU time of the contestant's whole tree of processes for each request or chunk, µs. */
   readonly us: number;
   /** Requests or chunks a second. */
   readonly perS: number;
 }
 
-/**
- * Runs a work with all contestants in turns, so that what else the machine does falls on all; the best of
- * each, by its name. @throws Error what failed.
- */
-export async function bestOf(
-  contestants: readonly Contestant[],
-  work: Work,
-  { laboratory, window, rounds, core }: Turns,
-): Promise<ReadonlyMap<string, Best>> {
-  const best = new Map<string, Best>();
-  for (let round = 0; round < rounds; round += 1) {
-    for (const contestant of contestants) {
-      const { problem, measured } = await runCell(laboratory, contestant, work, window, core);
-      if (problem !== null || measured === undefined) {
-        throw new Error(`${contestant.name}: ${problem ?? "nothing measured"}`);
-      }
-      const units = work.unit === "chunk" ? measured.chunks : measured.requests;
-      const before = best.get(contestant.name);
-      best.set(contestant.name, {
-        us: Math.min(measured.cpuUs / units, before?.us ?? Number.POSITIVE_INFINITY),
-        perS: Math.max(units / measured.seconds, before?.perS ?? 0),
-      });
-    }
-  }
-  return best;
-}
-
 export interface Turns {
   readonly laboratory: Laboratory;
-  readonly window: Window;
+  /** Turns of each. */
   readonly rounds: number;
+  /** Load that each gets before the first turn, ms: until its code is compiled. */
+  readonly warmMs: number;
   /** The core that contestants are pinned to; null: none. */
   readonly core: number | null;
+}
+
+/** A turn, ms: shorter than what a neighbour on the machine begins or ends, and some thousand requests long. */
+const TURN: Window = { warmMs: 100, measureMs: 400 };
+/** What else the machine does only adds: the calmest fifth of the turns says what a contestant takes. */
+const CALM = 0.2;
+
+/**
+ * Runs a work with all contestants: they are up at the same time and get the load in turns, in an order that
+ * is drawn anew for each round. What else the machine does falls on all alike, which a noisy one needs:
+ * contestants that ran for seconds one after the other differed by a tenth from one run to the next.
+ * @throws Error what failed.
+ */
+export async function inTurns(
+  contestants: readonly Contestant[],
+  work: Work,
+  { laboratory, rounds, warmMs, core }: Turns,
+): Promise<ReadonlyMap<string, Took>> {
+  const field: { readonly contestant: Contestant; readonly running: Running; turns: Took[] }[] = [];
+  const turn = async ({ contestant, running }: (typeof field)[number], window: Window) => {
+    const measured = await laboratory.run(
+      loadOf(work, window, {
+        port: running.port,
+        contestantPid: running.pid,
+        enginePid: laboratory.enginePid,
+        cores: laboratory.cores,
+        exactBytes: contestant.exactBytes,
+      }),
+    );
+    const problem = problemOf(measured);
+    if (problem !== null) throw new Error(`${contestant.name}: ${problem}`);
+    const units = work.unit === "chunk" ? measured.chunks : measured.requests;
+    return { us: measured.cpuUs / units, perS: units / measured.seconds };
+  };
+  try {
+    const nodes = laboratory.nodeUrls(work.nodes, work.others);
+    for (const contestant of contestants) {
+      const running = await startContestant(contestant, nodes, core);
+      field.push({ contestant, running, turns: [] });
+    }
+    for (const one of field) await turn(one, { ...TURN, warmMs });
+    for (let round = 0; round < rounds; round += 1) {
+      for (const one of shuffled(field)) one.turns.push(await turn(one, TURN));
+    }
+  } finally {
+    for (const { running } of field) await running.stop();
+  }
+  return new Map(
+    field.map(({ contestant, turns }) => [
+      contestant.name,
+      {
+        us: at(
+          turns.map(({ us }) => us),
+          CALM,
+        ),
+        perS: at(
+          turns.map(({ perS }) => perS),
+          1 - CALM,
+        ),
+      },
+    ]),
+  );
+}
+
+function shuffled<T>(list: readonly T[]): T[] {
+  return list
+    .map((item) => ({ item, by: Math.random() }))
+    .sort((a, b) => a.by - b.by)
+    .map(({ item }) => item);
+}
+
+/** The value that `share` of them are below. */
+function at(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(share * (sorted.length - 1))] ?? Number.NaN;
+}
+
+/** What each took, and how that is to the first one's. */
+export function turnLines(took: ReadonlyMap<string, Took>, work: Work): string[] {
+  const first = took.values().next().value?.us ?? Number.NaN;
+  return [
+    `${work.name}: ${work.title}`,
+    ...[...took].map(
+      ([name, { us }]) =>
+        `  ${name.padEnd(22)}  ${us.toFixed(1)} µs a ${work.unit}, ${(us / first).toFixed(2)}`,
+    ),
+  ];
 }
