@@ -52,6 +52,9 @@ export class PrefixTrust {
   /** Whether anything has been learned. */
   #isSeen = false;
   #takenIn = 0;
+  /** The last mark, here as well: most choices read no other, of every node, and come to it at once. */
+  #lastMarkAtMs = Number.NEGATIVE_INFINITY;
+  #lastMarkTakenIn = 0;
   #markAtMs: number[] = [];
   #markTakenIn: number[] = [];
 
@@ -60,6 +63,8 @@ export class PrefixTrust {
     this.#takenIn += bytes;
     const last = this.#markTakenIn.at(-1) ?? Number.NEGATIVE_INFINITY;
     if (this.#takenIn - last < LEAST_AGE / 2) return;
+    this.#lastMarkAtMs = nowMs;
+    this.#lastMarkTakenIn = this.#takenIn;
     this.#markAtMs.push(nowMs);
     this.#markTakenIn.push(this.#takenIn);
     if (this.#markAtMs.length <= MARKS) return;
@@ -75,11 +80,11 @@ export class PrefixTrust {
 
   /** What was taken in since `atMs`, bytes. */
   ageOf(atMs: number): number {
+    // Asked for every node of a choice, mostly for what all prompts begin with: that was used just now.
+    if (this.#lastMarkAtMs <= atMs) return this.#takenIn - this.#lastMarkTakenIn;
     const marks = this.#markAtMs;
     let low = 0;
     let high = marks.length;
-    // Asked for every node of a choice, mostly for what all prompts begin with: that was used just now.
-    if ((marks[high - 1] ?? atMs) <= atMs) low = high;
     while (low < high) {
       const middle = (low + high) >> 1;
       if ((marks[middle] ?? 0) <= atMs) low = middle + 1;

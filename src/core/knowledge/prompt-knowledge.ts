@@ -55,6 +55,9 @@ export class PromptKnowledge implements Knowledge {
   readonly #work = new PrefillWork();
   /** By slot. */
   readonly #nodes: (OfNode | undefined)[] = [];
+  /** The same, side by side: what a choice reads of every node, among 256 a sixteenth of its time less. */
+  readonly #whose: (Node | undefined)[] = [];
+  readonly #trusts: (PrefixTrust | undefined)[] = [];
   readonly #sent = new WeakMap<Lease, Sent>();
   /** What the index said of the prompt that was asked for last, by slot and by block. */
   #walked: Asked | null = null;
@@ -80,7 +83,7 @@ export class PromptKnowledge implements Knowledge {
     const work = this.#work;
     for (const { node } of candidates) {
       const { slot, speed } = node;
-      this.#of(node);
+      if (this.#whose[slot] !== node) this.#of(node);
       work.fade(slot, nowMs);
       const nodeBusyMs = work.busyMs[slot] ?? 0;
       bytes += work.doneBytes[slot] ?? 0;
@@ -108,7 +111,8 @@ export class PromptKnowledge implements Knowledge {
       candidate.delayedPerS = delayedPerS;
       candidate.queuedBytes = work.queuedBytes(slot, nowMs, bytesPerMs);
       const depth = this.#depths[slot] ?? 0;
-      candidate.cachedBytes = depth === 0 ? 0 : this.#believed(this.#of(node).trust, depth, asked);
+      const trust = depth === 0 ? undefined : this.#trusts[slot];
+      candidate.cachedBytes = trust === undefined ? 0 : this.#believed(trust, depth, asked);
     }
   }
 
@@ -155,6 +159,8 @@ export class PromptKnowledge implements Knowledge {
       counters: new PrefixCounters<Sent>(),
     };
     this.#nodes[node.slot] = fresh;
+    this.#whose[node.slot] = node;
+    this.#trusts[node.slot] = fresh.trust;
     this.#work.reset(node.slot);
     this.#index.reserve(node.slot);
     if (node.slot >= this.#depths.length) {
@@ -184,6 +190,8 @@ export class PromptKnowledge implements Knowledge {
       this.#forget(node);
       this.#work.reset(node.slot);
       delete this.#nodes[node.slot];
+      delete this.#whose[node.slot];
+      delete this.#trusts[node.slot];
     },
   };
 
