@@ -20,7 +20,10 @@ if (chromium === null) {
   console.warn("skipped: the live page in a browser. Install chromium, or name one in $CHROME.");
 }
 
-describe.skipIf(chromium === null)("the live page", () => {
+describe.skipIf(chromium === null).each([
+  ["one process", []],
+  ["two workers", ["--workers", "2"]],
+])("the live page of %s", (_, processes) => {
   let browser: Browser;
   let engines: RunningEngine[];
   let proxy: ProxyProcess;
@@ -36,7 +39,7 @@ describe.skipIf(chromium === null)("the live page", () => {
     ]);
     const nodes = engines.flatMap(({ url }) => ["--node", url]);
     const keys = ["--admin-key", KEY, "--api-keys", API_KEY];
-    const flags = ["--metrics-interval", "1", "--health-interval", "1", "--no-retry"];
+    const flags = [...processes, "--metrics-interval", "1", "--health-interval", "1", "--no-retry"];
     proxy = await startProxy([...nodes, ...keys, ...flags]);
     await untilHealthy(proxy, 3, KEY);
     page = await browser.open(`${proxy.url}/`);
