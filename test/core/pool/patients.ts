@@ -9,6 +9,8 @@ interface Options {
   readonly seconds: number;
   /** After how long the first word comes, ms; Infinity: never. */
   readonly firstWordMs: (node: Node, asked: Asked) => number;
+  /** It comes just then; left out: after half to one and a half times as long. */
+  readonly isExact?: boolean;
   /** From the first word to the last, ms; default 1,000. */
   readonly restMs?: number;
   /** A client leaves when it has waited so long for its first word, ms; default 10,000. */
@@ -92,7 +94,8 @@ class Request {
     lease.answering(200);
     const firstMs = this.#options.firstWordMs(lease.node, this.#asked);
     if (firstMs === Number.POSITIVE_INFINITY) return;
-    time.after(firstMs * (0.5 + random()), () => {
+    const factor = this.#options.isExact === true ? 1 : 0.5 + random();
+    time.after(firstMs * factor, () => {
       if (lease.outcome !== null) return;
       this.#record.waitedMs = time.nowMs - this.#record.sentAtMs;
       lease.piece(time.nowMs);

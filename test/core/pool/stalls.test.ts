@@ -72,6 +72,50 @@ describe.each(NAMES)("%s", (strategy) => {
   });
 });
 
+/**
+ * Prompts of a megabyte, more or less, which engines compute one after the other, 10 kB a second; as long as they
+ * do so, their streams stand still. Two of three of their minutes go by like that.
+ */
+function longPrompts(cluster: Cluster, stands: (node: Node) => boolean) {
+  const { time, random } = cluster;
+  const busyUntilMs = new Map<Node, number>();
+  const untilMs = (node: Node) => Math.max(time.nowMs, busyUntilMs.get(node) ?? 0);
+  return {
+    ...chats(cluster),
+    ...{ perSecond: 0.028, isExact: true },
+    asked: (nth: number): Partial<Asked> => ({
+      key: ((nth % 60) * 2_654_435_761) % 2 ** 32,
+      session: { id: nth % 60, model: 1 },
+      blocks: [nth],
+      blockEnds: [2_000],
+      promptBytes: Math.round(550_000 * Math.exp(2 * (random() + random() - 1))),
+      client: `client ${nth % 20}`,
+    }),
+    firstWordMs: (node: Node, { promptBytes }: Asked) => {
+      if (stands(node)) return Number.POSITIVE_INFINITY;
+      busyUntilMs.set(node, untilMs(node) + promptBytes / 10);
+      return Math.max(50, untilMs(node) - time.nowMs);
+    },
+    pauseMs: (node: Node) => (stands(node) ? Number.POSITIVE_INFINITY : untilMs(node) - time.nowMs),
+  };
+}
+
+test.each(["random", "min_expected_latency", "prefix_aware"] as const)(
+  "among prefills of minutes one that stops is found, and no other is taken for such (%s)",
+  (strategy) => {
+    const { cluster, odd, changes } = start(strategy);
+    let hasStopped = false;
+    const traffic = longPrompts(cluster, (node) => hasStopped && node === odd);
+    send(cluster, { ...traffic, seconds: 7_200 });
+    expect(changes).toEqual([]);
+    hasStopped = true;
+    const seen = send(cluster, { ...traffic, seconds: 3_600 });
+    expect(changes[0]).toMatch(/^http:\/\/n0 unhealthy sent nothing for/);
+    expect(changes.filter((change) => !change.startsWith(odd.url))).toEqual([]);
+    expect(sentTo(seen, odd).length).toBeLessThan(0.15 * seen.leases.length);
+  },
+);
+
 test("what stood still and goes on brings its node back, with no request on trial", () => {
   const { cluster, odd } = start("random");
   let restsMs = 0;
