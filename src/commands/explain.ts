@@ -180,13 +180,18 @@ function drawBest(best: readonly Static<typeof Weighed>[]): string {
       ...best.map(({ seen }) => figure(seen[name] ?? null)),
     ]),
   ];
-  // What is nothing for all of them tells nothing.
+  // What is nothing for all of them tells nothing, and what is equal decided nothing.
   const telling = rows.filter(([, ...cells]) => cells.some((cell) => cell !== "-"));
+  const isEqual = ([name, ...cells]: readonly string[]) =>
+    name !== "score" && best.length > 1 && new Set(cells).size === 1;
+  const differing = telling.filter((row) => !isEqual(row));
+  const equal = telling.filter(isEqual).map(([name, cell]) => `${name} ${cell}`);
   const columns = [
-    ["", ...telling.map(([name]) => `      ${name}`)],
-    ...best.map((_, at) => [String(at + 1), ...telling.map((row) => row[at + 1] ?? "-")]),
+    ["", ...differing.map(([name]) => `      ${name}`)],
+    ...best.map((_, at) => [String(at + 1), ...differing.map((row) => row[at + 1] ?? "-")]),
   ];
-  return nodes.join("") + tableLines(columns, []).join("");
+  const same = equal.length === 0 ? "" : wrapped(`equal: ${equal.join(", ")}`, WIDTH, "      ");
+  return nodes.join("") + tableLines(columns, []).join("") + same;
 }
 
 function named({ node, node_name }: { readonly node: string; readonly node_name?: string }) {
