@@ -7,6 +7,7 @@ export function sharedElsewhere(row: Row): Elsewhere {
   return {
     isShared: true,
     inFlight: (slot) => (slot < MOST_SLOTS ? row.inFlightElsewhere(slot) : 0),
+    pieces: (slot) => (slot < MOST_SLOTS ? row.piecesElsewhere(slot) : 0),
     begin: (slot, most) => slot >= MOST_SLOTS || row.beginOn(slot, most),
     end: (slot) => {
       if (slot < MOST_SLOTS) row.endOn(slot);

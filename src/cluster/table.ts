@@ -207,6 +207,11 @@ export class Row {
     if (slot < MOST_SLOTS) Atomics.add(this.#cells, this.#at(PIECES + slot), count);
   }
 
+  /** What other processes have had from it. */
+  piecesElsewhere(slot: number): number {
+    return this.#elsewhere(PIECES + slot, this.#table.rowsInUse);
+  }
+
   waits(queue: number, since: number): void {
     Atomics.store(this.#cells, this.#at(SINCE + queue), since);
   }

@@ -26,10 +26,10 @@ export class Workers {
   #isHearing = false;
 
   constructor({ count, seed, make, now, random }: WorkersOptions) {
-    const counts = Array.from({ length: count }, () => new Map<number, number>());
+    const counts = Array.from({ length: count }, () => new Counts());
     // Draws of their own: one worker's choices are those of a run without workers.
     this.#connections = seededRandom(seed + 1_000_003);
-    this.registries = counts.map((own) => {
+    const registries = counts.map((own) => {
       const { strategy, decode = strategy, knowledge } = make();
       return new Registry({
         now,
@@ -44,7 +44,12 @@ export class Workers {
         maxInFlightPerNode: Number.POSITIVE_INFINITY,
       });
     });
-    if (count > 1) for (const registry of this.registries) this.#tellOthersOf(registry);
+    this.registries = registries;
+    if (count === 1) return;
+    for (const [at, registry] of registries.entries()) {
+      this.#tellOthersOf(registry);
+      registry.subscribe({ nodeAdded: (node) => counts[at]?.nodes.set(node.slot, node) });
+    }
   }
 
   /** Whose a new connection is: the kernel goes by a hash of its addresses. */
@@ -82,12 +87,22 @@ export class Workers {
   }
 }
 
-function sharedBy(counts: readonly Map<number, number>[], own: Map<number, number>): Elsewhere {
+/** What one worker counts, by slot. */
+class Counts {
+  readonly inFlight = new Map<number, number>();
+  readonly nodes = new Map<number, Node>();
+}
+
+function sharedBy(counts: readonly Counts[], own: Counts): Elsewhere {
   const others = counts.filter((one) => one !== own);
-  const add = (slot: number, by: 1 | -1) => own.set(slot, (own.get(slot) ?? 0) + by);
+  const sum = (read: (of: Counts) => number | undefined) =>
+    others.reduce((all, one) => all + (read(one) ?? 0), 0);
+  const add = (slot: number, by: 1 | -1) =>
+    own.inFlight.set(slot, (own.inFlight.get(slot) ?? 0) + by);
   return {
     isShared: true,
-    inFlight: (slot) => others.reduce((sum, one) => sum + (one.get(slot) ?? 0), 0),
+    inFlight: (slot) => sum(({ inFlight }) => inFlight.get(slot)),
+    pieces: (slot) => sum(({ nodes }) => nodes.get(slot)?.progress),
     begin: (slot) => {
       add(slot, 1);
       return true;

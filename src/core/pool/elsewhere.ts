@@ -7,6 +7,8 @@ export interface Elsewhere {
   readonly isShared: boolean;
   /** Requests that others have in flight on the node of this slot. */
   inFlight(slot: number): number;
+  /** Pieces of answers that others have had from that node: a count that goes round, as old as 250 ms. */
+  pieces(slot: number): number;
   /**
    * A request of ours goes to that node. False, and nothing has happened, when it would have more than
    * `most` in flight then, whoever sent them; Infinity for no limit.
@@ -20,6 +22,7 @@ export interface Elsewhere {
 export const NOBODY_ELSE: Elsewhere = {
   isShared: false,
   inFlight: () => 0,
+  pieces: () => 0,
   begin: () => true,
   end: () => {},
 };

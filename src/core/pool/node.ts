@@ -155,6 +155,11 @@ export class Node {
     return this.leases.size + this.#elsewhere.inFlight(this.slot);
   }
 
+  /** The same of pieces of answers, whoever received them. */
+  get piecesOfAll(): number {
+    return this.progress + this.#elsewhere.pieces(this.slot);
+  }
+
   /** It serves these models. */
   serve(registered: readonly string[], discovered: readonly string[]): void {
     this.registeredModels = registered;

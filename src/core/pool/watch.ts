@@ -59,7 +59,7 @@ export class Watch {
       // Others come first at every look: there may be too many for one.
       const node = nodes[(i + this.#looks * AT_A_LOOK) % nodes.length];
       if (node === undefined) continue;
-      node.conduct.moved(node.progress, nowMs);
+      node.conduct.moved(node.piecesOfAll, nowMs);
       // Nobody could be heard: what they sent has yet to be read.
       if (stoodStill) node.conduct.movedAtMs = node.conduct.flow.atMs = nowMs;
       if (node.leases.size > 0) this.#stalls.look(node, nowMs);
@@ -167,7 +167,7 @@ export class Watch {
   givenUp(node: Node, lease: OpenRequest, nowMs: number): void {
     const { peers, doubt, trialEnded } = this.#options;
     const { conduct } = node;
-    conduct.moved(node.progress, nowMs);
+    conduct.moved(node.piecesOfAll, nowMs);
     if (lease.lastResort || conduct.movedAtMs > lease.startedAtMs) return;
     // Here it was to show that it answers at all.
     if (node.health.doubt === "late" && !mayBePrefill(lease, nowMs)) trialEnded(node, lease, false);

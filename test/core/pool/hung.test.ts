@@ -231,3 +231,27 @@ test("prompts that have to be computed are not slow beside those that peers find
   });
   expect(changes).toEqual([]);
 });
+
+test.each([
+  ["nothing to anybody", 0, "unhealthy"],
+  ["to other processes", 1, "healthy"],
+] as const)("a node that is silent here, and sends %s", (_what, pieces, state) => {
+  const cluster = new Cluster({
+    nodes: 4,
+    elsewhere: {
+      isShared: true,
+      inFlight: () => 1,
+      // One every 100 ms.
+      pieces: (slot) => (slot === 0 ? (pieces * cluster.time.nowMs) / 100 : 0),
+      begin: () => true,
+      end: () => {},
+    },
+  });
+  const odd = cluster.node("n0");
+  keepWatch(cluster);
+  send(cluster, { perSecond: 20, seconds: 20, firstWordMs: () => 300 });
+  // So few that nothing is told by how long they take.
+  const silent = (node: Node) => (node === odd ? Number.POSITIVE_INFINITY : 300);
+  send(cluster, { perSecond: 2, seconds: 6, firstWordMs: silent });
+  expect(odd.health.state).toBe(state);
+});
