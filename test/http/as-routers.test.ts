@@ -1,4 +1,7 @@
-/** What `--as` another router changes of the answers: models that nobody lists, and statuses of registrations. */
+/**
+ * What `--as` another router changes of the answers: models that nobody lists, and statuses of registrations;
+ * and which prompts stay together by the name of its policy.
+ */
 import { expect, test } from "bun:test";
 import { startProxy } from "../support/proxy.ts";
 import { startRecordingNode } from "../support/recording-node.ts";
@@ -52,4 +55,32 @@ test("where engines serve different models, one that nobody lists is 404 all the
   expect([await completing(proxy.url, "a"), await completing(proxy.url, "default")]).toEqual([
     200, 404,
   ]);
+});
+
+test.each([
+  ["a system prompt", 300, 0],
+  ["tools, behind the messages", 30, 300],
+])("an agent's requests stay together by %s of 300 bytes", async (_, systemBytes, toolBytes) => {
+  await using one = startRecordingNode();
+  await using two = startRecordingNode();
+  const flags = ["--as", "vllm-router", "--policy", "cache_aware"];
+  await using proxy = await startProxy([...flags, "--worker-urls", one.url, two.url]);
+  await untilHealthy(proxy, 2);
+  for (let turn = 0; turn < 12; turn += 1) {
+    const answer = await fetch(`${proxy.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({
+        model: "tiny",
+        messages: [
+          { role: "system", content: "s".repeat(systemBytes) },
+          { role: "user", content: `Fix changing task suffix ${turn}` },
+        ],
+        tools: [{ type: "function", function: { name: "f", description: "d".repeat(toolBytes) } }],
+      }),
+    });
+    expect(answer.status).toBe(200);
+    await answer.bytes();
+  }
+  expect([one.asked.length, two.asked.length].toSorted()).toEqual([0, 12]);
 });
