@@ -187,6 +187,27 @@ for (const strategy of ["min_expected_latency", "min_observed_latency"]) {
   }
 }
 
+test("where all is answered in a word nobody is out, until others are asked for that one engine does not give", async () => {
+  await using cluster = await startAll(4, ["--strategy", "random"]);
+  const { proxy, odd, others } = cluster;
+  let tokens = 1;
+  for (const engine of others) engine.answer = () => saying(tokens, false)();
+  odd.answer = () => saying(Math.min(tokens, 2), false)();
+  const asked = { max_tokens: 100 };
+  await send(proxy, 2, (sent) => sent < 800, asked, 8);
+  expect(odd.requests).toBeGreaterThan(100);
+  expect(proxy.log()).not.toContain("node is out");
+  tokens = 60;
+  const before = odd.requests;
+  await until("it is out", async () => {
+    await send(proxy, 2, (sent) => sent < 20, asked, 8);
+    return (await proxy.status())[odd.url]?.state === "unhealthy";
+  });
+  expect(odd.requests - before).toBeLessThan(320);
+  const said = await until("that is logged", () => proxy.log().match(/^.*node is out.*$/gm));
+  for (const line of said) expect(line).toContain(odd.url);
+});
+
 /** A stream of so many events, one each 50 ms, none while the engine `stands`. */
 function flowing(events: number, stands: () => boolean): Response {
   async function* body() {
