@@ -155,41 +155,44 @@ test("a node asleep gets nothing before any probe says so, and again once it is 
   expect((await ask(proxy)).status).toBe(200);
 });
 
-test("whether engines sleep: true until the last is awake, and who of them did not say", async () => {
-  const flags = ["--kind", "vllm"];
-  await using one = await startEngineProcess({ flags });
-  await using two = await startEngineProcess({ flags });
-  await using proxy = await startProxy(["--node", one.url, two.url]);
-  const asked = async (query = "") => {
-    const answer = await fetch(`${proxy.url}/is_sleeping${query}`);
-    return { status: answer.status, body: Object(await answer.json()) };
-  };
-  expect(await asked()).toMatchObject({
-    status: 200,
-    body: { is_sleeping: false, sleeping: 0, total: 2, succeeded: 2, failed: [] },
-  });
-  expect((await post(proxy, `/sleep?url=${encodeURIComponent(two.url)}`)).status).toBe(200);
-  expect(await asked()).toMatchObject({
-    status: 200,
-    body: {
-      ...{ is_sleeping: true, sleeping: 1 },
-      results: { [one.url]: { status: 200, body: { is_sleeping: false } } },
-    },
-  });
-  expect((await asked(`?url=${one.url}`)).body).toMatchObject({ is_sleeping: false, total: 1 });
-  expect((await post(proxy, "/wake_up")).status).toBe(200);
-  expect((await asked()).body).toMatchObject({ is_sleeping: false });
-  const exited = one.exited;
-  one.kill("SIGKILL");
-  await exited;
-  expect(await asked()).toMatchObject({
-    status: 207,
-    body: { is_sleeping: false, failed: [one.url] },
-  });
-  const none = await asked(`?url=${one.url}`);
-  expect(none.status).toBe(502);
-  expect(none.body).not.toHaveProperty("is_sleeping");
-});
+test.each(["1", "2"])(
+  "whether engines sleep: true until the last is awake, and who of them did not say (%s workers)",
+  async (workers) => {
+    const flags = ["--kind", "vllm"];
+    await using one = await startEngineProcess({ flags });
+    await using two = await startEngineProcess({ flags });
+    await using proxy = await startProxy(["--workers", workers, "--node", one.url, two.url]);
+    const asked = async (query = "") => {
+      const answer = await fetch(`${proxy.url}/is_sleeping${query}`);
+      return { status: answer.status, body: Object(await answer.json()) };
+    };
+    expect(await asked()).toMatchObject({
+      status: 200,
+      body: { is_sleeping: false, sleeping: 0, total: 2, succeeded: 2, failed: [] },
+    });
+    expect((await post(proxy, `/sleep?url=${encodeURIComponent(two.url)}`)).status).toBe(200);
+    expect(await asked()).toMatchObject({
+      status: 200,
+      body: {
+        ...{ is_sleeping: true, sleeping: 1 },
+        results: { [one.url]: { status: 200, body: { is_sleeping: false } } },
+      },
+    });
+    expect((await asked(`?url=${one.url}`)).body).toMatchObject({ is_sleeping: false, total: 1 });
+    expect((await post(proxy, "/wake_up")).status).toBe(200);
+    expect((await asked()).body).toMatchObject({ is_sleeping: false });
+    const exited = one.exited;
+    one.kill("SIGKILL");
+    await exited;
+    expect(await asked()).toMatchObject({
+      status: 207,
+      body: { is_sleeping: false, failed: [one.url] },
+    });
+    const none = await asked(`?url=${one.url}`);
+    expect(none.status).toBe(502);
+    expect(none.body).not.toHaveProperty("is_sleeping");
+  },
+);
 
 test("an engine without the question is awake; where no engine has it, it is not there", async () => {
   await using sleeper = startRecordingNode();
