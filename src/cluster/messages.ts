@@ -8,7 +8,7 @@ import type { LogLevel } from "../observe/log.ts";
 import type { TableSize } from "./table.ts";
 
 /** Rises when a worker of another build would not understand any more. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 /** What a worker has to know of a node. */
 export interface NodeNews extends NamedNode {

@@ -8,6 +8,10 @@ export function sharedElsewhere(row: Row): Elsewhere {
     isShared: true,
     inFlight: (slot) => (slot < MOST_SLOTS ? row.inFlightElsewhere(slot) : 0),
     pieces: (slot) => (slot < MOST_SLOTS ? row.piecesElsewhere(slot) : 0),
+    longestBytes: (slot) => (slot < MOST_SLOTS ? row.longestElsewhere(slot) : 0),
+    waits: (slot, bytes) => {
+      if (slot < MOST_SLOTS) row.longestIs(slot, bytes);
+    },
     begin: (slot, most) => slot >= MOST_SLOTS || row.beginOn(slot, most),
     end: (slot) => {
       if (slot < MOST_SLOTS) row.endOn(slot);

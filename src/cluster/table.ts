@@ -16,8 +16,10 @@ export const MOST_CLIENTS = 16_384;
 const IN_FLIGHT = 0;
 /** Pieces of answers that a node has sent; a count that goes round. */
 const PIECES = IN_FLIGHT + MOST_SLOTS;
+/** The longest prompt that has no first word yet, bytes. */
+const LONGEST = PIECES + MOST_SLOTS;
 /** Since when the first request waits for a model; 0 for none. */
-const SINCE = PIECES + MOST_SLOTS;
+const SINCE = LONGEST + MOST_SLOTS;
 /** Requests that have a place. */
 const PLACES = SINCE + MOST_QUEUES;
 /** Requests that wait. */
@@ -82,7 +84,7 @@ export class Table {
       const at = column * this.rows + row;
       const count = this.#cells[at] ?? 0;
       if (count === 0) continue;
-      const isPieces = column >= PIECES && column < SINCE;
+      const isPieces = column >= PIECES && column < LONGEST;
       if (isPieces) Atomics.add(this.#cells, column * this.rows + to, count);
       Atomics.store(this.#cells, at, 0);
     }
@@ -210,6 +212,21 @@ export class Row {
   /** What other processes have had from it. */
   piecesElsewhere(slot: number): number {
     return this.#elsewhere(PIECES + slot, this.#table.rowsInUse);
+  }
+
+  /** Of the requests that this process has on the node and that have no first word yet. */
+  longestIs(slot: number, bytes: number): void {
+    Atomics.store(this.#cells, this.#at(LONGEST + slot), bytes);
+  }
+
+  longestElsewhere(slot: number): number {
+    const from = (LONGEST + slot) * this.#stride;
+    const rows = this.#table.rowsInUse;
+    let longest = 0;
+    for (let row = 0; row < rows; row += 1) {
+      if (row !== this.number) longest = Math.max(longest, this.#cells[from + row] ?? 0);
+    }
+    return longest;
   }
 
   waits(queue: number, since: number): void {

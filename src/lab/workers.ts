@@ -91,6 +91,7 @@ export class Workers {
 class Counts {
   readonly inFlight = new Map<number, number>();
   readonly nodes = new Map<number, Node>();
+  readonly longestBytes = new Map<number, number>();
 }
 
 function sharedBy(counts: readonly Counts[], own: Counts): Elsewhere {
@@ -103,6 +104,10 @@ function sharedBy(counts: readonly Counts[], own: Counts): Elsewhere {
     isShared: true,
     inFlight: (slot) => sum(({ inFlight }) => inFlight.get(slot)),
     pieces: (slot) => sum(({ nodes }) => nodes.get(slot)?.progress),
+    longestBytes: (slot) => Math.max(...others.map((one) => one.longestBytes.get(slot) ?? 0)),
+    waits: (slot, bytes) => {
+      own.longestBytes.set(slot, bytes);
+    },
     begin: (slot) => {
       add(slot, 1);
       return true;

@@ -120,7 +120,7 @@ export class ProxyWorker {
 
   async #begin(question: Beginning & { readonly protocol: number }): Promise<string> {
     if (question.protocol !== PROTOCOL) {
-      throw new Error(`version ${version} cannot join; start it anew`);
+      throw new Error(`version ${version} cannot join; lmproxy upgrade --supervisor replaces all`);
     }
     this.#folder = dirname(question.table);
     const served = () => {

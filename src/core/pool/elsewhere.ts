@@ -9,6 +9,10 @@ export interface Elsewhere {
   inFlight(slot: number): number;
   /** Pieces of answers that others have had from that node: a count that goes round, as old as 250 ms. */
   pieces(slot: number): number;
+  /** The longest prompt of others' requests that have no first word there yet, bytes; 0 where there is none. */
+  longestBytes(slot: number): number;
+  /** That of ours is so long from now on. */
+  waits(slot: number, longestBytes: number): void;
   /**
    * A request of ours goes to that node. False, and nothing has happened, when it would have more than
    * `most` in flight then, whoever sent them; Infinity for no limit.
@@ -23,6 +27,8 @@ export const NOBODY_ELSE: Elsewhere = {
   isShared: false,
   inFlight: () => 0,
   pieces: () => 0,
+  longestBytes: () => 0,
+  waits: () => {},
   begin: () => true,
   end: () => {},
 };

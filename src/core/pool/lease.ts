@@ -96,7 +96,11 @@ export class Lease implements OpenRequest {
     this.comparison = options.comparison ?? null;
     this.diverted = options.diverted ?? false;
     this.generation = node.generation;
-    this.longestBytes = Math.max(options.asked.promptBytes, node.longest?.asked.promptBytes ?? 0);
+    this.longestBytes = Math.max(
+      options.asked.promptBytes,
+      node.longest?.asked.promptBytes ?? 0,
+      node.othersLongestBytes,
+    );
     this.#listener = listener;
   }
 

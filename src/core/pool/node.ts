@@ -109,7 +109,7 @@ export class Node {
   answeredAtMs = Number.NEGATIVE_INFINITY;
   /** When it was last asked to abort requests, monotonic: what it had then ends as somebody wished. */
   abortedAtMs = Number.NEGATIVE_INFINITY;
-  /** Of the requests that have no first word yet, the one with the longest prompt. */
+  /** Of our requests that have no first word yet, the one with the longest prompt. */
   longest: OpenRequest | null = null;
   /** Counts pieces of answers received; moving means alive. */
   progress = 0;
@@ -158,6 +158,11 @@ export class Node {
   /** The same of pieces of answers, whoever received them. */
   get piecesOfAll(): number {
     return this.progress + this.#elsewhere.pieces(this.slot);
+  }
+
+  /** The longest prompt that others have there without a first word, bytes. */
+  get othersLongestBytes(): number {
+    return this.#elsewhere.longestBytes(this.slot);
   }
 
   /** It serves these models. */

@@ -4,7 +4,7 @@ import { type Elsewhere, NOBODY_ELSE } from "./elsewhere.ts";
 import { Learning } from "./learning.ts";
 import { Lease, type LeaseListener } from "./lease.ts";
 import { Membership } from "./membership.ts";
-import type { Node } from "./node.ts";
+import type { Node, OpenRequest } from "./node.ts";
 import { Listeners, type RegistryListener } from "./registry-listener.ts";
 
 export interface RegistryOptions extends ChooserOptions {
@@ -99,13 +99,18 @@ export class Registry {
     comparison?.begin(lease, diverted ? "peer" : "node");
     node.conduct.askedAtMs = startedAtMs;
     node.leases.add(lease);
-    if (asked.promptBytes === lease.longestBytes) node.longest = lease;
+    if (asked.promptBytes >= (node.longest?.asked.promptBytes ?? 0)) this.#longestIs(node, lease);
     node.cache.started();
     this.#turn += 1;
     node.lastTurn = this.#turn;
     if (trial) node.health.trialStarted(lease);
     this.#listeners.leaseStarted(lease);
     return lease;
+  }
+
+  #longestIs(node: Node, longest: OpenRequest | null): void {
+    node.longest = longest;
+    this.#elsewhere.waits(node.slot, longest?.asked.promptBytes ?? 0);
   }
 
   /** What `acquire` would choose, without reserving it. */
@@ -126,7 +131,7 @@ export class Registry {
   readonly #leases: LeaseListener = {
     answering: (lease, status) => this.learning.answering(lease, status),
     firstByte: (lease, nowMs) => {
-      if (lease.node.longest === lease) findLongest(lease.node);
+      if (lease.node.longest === lease) this.#longestIs(lease.node, findLongest(lease.node));
       this.learning.firstByte(lease, nowMs);
       this.#listeners.firstByte(lease);
     },
@@ -135,7 +140,7 @@ export class Registry {
       const nowMs = this.#options.now();
       lease.endedAtMs = nowMs;
       node.leases.delete(lease);
-      if (node.longest === lease) findLongest(node);
+      if (node.longest === lease) this.#longestIs(node, findLongest(node));
       this.#elsewhere.end(node.slot);
       node.cache.ended(lease.startedAtMs, nowMs);
       this.learning.ended(lease, outcome, nowMs);
@@ -161,12 +166,13 @@ export class Registry {
 }
 
 /** The prompt that was the longest is computed, or will not be. */
-function findLongest(node: Node): void {
-  node.longest = null;
+function findLongest(node: Node): OpenRequest | null {
+  let longest: OpenRequest | null = null;
   let bytes = -1;
   for (const lease of node.leases) {
     if (lease.firstByteAtMs !== null || lease.asked.promptBytes <= bytes) continue;
-    node.longest = lease;
+    longest = lease;
     bytes = lease.asked.promptBytes;
   }
+  return longest;
 }

@@ -107,7 +107,7 @@ export class Watch {
    * of prompts, theirs with them, that may have to be computed before it.
    */
   #silent(node: Node, nowMs: number): { readonly lease: OpenRequest; readonly bytes: number }[] {
-    let bytes = 0;
+    let bytes = node.othersLongestBytes;
     const all = [...node.leases]
       .filter(({ firstByteAtMs }) => firstByteAtMs === null)
       .sort((a, b) => a.startedAtMs - b.startedAtMs)

@@ -243,6 +243,8 @@ test.each([
       inFlight: () => 1,
       // One every 100 ms.
       pieces: (slot) => (slot === 0 ? (pieces * cluster.time.nowMs) / 100 : 0),
+      longestBytes: () => 0,
+      waits: () => {},
       begin: () => true,
       end: () => {},
     },
@@ -253,5 +255,28 @@ test.each([
   // So few that nothing is told by how long they take.
   const silent = (node: Node) => (node === odd ? Number.POSITIVE_INFINITY : 300);
   send(cluster, { perSecond: 2, seconds: 6, firstWordMs: silent });
+  expect(odd.health.state).toBe(state);
+});
+
+test.each([
+  ["nothing", 0, "unhealthy"],
+  ["another process' long prompt", 400_000, "healthy"],
+] as const)("a node that is ten times slower, and has %s before it", (_what, bytes, state) => {
+  const cluster = new Cluster({
+    nodes: 4,
+    elsewhere: {
+      isShared: true,
+      inFlight: () => 1,
+      pieces: () => 0,
+      longestBytes: (slot) => (slot === 0 ? bytes : 0),
+      waits: () => {},
+      begin: () => true,
+      end: () => {},
+    },
+  });
+  const odd = cluster.node("n0");
+  keepWatch(cluster);
+  const firstWordMs = (node: Node) => (node === odd ? 3_000 : 300);
+  send(cluster, { perSecond: 20, seconds: 20, firstWordMs });
   expect(odd.health.state).toBe(state);
 });
