@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -6,6 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TEST_KEY } from "../support/tls/files.ts";
 import { MAIN, Program, run, startEngine, startProxy } from "./program.ts";
+
+// Some start the program nine times, which takes a busy machine more than 5 s.
+setDefaultTimeout(60_000);
 
 test("port 0 picks a port and prints it; SIGTERM ends it with 0", async () => {
   await using proxy = await startProxy();
