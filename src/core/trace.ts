@@ -13,8 +13,9 @@ const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(
 
 /** A `traceparent` header; null for none, and for one that is not right. */
 export function readTraceparent(header: string | null): TraceParent | null {
+  if (header === null) return null;
   const [, version, traceId = "", spanId = "", flags = "", rest] =
-    TRACEPARENT.exec(header?.trim() ?? "") ?? [];
+    TRACEPARENT.exec(header.trim()) ?? [];
   if (version === undefined || version === "ff" || (version === "00" && rest !== undefined)) {
     return null;
   }
@@ -32,28 +33,31 @@ export class Trace {
   readonly spanId: string;
   /** The client's span; null when it named none. */
   readonly parent: TraceParent | null;
-  /** Whether it is recorded: asked once, before anything is done. */
-  readonly sampled: boolean;
   /** Spans of the attempts, in their order; none unless it is recorded. */
   readonly attempts: string[] = [];
-  readonly #newSpanId: () => string;
+  readonly #newSpanId: (() => string) | null;
 
+  /** @param newSpanId For the spans of its attempts; null when it is not recorded. */
   constructor(
     parent: TraceParent | null,
     traceId: string,
-    sampled: boolean,
-    newSpanId: () => string,
+    spanId: string,
+    newSpanId: (() => string) | null,
   ) {
     this.parent = parent;
     this.traceId = traceId;
-    this.spanId = newSpanId();
-    this.sampled = sampled;
+    this.spanId = spanId;
     this.#newSpanId = newSpanId;
+  }
+
+  /** Whether it is recorded: asked once, before anything is done. */
+  get sampled(): boolean {
+    return this.#newSpanId !== null;
   }
 
   /** Another attempt begins. */
   attempt(): void {
-    if (this.sampled) this.attempts.push(this.#newSpanId());
+    if (this.#newSpanId !== null) this.attempts.push(this.#newSpanId());
   }
 
   /** Says in the headers of the attempt that has just begun to what it belongs. */

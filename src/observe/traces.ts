@@ -1,5 +1,6 @@
 /** Traces, sent by OpenTelemetry's own packages. Loaded only when there are any: nobody else pays for it. */
 import {
+  type Context,
   type DiagLogger,
   DiagLogLevel,
   diag,
@@ -32,7 +33,7 @@ import {
 import { version } from "../../package.json";
 import type { Clock } from "../core/clock.ts";
 import type { Exchange } from "../core/exchange.ts";
-import { readTraceparent, Trace } from "../core/trace.ts";
+import { readTraceparent, Trace, type TraceParent } from "../core/trace.ts";
 import type { EventLog } from "./log.ts";
 import { type SpanRecord, spansOf } from "./spans.ts";
 
@@ -56,21 +57,25 @@ const SAY_EVERY_MS = 60_000;
 /** What the last spans may take to get out when the proxy ends, ms. */
 const LAST_WORDS_MS = 2_000;
 
+/** One for all spans: they are sorted by which it is, and each of its own would be sent with it. */
+const SCOPE = { name: "lmproxy", version };
+/** Hexadecimal digits of an id. */
+const TRACE_ID = 32;
+const SPAN_ID = 16;
+
 export class Traces {
   readonly #options: TracesOptions;
   readonly #sampler: Sampler;
   readonly #processor: BatchSpanProcessor;
   readonly #resource: ReadableSpan["resource"];
-  /** The first half of the ids of all traces that begin here: the other is random for each. */
-  readonly #idBegins: string;
-  readonly #newSpanId: () => string;
+  readonly #digits: Digits;
+  readonly #newSpanId = () => this.#digits.take(SPAN_ID);
 
   constructor(options: TracesOptions) {
     this.#options = options;
     const { queueSize, batchSize, delayMs, timeoutMs, protocol, log } = options;
     this.#sampler = samplerOf(options);
-    this.#idBegins = hex(options.random, 2);
-    this.#newSpanId = () => hex(options.random, 2);
+    this.#digits = new Digits(options.random);
     const exporter = protocol === "http/json" ? new JsonExporter() : new ProtobufExporter();
     this.#processor = new BatchSpanProcessor({
       exporter: new Told(exporter, options),
@@ -88,24 +93,16 @@ export class Traces {
 
   /** A request begins: goes on with its client's trace, or begins one. The sampler is asked here, and never again. */
   readonly begin = ({ request, route }: Exchange): Trace => {
-    const { random } = this.#options;
     const parent = readTraceparent(request.headers.get("traceparent"));
-    const traceId = parent?.traceId ?? this.#idBegins + hex(random, 2);
-    const above =
-      parent === null
-        ? ROOT_CONTEXT
-        : traceApi.setSpanContext(ROOT_CONTEXT, {
-            traceId,
-            spanId: parent.spanId,
-            traceFlags: parent.sampled ? TraceFlags.SAMPLED : TraceFlags.NONE,
-            isRemote: true,
-          });
+    const traceId = parent?.traceId ?? this.#digits.take(TRACE_ID);
+    const above = parent === null ? ROOT_CONTEXT : contextOf(parent);
     const { decision } = this.#sampler.shouldSample(above, traceId, route, SpanKind.SERVER, {}, []);
-    const isSampled = decision === SamplingDecision.RECORD_AND_SAMPLED;
+    if (decision === SamplingDecision.RECORD_AND_SAMPLED) {
+      return new Trace(parent, traceId, this.#newSpanId(), this.#newSpanId);
+    }
     // Nobody records it: any id will do that is not its parent's.
-    if (parent === null && !isSampled)
-      return new Trace(null, traceId, false, () => traceId.slice(16));
-    return new Trace(parent, traceId, isSampled, this.#newSpanId);
+    const spanId = parent === null ? traceId.slice(SPAN_ID) : this.#newSpanId();
+    return new Trace(parent, traceId, spanId, null);
   };
 
   /** A request has ended. */
@@ -154,7 +151,7 @@ export class Traces {
       links: [],
       ended: true,
       resource: this.#resource,
-      instrumentationScope: { name: "lmproxy", version },
+      instrumentationScope: SCOPE,
       droppedAttributesCount: 0,
       droppedEventsCount: 0,
       droppedLinksCount: 0,
@@ -219,15 +216,33 @@ function dropsInto(log: EventLog): DiagLogger {
   return { error: nothing, warn, info: nothing, debug: nothing, verbose: nothing };
 }
 
-/** Random hexadecimal digits, eight a word. */
-function hex(random: () => number, words: number): string {
-  let digits = "";
-  for (let i = 0; i < words; i += 1) {
-    digits += Math.floor(random() * 2 ** 32)
-      .toString(16)
-      .padStart(8, "0");
+/** Random hexadecimal digits. Drawn for many requests at once: one request's alone cost it several times as much. */
+class Digits {
+  readonly #random: () => number;
+  readonly #words = new Uint32Array(512);
+  #drawn = "";
+  #taken = 0;
+
+  constructor(random: () => number) {
+    this.#random = random;
   }
-  return digits;
+
+  take(count: number): string {
+    if (this.#taken + count > this.#drawn.length) this.#draw();
+    this.#taken += count;
+    return this.#drawn.slice(this.#taken - count, this.#taken);
+  }
+
+  #draw(): void {
+    for (let i = 0; i < this.#words.length; i += 1) this.#words[i] = this.#random() * 2 ** 32;
+    this.#drawn = Buffer.from(this.#words.buffer).toString("hex");
+    this.#taken = 0;
+  }
+}
+
+function contextOf({ traceId, spanId, sampled }: TraceParent): Context {
+  const traceFlags = sampled ? TraceFlags.SAMPLED : TraceFlags.NONE;
+  return traceApi.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags, isRemote: true });
 }
 
 /** ms as whole seconds and ns. */
