@@ -65,7 +65,8 @@ export async function dispatch(
           worthRetrying(attempt, result, retries) ||
           (retries.mayFollowNodesFault &&
             (await isNodesFault(attempt.lease, result, wanted, upstream))));
-      let lease = mayRetry ? registry.acquire(wanted) : null;
+      // Its client may have left while the node was asked: then its line is written, and this is no attempt.
+      let lease = mayRetry && !request.signal.aborted ? registry.acquire(wanted) : null;
       const mayWait =
         lease === "full" &&
         admission.mayWait &&

@@ -150,6 +150,37 @@ test("an adapter that one node has unloaded is asked for at the others", async (
   await listed(proxy, first.url, "base");
 });
 
+test("nothing is tried elsewhere for a client that leaves while a node is asked what it has unloaded", async () => {
+  const unknown = "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}";
+  let isLoaded = true;
+  const says = () => (isLoaded ? httpAnswer("{}") : unknown);
+  using first = startListing(list("base", "adapter"), says);
+  using second = startListing(list("base", "adapter"), says);
+  await using proxy = await startProxy(["--node", first.url, "--node", second.url]);
+  const both = [first, second];
+  await Promise.all(both.map(({ url }) => listed(proxy, url, "base", "adapter")));
+  await untilHealthy(proxy);
+  isLoaded = false;
+  for (const { probes } of both) probes["/v1/models"] = [{ waitMs: 500 }, ...list("base")];
+  const leaving = new AbortController();
+  const left = fetch(`${proxy.url}/v1/chat/completions`, {
+    method: "POST",
+    body: JSON.stringify({ model: "adapter" }),
+    headers: { "content-type": "application/json" },
+    signal: leaving.signal,
+  }).catch(() => null);
+  const asked = await until("one has been asked", () =>
+    both.find(({ requests }) => requests.some(({ method }) => method === "POST")),
+  );
+  leaving.abort();
+  await left;
+  await until("the log has it", () => proxy.log().includes('"outcome":"cancelled"'));
+  await listed(proxy, asked.url, "base");
+  const page = await (await fetch(`${proxy.url}/metrics`)).text();
+  const attempts = [...page.matchAll(/^lmproxy_node_requests_total\{.*\} (\d+)$/gm)];
+  expect(attempts.reduce((sum, [, count]) => sum + Number(count), 0)).toBe(1);
+});
+
 test("a model's card passes as the engine gave it, with the shortest context of all", async () => {
   const base = {
     object: "model",
