@@ -5,7 +5,7 @@ import type { Run } from "./command.ts";
 import { CommandError } from "./command-error.ts";
 import { listenError } from "./listen-error.ts";
 import { liftFetchLimit } from "./self.ts";
-import { untilSignal } from "./signals.ts";
+import { ignore, untilSignal } from "./signals.ts";
 
 export const run: Run = async (argv, { env, print, warn, readFile }) => {
   // Before anything is read: an @path may be a pipe, which can be read only once. And before more is
@@ -46,6 +46,7 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
     process.on("unhandledRejection", proxy.report);
     // Also when the terminal has gone that it was started from: a service outlives it.
     process.on("SIGHUP", proxy.reload);
+    ignore(["SIGUSR1", "SIGUSR2"], proxy.log);
     // Before anybody is told that it listens, and may send it signals.
     const ended = untilSignal(["SIGINT", "SIGTERM"]);
     await print(welcome(version, config, proxy));

@@ -6,7 +6,7 @@ import type { Config } from "../config/serve-config.ts";
 import { startControl } from "../proxy/control.ts";
 import type { Surroundings } from "./command.ts";
 import { Minder } from "./minder.ts";
-import { untilSignal } from "./signals.ts";
+import { ignore, untilSignal } from "./signals.ts";
 import { spawnWorker } from "./spawn-worker.ts";
 import { startWarnings, welcome } from "./welcome.ts";
 
@@ -32,6 +32,7 @@ export async function supervise(
     throw error;
   });
   process.on("SIGHUP", proxy.reload);
+  ignore(["SIGUSR1"], proxy.log);
   process.on("uncaughtException", proxy.report);
   process.on("unhandledRejection", proxy.report);
   const ended = Promise.race([untilSignal(["SIGINT", "SIGTERM"]), minder.told]);

@@ -3,7 +3,7 @@ import type { Run } from "./command.ts";
 import { CommandError } from "./command-error.ts";
 
 /** The supervisor gets them too, or alone, and says what is to be done. */
-const NOT_FOR_WORKERS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const;
+const NOT_FOR_WORKERS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const;
 
 export const run: Run = async () => {
   if (process.send === undefined) {

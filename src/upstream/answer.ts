@@ -109,11 +109,16 @@ export const CUT = "the answer ended in its middle";
  * (Bun 1.4.5): only what came can tell whether that was all.
  */
 export function endsWithConnection(headers: Headers): boolean {
-  return !headers.has("content-length") && !headers.has("transfer-encoding");
+  if (headers.has("content-length")) return false;
+  // Only chunks have an end of their own (RFC 9112, 6.3): other codings do not.
+  return !/(?:^|,)\s*chunked\s*$/i.test(headers.get("transfer-encoding") ?? "");
 }
 
 /** Streams whose last event is known. */
 const MARKED_END = /^\/v1\/(?:chat\/completions|completions|messages|responses)(?:\?|$)/;
+/** Two ends of lines, each of which may be LF, CR or CRLF. */
+const BETWEEN_EVENTS = /(?:\r\n|\n|\r(?!\n)){2}/;
+const ENDS_EVENT = new RegExp(`${BETWEEN_EVENTS.source}$`);
 const END_MARK = /\[DONE\]|message_stop|response\.(?:completed|incomplete|failed)|error/;
 
 /**
@@ -124,11 +129,16 @@ export function isCut(headers: Headers, target: string, last: Uint8Array): boole
   const text = Buffer.from(last.buffer, last.byteOffset, last.length).toString("latin1");
   const form = formOf(headers);
   if (form === "events") {
-    if (!/(?:\n\n|\r\r|\r\n\r\n)$/.test(text)) return true;
-    const lastEvent = text.split(/\r\n\r\n|\n\n|\r\r/).findLast((event) => event !== "") ?? "";
+    if (!ENDS_EVENT.test(text)) return true;
+    const lastEvent = text.split(BETWEEN_EVENTS).findLast(saysAnything) ?? "";
     return MARKED_END.test(target) && !END_MARK.test(lastEvent);
   }
   return form === "json" && !/[}\]]\s*$/.test(text) && !isBareValue(text);
+}
+
+/** Whether there is more in an event than comments. */
+function saysAnything(event: string): boolean {
+  return event.split(/[\r\n]/).some((line) => line !== "" && !line.startsWith(":"));
 }
 
 /** Whether it is JSON without braces or brackets around it: a number, a string or a word. */

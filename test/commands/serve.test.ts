@@ -60,10 +60,10 @@ test("two proxies do not share a port", async () => {
   ]);
 });
 
-test("SIGHUP does not end it", async () => {
+test.each(["SIGHUP", "SIGUSR1", "SIGUSR2"] as const)("%s does not end it", async (signal) => {
   await using proxy = await startProxy();
-  proxy.program.kill("SIGHUP");
-  proxy.program.kill("SIGHUP");
+  proxy.program.kill(signal);
+  proxy.program.kill(signal);
   expect((await fetch(`${proxy.url}/health`)).status).toBe(200);
   proxy.program.kill("SIGTERM");
   expect((await proxy.program.finished()).code).toBe(0);

@@ -214,6 +214,11 @@ test.each([
   ["a string", "/v1/embeddings", `${OPEN_END}application/json\r\n\r\n"data`],
   ["a stream in an event", "/generate", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\ndata: b`],
   ["a stream between two", "/v1/completions", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\n`],
+  [
+    "a coding that is no chunks",
+    "/v1/embeddings",
+    `${OPEN_END}application/json\r\ntransfer-encoding: identity\r\n\r\n{"data":[1,`,
+  ],
 ])("an answer without length that is reset in its middle is broken: %s", async (_, path, sent) => {
   const answer = await get(path, [{ send: sent }, delivered(bodyOf(sent)), { reset: true }]);
   expect(answer).toMatchObject({ status: 200, complete: false, connection: "reset" });
@@ -224,6 +229,15 @@ test.each([
   ["a number", `${OPEN_END}application/json\r\n\r\n3.5\n`],
   ["a string", `${OPEN_END}application/json\r\n\r\n"a {\\"b\\": "`],
   ["a stream", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\ndata: [DONE]\n\n`],
+  [
+    "a stream of unlike line ends",
+    `${OPEN_END}text/event-stream\r\n\r\ndata: a\r\n\ndata: [DONE]\n\r\n`,
+  ],
+  ["a comment last", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\ndata: [DONE]\n\n: bye\n\n`],
+  [
+    "chunks not, JSON",
+    `${OPEN_END}application/json\r\ntransfer-encoding: identity\r\n\r\n{"data":[1]}`,
+  ],
   ["packed JSON", `${OPEN_END}application/json\r\ncontent-encoding: gzip\r\n\r\n\x1f\x8b packed`],
 ])("one that ends with its connection is whole: %s", async (_, sent) => {
   const answer = await get("/v1/completions", [
