@@ -46,7 +46,7 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
     process.on("unhandledRejection", proxy.report);
     // Also when the terminal has gone that it was started from: a service outlives it.
     process.on("SIGHUP", proxy.reload);
-    ignore(["SIGUSR1", "SIGUSR2"], proxy.log);
+    ignore(["SIGUSR1", "SIGUSR2"], (text) => proxy.log.warning(text));
     // Before anybody is told that it listens, and may send it signals.
     const ended = untilSignal(["SIGINT", "SIGTERM"]);
     await print(welcome(version, config, proxy));

@@ -1,5 +1,3 @@
-import type { EventLog } from "../observe/log.ts";
-
 /** What ends a command that a person watches. */
 const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -21,14 +19,12 @@ const WITHOUT_MEANING = {
     "it upgrades workers, and there are none; `lmproxy --takeover` starts what is installed now",
 } as const;
 
-/** From now on these are said in the log, and do nothing else. */
+/** From now on these do nothing but to be said by `warn`. */
 export function ignore(
   signals: readonly (keyof typeof WITHOUT_MEANING)[],
-  log: Pick<EventLog, "warning">,
+  warn: (text: string) => void,
 ): void {
   for (const signal of signals) {
-    process.on(signal, () =>
-      log.warning(`${signal} does nothing`, { advice: WITHOUT_MEANING[signal] }),
-    );
+    process.on(signal, () => warn(`${signal} does nothing: ${WITHOUT_MEANING[signal]}`));
   }
 }

@@ -32,7 +32,7 @@ export async function supervise(
     throw error;
   });
   process.on("SIGHUP", proxy.reload);
-  ignore(["SIGUSR1"], proxy.log);
+  ignore(["SIGUSR1"], (text) => proxy.log.warning(text));
   process.on("uncaughtException", proxy.report);
   process.on("unhandledRejection", proxy.report);
   const ended = Promise.race([untilSignal(["SIGINT", "SIGTERM"]), minder.told]);
