@@ -73,7 +73,7 @@ describe("registering", () => {
     const node = cluster.node("n0");
     cluster.refuse(node);
     cluster.register("n0");
-    expect(cluster.acquire()).toBe("starting");
+    expect(cluster.acquire()).toBe("returning");
     cluster.pass(node);
     expect(cluster.lease().lastResort).toBe(false);
   });
@@ -85,7 +85,7 @@ describe("registering", () => {
     expect(cluster.acquire()).toBe("unavailable");
     const heard = listen(cluster);
     cluster.register("n0");
-    expect(cluster.acquire()).toBe("starting");
+    expect(cluster.acquire()).toBe("returning");
     cluster.pass(node);
     expect(cluster.lease().node).toBe(node);
     expect(heard).toContain("n0 draining → starting");
@@ -128,7 +128,7 @@ describe("draining and removing", () => {
     expect(cluster.register("n0")).toBe(node);
     expect(node.inFlight).toBe(1);
     expect(cluster.registry.nodesInUse()).toEqual([node]);
-    expect(cluster.acquire()).toBe("starting");
+    expect(cluster.acquire()).toBe("returning");
     expect(heard).toContain("added n0");
     lease.end(OK);
     expect(cluster.registry.nodesInUse()).toEqual([node]);
