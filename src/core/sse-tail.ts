@@ -4,49 +4,18 @@
  */
 import { errorEnvelope, type ProxyError } from "./errors.ts";
 
-const LF = 0x0a;
-const CR = 0x0d;
-const EVENT_END = new Uint8Array([LF, LF]);
-/** CR LF CR LF, bytes. */
-const LONGEST_EVENT_END = 4;
-
 const encoder = new TextEncoder();
 
-/**
- * Follows a stream just closely enough to know whether it stands between two events. An event ends
- * with an empty line, and a line with LF, CR or CRLF, wherever the pieces were cut.
- */
-export class SseTail {
-  /** The last piece; with those before it where it is too short. Before the first: as if an event had just ended. */
-  #end: Uint8Array = EVENT_END;
-  readonly #numbers: SequenceNumbers | null;
+/** Two ends of lines, each of which may be LF, CR or CRLF. */
+export const BETWEEN_EVENTS = /(?:\r\n|\n|\r(?!\n)){2}/;
+const ENDS_EVENT = new RegExp(`${BETWEEN_EVENTS.source}$`);
+/** CR LF CR LF, bytes. */
+const LONGEST_END = 4;
 
-  /** @param isNumbered Whether its events carry `sequence_number`, as those of OpenAI's Responses do. */
-  constructor(isNumbered = false) {
-    this.#numbers = isNumbered ? new SequenceNumbers() : null;
-  }
-
-  push(piece: Uint8Array): void {
-    this.#numbers?.push(piece);
-    this.#end =
-      piece.length >= LONGEST_EVENT_END
-        ? piece
-        : Buffer.concat([this.#end.slice(-LONGEST_EVENT_END), piece]);
-  }
-
-  /** Whether nothing has come yet, or what came last was the end of an event. */
-  get atEventEnd(): boolean {
-    const last = this.#end.at(-1);
-    if (last !== LF && last !== CR) return false;
-    const isPair = last === LF && this.#end.at(-2) === CR;
-    const before = this.#end.at(isPair ? -3 : -2);
-    return before === LF || before === CR;
-  }
-
-  /** The `sequence_number` of one more event; 0 when the stream has none. */
-  get nextNumber(): number {
-    return this.#numbers?.next ?? 0;
-  }
+/** Whether a stream that ends with `last`, or is no longer than that, stands between two events, or before the first. */
+export function isEventEnd(last: Uint8Array): boolean {
+  const end = Buffer.from(last.subarray(-LONGEST_END)).toString("latin1");
+  return ENDS_EVENT.test(`\n\n${end}`);
 }
 
 /** In a JSON text, this is no part of a string: quotes are escaped there. */
@@ -54,10 +23,11 @@ const NUMBER_NAME = '"sequence_number":';
 /** The name, a blank and more digits than a stream has events. */
 const LONGEST_MEMBER = NUMBER_NAME.length + 20;
 
-/** Finds the last `sequence_number` of a stream, wherever its pieces were cut. */
-class SequenceNumbers {
+/** Finds the last `sequence_number` of a stream, wherever its pieces were cut, as events of OpenAI's Responses have it. */
+export class SequenceNumbers {
   /** The end of what came, in which a member may have begun. */
   #carried: Uint8Array = new Uint8Array(0);
+  /** The number of one more event; 0 while none has come. */
   next = 0;
 
   push(piece: Uint8Array): void {

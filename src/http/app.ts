@@ -10,6 +10,7 @@ import { pathOf, targetOf } from "./request-target.ts";
 import type { AnsweringRoute, Route } from "./routes/route.ts";
 import { methodNotAllowed, notFound, type RouteTable } from "./routes/table.ts";
 import type { Services } from "./services.ts";
+import { unhurried } from "./unhurried.ts";
 
 /** Every row as a route of Elysia's, and the one place where errors become answers. */
 export function createApp(routes: readonly Route[], table: RouteTable, services: Services): Elysia {
@@ -90,17 +91,16 @@ function addAnswering(app: Elysia, route: AnsweringRoute, services: Services): v
 
 /** Another process answers. */
 async function askControl(request: Request, services: Services): Promise<Response> {
-  const { adminBodyLimits, peers, server, keepAliveS, control } = services;
+  const { adminBodyLimits, peers, control } = services;
   if (control === null) throw new ProxyError("internal_error", "There is nobody to ask.");
   const { socketAddress } = peers.of(request);
   const body = await readBody(request, adminBodyLimits);
-  // Bun would close a connection that stands still meanwhile.
-  server().timeout(request, 0);
   try {
-    return await control.administer(request, body, socketAddress);
+    return await unhurried(request, services, () =>
+      control.administer(request, body, socketAddress),
+    );
   } finally {
     letGo(body, adminBodyLimits.memory);
-    server().timeout(request, keepAliveS);
   }
 }
 

@@ -5,6 +5,7 @@ import type { Node } from "../core/pool/node.ts";
 import { fanOut, type NodeAnswer } from "../upstream/fan-out.ts";
 import { nodeNamed } from "./nodes.ts";
 import type { Services } from "./services.ts";
+import { unhurried } from "./unhurried.ts";
 
 /** Something that is to be called at nodes, on an administrator's word. */
 export interface NodeCall {
@@ -42,8 +43,11 @@ export async function callNodes(
   const nodes = nodesOf(call, request, services);
   const { registry } = services;
   if (ABORTING.has(pathOf(call))) for (const node of nodes) registry.learning.aborted(node);
-  const answers = await askNodes(nodes, call, request, services);
-  await learn(call, answers, services);
+  const answers = await unhurried(request, services, async () => {
+    const all = await askNodes(nodes, call, services);
+    await learn(call, all, services);
+    return all;
+  });
   return answerOf(answers, isNothingToDo(call, answers), more);
 }
 
@@ -57,7 +61,8 @@ export async function askWhetherAsleep(
   request: Request,
   services: Services,
 ): Promise<Response> {
-  const answers = await askNodes(nodesOf(call, request, services), call, request, services);
+  const nodes = nodesOf(call, request, services);
+  const answers = await unhurried(request, services, () => askNodes(nodes, call, services));
   if (answers.every(isUnknown)) {
     throw new ProxyError(
       "not_found",
@@ -86,15 +91,12 @@ function saysAsleep(one: NodeAnswer): boolean | null {
   return said === "true" ? true : said === "false" ? false : null;
 }
 
-async function askNodes(
+function askNodes(
   nodes: readonly Node[],
   call: NodeCall,
-  request: Request,
-  { server, engineHeaders, fetch, now, keepAliveS }: Services,
+  { engineHeaders, fetch, now }: Services,
 ): Promise<NodeAnswer[]> {
-  // Bun would close a connection that stands still meanwhile.
-  server().timeout(request, 0);
-  const answers = await fanOut(nodes, {
+  return fanOut(nodes, {
     method: call.method,
     target: call.target,
     // LMDeploy's /sleep wants a content type although it takes no body.
@@ -106,8 +108,6 @@ async function askNodes(
     atOnce: AT_ONCE,
     now,
   });
-  server().timeout(request, keepAliveS);
-  return answers;
 }
 
 /** What ends requests that run: by name, or (vLLM, SGLang) unless told otherwise. */

@@ -3,6 +3,7 @@ import { isEventStream, retryAfterMs } from "../core/headers.ts";
 import type { Answered } from "../core/pool/lease.ts";
 import { failureOfWhole } from "../core/said-failure.ts";
 import { failureAtEnd, SseOpening } from "../core/sse-opening.ts";
+import { BETWEEN_EVENTS, isEventEnd } from "../core/sse-tail.ts";
 import type { AnswerForm, Usage } from "../core/usage.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
 
@@ -116,9 +117,6 @@ export function endsWithConnection(headers: Headers): boolean {
 
 /** Streams whose last event is known. */
 const MARKED_END = /^\/v1\/(?:chat\/completions|completions|messages|responses)(?:\?|$)/;
-/** Two ends of lines, each of which may be LF, CR or CRLF. */
-const BETWEEN_EVENTS = /(?:\r\n|\n|\r(?!\n)){2}/;
-const ENDS_EVENT = new RegExp(`${BETWEEN_EVENTS.source}$`);
 const END_MARK = /\[DONE\]|message_stop|response\.(?:completed|incomplete|failed)|error/;
 
 /**
@@ -129,7 +127,7 @@ export function isCut(headers: Headers, target: string, last: Uint8Array): boole
   const text = Buffer.from(last.buffer, last.byteOffset, last.length).toString("latin1");
   const form = formOf(headers);
   if (form === "events") {
-    if (!ENDS_EVENT.test(text)) return true;
+    if (!isEventEnd(last)) return true;
     const lastEvent = text.split(BETWEEN_EVENTS).findLast(saysAnything) ?? "";
     return MARKED_END.test(target) && !END_MARK.test(lastEvent);
   }

@@ -5,7 +5,7 @@ import { CANCELLED, CLIENT_GONE, COMPLETE, type End, SHUTDOWN } from "../core/ex
 import { answerHeaders } from "../core/headers.ts";
 import type { KeptRequest } from "../core/pool/kept-request.ts";
 import { failureAtEnd } from "../core/sse-opening.ts";
-import { finalErrorEvent, isNumbered, SseTail } from "../core/sse-tail.ts";
+import { finalErrorEvent, isEventEnd, isNumbered, SequenceNumbers } from "../core/sse-tail.ts";
 import { type AnswerForm, OPENING_BYTES, usageOf } from "../core/usage.ts";
 import {
   answered,
@@ -67,8 +67,7 @@ export function handOn(
     return new Reply(answer.status, headers, body);
   }
   lease.answering(judged.status);
-  const tail = isEvents ? new SseTail(isNumbered(request.target)) : null;
-  const relaying = { attempt, answer, clock, form, tail, request, keeping, failure, mayBeCut };
+  const relaying = { attempt, answer, clock, form, request, keeping, failure, mayBeCut };
   return new Reply(answer.status, headers, pieceByPiece(joined(pieces), rest, relaying));
 }
 
@@ -90,8 +89,6 @@ interface Relaying {
   readonly clock: Clock;
   /** Null when nothing can be read of it. */
   readonly form: AnswerForm | null;
-  /** Null unless it is a stream of events to which one can be added. */
-  readonly tail: SseTail | null;
   readonly request: InferenceRequest;
   /** Null when its bytes are of no interest. */
   readonly keeping: KeptRequest | null;
@@ -111,9 +108,11 @@ function pieceByPiece(
   reader: PieceReader,
   relaying: Relaying,
 ): PieceByPiece {
-  const { attempt, answer, clock, form, tail, request, keeping, mayBeCut } = relaying;
+  const { attempt, answer, clock, form, request, keeping, mayBeCut } = relaying;
   const { exchange, target } = request;
   const kept = form !== null || mayBeCut ? new Ending() : null;
+  const isEvents = form === "events";
+  const numbers = isEvents && isNumbered(target) ? new SequenceNumbers() : null;
   const opening = first?.slice(0, OPENING_BYTES) ?? NOTHING;
   let piece = first;
   return {
@@ -122,7 +121,7 @@ function pieceByPiece(
       try {
         while (piece !== null) {
           exchange.piece(piece.length, nowMs);
-          tail?.push(piece);
+          numbers?.push(piece);
           kept?.push(piece);
           keeping?.piece(attempt.lease.node, piece);
           const wrote = sink.write(piece);
@@ -137,7 +136,7 @@ function pieceByPiece(
         }
         const ending = kept?.bytes ?? NOTHING;
         if (mayBeCut && isCut(answer.headers, target, ending)) throw new Error(CUT);
-        const failure = relaying.failure ?? (tail === null ? null : failureAtEnd(ending));
+        const failure = relaying.failure ?? (isEvents ? failureAtEnd(ending) : null);
         const tells = form !== null && took(answer, request);
         const usage = tells ? usageOf(form, target, opening, ending) : null;
         exchange.usage = usage;
@@ -150,8 +149,8 @@ function pieceByPiece(
         const why = streamBroke(unanswered);
         exchange.end(endOf(unanswered, why));
         const lastEvent =
-          tail?.atEventEnd === true && why !== null
-            ? finalErrorEvent(why, target, exchange.id, tail.nextNumber)
+          isEvents && why !== null && isEventEnd(kept?.bytes ?? NOTHING)
+            ? finalErrorEvent(why, target, exchange.id, numbers?.next ?? 0)
             : null;
         await breakOff(sink, why === null, lastEvent, clock);
       }

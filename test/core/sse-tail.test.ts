@@ -1,17 +1,18 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { Ending } from "../../src/core/ending.ts";
 import { ProxyError } from "../../src/core/errors.ts";
-import { finalErrorEvent, SseTail } from "../../src/core/sse-tail.ts";
+import { finalErrorEvent, isEventEnd, SequenceNumbers } from "../../src/core/sse-tail.ts";
 import { bytesOf, textOf } from "./body/json-text.ts";
 import { runs } from "./fuzz.ts";
 
 function endsEvent(...pieces: string[]): boolean {
-  const tail = new SseTail();
-  for (const piece of pieces) tail.push(bytesOf(piece));
-  return tail.atEventEnd;
+  const ending = new Ending();
+  for (const piece of pieces) ending.push(bytesOf(piece));
+  return isEventEnd(ending.bytes);
 }
 
-describe("SseTail", () => {
+describe("the end of an event", () => {
   test.each([
     ["", true],
     ["data: x\n\n", true],
@@ -47,9 +48,9 @@ describe("SseTail", () => {
 
 describe("the number of one more event", () => {
   const next = (...pieces: readonly string[]) => {
-    const tail = new SseTail(true);
-    for (const piece of pieces) tail.push(bytesOf(piece));
-    return tail.nextNumber;
+    const numbers = new SequenceNumbers();
+    for (const piece of pieces) numbers.push(bytesOf(piece));
+    return numbers.next;
   };
 
   test("is one more than the last, in whatever spelling", () => {
