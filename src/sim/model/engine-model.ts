@@ -7,11 +7,12 @@
  * default of vLLM's V1 scheduler); `stepTimeMs` says how long that takes. The end of a prompt's last
  * chunk is its first token.
  *
- * Admission is first come, first served, and waits until the blocks of the whole prompt are there;
- * answers take further blocks as they grow. When none is left the newest sequence is preempted: it
- * gives its blocks back and waits, ahead of all others, to be computed again with what it had
- * generated (recomputation, as in vLLM, SOSP '23, and LMDeploy's `eviction_type`). A request that
- * the empty engine could not hold is refused at once.
+ * Admission is first come, first served, and waits until the blocks of the whole prompt are there and
+ * those before it leave something of a step's token budget; only then its prefix is looked up (vLLM's
+ * V1 scheduler, SGLang's `PrefillAdder`, LMDeploy's `max_prefill_token_num`). Answers take further
+ * blocks as they grow. When none is left the newest sequence is preempted: it gives its blocks back
+ * and waits, ahead of all others, to be computed again with what it had generated (recomputation, as
+ * in vLLM, SOSP '23, and LMDeploy's `eviction_type`). What the empty engine could not hold is refused.
  *
  * Simplified: blocks are shared by prompts only (a later turn recomputes the earlier answer's
  * part), and a cancelled sequence leaves at once instead of at the end of the step, which is over
@@ -22,7 +23,7 @@ import { DEFAULT_ENGINE_PARAMS, type EngineParams, type EngineSpeed } from "./en
 import { KvCache } from "./kv-cache.ts";
 import type { ModelEvent, ModelRequest, ModelStats } from "./model-types.ts";
 import { newSequence, type Sequence, tokenEvent, without } from "./sequence.ts";
-import { isAlive, nextStep, type Step, stepsDone, stepsEndMs, stepsInRow } from "./step.ts";
+import { isAlive, nextStep, roomIn, type Step, stepsDone, stepsEndMs, stepsInRow } from "./step.ts";
 
 export class EngineModel {
   #params: EngineParams;
@@ -188,13 +189,15 @@ export class EngineModel {
   }
 
   #admit(): void {
-    while (this.#running.length < this.params.maxBatchSize) {
+    let room = roomIn(this.#params, this.#running);
+    while (room > 0 && this.#running.length < this.params.maxBatchSize) {
       const [sequence] = this.#waiting;
       if (sequence === undefined || this.#noRoomAt === this.#cache.changes) return;
       if (!this.#giveBlocks(sequence)) return;
       this.#waiting.shift();
       sequence.state = "running";
       this.#running.push(sequence);
+      room -= sequence.target - sequence.computed;
     }
   }
 
@@ -222,11 +225,12 @@ export class EngineModel {
     this.#takeSteps(step, step.count - 1);
     for (const [sequence, chunk] of step.chunks) {
       if (sequence.state !== "running") continue;
+      const from = sequence.computed / this.params.blockSizeTokens;
       sequence.computed += chunk;
+      const to = sequence.computed / this.params.blockSizeTokens;
+      this.#cache.publish(sequence.blocks, sequence.request.blockHashes, from, to);
       this.#counts.computedPromptTokens += chunk;
-      if (sequence.computed < sequence.target) continue;
-      this.#cache.publish(sequence.blocks, sequence.request.blockHashes ?? []);
-      this.#emitTokens(sequence, 1);
+      if (sequence.computed >= sequence.target) this.#emitTokens(sequence, 1);
     }
     for (const sequence of step.decoding) {
       if (sequence.state === "running") this.#decode(sequence, 1);

@@ -91,11 +91,20 @@ export class KvCache {
     return blocks;
   }
 
-  /** Makes computed blocks findable by their hashes, each unless an equal one already is. */
-  publish(blocks: readonly number[], hashes: readonly BlockHash[]): void {
-    if (!this.#prefixCache) return;
-    const count = Math.min(blocks.length, hashes.length);
-    for (let i = 0; i < count; i += 1) this.#publishOne(blocks[i] ?? 0, hashes[i] ?? 0);
+  /**
+   * Makes computed blocks of a prompt findable by their hashes, each unless an equal one already is.
+   * @param from, to What was computed, in blocks: those that are full now, and were not.
+   */
+  publish(
+    blocks: readonly number[],
+    hashes: readonly BlockHash[] | undefined,
+    from: number,
+    to: number,
+  ): void {
+    if (!this.#prefixCache || hashes === undefined) return;
+    const end = Math.min(Math.floor(to), hashes.length);
+    for (let i = Math.floor(from); i < end; i += 1)
+      this.#publishOne(blocks[i] ?? 0, hashes[i] ?? 0);
   }
 
   #publishOne(block: number, hash: BlockHash): void {

@@ -34,6 +34,13 @@ export function stepsDone(step: Step, nowMs: number): number {
   return done;
 }
 
+/** Tokens of a step that the batch leaves to others, 0 or less when it leaves none. */
+export function roomIn(params: EngineParams, running: readonly Sequence[]): number {
+  let room = params.maxStepTokens;
+  for (const { target, computed } of running) room -= Math.max(1, target - computed);
+  return room;
+}
+
 /**
  * The next step: a token for every sequence that decodes, and what is left of the token budget for
  * prompts, oldest first. Null when there is nothing to do.

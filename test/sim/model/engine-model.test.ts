@@ -195,6 +195,18 @@ describe("the prefix cache", () => {
     });
   });
 
+  test("a prompt that begins like one that is being computed waits for it, and computes the rest only", () => {
+    const model = new EngineModel({ maxStepTokens: 2_048 });
+    const blockHashes = Array.from({ length: 320 }, (_, i) => i);
+    const prompt = { promptTokens: 20_480, answerTokens: 4, blockHashes };
+    model.submit({ id: "first", ...prompt }, 0);
+    model.submit({ id: "second", ...prompt }, 0);
+    expect([model.isWaiting("first"), model.isWaiting("second")]).toEqual([false, true]);
+    const told = runToEnd(model).find(({ kind, id }) => kind === "token" && id === "second");
+    expect(told).toMatchObject({ cachedTokens: 20_479 });
+    expect(model.stats().computedPromptTokens).toBeLessThan(20_480 + 64);
+  });
+
   test("sharing sequences count a block once", () => {
     const model = new EngineModel();
     model.submit({ ...request, id: "first", answerTokens: 100 }, 0);
