@@ -30,8 +30,10 @@ const GIVEN_UP_LEAST_MS = 500;
 /** Answers of the last minute are compared; of the last five when nothing newer is there. */
 export const RECENT_MS = 60_000;
 const LATELY_MS = 300_000;
-/** A node is slow when half of its last answers took so many times what 90 % of the like took at peers, ... */
+/** A node is slow when most of its last answers took so many times what 90 % of the like took at peers, ... */
 const SLOW_TIMES = 2.5;
+/** ... all but this share: one that answers quickly between prompts of which it has nothing in its cache is not, ... */
+const SLOW_SHARE = 0.25;
 /** ... judged by so many, ... */
 const SLOW_MOST = 8;
 const SLOW_LEAST = 4;
@@ -198,7 +200,7 @@ export class Peers {
       const slowness = this.#slowness(node, took, nowMs);
       if (slowness !== null) ratios.push(slowness);
     }
-    return ratios.length < SLOW_LEAST ? 1 : Math.max(quantile(ratios, 0.5), 1);
+    return ratios.length < SLOW_LEAST ? 1 : Math.max(quantile(ratios, SLOW_SHARE), 1);
   }
 
   /** Whether it refuses what its peers answer: one client's bad requests are refused by all alike. */

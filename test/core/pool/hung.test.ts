@@ -232,6 +232,23 @@ test("prompts that have to be computed are not slow beside those that peers find
   expect(changes).toEqual([]);
 });
 
+test("a node that answers at once between prompts that nobody has in a cache is not slow beside peers that had none", () => {
+  const { cluster, odd } = start("round_robin", 4);
+  const changes: string[] = [];
+  cluster.registry.subscribe({
+    stateChanged: ({ url }, _from, to) => changes.push(`${url} ${to}`),
+  });
+  const asked = () => ({ promptBytes: 400_000 });
+  const traffic = { perSecond: 2, patienceMs: 3_600_000, asked };
+  send(cluster, { ...traffic, seconds: 60, firstWordMs: () => 100 });
+  let nth = 0;
+  const isCold = (node: Node) => node === odd && nth++ % 5 < 2;
+  const firstWordMs = (node: Node) => (isCold(node) ? 10_000 : 100);
+  send(cluster, { ...traffic, seconds: 60, firstWordMs });
+  expect(changes).toEqual([]);
+  expect(nth).toBeGreaterThan(20);
+});
+
 test.each([
   ["nothing to anybody", 0, "unhealthy"],
   ["to other processes", 1, "healthy"],
