@@ -5,7 +5,7 @@
 import type { PrefixCounts } from "../engine/load-signals.ts";
 
 /** So few prompts say nothing: others may have been counted than were sent. */
-const LEAST_PROMPTS = 8;
+const LEAST_PROMPTS = 3;
 /** More of them tell no more. */
 const MOST_PROMPTS = 256;
 

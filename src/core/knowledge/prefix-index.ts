@@ -1,6 +1,6 @@
 /**
  * Which nodes were sent which blocks of prompts, and when last: a bounded table from a block's hash to a
- * set of nodes. All nodes' prefixes fall out of one walk over a prompt's blocks.
+ * set of nodes, with who was sent it last. All nodes' prefixes fall out of one walk over a prompt's blocks.
  *
  * Set-associative, as a processor's cache is: a hash has its place in one group of eight, which lie
  * together, and the least recently used of them makes room for a new one. It never grows, and needs no
@@ -8,12 +8,21 @@
  */
 
 const WAYS = 8;
-/** Numbers of an entry: its hash, and when it was used last; 0: never. */
-const STRIDE = 2;
+/** Numbers of an entry: its hash, when it was used last (0: never), by whom, and when last by another. */
+const STRIDE = 4;
 /** Nodes that one word of a set stands for. */
 const WORD = 32;
 /** How finely the time of use is kept, ms: as a whole number of 32 bits it lasts for a year. */
 const TICK_MS = 10;
+
+/** When a block was used. Of more than two nodes that have it the others' last use may be longer ago than is known. */
+export interface BlockUse {
+  readonly atMs: number;
+  /** The node that used it then. */
+  readonly slot: number;
+  /** When another one did, ms. */
+  readonly beforeMs: number;
+}
 
 export class PrefixIndex {
   readonly #mask: number;
@@ -54,7 +63,10 @@ export class PrefixIndex {
     for (const hash of blocks) {
       const known = this.#find(hash);
       const entry = known < 0 ? this.#make(hash) : known;
-      this.#entries[entry * STRIDE + 1] = tick;
+      const use = entry * STRIDE;
+      if (this.#entries[use + 2] !== slot) this.#entries[use + 3] = this.#entries[use + 1] ?? 0;
+      this.#entries[use + 1] = tick;
+      this.#entries[use + 2] = slot;
       const at = entry * words + word;
       this.#nodes[at] = (this.#nodes[at] ?? 0) | bit;
     }
@@ -71,22 +83,32 @@ export class PrefixIndex {
   /**
    * How many of `blocks`, from the first on, each node was sent.
    * @param depths By slot, filled with counts; longer than the highest slot.
-   * @param usedAtMs By block, filled with when it was used last, ms.
+   * @param uses By block, filled with when it was used last.
    */
-  walk(blocks: readonly number[], depths: Uint16Array, usedAtMs: number[]): void {
+  walk(blocks: readonly number[], depths: Uint16Array, uses: BlockUse[]): void {
     depths.fill(0);
-    usedAtMs.length = 0;
+    uses.length = 0;
     this.#having.fill(-1);
     let depth = 0;
     for (; depth < blocks.length; depth += 1) {
       const entry = this.#find(blocks[depth] ?? 0);
       if (entry < 0 || !this.#narrow(entry, depth, depths)) break;
-      usedAtMs.push((this.#entries[entry * STRIDE + 1] ?? 0) * TICK_MS);
+      uses.push(this.#useOf(entry));
     }
     if (depth === 0) return;
     for (let word = 0; word < this.#words; word += 1) {
       setDepths(depths, word, this.#having[word] ?? 0, depth);
     }
+  }
+
+  #useOf(entry: number): BlockUse {
+    const entries = this.#entries;
+    const use = entry * STRIDE;
+    return {
+      atMs: (entries[use + 1] ?? 0) * TICK_MS,
+      slot: entries[use + 2] ?? 0,
+      beforeMs: (entries[use + 3] ?? 0) * TICK_MS,
+    };
   }
 
   /** Those that have this block, too, are left; the others have `depth` blocks. Whether any is left. */
@@ -126,6 +148,7 @@ export class PrefixIndex {
       if ((entries[entry * STRIDE + 1] ?? 0) < (entries[oldest * STRIDE + 1] ?? 0)) oldest = entry;
     }
     entries[oldest * STRIDE] = hash;
+    entries.fill(0, oldest * STRIDE + 1, (oldest + 1) * STRIDE);
     this.#nodes.fill(0, oldest * this.#words, (oldest + 1) * this.#words);
     return oldest;
   }

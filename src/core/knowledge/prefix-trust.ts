@@ -1,38 +1,43 @@
 /**
- * How much of what a node was sent it still has: learned, since nobody says how large its prefix cache
- * is, or whether it has one.
- *
- * Engines evict what was least recently used, so what counts is the age of a prefix: what the node has
- * taken in since it was used last. For each age, in steps of a factor of two, the share that is found is
- * learned.
+ * How much of what a node was sent it still has. Engines evict what was used longest ago, so what counts
+ * is the age of a prefix: how many bytes of prompts the node has used since, each counted once (its depth
+ * in a stack of what was used last; Mattson, Gecsei, Slutz and Traiger, 1970). What is younger than its
+ * cache is large is there. Nobody says how large that is, or whether there is one: it is learned, as the
+ * chance that each size has, by Bayes' rule.
  */
 
-/** Below this all ages are one, bytes. */
-const LEAST_AGE = 2 ** 16;
-/** The last one stands for all above half a terabyte. */
-const AGES = 24;
-/** What is believed until there is something to learn from: everything up to some million tokens, ... */
-const FIRST_CAPACITY = 4 * 2 ** 20;
-/** ... and of what is older half. */
-const BEYOND = 0.5;
-/** As long as nothing has shown that there is a cache at all, as where no answer streams, so much is believed. */
-const UNSEEN = 0.5;
-/** How much one observation moves what is believed. */
-const LEARNING_RATE = 0.1;
+/** The sizes that are thought possible, bytes: none, and from 64 KiB on in steps of the root of two. */
+const SIZES = 48;
+const LEAST_SIZE = 2 ** 16;
+const STEPS_AN_OCTAVE = 2;
+/** Before anything is learned: how likely there is none. vLLM and SGLang have one by default, LMDeploy has not; ... */
+const NO_CACHE = 0.3;
+/** ... and if there is one, it has so many bytes, some million tokens, with this standard deviation, octaves. */
+const LIKELY_SIZE = 2 ** 22;
+const LIKELY_OCTAVES = 2;
 /** How far times may be from what is expected of them, as the standard deviation of their logarithm. */
-const SPREAD = 0.5;
+const TIME_SPREAD = 0.7;
+/** How far the share of tokens that an engine says it found may be from that of bytes that is expected, ... */
+const TOLD_SPREAD = 0.03;
+/** ... and more, times that share and the one not found: some prompts have more bytes a token than others. */
+const UNLIKE = 0.5;
 /** An engine does so much besides that a prompt takes as long as this share of it would. */
 const LEAST_COMPUTED = 1 / 20;
-/** Nothing is so unlikely that the time could not show it. */
+/** Nothing is so unlikely that it could not be seen. */
 const LEAST_CHANCE = 0.03;
-/** Points in time at which it is kept how much had been taken in; older ones lie farther apart. */
+/** At each thing that is learned so much of what was learned before is forgotten: engines change. */
+const FORGOTTEN = 0.003;
+/** Points in time of which it is known what was used since; older ones lie farther apart. */
 const MARKS = 256;
+/** Between two of them so much is used. */
+const MARK_BYTES = LEAST_SIZE / 16;
 
 /** A piece of a prompt that the node was sent before, all of which was used at one time since. */
 export interface SentPiece {
   /** Where it ends, bytes from the beginning of the prompt. */
   readonly end: number;
-  /** What the node has taken in since, bytes. */
+  readonly usedAtMs: number;
+  /** What was used since, bytes, without this prompt. */
   readonly ageBytes: number;
 }
 
@@ -42,153 +47,175 @@ export interface SentPrompt {
   readonly promptBytes: number;
 }
 
+const SIZE_BYTES = Float64Array.from({ length: SIZES }, (_, i) =>
+  i === 0 ? 0 : LEAST_SIZE * 2 ** ((i - 1) / STEPS_AN_OCTAVE),
+);
+const FIRST_CHANCES = firstChances();
+
 export class PrefixTrust {
-  /** By age: what was found of prefixes of that age, 0 to 1. */
-  readonly #found = new Float64Array(AGES).map((_, age) =>
-    LEAST_AGE * 2 ** age <= FIRST_CAPACITY ? 1 : BEYOND,
-  );
-  /** The same, where nothing older is there of which less is found when younger. */
-  readonly #believed = Float64Array.from(this.#found);
-  /** Whether anything has been learned. */
-  #isSeen = false;
-  #takenIn = 0;
-  /** The last mark, here as well: most choices read no other, of every node, and come to it at once. */
-  #lastMarkAtMs = Number.NEGATIVE_INFINITY;
-  #lastMarkTakenIn = 0;
+  /** By size: how likely it is. They add up to 1. */
+  readonly #chances = Float64Array.from(FIRST_CHANCES);
+  /** By size: how likely the cache is larger, and the integral of that from 0 up to the size, bytes. */
+  readonly #larger = new Float64Array(SIZES);
+  readonly #found = new Float64Array(SIZES);
+  /** How likely what is being learned is with each size. */
+  readonly #likely = new Float64Array(SIZES);
   #markAtMs: number[] = [];
-  #markTakenIn: number[] = [];
+  #usedSince: number[] = [];
 
-  /** The node is expected to compute `bytes`. */
-  takesIn(bytes: number, nowMs: number): void {
-    this.#takenIn += bytes;
-    const last = this.#markTakenIn.at(-1) ?? Number.NEGATIVE_INFINITY;
-    if (this.#takenIn - last < LEAST_AGE / 2) return;
-    this.#lastMarkAtMs = nowMs;
-    this.#lastMarkTakenIn = this.#takenIn;
-    this.#markAtMs.push(nowMs);
-    this.#markTakenIn.push(this.#takenIn);
-    if (this.#markAtMs.length <= MARKS) return;
+  constructor() {
+    this.#sum();
+  }
+
+  /** A prompt is sent to the node, with `pieces` that it was sent before. */
+  used(pieces: readonly SentPiece[], promptBytes: number, nowMs: number): void {
+    const marks = this.#markAtMs;
+    const since = this.#usedSince;
+    let start = 0;
+    for (const { end, usedAtMs } of pieces) {
+      // What was used after a mark is counted there.
+      for (let i = marks.length - 1; i >= 0 && (marks[i] ?? 0) > usedAtMs; i -= 1) {
+        since[i] = (since[i] ?? 0) + end - start;
+      }
+      start = end;
+    }
+    for (let i = 0; i < marks.length; i += 1) since[i] = (since[i] ?? 0) + promptBytes - start;
+    if (marks.length > 0 && (since.at(-1) ?? 0) < MARK_BYTES) return;
+    marks.push(nowMs);
+    since.push(0);
+    if (marks.length <= MARKS) return;
     const isKept = (_: number, i: number) => i >= MARKS / 2 || i % 2 === 0;
-    this.#markAtMs = this.#markAtMs.filter(isKept);
-    this.#markTakenIn = this.#markTakenIn.filter(isKept);
+    this.#markAtMs = marks.filter(isKept);
+    this.#usedSince = since.filter(isKept);
   }
 
-  /** It seems to have computed so much more, or less, than was expected. */
-  tookIn(moreBytes: number): void {
-    this.#takenIn = Math.max(this.#takenIn + moreBytes, this.#markTakenIn.at(-1) ?? 0);
-  }
-
-  /** What was taken in since `atMs`, bytes. */
+  /** What was used since `atMs`, bytes. */
   ageOf(atMs: number): number {
-    // Asked for every node of a choice, mostly for what all prompts begin with: that was used just now.
-    if (this.#lastMarkAtMs <= atMs) return this.#takenIn - this.#lastMarkTakenIn;
     const marks = this.#markAtMs;
     let low = 0;
     let high = marks.length;
+    // Asked for every node of a choice, mostly for what all prompts begin with: that was used just now.
+    if ((marks[high - 1] ?? 0) <= atMs) low = high;
     while (low < high) {
       const middle = (low + high) >> 1;
       if ((marks[middle] ?? 0) <= atMs) low = middle + 1;
       else high = middle;
     }
-    return this.#takenIn - (this.#markTakenIn[Math.max(0, low - 1)] ?? this.#takenIn);
-  }
-
-  /** Which share of what is so old should be there, 0 to 1. @param ageBytes As `ageOf` has it. */
-  believed(ageBytes: number): number {
-    const believed = this.#believed[stepOf(ageBytes)] ?? 0;
-    return this.#isSeen ? believed : UNSEEN * believed;
+    return this.#usedSince[Math.max(0, low - 1)] ?? 0;
   }
 
   /**
-   * Learns which pieces were found from how much the node seems to have computed, by Bayes' rule: there
-   * are as many cases as pieces, and that of none, each with the chance that was believed.
-   * @param pieces In the order of the prompt: where one is missing, so are those behind it.
+   * How much of a piece of that age should be there, bytes: of a prompt the end is evicted first.
+   * @param start, end Where it lies in its prompt, bytes.
+   */
+  believed(ageBytes: number, start: number, end: number): number {
+    return this.#foundUpTo(ageBytes + end) - this.#foundUpTo(ageBytes + start);
+  }
+
+  #foundUpTo(depth: number): number {
+    const size = sizeUpTo(depth);
+    const beyond = depth - (SIZE_BYTES[size] ?? 0);
+    return (this.#found[size] ?? 0) + beyond * (this.#larger[size] ?? 0);
+  }
+
+  /**
+   * Learns from how much the node seems to have computed of a prompt.
    * @param seemingBytes By the time that it took.
+   * @param teaches False: the node says itself what it had, and is more exact.
    * @returns What it computed, all in all, bytes.
    */
-  judge(pieces: readonly SentPiece[], promptBytes: number, seemingBytes: number): number {
-    const ends = [0, ...pieces.map(({ end }) => end)];
-    const chances = ends.map((end, i) => {
-      const there = this.#chanceOf(pieces[i - 1]);
-      const next = pieces[i] === undefined ? 0 : this.#chanceOf(pieces[i]);
-      const expected = Math.max(promptBytes * LEAST_COMPUTED, promptBytes - end);
-      const off = Math.log(Math.max(1, seemingBytes) / expected) / SPREAD;
-      return Math.max(LEAST_CHANCE, there - next) * Math.exp((-off * off) / 2);
-    });
-    const all = chances.reduce((sum, chance) => sum + chance, 0);
-    // So far from all of them that none is likelier: nothing is learned.
-    if (all === 0) return promptBytes - (ends.at(-1) ?? 0);
+  judge({ pieces, promptBytes }: SentPrompt, seemingBytes: number, teaches: boolean): number {
+    const least = promptBytes * LEAST_COMPUTED;
+    const seeming = Math.log(Math.max(least, 1, seemingBytes));
     let computed = 0;
-    let found = 1;
-    ends.forEach((end, i) => {
-      const chance = (chances[i] ?? 0) / all;
-      computed += chance * (promptBytes - end);
-      found -= chance;
-      const piece = pieces[i];
-      if (piece !== undefined) this.learn(Math.max(0, found), piece.ageBytes);
-    });
-    return Math.max(1, computed);
-  }
-
-  /** Learns from what the engine says that it had of the prompt, bytes. */
-  told(pieces: readonly SentPiece[], cachedBytes: number, promptBytes: number): void {
-    let start = 0;
-    for (const { end, ageBytes } of pieces) {
-      const found = (cachedBytes + promptBytes * LEAST_COMPUTED - start) / (end - start);
-      this.learn(Math.min(1, Math.max(0, found)), ageBytes);
-      start = end;
-    }
-  }
-
-  /** Learns from which share of several prompts' tokens its counters say that it had. */
-  counted(prompts: readonly SentPrompt[], share: number): void {
-    const bytes = new Float64Array(AGES);
-    const times = new Float64Array(AGES);
-    let left = 0;
-    for (const { pieces, promptBytes } of prompts) {
-      // Engines find whole blocks alone, and compute the last token again.
-      left += promptBytes * share * (1 + LEAST_COMPUTED);
-      let start = 0;
-      for (const { end, ageBytes } of pieces) {
-        const step = stepOf(ageBytes);
-        bytes[step] = (bytes[step] ?? 0) + end - start;
-        times[step] = (times[step] ?? 0) + 1;
-        start = end;
+    let all = 0;
+    let found = -1;
+    let likely = 0;
+    for (let size = 0; size < SIZES; size += 1) {
+      const had = foundOf(pieces, SIZE_BYTES[size] ?? 0);
+      if (had !== found) {
+        found = had;
+        const off = (seeming - Math.log(Math.max(least, promptBytes - had))) / TIME_SPREAD;
+        likely = LEAST_CHANCE + Math.exp((-off * off) / 2);
       }
+      this.#likely[size] = likely;
+      const chance = likely * (this.#chances[size] ?? 0);
+      computed += chance * (promptBytes - had);
+      all += chance;
     }
-    // What is found at all is first of all what is young.
-    bytes.forEach((all, step) => {
-      if (all === 0) return;
-      this.#learn(Math.min(1, left / all), step, 1 - (1 - LEARNING_RATE) ** (times[step] ?? 0));
-      left = Math.max(0, left - all);
-    });
+    if (teaches) this.#learn();
+    return Math.max(1, computed / all);
   }
 
-  #chanceOf(piece: SentPiece | undefined): number {
-    return piece === undefined ? 1 : this.believed(piece.ageBytes);
-  }
-
-  /** Of a prefix of some age, `share` was found. */
-  learn(share: number, ageBytes: number): void {
-    this.#learn(share, stepOf(ageBytes), LEARNING_RATE);
-  }
-
-  #learn(share: number, step: number, rate: number): void {
-    this.#isSeen = true;
-    for (let age = 0; age <= step; age += 1) {
-      const found = this.#found[age] ?? 0;
-      // What is found when it is so old would have been found when it was younger.
-      if (age === step || share > found) this.#found[age] = found + rate * (share - found);
+  /** Learns from which share of the prompts' tokens the node says that it had. */
+  told(prompts: readonly SentPrompt[], share: number): void {
+    let bytes = 0;
+    let pieces = 0;
+    for (const prompt of prompts) {
+      bytes += prompt.promptBytes;
+      pieces += prompt.pieces.length;
     }
-    let least = 1;
-    for (let age = 0; age < AGES; age += 1) {
-      least = Math.min(least, this.#found[age] ?? 0);
-      this.#believed[age] = least;
+    if (pieces === 0 || bytes === 0) return;
+    const spread = TOLD_SPREAD + UNLIKE * share * (1 - share);
+    for (let size = 0; size < SIZES; size += 1) {
+      let had = 0;
+      for (const prompt of prompts) had += foundOf(prompt.pieces, SIZE_BYTES[size] ?? 0);
+      const off = (share - had / bytes) / spread;
+      this.#likely[size] = LEAST_CHANCE + Math.exp((-off * off) / 2);
+    }
+    this.#learn();
+  }
+
+  #learn(): void {
+    const chances = this.#chances;
+    let all = 0;
+    for (let size = 0; size < SIZES; size += 1) {
+      const chance = (chances[size] ?? 0) * (this.#likely[size] ?? 0);
+      chances[size] = chance;
+      all += chance;
+    }
+    for (let size = 0; size < SIZES; size += 1) {
+      const learned = ((1 - FORGOTTEN) * (chances[size] ?? 0)) / all;
+      chances[size] = learned + FORGOTTEN * (FIRST_CHANCES[size] ?? 0);
+    }
+    this.#sum();
+  }
+
+  #sum(): void {
+    let larger = 1;
+    let found = 0;
+    for (let size = 0; size < SIZES; size += 1) {
+      found += larger * ((SIZE_BYTES[size] ?? 0) - (SIZE_BYTES[size - 1] ?? 0));
+      larger = Math.max(0, larger - (this.#chances[size] ?? 0));
+      this.#found[size] = found;
+      this.#larger[size] = larger;
     }
   }
 }
 
-function stepOf(ageBytes: number): number {
-  if (ageBytes < LEAST_AGE) return 0;
-  return Math.min(AGES - 1, 32 - Math.clz32(Math.min(ageBytes / LEAST_AGE, 2 ** AGES)));
+/** What a cache of `size` bytes has of a prompt, bytes. */
+function foundOf(pieces: readonly SentPiece[], size: number): number {
+  let found = 0;
+  for (const { end, ageBytes } of pieces) {
+    const last = Math.min(end, size - ageBytes);
+    if (last > found) found = last;
+    if (last < end) break;
+  }
+  return found;
+}
+
+/** The place of the largest size up to `bytes`. */
+function sizeUpTo(bytes: number): number {
+  if (bytes < LEAST_SIZE) return 0;
+  const steps = Math.floor(STEPS_AN_OCTAVE * Math.log2(bytes / LEAST_SIZE));
+  return Math.min(SIZES - 1, 1 + steps);
+}
+
+function firstChances(): Float64Array {
+  const chances = SIZE_BYTES.map((bytes) => {
+    const off = Math.log2(bytes / LIKELY_SIZE) / LIKELY_OCTAVES;
+    return Math.exp((-off * off) / 2);
+  });
+  const all = chances.reduce((sum, chance) => sum + chance, 0);
+  return chances.map((chance, size) => (size === 0 ? NO_CACHE : ((1 - NO_CACHE) * chance) / all));
 }

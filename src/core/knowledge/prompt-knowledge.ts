@@ -7,14 +7,9 @@ import type { RegistryListener } from "../pool/registry-listener.ts";
 import type { Asked } from "../strategies/strategy.ts";
 import { FORGETS_IN_MS, PrefillWork } from "./prefill-work.ts";
 import { PrefixCounters } from "./prefix-counters.ts";
-import { PrefixIndex } from "./prefix-index.ts";
 import { PrefixTrust, type SentPiece, type SentPrompt } from "./prefix-trust.ts";
+import { PrefixWalk } from "./prefix-walk.ts";
 
-/**
- * Blocks that the index remembers: 12 MB for up to 32 nodes, 4 MB more for every further 32. They are those
- * of 10,000 prompts of 50 KB.
- */
-const ENTRIES = 2 ** 20;
 /** What all nodes have shown together counts at each of them as this much of its own, ms of work. */
 const PRIOR_MS = 2_000;
 
@@ -23,6 +18,8 @@ interface OfNode {
   readonly trust: PrefixTrust;
   /** Its answers say how many tokens it had in its cache. */
   tellsCached: boolean;
+  /** What it said last of its cache was likely. */
+  isTold: boolean;
   readonly counters: PrefixCounters<Sent>;
 }
 
@@ -36,22 +33,13 @@ interface Sent extends SentPrompt {
 
 const NO_PIECES: readonly SentPiece[] = [];
 
-/** The blocks of a prompt that were used at one time. */
-interface Piece {
-  /** Where they end, blocks from the beginning. */
-  readonly depth: number;
-  readonly usedAtMs: number;
-}
-
 /** Beyond this share of their time, queues would seem never to end. */
 const MOST_BUSY = 0.9;
-/** More pieces than this are taken for one. */
-const MOST_PIECES = 6;
 
 /** What `prefix_aware` needs to know: who has which prefix, what stands before whom, and how fast each is. */
 export class PromptKnowledge implements Knowledge {
   readonly #now: () => number;
-  readonly #index = new PrefixIndex(ENTRIES);
+  readonly #walk = new PrefixWalk();
   readonly #work = new PrefillWork();
   /** By slot. */
   readonly #nodes: (OfNode | undefined)[] = [];
@@ -59,11 +47,6 @@ export class PromptKnowledge implements Knowledge {
   readonly #whose: (Node | undefined)[] = [];
   readonly #trusts: (PrefixTrust | undefined)[] = [];
   readonly #sent = new WeakMap<Lease, Sent>();
-  /** What the index said of the prompt that was asked for last, by slot and by block. */
-  #walked: Asked | null = null;
-  #depths = new Uint16Array(64);
-  readonly #usedAtMs: number[] = [];
-  #pieces: readonly Piece[] = [];
 
   /** @param now Monotonic clock, ms. */
   constructor(now: () => number) {
@@ -71,7 +54,7 @@ export class PromptKnowledge implements Knowledge {
   }
 
   fill(candidates: readonly Filled[], asked: Asked, nowMs: number): void {
-    this.#walk(asked);
+    this.#walk.to(asked);
     let bytes = 0;
     let busyMs = 0;
     let came = 0;
@@ -110,43 +93,39 @@ export class PromptKnowledge implements Knowledge {
       candidate.prefillBytesPerS = bytesPerMs * 1_000;
       candidate.delayedPerS = delayedPerS;
       candidate.queuedBytes = work.queuedBytes(slot, nowMs, bytesPerMs);
-      const depth = this.#depths[slot] ?? 0;
+      const depth = this.#walk.depth(slot);
       const trust = depth === 0 ? undefined : this.#trusts[slot];
-      candidate.cachedBytes = trust === undefined ? 0 : this.#believed(trust, depth, asked);
+      candidate.cachedBytes = trust === undefined ? 0 : this.#believed(trust, slot, depth, asked);
     }
   }
 
-  #walk(asked: Asked): void {
-    if (this.#walked === asked) return;
-    this.#index.walk(asked.blocks, this.#depths, this.#usedAtMs);
-    this.#pieces = piecesOf(this.#usedAtMs);
-    this.#walked = asked;
-  }
-
   /** What a node that was sent `depth` blocks is expected to have of the prompt that was walked, bytes. */
-  #believed(trust: PrefixTrust, depth: number, { blockEnds }: Asked): number {
+  #believed(trust: PrefixTrust, slot: number, depth: number, { blockEnds }: Asked): number {
     let end = 0;
     let believed = 0;
-    for (const piece of this.#pieces) {
+    for (const piece of this.#walk.pieces(slot)) {
       const start = end;
       end = blockEnds[Math.min(depth, piece.depth) - 1] ?? 0;
-      believed += (end - start) * trust.believed(trust.ageOf(piece.usedAtMs));
+      believed += trust.believed(trust.ageOf(piece.usedAtMs), start, end);
       if (depth <= piece.depth) break;
     }
     return believed;
   }
 
   #look(node: Node, asked: Asked): Sent {
-    const depth = this.#depths[node.slot] ?? 0;
+    const depth = this.#walk.depth(node.slot);
     const { promptBytes } = asked;
     if (depth === 0) return { pieces: NO_PIECES, promptBytes, believed: 0, seemed: null };
     const { trust } = this.#of(node);
-    const last = this.#pieces.findIndex((piece) => depth <= piece.depth);
-    const pieces = this.#pieces.slice(0, last + 1).map(({ depth: pieceDepth, usedAtMs }) => ({
+    const all = this.#walk.pieces(node.slot);
+    const last = all.findIndex((piece) => depth <= piece.depth);
+    const pieces = all.slice(0, last + 1).map(({ depth: pieceDepth, usedAtMs }) => ({
       end: asked.blockEnds[Math.min(depth, pieceDepth) - 1] ?? 0,
+      usedAtMs,
       ageBytes: trust.ageOf(usedAtMs),
     }));
-    return { pieces, promptBytes, believed: this.#believed(trust, depth, asked), seemed: null };
+    const believed = this.#believed(trust, node.slot, depth, asked);
+    return { pieces, promptBytes, believed, seemed: null };
   }
 
   #of(node: Node): OfNode {
@@ -156,17 +135,14 @@ export class PromptKnowledge implements Knowledge {
       node,
       trust: new PrefixTrust(),
       tellsCached: false,
+      isTold: false,
       counters: new PrefixCounters<Sent>(),
     };
     this.#nodes[node.slot] = fresh;
     this.#whose[node.slot] = node;
     this.#trusts[node.slot] = fresh.trust;
     this.#work.reset(node.slot);
-    this.#index.reserve(node.slot);
-    if (node.slot >= this.#depths.length) {
-      this.#depths = new Uint16Array(2 * node.slot);
-      this.#walked = null;
-    }
+    this.#walk.reserve(node.slot);
     return fresh;
   }
 
@@ -199,23 +175,21 @@ export class PromptKnowledge implements Knowledge {
     const known = this.#known(node);
     if (known === null) return;
     known.counters.forget();
-    this.#index.forget(node.slot);
-    this.#walked = null;
+    this.#walk.forget(node.slot);
   }
 
   #started(lease: Lease): void {
     const { node, asked } = lease;
     const nowMs = this.#now();
     const { trust, counters } = this.#of(node);
-    this.#walk(asked);
+    this.#walk.to(asked);
     const sent = this.#look(node, asked);
     this.#sent.set(lease, sent);
     if (countsPrompts(node.engine) === "admitted") counters.add(sent);
     const bytes = Math.max(1, asked.promptBytes - sent.believed);
     this.#work.sent(lease, bytes, nowMs);
-    trust.takesIn(bytes, nowMs);
-    this.#index.add(node.slot, asked.blocks, nowMs);
-    this.#walked = null;
+    trust.used(sent.pieces, asked.promptBytes, nowMs);
+    this.#walk.sent(node.slot, asked, nowMs);
   }
 
   #firstByte(lease: Lease): void {
@@ -228,8 +202,7 @@ export class PromptKnowledge implements Knowledge {
     const { promptBytes } = lease.asked;
     let { bytes } = took;
     if (took.bytesPerMs !== null && sent.pieces.length > 0) {
-      bytes = known.trust.judge(sent.pieces, promptBytes, took.ms * took.bytesPerMs);
-      known.trust.tookIn(bytes - took.bytes);
+      bytes = known.trust.judge(sent, took.ms * took.bytesPerMs, !known.isTold);
       sent.seemed = promptBytes - bytes;
     }
     this.#work.did(lease.node.slot, took.othersBytes + bytes, took.ms, nowMs);
@@ -249,16 +222,15 @@ export class PromptKnowledge implements Knowledge {
     if (!known.tellsCached || promptTokens === null || promptTokens === 0) return;
     const { promptBytes } = lease.asked;
     const toldBytes = Math.min(1, (cachedTokens ?? 0) / promptTokens) * promptBytes;
-    if (!isBelied(sent.seemed, toldBytes, promptBytes)) {
-      known.trust.told(sent.pieces, toldBytes, promptBytes);
-    }
+    known.isTold = !isBelied(sent.seemed, toldBytes, promptBytes);
+    if (known.isTold) known.trust.told([sent], toldBytes / promptBytes);
   }
 
   /** Its counters were read: they teach of answers that say nothing themselves. */
   #counted(node: Node, counts: PrefixCounts): void {
-    const { counters, tellsCached, trust } = this.#of(node);
-    const read = counters.read(counts);
-    if (read === null || tellsCached) return;
+    const known = this.#of(node);
+    const read = known.counters.read(counts);
+    if (read === null || known.tellsCached) return;
     const { share, prompts } = read;
     let [bytes, seemed] = [0, 0];
     for (const sent of prompts) {
@@ -266,22 +238,12 @@ export class PromptKnowledge implements Knowledge {
       bytes += sent.promptBytes;
       seemed += sent.seemed;
     }
-    if (!isBelied(seemed, share * bytes, bytes)) trust.counted(prompts, share);
+    known.isTold = !isBelied(seemed, share * bytes, bytes);
+    if (known.isTold) known.trust.told(prompts, share);
   }
 }
 
 /** An engine that says what the time belies: the time counts. @param seemed Null where that tells nothing. */
 function isBelied(seemed: number | null, toldBytes: number, promptBytes: number): boolean {
   return seemed !== null && Math.abs(seemed - toldBytes) > promptBytes / 2;
-}
-
-/** What was used at one time, from the beginning of a prompt on. @param usedAtMs By block. */
-function piecesOf(usedAtMs: readonly number[]): Piece[] {
-  const pieces: Piece[] = [];
-  for (let depth = usedAtMs.length; depth > 0; depth -= 1) {
-    const atMs = usedAtMs[depth - 1] ?? 0;
-    if (atMs === pieces.at(-1)?.usedAtMs || pieces.length === MOST_PIECES) continue;
-    pieces.push({ depth, usedAtMs: atMs });
-  }
-  return pieces.reverse();
 }

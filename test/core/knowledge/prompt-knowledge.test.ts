@@ -8,7 +8,7 @@ import {
   NOTHING_ASKED,
   type Strategy,
 } from "../../../src/core/strategies/strategy.ts";
-import { Cluster } from "../../../src/lab/cluster.ts";
+import { Cluster, OK } from "../../../src/lab/cluster.ts";
 import { seededRandom } from "../../../src/sim/model/seeded-random.ts";
 
 const BLOCK_BYTES = 1_024;
@@ -57,7 +57,8 @@ function engine(capacity: number, tells: (cached: number) => number | null = () 
       const lease = cluster.lease({ asked });
       const first = asked.blocks.findIndex((block) => !cache.has(block));
       const cached = (first < 0 ? asked.blocks.length : first) * BLOCK_BYTES;
-      for (const block of asked.blocks) {
+      // Of a prompt the end is evicted first.
+      for (const block of asked.blocks.toReversed()) {
         cache.delete(block);
         cache.add(block);
       }
@@ -137,6 +138,44 @@ test("a small cache is believed to have what is young, and not what is old", () 
   }
   expect(sums.young).toBeGreaterThan(0.85);
   expect(sums.old).toBeLessThan(0.25);
+});
+
+test("what is asked for again and again leaves no room for the rest, although nothing of it is computed", () => {
+  const node = engine(1_000);
+  const off = { often: 0, seldom: 0 };
+  for (let nth = 0; nth < 1_000; nth += 1) {
+    const isOften = nth % 20 !== 0;
+    const { cached, believed } = node.answer(turn(isOften ? nth % 4 : 100, 240));
+    if (nth % 10 === 0) node.poll("vllm");
+    if (nth < 200) continue;
+    off[isOften ? "often" : "seldom"] += Math.abs(believed - cached);
+  }
+  expect(off.often / 760).toBeLessThan(0.1 * 240 * BLOCK_BYTES);
+  expect(off.seldom / 40).toBeLessThan(0.3 * 240 * BLOCK_BYTES);
+});
+
+test("a conversation that moved is as old as its last turn was where it had been", () => {
+  let to = 0;
+  const believed = new Map<number, number>();
+  const strategy: Strategy = (_asked, candidates, random) => {
+    for (const { id, cachedBytes } of candidates) believed.set(id, cachedBytes);
+    return lowestCost(candidates, ({ id }) => (id === to ? 0 : 1), random);
+  };
+  strategy.needs = ["prompt"];
+  const cluster = new Cluster({ nodes: 2, strategy });
+  const [left = 0, now = 0] = cluster.registry.nodes().map(({ id }) => id);
+  const send = (id: number, asked: Asked) => {
+    to = id;
+    cluster.lease({ asked }).end(OK);
+    cluster.time.advance(1_000);
+  };
+  send(left, turn(0, 200));
+  for (let nth = 1; nth < 200; nth += 1) {
+    send(left, turn(nth, 200));
+    send(now, turn(0, 200));
+  }
+  expect(believed.get(now)).toBeGreaterThan(100 * BLOCK_BYTES);
+  expect(believed.get(left)).toBeLessThan(20 * BLOCK_BYTES);
 });
 
 describe("what answers say of the cache", () => {
