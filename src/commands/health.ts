@@ -1,9 +1,10 @@
 /** `lmproxy health`: whether a proxy is up, for a container without curl. */
 import { Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
 import { Command } from "commander";
 import { flagGroup } from "../config/flag.ts";
 import { type Run, readArguments } from "./command.ts";
-import { messageOf } from "./proxy-client.ts";
+import { messageOf, parseJson } from "./proxy-client.ts";
 import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
 
 /** A health check has a time limit of its own around it. */
@@ -29,6 +30,8 @@ const FLAGS = [
   ...PROXY_FLAGS.filter(({ key }) => key === "proxyUrl"),
 ];
 
+const Said = Type.Object({ status: Type.String() });
+
 export const run: Run = async (argv, surroundings) => {
   const command = new Command("lmproxy health").description(
     "Ask a running proxy whether it is up: exit status 0 when it is, 1 when it does not answer.",
@@ -45,11 +48,16 @@ export const run: Run = async (argv, surroundings) => {
       redirect: "manual",
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
+    const said = parseJson(await answer.text());
     if (answer.ok) {
+      // Somebody else at this port is no proxy that is up.
+      if (!Value.Check(Said, said)) {
+        surroundings.warn(`lmproxy: ${url} answers, but not as lmproxy does; check --proxy-url`);
+        return 1;
+      }
       await surroundings.print(ready ? "ready\n" : "up\n");
       return 0;
     }
-    const said: unknown = await answer.json().catch(() => null);
     surroundings.warn(`lmproxy: ${url} answered ${answer.status}: ${messageOf(said)}`);
     return ready && answer.status === 503 ? NOT_READY : 1;
   } catch (error) {

@@ -15,7 +15,7 @@ import { CommandError } from "./command-error.ts";
 import { FOR_LIST, LIST_FIELDS, listNodes } from "./node-list.ts";
 import { FOR_SHOW, showNode } from "./node-show.ts";
 import type { NodeStatus, Nodes } from "./node-table.ts";
-import { messageOf, ProxyClient } from "./proxy-client.ts";
+import { ProxyClient } from "./proxy-client.ts";
 import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
 
 /** Pause between two looks at a draining node, ms. */
@@ -131,7 +131,7 @@ const ACTIONS: Readonly<Record<string, Action>> = {
     summary: "Take a node out; what runs on it may finish.",
     flags: [],
     operand: "<node>",
-    act: (client, url) => say(client.post("/nodes/remove", { url })),
+    act: (client, url) => client.change("POST", "/nodes/remove", { url }),
   },
   terminate: {
     summary: "Take a node out and end its engine.",
@@ -153,10 +153,6 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   },
 };
 
-async function say(answer: Promise<unknown>): Promise<string> {
-  return `${messageOf(await answer)}\n`;
-}
-
 async function add(client: ProxyClient, url: string, settings: Settings): Promise<string> {
   const { models, role, speed, name } = settings;
   const status = {
@@ -165,7 +161,7 @@ async function add(client: ProxyClient, url: string, settings: Settings): Promis
     ...(speed === null ? {} : { speed }),
     ...(name === null ? {} : { name }),
   };
-  return await say(client.post("/nodes/add", { url, status }));
+  return await client.change("POST", "/nodes/add", { url, status });
 }
 
 async function terminate(client: ProxyClient, url: string, { all }: Settings): Promise<string> {
@@ -174,14 +170,17 @@ async function terminate(client: ProxyClient, url: string, { all }: Settings): P
       "lmproxy nodes terminate needs either the URL or name of a node, or --all",
     );
   }
-  return await say(
-    all ? client.get("/nodes/terminate_all") : client.post("/nodes/terminate", { url }),
-  );
+  return await (all
+    ? client.change("GET", "/nodes/terminate_all")
+    : client.change("POST", "/nodes/terminate", { url }));
 }
 
 async function drain(client: ProxyClient, url: string, settings: Settings): Promise<string> {
   const startedMs = performance.now();
-  let unfinished = unfinishedOf(await client.post("/nodes/drain", { url }));
+  const answer = await client.post("/nodes/drain", { url });
+  // A wrong "nothing is in flight" would have somebody end an engine that is at work.
+  if (!Value.Check(Draining, answer)) throw await client.stranger();
+  let { unfinished } = answer;
   while (settings.wait && unfinished > 0) {
     if (settings.timeoutMs !== null && performance.now() - startedMs > settings.timeoutMs) {
       throw new CommandError(`${url} still has ${unfinished} in flight; it goes on draining`);
@@ -200,23 +199,20 @@ async function drain(client: ProxyClient, url: string, settings: Settings): Prom
 
 async function undrain(client: ProxyClient, node: string): Promise<string> {
   const answer = await client.post("/nodes/undrain", { url: node });
-  const state = Value.Check(Undrained, answer) ? answer.state : "unknown";
+  if (!Value.Check(Undrained, answer)) throw await client.stranger();
+  const { state } = answer;
   return state === "starting"
     ? `${node} gets requests again as soon as its health probe passes\n`
     : `${node} is ${state}\n`;
 }
 
+const Draining = Type.Object({ unfinished: Type.Number() });
 const Undrained = Type.Object({ state: Type.String() });
 
 /** The node that has this name, or this URL in any spelling. */
 function findNode(nodes: Nodes, given: string): NodeStatus | undefined {
   if (NODE_NAME.test(given)) return Object.values(nodes).find(({ name }) => name === given);
   return nodes[normaliseNodeUrl(given)] ?? nodes[given];
-}
-
-function unfinishedOf(answer: unknown): number {
-  const isAnswer = typeof answer === "object" && answer !== null && "unfinished" in answer;
-  return isAnswer && typeof answer.unfinished === "number" ? answer.unfinished : 0;
 }
 
 export const run: Run = async (argv, surroundings) => {

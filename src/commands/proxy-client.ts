@@ -8,6 +8,8 @@ const CALL_TIMEOUT_MS = 30_000;
 /** Limit of one that changes worker after worker, ms: a second for each, or more on a machine that has a lot to do. */
 export const EVERY_WORKER_TIMEOUT_MS = 300_000;
 
+const NO_REASON = "no reason given";
+
 /** Limit of finding out who answers instead of a proxy, ms. */
 const WHO_TIMEOUT_MS = 2_000;
 
@@ -27,8 +29,20 @@ export class ProxyClient {
   /** @throws CommandError when the proxy cannot be reached or refuses */
   async status(): Promise<Nodes> {
     const nodes = readStatus(await this.#call("GET", "/nodes/status"));
-    if (nodes === null) throw await this.#stranger();
+    if (nodes === null) throw await this.stranger();
     return nodes;
+  }
+
+  /**
+   * What the proxy says of a change that it has made. Whoever answers 200 without a word of it has changed nothing.
+   * @throws CommandError when the proxy cannot be reached or refuses, or is none
+   */
+  async change(method: "GET" | "POST", path: string, body?: object): Promise<string> {
+    const answer = await this.#call(method, path, body && JSON.stringify(body));
+    // With --as lmdeploy it is the bare text.
+    const said = typeof answer === "string" ? answer : messageIn(answer);
+    if (said === null) throw await this.stranger();
+    return `${oneLine(said)}\n`;
   }
 
   /** @throws CommandError when the proxy cannot be reached or refuses */
@@ -57,7 +71,7 @@ export class ProxyClient {
     const { status, text, isOurs } = await this.#send(method, path, body);
     const answer = parseJson(text);
     if (status === 200) return answer;
-    if (status >= 300 && status < 500 && !isOurs) throw await this.#stranger();
+    if (status >= 300 && status < 500 && !isOurs) throw await this.stranger();
     throw this.#refused(status, answer);
   }
 
@@ -89,7 +103,7 @@ export class ProxyClient {
   }
 
   /** What to say when somebody answers that is no lmproxy: an engine, most likely. */
-  async #stranger(): Promise<CommandError> {
+  async stranger(): Promise<CommandError> {
     const found = await look(`${this.url}/v1/models`, this.#key);
     return new CommandError(
       found?.status === 200 && /"object": *"list"/.test(found.text)
@@ -137,7 +151,8 @@ function reasonOf(error: unknown): string {
   return "code" in error && typeof error.code === "string" ? error.code : oneLine(error.message);
 }
 
-function parseJson(text: string): unknown {
+/** The value, or null for what is no JSON. */
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
@@ -147,9 +162,14 @@ function parseJson(text: string): unknown {
 
 /** The message of `{"message"}` or of OpenAI's `{"error": {"message"}}`. */
 export function messageOf(answer: unknown): string {
-  if (typeof answer !== "object" || answer === null) return "no reason given";
-  if ("message" in answer && typeof answer.message === "string") return oneLine(answer.message);
-  return "error" in answer ? messageOf(answer.error) : "no reason given";
+  if (typeof answer !== "object" || answer === null) return NO_REASON;
+  const message = messageIn(answer) ?? ("error" in answer ? messageIn(answer.error) : null);
+  return message === null ? NO_REASON : oneLine(message);
+}
+
+function messageIn(answer: unknown): string | null {
+  const hasOne = typeof answer === "object" && answer !== null && "message" in answer;
+  return hasOne && typeof answer.message === "string" ? answer.message : null;
 }
 
 function oneLine(text: string): string {

@@ -3,7 +3,7 @@ import { Type } from "@sinclair/typebox";
 import { Command } from "commander";
 import { flagGroup } from "../config/flag.ts";
 import { type Run, readArguments } from "./command.ts";
-import { EVERY_WORKER_TIMEOUT_MS, messageOf, ProxyClient } from "./proxy-client.ts";
+import { EVERY_WORKER_TIMEOUT_MS, ProxyClient } from "./proxy-client.ts";
 import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
 
 const FIELDS = { ...PROXY_FIELDS, supervisor: Type.Boolean({ default: false }) };
@@ -39,7 +39,6 @@ export const run: Run = async (argv, surroundings) => {
   const { proxyUrl, adminKey, supervisor } = line.values;
   const path = supervisor ? "/upgrade?supervisor=true" : "/upgrade";
   const client = new ProxyClient(proxyUrl, adminKey, EVERY_WORKER_TIMEOUT_MS);
-  const answer = await client.post(path, {});
-  await surroundings.print(`${messageOf(answer)}\n`);
+  await surroundings.print(await client.change("POST", path, {}));
   return 0;
 };

@@ -118,6 +118,31 @@ test("a proxy that cannot be reached, or is none, is one line and exit code 1", 
   );
 });
 
+test.each([
+  "nodes add http://10.0.0.7:1",
+  "nodes remove http://10.0.0.7:1",
+  "nodes drain http://10.0.0.7:1 --wait",
+  "nodes undrain http://10.0.0.7:1",
+  "nodes terminate --all",
+  "upgrade",
+  "health",
+  "health --ready",
+])("who answers 200 to everything has not done it: %s", async (command) => {
+  for (const body of ["<html>hello</html>", "{}", "null"]) {
+    using stranger = Bun.serve({ port: 0, fetch: () => new Response(body) });
+    const ended = await run([...command.split(" "), "--proxy-url", stranger.url.origin]);
+    expect(ended).toMatchObject({ code: 1, out: "" });
+    expect(ended.err).toContain("answers, but not as lmproxy does");
+  }
+});
+
+test("what a proxy in LMDeploy's place says of a change is shown", async () => {
+  await using proxy = await startProxy(["--as", "lmdeploy"]);
+  const nodes = (...argv: string[]) => run(["nodes", ...argv, "--proxy-url", proxy.url]);
+  expect((await nodes("add", UNREACHABLE)).out).toBe("Added successfully\n");
+  expect((await nodes("remove", UNREACHABLE)).out).toBe("Deleted successfully\n");
+});
+
 test("a wrong scheme and a certificate that is not trusted are told from an outage", async () => {
   await using plain = await startProxy();
   const secure = await startProxy(TLS_FLAGS);
