@@ -27,7 +27,7 @@ const forwarding = flagGroup("Requests", [
     key: "maxHeaderBytes",
     names: ["max-header-size"],
     argument: "size",
-    kind: kinds.byteSize,
+    kind: { ...kinds.byteSize, expects: "a size from 1KiB to 128KiB" },
     value: fields.maxHeaderBytes,
     help: "Largest headers of a request, up to 128KiB.",
   },

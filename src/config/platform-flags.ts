@@ -28,7 +28,7 @@ export const PLATFORM_FLAGS: readonly Flag[] = flagGroup("Proxies and platforms"
     key: "keepAliveMs",
     names: ["keep-alive"],
     argument: "seconds",
-    kind: kinds.delaySeconds,
+    kind: { ...kinds.delaySeconds, expects: "a number of seconds from 1 to 255" },
     value: fields.keepAliveMs,
     help: "Time that a client's connection may stand idle, whole seconds up to 255.",
   },

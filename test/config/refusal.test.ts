@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { parseServeConfig } from "../../src/config/serve-config.ts";
+import { SERVE_FLAGS } from "../../src/config/serve-flags.ts";
 import { UsageError } from "../../src/config/usage-error.ts";
 import { refusal } from "./parse.ts";
 
@@ -86,6 +87,20 @@ test.each([
   ["80", "lmproxy serve takes no further arguments beside its flags; see lmproxy serve --help"],
 ])("%s", (argv, message) => {
   expect(refusal(argv)).toBe(message);
+});
+
+describe("a number out of range is told the range", () => {
+  const bounded = SERVE_FLAGS.flatMap(({ names: [name], kind, value }) => {
+    const { minimum, maximum } = value;
+    return maximum === undefined ? [] : [[name, kind, minimum, maximum] as const];
+  });
+
+  test.each(bounded)("--%s", (name, kind, minimum, maximum) => {
+    const range = `from ${kind.show(minimum)} to ${kind.show(maximum)}`;
+    const digits = /\d+/.exec(kind.show(maximum))?.[0] ?? "";
+    const beyond = kind.show(maximum).replace(digits, `${digits}9`);
+    expect(refusal(`--${name} ${beyond}`)).toContain(range);
+  });
 });
 
 test("a bad variable is named as such", () => {
