@@ -52,7 +52,8 @@ function flagSource(config: Config, nodePolicy: NodePolicy): Source {
 
 /**
  * The nodes that the command line names.
- * @throws ProxyError invalid_request for one that cannot be a node, and for two of one name.
+ * @throws ProxyError invalid_request for one that cannot be a node, for two of one name, and for one of two
+ * names or roles.
  */
 export function namedNodes(config: Config, nodePolicy: NodePolicy): NamedNode[] {
   const of = (role: Role, urls: readonly string[]): NamedNode[] =>
@@ -70,13 +71,25 @@ export function namedNodes(config: Config, nodePolicy: NodePolicy): NamedNode[] 
     ...of("Decode", config.decodeNodes),
   ];
   const urls = new Map<string, string>();
-  for (const { name, url } of nodes) {
-    if (name === undefined || name === null) continue;
+  const byUrl = new Map<string, NamedNode>();
+  for (const node of nodes) {
+    const { name = null, url } = node;
+    const known = byUrl.get(url);
+    if (known !== undefined) refuseUnlike(known, node);
+    if (known === undefined || name !== null) byUrl.set(url, node);
+    if (name === null) continue;
     const other = urls.get(name) ?? url;
     if (other !== url) {
       throw new ProxyError("invalid_request", `${other} and ${url} cannot both be called ${name}.`);
     }
     urls.set(name, url);
   }
-  return nodes;
+  return [...byUrl.values()];
+}
+
+/** An engine does one thing and has one name: otherwise the last word would count, without a word of the others. */
+function refuseUnlike(a: NamedNode, b: NamedNode): void {
+  const refuse = (what: string) => new ProxyError("invalid_request", `${a.url} cannot be ${what}.`);
+  if (a.role !== b.role) throw refuse(`both a ${a.role} and a ${b.role} node`);
+  if (a.name && b.name && a.name !== b.name) throw refuse(`called both ${a.name} and ${b.name}`);
 }

@@ -128,11 +128,27 @@ test("list sorts, prints JSON, and looks again and again", async () => {
   expect((await run(["nodes", "list", "--prot", "1"])).err).toContain("did you mean --proxy-url?");
 });
 
-test("two nodes of one name are a mistake of the flags", async () => {
-  const two = ["--node", "a=http://127.0.0.1:1", "a=http://127.0.0.1:2"];
-  const { code, err } = await run(["serve", "--port", "0", ...two]);
-  expect([code, err]).toEqual([
-    2,
-    "lmproxy: http://127.0.0.1:1 and http://127.0.0.1:2 cannot both be called a.\n",
-  ]);
+test.each([
+  [
+    "two nodes of one name",
+    ["--node", "a=http://127.0.0.1:1", "a=http://127.0.0.1:2"],
+    "http://127.0.0.1:1 and http://127.0.0.1:2 cannot both be called a.",
+  ],
+  [
+    "one node of two names",
+    ["--node", "a=http://127.0.0.1:1", "b=http://127.0.0.1:1/"],
+    "http://127.0.0.1:1 cannot be called both a and b.",
+  ],
+  [
+    "one node of two roles",
+    [
+      ...["--serving-strategy", "DistServe"],
+      ...["--prefill", "http://127.0.0.1:1", "--decode", "http://127.0.0.1:1"],
+    ],
+    "http://127.0.0.1:1 cannot be both a Prefill and a Decode node.",
+  ],
+])("a mistake of the flags: %s", async (_what, flags, message) => {
+  // --print-config refuses what the start refuses, and ends where that accepts.
+  const { code, err } = await run(["serve", "--port", "0", "--print-config", ...flags]);
+  expect([code, err]).toEqual([2, `lmproxy: ${message}\n`]);
 });
