@@ -30,14 +30,15 @@ export function normaliseNodeUrl(input: string, options: NodeUrlOptions = {}): s
   if (/[^\x21-\x7e\u0080-\uffff]|[\s\\]/.test(input)) {
     throw refused("A node's URL must not hold blanks, control characters or backslashes.");
   }
-  if (!/^https?:\/\/[^/]/i.test(input)) throw wrongScheme(input);
-  const authority = input.split("/", 3)[2] ?? "";
-  if (authority.includes("@")) {
+  // From here on it is repeated in what is said: keys stand in these two places.
+  if (/^(?:[a-z][a-z\d+.-]*:)?\/*[^/?#]*@/i.test(input)) {
     throw refused("A node's URL must not hold credentials. Leave out what stands before the @.");
   }
   if (/[?#]/.test(input)) {
-    throw refused(`"${input}" has a query or fragment. Give the base URL alone, like ${EXAMPLE}.`);
+    const base = input.replace(/[?#].*/, "");
+    throw refused(`"${base}" is followed by a query or fragment. Give the base URL alone.`);
   }
+  if (!/^https?:\/\/[^/]/i.test(input)) throw wrongScheme(input);
   const url = URL.parse(input);
   if (url === null || url.hostname.length > 255 || url.port === "0") {
     throw refused(`"${input}" has no valid host and port. Write a URL such as ${EXAMPLE}.`);

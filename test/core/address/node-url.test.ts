@@ -93,8 +93,19 @@ describe("what is refused, and what would be right", () => {
   });
 
   test("credentials, without repeating them", () => {
-    for (const url of ["http://me:secret@node", "http://secret@node", "http://@node"]) {
+    for (const url of [
+      ...["http://me:secret@node", "http://secret@node", "http://@node"],
+      ...["me:secret@node", "//me:secret@node", "http:/me:secret@node", "http:///me:secret@node"],
+      ...["http:me:secret@node:1", "ftp://me:secret@node"],
+    ]) {
       expect(() => normaliseNodeUrl(url)).toThrow("credentials");
+      expect(() => normaliseNodeUrl(url)).not.toThrow("secret");
+    }
+  });
+
+  test("a query or fragment, without repeating it: keys stand there, too", () => {
+    for (const url of ["http://node?key=secret", "http://node/#secret", "node?a@b&key=secret"]) {
+      expect(() => normaliseNodeUrl(url)).toThrow("base URL alone");
       expect(() => normaliseNodeUrl(url)).not.toThrow("secret");
     }
   });
