@@ -3,6 +3,7 @@ import { ProxyError } from "../core/errors.ts";
 import { requestId } from "../core/request-id.ts";
 import { dialectOf } from "./dialect.ts";
 import { errorResponse, unexpectedError } from "./error-response.ts";
+import { refuseUnlessFitting } from "./fitting.ts";
 import { infer } from "./inference.ts";
 import { letGo, readBody } from "./read-body.ts";
 import { readJson } from "./read-json.ts";
@@ -81,9 +82,11 @@ function addAnswering(app: Elysia, route: AnsweringRoute, services: Services): v
       parse:
         body === undefined
           ? "none"
-          : (context: { readonly request: Request }) => {
+          : async (context: { readonly request: Request }) => {
               admit(context);
-              return readJson(context.request, adminBodyLimits);
+              const given = await readJson(context.request, adminBodyLimits);
+              refuseUnlessFitting(body, given);
+              return given;
             },
     },
   );
