@@ -1,5 +1,7 @@
 /** `lmproxy serve`: the proxy. */
+import { statSync } from "node:fs";
 import { version } from "../../package.json";
+import type { ReadFile } from "../config/resolve.ts";
 import { UsageError } from "../config/usage-error.ts";
 import type { Run } from "./command.ts";
 import { CommandError } from "./command-error.ts";
@@ -31,7 +33,7 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
       return 0;
     }
     const reread = () => {
-      const again = parseServeConfig(argv, env, readFile);
+      const again = parseServeConfig(argv, env, fromFilesOnly(readFile));
       return again.help === null ? again.config : config;
     };
     if (config.workers !== null) {
@@ -68,6 +70,14 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
     throw listenError(error, { what: "proxy", flag: "--port", host, port });
   }
 };
+
+/** While the proxy runs it waits for nobody: whoever opens a pipe stands still until somebody writes to it. */
+function fromFilesOnly(readFile: ReadFile): ReadFile {
+  return (path) => {
+    if (statSync(path).isFile()) return readFile(path);
+    throw Object.assign(new Error(path), { code: "it is no regular file" });
+  };
+}
 
 /** A mistake of whoever chose the flags, found only when they were put to use. */
 function isMistake(error: unknown): error is Error {

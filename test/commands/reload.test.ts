@@ -1,6 +1,6 @@
 /** What a running proxy takes from its files anew, and what it says of the rest. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { copyFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryFolder } from "../state/entries.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
@@ -120,4 +120,19 @@ test("with a certificate that cannot be served, keys stay too; with a good one, 
   copyFileSync(EXPIRED_ELSEWHERE, file("cert.pem"));
   expect((await reload("new-admin")).out).toBe("reloaded; changed: --api-keys, --tls-cert\n");
   expect([await ask("newest-client"), await ask("newer-client")]).toEqual([200, 401]);
+});
+
+test("a file that has become a pipe changes nothing, and nobody waits for its writer", async () => {
+  const keys = file("keys");
+  writeFileSync(keys, "key");
+  await using plain = await startProxy(["--admin-key", `@${keys}`]);
+  rmSync(keys);
+  expect(Bun.spawnSync(["mkfifo", keys]).exitCode).toBe(0);
+  const reloaded = await fetch(`${plain.url}/reload`, {
+    method: "POST",
+    headers: { authorization: "Bearer key" },
+    signal: AbortSignal.timeout(5_000),
+  });
+  expect(await reloaded.text()).toContain("(it is no regular file)");
+  expect(reloaded.status).toBe(400);
 });
