@@ -35,7 +35,7 @@ export function nodeFigures(
     const kind = `${node.role}\n${node.models.join("\n")}`;
     const known = node.models.length > 0 ? medians.get(kind) : undefined;
     if (known !== undefined) return known;
-    const peers = nodes.filter((other) => isPeer(node, other));
+    const peers = withOneInCommon(node, registry);
     const made = { firstByte: medianOf(peers, firstBytes), piece: medianOf(peers, pieces) };
     medians.set(kind, made);
     return made;
@@ -59,10 +59,15 @@ export function nodeFigures(
   );
 }
 
-/** Of one role, and with a model in common. */
-function isPeer(node: Node, other: Node): boolean {
-  if (node.role !== other.role) return false;
-  return node === other || node.models.some((model) => other.models.includes(model));
+/** Those of its role with a model in common, and itself. Looked up by model: nodes may have thousands, and none of them shared. */
+function withOneInCommon(node: Node, registry: Registry): Node[] {
+  const { length: most } = registry.serving(null, node.role);
+  const found = new Set([node]);
+  for (const model of node.models) {
+    if (found.size === most) break;
+    for (const other of registry.serving(model, node.role)) found.add(other);
+  }
+  return [...found];
 }
 
 /** When a node's oldest open request was sent to it, ms; null without one. */
