@@ -41,6 +41,8 @@ interface Fake {
   readonly tls?: boolean;
   /** Answers begin, and never end. */
   readonly hangs?: boolean;
+  /** It is some web server. */
+  readonly isPage?: boolean;
 }
 
 /** An engine with one fault. */
@@ -67,6 +69,7 @@ function fake({ models = ["m"], gauges = WELL, pages = Infinity, ...more }: Fake
       }
       if (more.wantsKey) return new Response(null, { status: 401 });
       if (pathname === "/metrics") return metrics();
+      if (more.isPage) return new Response("<h1>It works!</h1>");
       if (pathname === "/v1/models") {
         return Response.json({ object: "list", data: models.map((id) => ({ id })) });
       }
@@ -126,6 +129,7 @@ describe("faults that were planted", () => {
   const nodes = {
     gone: "http://127.0.0.1:9",
     locked: fake({ wantsKey: true }),
+    page: fake({ isPage: true }),
     blind: fake({ gauges: null }),
     stale: fake({ pages: 2 }),
     still: fake({ models: ["still"], gauges: { running: 0, waiting: 0, usage: 0 }, hangs: true }),
@@ -201,6 +205,7 @@ describe("faults that were planted", () => {
       /is starting \(.*ECONNREFUSED/,
     ],
     ["an engine that wants a key", "open", "key-wanted", nodes.locked, /answered 401/],
+    ["a node that is no engine", "open", "models-unknown", nodes.page, /GET \/v1\/models answered/],
     ["an engine without metrics", "open", "metrics-off", nodes.blind, /GET \/metrics answered 404/],
     ["samples that are old", "open", "samples-stale", nodes.stale, /last read \d/],
     ["gauges that never move", "open", "gauges-still", nodes.still, /gauges show nothing/],

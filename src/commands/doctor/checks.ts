@@ -14,6 +14,7 @@ const AS_ADMINISTRATOR: Readonly<Record<string, Check>> = {
   "no-node": nodes.noNode,
   "node-unreachable": nodes.unreachable,
   "key-wanted": nodes.keyWanted,
+  "models-unknown": nodes.modelsUnknown,
   "metrics-off": nodes.metricsOff,
   "samples-stale": nodes.staleSamples,
   "gauges-still": nodes.stillGauges,

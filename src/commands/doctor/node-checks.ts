@@ -74,6 +74,18 @@ export const keyWanted: Check = (_, { after, flags }) =>
     };
   });
 
+export const modelsUnknown: Check = (_, { after }) =>
+  eachNode(after, (node) => {
+    const { models, no_models } = node;
+    if (models.length > 0 || !no_models || /\b40[13]\b/.test(no_models) || !isUp(node)) return null;
+    return {
+      what: `it is asked for no model, since none is known (${no_models})`,
+      advice:
+        "see whether its address is an engine's at all; one that lists none is told of with " +
+        "`lmproxy nodes add URL --model NAME`",
+    };
+  });
+
 export const metricsOff: Check = (_, { after }) =>
   eachNode(after, (node) => {
     const { no_usage } = node;
