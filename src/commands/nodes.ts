@@ -188,13 +188,23 @@ async function drain(client: ProxyClient, url: string, settings: Settings): Prom
     await Bun.sleep(DRAIN_POLL_MS);
     // Looked at, not drained again: by now a new engine may have registered under this URL.
     const node = findNode(await client.status(), url);
-    unfinished = node?.state === "draining" ? node.unfinished : 0;
+    if (node?.state !== "draining") throw new CommandError(drainsNoMore(url, node));
+    unfinished = node.unfinished;
   }
   const state =
     unfinished === 0
       ? `${url} is drained: nothing is in flight`
       : `${url} is draining: ${unfinished} in flight`;
   return `${state}\nlmproxy nodes undrain ${url} brings it back\n`;
+}
+
+/** Somebody undrained or removed it, or an engine registered: that nothing is in flight cannot be said. */
+function drainsNoMore(url: string, node: NodeStatus | undefined): string {
+  const now =
+    node === undefined
+      ? "was removed, and what ran on it may go on"
+      : `is ${node.state ?? "in use"} again, with ${node.unfinished} in flight`;
+  return `${url} no longer drains: it ${now}`;
 }
 
 async function undrain(client: ProxyClient, node: string): Promise<string> {

@@ -1,6 +1,7 @@
 /** `lmproxy nodes` against a real proxy and real engines. */
 import { expect, test } from "bun:test";
 import { TEST_CERTIFICATE, TLS_FLAGS } from "../support/tls/files.ts";
+import { until } from "../support/until.ts";
 import { run, startEngine, startProxy } from "./program.ts";
 
 const UNREACHABLE = "http://127.0.0.1:9";
@@ -81,6 +82,34 @@ test("drain --wait waits for what runs, and gives up after its time limit", asyn
     out: expect.stringContaining("nothing is in flight"),
   });
   // Held until here: an answer that nobody reads is collected, and its request with it.
+  await answer.body?.cancel().catch(() => {});
+});
+
+test.each([
+  ["undrain", /no longer drains: it is (?:starting|healthy) again, with 1 in flight\n$/],
+  ["remove", /no longer drains: it was removed, and what ran on it may go on\n$/],
+])("drain --wait does not call a node drained that others %s meanwhile", async (command, says) => {
+  await using proxy = await startProxy();
+  await using engine = await startEngine(proxy.url, ["--time-scale", "20"]);
+  const at = ["--proxy-url", proxy.url];
+  const answer = await fetch(`${proxy.url}/v1/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      ...{ model: "m", prompt: "hi", stream: true },
+      ...{ max_tokens: 4000, ignore_eos: true },
+    }),
+  });
+  expect(answer.status).toBe(200);
+  const waiting = run(["nodes", "drain", engine.url, "--wait", ...at]);
+  await until("it drains", async () => {
+    const status = await (await fetch(`${proxy.url}/nodes/status`)).text();
+    return status.includes('"draining"');
+  });
+  expect((await run(["nodes", command, engine.url, ...at])).code).toBe(0);
+  const { code, out, err } = await waiting;
+  expect([code, out]).toEqual([1, ""]);
+  expect(err).toMatch(says);
   await answer.body?.cancel().catch(() => {});
 });
 
