@@ -14,8 +14,6 @@ const SHOWS_AFTER_S = 1;
 /** An engine may finish what its client has given up. */
 const RUNS_ON = 1;
 
-type Entry = readonly [url: string, node: NodeStatus];
-
 /** One finding a node that `wrong` says something of. */
 function eachNode(
   { nodes }: Look,
@@ -39,13 +37,13 @@ export const noNode: Check = ({ url }, { after }) => {
     return [{ about: url, what: "it has no nodes", advice }];
   }
   const models = new Set(nodes.flatMap((node) => node.models));
-  return [...models]
-    .filter((model) => !nodes.some((node) => node.models.includes(model) && isUp(node)))
-    .map((model) => ({
+  return [...models.difference(new Set(nodes.filter(isUp).flatMap((node) => node.models)))].map(
+    (model) => ({
       about: url,
       what: `no node that serves ${model} is healthy`,
       advice: "bring one back; what keeps each of them out stands with it",
-    }));
+    }),
+  );
 };
 
 export const unreachable: Check = (_, { after }) =>
@@ -130,40 +128,35 @@ export const stillGauges: Check = (_, { after }) =>
   });
 
 /** Nodes that share a model and differ in others: clients of those find fewer nodes than they think. */
-export const otherModels: Check = (_, { after }) => {
-  const entries: Entry[] = Object.entries(after.nodes).filter(
-    ([, { models }]) => models.length > 0,
-  );
-  return entries.flatMap(([url, node]) => {
-    const peers = entries.filter(
-      ([other, { role, models }]) =>
-        other !== url && role === node.role && models.some((model) => node.models.includes(model)),
-    );
-    const common = new Set(peers.flatMap(([, { models }]) => models));
-    const missing = [...common].filter((model) => !node.models.includes(model));
-    if (missing.length === 0) return [];
-    return [
-      {
-        about: url,
-        what: `it lacks models that nodes beside it serve: ${missing.slice(0, 5).join(", ")}`,
-        advice: "start engines of one kind with the same models and adapters",
-      },
-    ];
+export const otherModels: Check = (_, { after }) =>
+  eachNode(after, (node) => {
+    const common = new Set(peersOf(node, after).flatMap(({ models }) => models));
+    const missing = [...common.difference(new Set(node.models))];
+    if (missing.length === 0) return null;
+    return {
+      what: `it lacks models that nodes beside it serve: ${missing.slice(0, 5).join(", ")}`,
+      advice: "start engines of one kind with the same models and adapters",
+    };
   });
-};
+
+/** The others of its role with a model in common. There may be thousands of models, and none shared. */
+function peersOf(node: NodeStatus, { nodes }: Look): NodeStatus[] {
+  const own = new Set(node.models);
+  return Object.values(nodes).filter(
+    (other) =>
+      other !== node && other.role === node.role && other.models.some((model) => own.has(model)),
+  );
+}
 
 export const slow: Check = (_, { after }) =>
-  eachNode(after, (node, url) => {
-    const peers = Object.entries(after.nodes).filter(
-      ([other, { role, models }]) =>
-        other !== url && role === node.role && models.some((model) => node.models.includes(model)),
-    );
+  eachNode(after, (node) => {
+    const peers = peersOf(node, after);
     for (const [what, of] of [
       ["first byte", (one: NodeStatus) => one.first_byte_p50_s],
       ["time between two pieces", (one: NodeStatus) => one.piece_p50_s],
     ] as const) {
       const own = of(node);
-      const usual = median(peers.map(([, peer]) => of(peer)));
+      const usual = median(peers.map(of));
       if (typeof own !== "number" || usual === null) continue;
       if (own < SLOW_TIMES * usual || own - usual < SLOW_BY_S) continue;
       return {
