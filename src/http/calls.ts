@@ -27,6 +27,8 @@ const AT_ONCE = 32;
 /** More of a node's answer is not read: all of them stay in memory until the last is there. */
 const MAX_BYTES = 1024 * 1024;
 const MAX_BYTES_IN_ALL = 64 * 1024 * 1024;
+/** Less JSON than this is never nested too deeply to be written again: 60,000 brackets are, and as many that close. */
+const MOST_SHALLOW = 32 * 1024;
 
 /**
  * Calls it at all nodes (or one, or those of a model) and tells what each answered: 200 when all did
@@ -205,10 +207,12 @@ function resultOf({ answer, tookMs }: NodeAnswer) {
     : { status: null, latency_ms, error: answer.detail };
 }
 
-/** JSON as such, all else as text. */
+/** JSON as such; as text all else, and what is nested so deeply that it cannot be written again. */
 function jsonOr(text: string): unknown {
   try {
-    return JSON.parse(text);
+    const value: unknown = JSON.parse(text);
+    if (text.length > MOST_SHALLOW) JSON.stringify(value);
+    return value;
   } catch {
     return text;
   }

@@ -84,6 +84,23 @@ test("some failing is 207, all failing 502, no node 503", async () => {
   expect((await post(empty, "/flush_cache")).status).toBe(503);
 });
 
+test("what is nested too deeply to be written again is told as text, or refused", async () => {
+  const deep = "[".repeat(200_000) + "]".repeat(200_000);
+  using odd = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response(deep) });
+  await using well = startRecordingNode();
+  await using proxy = await startProxy(["--node", odd.url.origin, well.url]);
+  const { status, body } = await post(proxy, "/flush_cache");
+  expect([status, body.total]).toEqual([200, 2]);
+  expect(body.results[odd.url.origin].body).toBe(deep);
+  expect(body.results[well.url].status).toBe(200);
+  const refused = await fetch(`${proxy.url}/nodes/call`, {
+    method: "POST",
+    body: `{"path": "/x", "body": ${deep}}`,
+  });
+  expect(refused.status).toBe(400);
+  expect(await refused.text()).toContain("too deeply");
+});
+
 test("?url= and ?model= narrow it, and are not passed on", async () => {
   await using one = startRecordingNode(["a"]);
   await using two = startRecordingNode(["b"]);

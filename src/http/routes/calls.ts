@@ -169,7 +169,7 @@ export const callRoutes = [
         {
           method: body.method ?? "POST",
           target: body.path,
-          json: body.body === undefined ? "" : JSON.stringify(body.body),
+          json: body.body === undefined ? "" : written(body.body),
           url: body.url ?? null,
           model: body.model ?? null,
           timeoutMs: (body.timeout_s ?? LONG_MS / 1_000) * 1_000,
@@ -210,3 +210,13 @@ export const callRoutes = [
       ),
   }),
 ];
+
+/** @throws ProxyError for what can be read, and is nested too deeply to be written again */
+function written(json: unknown): string {
+  try {
+    return JSON.stringify(json);
+  } catch {
+    const message = "`body` nests arrays and objects too deeply. Send a flatter one.";
+    throw new ProxyError("invalid_request", message, { param: "body" });
+  }
+}
