@@ -15,14 +15,17 @@ export const run: Run = async () => {
     early.push(message);
   };
   process.on("message", (message: unknown) => receive(message));
+  // The supervisor may go while the rest is loaded, of which nobody tells twice.
+  const { promise: left, resolve: leave } = Promise.withResolvers<void>();
+  process.on("disconnect", leave);
   const { ProxyWorker } = await import("../proxy/worker-process.ts");
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
   const worker = new ProxyWorker(send, end);
   process.on("uncaughtException", (error) => worker.report(error));
   process.on("unhandledRejection", (error) => worker.report(error));
-  process.on("disconnect", () => void worker.orphaned());
   receive = (message) => worker.receive(message);
   for (const message of early) receive(message);
+  void left.then(() => worker.orphaned());
   await ended;
   return 0;
 };
