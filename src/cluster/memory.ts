@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { NewsRings, newsBytes } from "./news-rings.ts";
 import { SESSION_BYTES, SessionTable, type SessionTableOptions } from "./session-table.ts";
 import { Table, type TableSize, tableBytes } from "./table.ts";
 
@@ -10,6 +11,7 @@ export interface SharedMemory {
   readonly size: TableSize;
   readonly table: Table;
   sessions(options: SessionTableOptions): SessionTable;
+  news(): NewsRings;
   /** Takes the file away; whoever has mapped it goes on. */
   remove(): void;
 }
@@ -21,7 +23,7 @@ export function shareMemory(size: TableSize): SharedMemory {
   const folder = mkdtempSync(join(parent, "lmproxy-"));
   const path = join(folder, "table");
   writeFileSync(path, "", { mode: 0o600 });
-  truncateSync(path, tableBytes(size) + SESSION_BYTES);
+  truncateSync(path, tableBytes(size) + SESSION_BYTES + newsBytes(size.rows));
   return openMemory(path, size);
 }
 
@@ -32,6 +34,7 @@ export function openMemory(path: string, size: TableSize): SharedMemory {
     path,
     size,
     table: new Table(bytes, size),
+    news: () => new NewsRings(bytes.subarray(tableBytes(size) + SESSION_BYTES), size.rows),
     sessions: (options) => new SessionTable(bytes.subarray(tableBytes(size)), options),
     remove: () => rmSync(join(path, ".."), { recursive: true, force: true }),
   };

@@ -56,6 +56,8 @@ export interface Beginning {
   readonly row: number;
   /** Whether the sessions follow the table in its file; left out by versions before. */
   readonly hasSessions?: boolean;
+  /** Whether the rings of news follow the sessions; left out by versions before. */
+  readonly hasNews?: boolean;
   /** As the flags said it, validated again by whoever reads it. */
   readonly config: unknown;
   /** What HTTPS is served with, null for HTTP; an older control plane leaves it out. */

@@ -3,7 +3,11 @@ import type { Limit, OtherQueues, PlaceLimits, Places } from "../core/admission/
 import type { Elsewhere } from "../core/pool/elsewhere.ts";
 import { MOST_QUEUES, MOST_SLOTS, type Row, type Table } from "./table.ts";
 
-export function sharedElsewhere(row: Row): Elsewhere {
+/** @param answered Tells others of an answer; null where they cannot be told. */
+export function sharedElsewhere(
+  row: Row,
+  answered: Elsewhere["answered"] | null = null,
+): Elsewhere {
   return {
     isShared: true,
     inFlight: (slot) => (slot < MOST_SLOTS ? row.inFlightElsewhere(slot) : 0),
@@ -12,6 +16,7 @@ export function sharedElsewhere(row: Row): Elsewhere {
     waits: (slot, bytes) => {
       if (slot < MOST_SLOTS) row.longestIs(slot, bytes);
     },
+    answered: (slot, latencyMs) => answered?.(slot, latencyMs),
     begin: (slot, most) => slot >= MOST_SLOTS || row.beginOn(slot, most),
     end: (slot) => {
       if (slot < MOST_SLOTS) row.endOn(slot);

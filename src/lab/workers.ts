@@ -1,7 +1,11 @@
 /**
  * Several workers of one proxy before the same engines, as `--workers` has them: in-flight is the sum over
- * all, probes and gauges are everybody's, and what requests teach is each worker's own.
+ * all, probes and gauges are everybody's, and so is what is known of prompts; what answers teach of a
+ * node's conduct and speed is each worker's own.
  */
+
+import { PromptKnowledge } from "../core/knowledge/prompt-knowledge.ts";
+import type { OtherProcesses, PromptNews } from "../core/knowledge/prompt-news.ts";
 import type { Elsewhere } from "../core/pool/elsewhere.ts";
 import { NOBODY_ELSE } from "../core/pool/elsewhere.ts";
 import type { Node } from "../core/pool/node.ts";
@@ -29,8 +33,10 @@ export class Workers {
     const counts = Array.from({ length: count }, () => new Counts());
     // Draws of their own: one worker's choices are those of a run without workers.
     this.#connections = seededRandom(seed + 1_000_003);
+    const prompts: PromptKnowledge[] = [];
     const registries = counts.map((own) => {
       const { strategy, decode = strategy, knowledge } = make();
+      prompts.push(...knowledge.filter((one) => one instanceof PromptKnowledge));
       return new Registry({
         now,
         onListenerError: (error) => {
@@ -39,13 +45,16 @@ export class Workers {
         random,
         strategy: (role) => (role === "Decode" ? decode : strategy),
         knowledge,
-        elsewhere: count === 1 ? NOBODY_ELSE : sharedBy(counts, own),
+        elsewhere: count === 1 ? NOBODY_ELSE : sharedBy(counts, own, now),
         sampleMaxAgeMs: 15_000,
         maxInFlightPerNode: Number.POSITIVE_INFINITY,
       });
     });
     this.registries = registries;
     if (count === 1) return;
+    for (const own of prompts) {
+      own.others = toAll(prompts.filter((one) => one !== own).map((one) => one.from()));
+    }
     for (const [at, registry] of registries.entries()) {
       this.#tellOthersOf(registry);
       registry.subscribe({ nodeAdded: (node) => counts[at]?.nodes.set(node.slot, node) });
@@ -94,7 +103,22 @@ class Counts {
   readonly longestBytes = new Map<number, number>();
 }
 
-function sharedBy(counts: readonly Counts[], own: Counts): Elsewhere {
+function toAll(all: readonly PromptNews[]): OtherProcesses {
+  return {
+    catchUp: () => {},
+    sent: (prompt, atMs) => {
+      for (const one of all) one.sent(prompt, atMs);
+    },
+    computed: (id, bytes, ms, atMs) => {
+      for (const one of all) one.computed(id, bytes, ms, atMs);
+    },
+    ended: (id, isAnswered, atMs) => {
+      for (const one of all) one.ended(id, isAnswered, atMs);
+    },
+  };
+}
+
+function sharedBy(counts: readonly Counts[], own: Counts, now: () => number): Elsewhere {
   const others = counts.filter((one) => one !== own);
   const sum = (read: (of: Counts) => number | undefined) =>
     others.reduce((all, one) => all + (read(one) ?? 0), 0);
@@ -107,6 +131,9 @@ function sharedBy(counts: readonly Counts[], own: Counts): Elsewhere {
     longestBytes: (slot) => Math.max(...others.map((one) => one.longestBytes.get(slot) ?? 0)),
     waits: (slot, bytes) => {
       own.longestBytes.set(slot, bytes);
+    },
+    answered: (slot, latencyMs) => {
+      for (const { nodes } of others) nodes.get(slot)?.answeredAnyone(latencyMs, now());
     },
     begin: (slot) => {
       add(slot, 1);

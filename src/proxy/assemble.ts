@@ -39,7 +39,7 @@ import { createOpenFiles } from "./open-files.ts";
 import { createPoller, createProber } from "./questions.ts";
 import { Reload } from "./reload.ts";
 import type { RemoteLive } from "./remote-live.ts";
-import { createRouting } from "./routing.ts";
+import { createRouting, type Routing } from "./routing.ts";
 import { CertificateInUse } from "./tls.ts";
 import { createUpstream } from "./upstream.ts";
 import { Every, type Worker } from "./worker.ts";
@@ -65,6 +65,7 @@ export interface Assembled {
   readonly engines: Engines;
   readonly keys: Keys;
   readonly certificate: CertificateInUse;
+  readonly prompts: Routing["prompts"];
   /** What the live page shows of what this process knows, or is told. */
   readonly ownLive: Live;
   readonly liveFacts: () => LiveFacts;
@@ -133,7 +134,7 @@ export function assemble(
 ): Assembled {
   const { now } = CLOCK;
   const random = RANDOM;
-  const { registry, readPrompt, finishSession } = createRouting(config, {
+  const { registry, prompts, readPrompt, finishSession } = createRouting(config, {
     now,
     random,
     onListenerError: (error) => logUnexpected(log, error),
@@ -278,7 +279,8 @@ export function assemble(
     ...(distServe === null ? [] : [distServe]),
   ];
   const { live: ownLive, liveFacts } = observing;
-  return { services, lifecycle, workers, knowing, engines, keys, certificate, ownLive, liveFacts };
+  const own = { engines, keys, certificate, prompts, ownLive, liveFacts };
+  return { services, lifecycle, workers, knowing, ...own };
 }
 
 /**

@@ -5,6 +5,7 @@ import { Hearer } from "../cluster/hear.ts";
 import { openMemory, type SharedMemory } from "../cluster/memory.ts";
 import type { Beginning, ToControl } from "../cluster/messages.ts";
 import { SharedPlaces, sharedElsewhere } from "../cluster/shared-load.ts";
+import { SharedNews } from "../cluster/shared-news.ts";
 import { SharedSessions } from "../cluster/shared-sessions.ts";
 import type { Row } from "../cluster/table.ts";
 import { ConfigSchema } from "../config/schema.ts";
@@ -54,12 +55,14 @@ export async function beginWorker(
   const memory = openMemory(given.table, given.size);
   const { table } = memory;
   const row = table.ofRow(given.row);
+  // A control plane of a version before has no room for it: then each worker learns alone.
+  const shared = given.hasNews === true ? newsIn(memory, given.row) : null;
   let hearer: Hearer | null = null;
   const traces = await tracesOf(config, log);
   const live = new RemoteLive(control);
   const share: Share = {
     via: given.via,
-    elsewhere: sharedElsewhere(row),
+    elsewhere: sharedElsewhere(row, shared && ((slot, ms) => shared.answered(slot, ms))),
     // A control plane of a version before has no room for them, and but one worker where they are kept.
     sessions: given.hasSessions === true ? sessionsIn(memory, given.row, config) : null,
     places: new SharedPlaces({
@@ -91,7 +94,8 @@ export async function beginWorker(
   hearer = new Hearer(registry, CLOCK.now);
   for (const news of given.news) hearer.hear(news);
   tellOf(registry, hearer, control);
-  tick(registry, row);
+  if (shared !== null) shareNews(shared, assembled);
+  tick(registry, row, shared);
   return { config, assembled, live, hearer, log, sink, traces };
 }
 
@@ -105,6 +109,26 @@ export function readConfig(given: unknown): Config {
 function sessionsIn(memory: SharedMemory, row: number, config: Config): SharedSessions {
   const idleMs = config.sessionTimeoutMs;
   return new SharedSessions(memory.sessions({ row, wallMs: CLOCK.wallMs, idleMs }));
+}
+
+function newsIn(memory: SharedMemory, row: number): SharedNews {
+  return new SharedNews({ rings: memory.news(), row, pid: process.pid, clocks: CLOCK });
+}
+
+/** What answers teach is told to the other workers, and heard from them. */
+function shareNews(news: SharedNews, { services: { registry }, prompts }: Assembled): void {
+  const nodes: (Node | undefined)[] = [];
+  for (const node of registry.nodesInUse()) nodes[node.slot] = node;
+  registry.subscribe({
+    nodeAdded: (node) => {
+      nodes[node.slot] = node;
+    },
+  });
+  news.listen({
+    prompts: () => prompts?.from() ?? null,
+    answered: (slot, latencyMs) => nodes[slot]?.answeredAnyone(latencyMs, CLOCK.now()),
+  });
+  if (prompts !== null) prompts.others = news;
 }
 
 /** The answer; undefined where the control plane cannot be asked. */
@@ -131,9 +155,10 @@ function tellOf(registry: Registry, hearer: Hearer, control: ToOthers): void {
   });
 }
 
-function tick(registry: Registry, row: Row): void {
+function tick(registry: Registry, row: Row, news: SharedNews | null): void {
   const told = new WeakMap<Node, number>();
   CLOCK.every(TICK_MS, () => {
+    news?.catchUp();
     for (const node of registry.nodesInUse()) {
       const more = node.progress - (told.get(node) ?? 0);
       if (more > 0) row.addPieces(node.slot, more);

@@ -89,6 +89,7 @@ export async function startControl(
   const clients = config.maxConcurrencyPerClient === null ? 0 : MOST_CLIENTS;
   const memory = shareMemory({ rows: rowsFor(count), clients });
   const { table } = memory;
+  const rings = memory.news();
   table.rowsInUse = CONTROL_ROW + 1;
   const sessions = keepsSessions(config)
     ? memory.sessions({
@@ -147,6 +148,7 @@ export async function startControl(
       table: memory.path,
       size: memory.size,
       hasSessions: true,
+      hasNews: true,
       config: {
         ...shared,
         ...keysOf(latest),
@@ -161,6 +163,7 @@ export async function startControl(
       gathered.gone(member);
       watchers.gone(member);
       sessions?.left(member.row);
+      rings.clear(member.row);
     },
     answer: (question, member) => {
       if (!isQuestion(question)) throw new Error("not understood");

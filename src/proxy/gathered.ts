@@ -114,16 +114,12 @@ export class Gathered {
   }
 }
 
-/** The last latencies of all, as many of each. */
+/** The last latencies of all: each worker hears of those of the others, but a new one of none before. */
 function takeOver({ latencies }: Node, parts: readonly FiguresOfOne[]): void {
   latencies.clear();
-  const most = Math.max(0, ...parts.map(({ latenciesMs }) => latenciesMs.length));
-  for (let ago = most; ago > 0; ago -= 1) {
-    for (const { latenciesMs } of parts) {
-      const ms = latenciesMs.at(-ago);
-      if (ago <= latenciesMs.length && ms !== undefined) latencies.add(ms);
-    }
-  }
+  const lists = parts.map(({ latenciesMs }) => latenciesMs);
+  const longest = lists.reduce((most, one) => (one.length > most.length ? one : most), []);
+  for (const ms of longest) latencies.add(ms);
 }
 
 /** Of medians the median: what lies beneath stays in its process. */

@@ -2,6 +2,7 @@ import type { Config } from "../config/serve-config.ts";
 import { promptReader, type ReadPrompt } from "../core/body/prompt-reader.ts";
 import { sessionId } from "../core/body/session-key.ts";
 import { neededBy } from "../core/knowledge/needed.ts";
+import type { PromptKnowledge } from "../core/knowledge/prompt-knowledge.ts";
 import type { KeptSessions } from "../core/knowledge/sessions.ts";
 import type { Elsewhere } from "../core/pool/elsewhere.ts";
 import { Registry, type RegistryOptions } from "../core/pool/registry.ts";
@@ -12,6 +13,8 @@ import type { Need, Strategy } from "../core/strategies/strategy.ts";
 export interface Routing {
   readonly registry: Registry;
   readonly readPrompt: ReadPrompt;
+  /** What it knows of prompts; null where no strategy in force needs that. */
+  readonly prompts: PromptKnowledge | null;
   /** A client says that its session has ended. */
   readonly finishSession: (name: string) => void;
 }
@@ -38,7 +41,7 @@ export function createRouting(config: Config, { share, ...around }: Around): Rou
   const inForce =
     config.servingStrategy === "Hybrid" ? [byRole.Hybrid] : [byRole.Prefill, byRole.Decode];
   const needs = new Set<Need>(inForce.flatMap((one) => one.needs ?? []));
-  const { knowledge, sessions } = neededBy(
+  const { knowledge, prompts, sessions } = neededBy(
     needs,
     around.now,
     config.sessionTimeoutMs,
@@ -54,6 +57,7 @@ export function createRouting(config: Config, { share, ...around }: Around): Rou
   });
   return {
     registry,
+    prompts,
     readPrompt: promptReader(needs, config.sessionHeaders, hash),
     finishSession: (name) => sessions?.finish(sessionId(name.trim(), hash)),
   };

@@ -79,6 +79,16 @@ test.each([
   expect(new Set(visited.flatMap((nodes) => [...nodes])).size).toBeGreaterThan(1);
 });
 
+test("prefix_aware with workers: a conversation stays where its prefix is, whichever worker its turns come to", async () => {
+  await using cluster = await startCluster("prefix_aware", "--workers", "3");
+  const visited = await converse((_name, said) =>
+    // Over a connection of its own, which any may get.
+    cluster.ask("/v1/completions", { prompt: said.join("") }, { connection: "close" }),
+  );
+  for (const nodes of visited) expect(nodes.size).toBe(1);
+  expect(new Set(visited.flatMap((nodes) => [...nodes])).size).toBeGreaterThan(1);
+});
+
 test("consistent_hash: a session stays on its node, whatever it says", async () => {
   await using cluster = await startCluster("consistent_hash");
   const visited = await converse((name, said) =>

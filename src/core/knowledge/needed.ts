@@ -5,6 +5,8 @@ import { type KeptSessions, Sessions } from "./sessions.ts";
 
 export interface Needed {
   readonly knowledge: readonly Knowledge[];
+  /** One of them; null where no strategy needs it. */
+  readonly prompts: PromptKnowledge | null;
   /** Null where no strategy keeps sessions. */
   readonly sessions: KeptSessions | null;
 }
@@ -21,6 +23,6 @@ export function neededBy(
 ): Needed {
   const own = () => new Sessions({ now, idleMs: sessionTimeoutMs });
   const sessions = needs.has("session") ? (shared ?? own()) : null;
-  const prompts = needs.has("prompt") ? [new PromptKnowledge(now)] : [];
-  return { knowledge: sessions === null ? prompts : [...prompts, sessions], sessions };
+  const prompts = needs.has("prompt") ? new PromptKnowledge(now) : null;
+  return { knowledge: [prompts, sessions].filter((one) => one !== null), prompts, sessions };
 }

@@ -3,8 +3,6 @@
  * the order in which engines compute them, and how fast it computes them, learned from when first bytes
  * come.
  */
-import type { Lease } from "../pool/lease.ts";
-
 /** What was seen counts for this long, ms (e-fold): as long as a node that became slow may stay unnoticed. */
 export const FORGETS_IN_MS = 30_000;
 
@@ -26,8 +24,9 @@ export interface Took {
   readonly bytesPerMs: number | null;
 }
 
-interface Prompt {
-  readonly lease: Lease;
+/** A prompt that a node was sent. */
+export interface Prompt {
+  readonly slot: number;
   /** Whether its first byte tells when it is computed. */
   readonly streams: boolean;
   /** What of it has to be computed, as far as we know, bytes. */
@@ -85,17 +84,15 @@ export class PrefillWork {
     return this.#prompts[slot] ?? [];
   }
 
-  /** A prompt of which its node has to compute `bytes` is sent to it. */
-  sent(lease: Lease, bytes: number, nowMs: number): void {
-    const { slot } = lease.node;
+  sent(prompt: Prompt, nowMs: number): void {
+    const { slot } = prompt;
     this.fade(slot, nowMs);
     this.came[slot] = (this.came[slot] ?? 0) + 1;
-    const prompts = this.#of(slot);
-    if (prompts.push({ lease, streams: lease.asked.stream, bytes }) === 1) {
+    if (this.#of(slot).push(prompt) === 1) {
       this.#sinceMs[slot] = nowMs;
       this.#first(slot);
     }
-    this.#queuedBytes[slot] = (this.#queuedBytes[slot] ?? 0) + bytes;
+    this.#queuedBytes[slot] = (this.#queuedBytes[slot] ?? 0) + prompt.bytes;
   }
 
   /** What is first in the line now. */
@@ -106,12 +103,11 @@ export class PrefillWork {
   }
 
   /** The first byte of its answer came: its prompt is computed. Null where that tells nothing. */
-  computed(lease: Lease, nowMs: number): Took | null {
-    const { slot } = lease.node;
+  computed(prompt: Prompt, nowMs: number): Took | null {
+    const { slot } = prompt;
     const prompts = this.#of(slot);
-    const place = prompts.findIndex((prompt) => prompt.lease === lease);
-    const prompt = prompts[place];
-    if (prompt === undefined) return null;
+    const place = prompts.indexOf(prompt);
+    if (place < 0) return null;
     let othersBytes = 0;
     this.#take(slot, place);
     // Those before it that do not stream are computed as well, and never tell.
@@ -123,7 +119,7 @@ export class PrefillWork {
     }
     const ms = nowMs - (this.#sinceMs[slot] ?? nowMs);
     this.#sinceMs[slot] = nowMs;
-    if (!lease.asked.stream) return null;
+    if (!prompt.streams) return null;
     const busyMs = this.busyMs[slot] ?? 0;
     const isAlone = place === 0 && othersBytes === 0 && busyMs > LEAST_BUSY_MS;
     const bytesPerMs = isAlone ? (this.doneBytes[slot] ?? 0) / busyMs : null;
@@ -138,9 +134,9 @@ export class PrefillWork {
   }
 
   /** It ended without a first byte. */
-  ended(lease: Lease, nowMs: number): void {
-    const { slot } = lease.node;
-    const place = this.#of(slot).findIndex((prompt) => prompt.lease === lease);
+  ended(prompt: Prompt, nowMs: number): void {
+    const { slot } = prompt;
+    const place = this.#of(slot).indexOf(prompt);
     if (place < 0) return;
     this.#take(slot, place);
     if (place === 0) this.#sinceMs[slot] = nowMs;

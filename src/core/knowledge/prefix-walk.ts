@@ -54,8 +54,8 @@ export class PrefixWalk {
     return this.#ownPieces[slot] ?? this.#pieces;
   }
 
-  /** The node is sent it. */
-  sent(slot: number, { blocks }: Asked, nowMs: number): void {
+  /** The node is sent a prompt of these blocks. */
+  sent(slot: number, blocks: readonly number[], nowMs: number): void {
     this.#index.add(slot, blocks, nowMs);
     this.#walked = null;
   }

@@ -5,10 +5,12 @@ import type { Lease, Outcome } from "../pool/lease.ts";
 import type { Node } from "../pool/node.ts";
 import type { RegistryListener } from "../pool/registry-listener.ts";
 import type { Asked } from "../strategies/strategy.ts";
+import { HeardPrompts, type KnowsPrompts, type Sent } from "./heard-prompts.ts";
 import { FORGETS_IN_MS, PrefillWork } from "./prefill-work.ts";
 import { PrefixCounters } from "./prefix-counters.ts";
-import { PrefixTrust, type SentPiece, type SentPrompt } from "./prefix-trust.ts";
+import { PrefixTrust, type SentPiece } from "./prefix-trust.ts";
 import { PrefixWalk } from "./prefix-walk.ts";
+import type { OtherProcesses, SentNews } from "./prompt-news.ts";
 
 /** What all nodes have shown together counts at each of them as this much of its own, ms of work. */
 const PRIOR_MS = 2_000;
@@ -23,21 +25,13 @@ interface OfNode {
   readonly counters: PrefixCounters<Sent>;
 }
 
-/** What was expected of a request when it was sent. */
-interface Sent extends SentPrompt {
-  /** How much of its prompt the node was expected to have, bytes. */
-  readonly believed: number;
-  /** How much it seems to have had, by when the first word came, bytes; null where that tells nothing. */
-  seemed: number | null;
-}
-
 const NO_PIECES: readonly SentPiece[] = [];
 
 /** Beyond this share of their time, queues would seem never to end. */
 const MOST_BUSY = 0.9;
 
 /** What `prefix_aware` needs to know: who has which prefix, what stands before whom, and how fast each is. */
-export class PromptKnowledge implements Knowledge {
+export class PromptKnowledge implements Knowledge, KnowsPrompts {
   readonly #now: () => number;
   readonly #walk = new PrefixWalk();
   readonly #work = new PrefillWork();
@@ -47,13 +41,22 @@ export class PromptKnowledge implements Knowledge {
   readonly #whose: (Node | undefined)[] = [];
   readonly #trusts: (PrefixTrust | undefined)[] = [];
   readonly #sent = new WeakMap<Lease, Sent>();
+  #count = 0;
+  /** Told what this process does, and heard; null where it is the only one. */
+  others: OtherProcesses | null = null;
 
   /** @param now Monotonic clock, ms. */
   constructor(now: () => number) {
     this.#now = now;
   }
 
+  /** For what another process tells. */
+  from(): HeardPrompts {
+    return new HeardPrompts(this);
+  }
+
   fill(candidates: readonly Filled[], asked: Asked, nowMs: number): void {
+    this.others?.catchUp();
     this.#walk.to(asked);
     let bytes = 0;
     let busyMs = 0;
@@ -112,20 +115,21 @@ export class PromptKnowledge implements Knowledge {
     return believed;
   }
 
-  #look(node: Node, asked: Asked): Sent {
-    const depth = this.#walk.depth(node.slot);
-    const { promptBytes } = asked;
-    if (depth === 0) return { pieces: NO_PIECES, promptBytes, believed: 0, seemed: null };
-    const { trust } = this.#of(node);
-    const all = this.#walk.pieces(node.slot);
+  #look({ slot }: Node, trust: PrefixTrust, asked: Asked): Sent {
+    const depth = this.#walk.depth(slot);
+    const { promptBytes, stream: streams } = asked;
+    this.#count = (this.#count + 1) | 0;
+    const sent = { id: this.#count, slot, streams, promptBytes, seemed: null };
+    if (depth === 0) return { ...sent, pieces: NO_PIECES, bytes: Math.max(1, promptBytes) };
+    const all = this.#walk.pieces(slot);
     const last = all.findIndex((piece) => depth <= piece.depth);
     const pieces = all.slice(0, last + 1).map(({ depth: pieceDepth, usedAtMs }) => ({
       end: asked.blockEnds[Math.min(depth, pieceDepth) - 1] ?? 0,
       usedAtMs,
       ageBytes: trust.ageOf(usedAtMs),
     }));
-    const believed = this.#believed(trust, node.slot, depth, asked);
-    return { pieces, promptBytes, believed, seemed: null };
+    const believed = this.#believed(trust, slot, depth, asked);
+    return { ...sent, pieces, bytes: Math.max(1, promptBytes - believed) };
   }
 
   #of(node: Node): OfNode {
@@ -181,15 +185,28 @@ export class PromptKnowledge implements Knowledge {
   #started(lease: Lease): void {
     const { node, asked } = lease;
     const nowMs = this.#now();
-    const { trust, counters } = this.#of(node);
+    const { trust } = this.#of(node);
     this.#walk.to(asked);
-    const sent = this.#look(node, asked);
+    const sent = this.#look(node, trust, asked);
     this.#sent.set(lease, sent);
-    if (countsPrompts(node.engine) === "admitted") counters.add(sent);
-    const bytes = Math.max(1, asked.promptBytes - sent.believed);
-    this.#work.sent(lease, bytes, nowMs);
-    trust.used(sent.pieces, asked.promptBytes, nowMs);
-    this.#walk.sent(node.slot, asked, nowMs);
+    this.sent(sent, asked.blocks, nowMs);
+    this.others?.sent({ ...sent, blocks: asked.blocks }, nowMs);
+  }
+
+  heard({ slot, pieces, ...news }: SentNews): Sent | null {
+    const trust = this.#trusts[slot];
+    if (trust === undefined) return null;
+    const aged = pieces.map((piece) => ({ ...piece, ageBytes: trust.ageOf(piece.usedAtMs) }));
+    return { ...news, slot, pieces: aged, seemed: null };
+  }
+
+  sent(sent: Sent, blocks: readonly number[], nowMs: number): void {
+    const known = this.#nodes[sent.slot];
+    if (known === undefined) return;
+    if (countsPrompts(known.node.engine) === "admitted") known.counters.add(sent);
+    this.#work.sent(sent, nowMs);
+    known.trust.used(sent.pieces, sent.promptBytes, nowMs);
+    this.#walk.sent(sent.slot, blocks, nowMs);
   }
 
   #firstByte(lease: Lease): void {
@@ -197,24 +214,42 @@ export class PromptKnowledge implements Knowledge {
     const sent = this.#sent.get(lease);
     if (known === null || sent === undefined) return;
     const nowMs = this.#now();
-    const took = this.#work.computed(lease, nowMs);
-    if (took === null) return;
-    const { promptBytes } = lease.asked;
-    let { bytes } = took;
-    if (took.bytesPerMs !== null && sent.pieces.length > 0) {
-      bytes = known.trust.judge(sent, took.ms * took.bytesPerMs, !known.isTold);
-      sent.seemed = promptBytes - bytes;
+    const took = this.#work.computed(sent, nowMs);
+    let bytes = 0;
+    if (took !== null) {
+      bytes = took.othersBytes + took.bytes;
+      if (took.bytesPerMs !== null && sent.pieces.length > 0) {
+        const own = known.trust.judge(sent, took.ms * took.bytesPerMs, !known.isTold);
+        sent.seemed = sent.promptBytes - own;
+        bytes = took.othersBytes + own;
+      }
+      this.#work.did(sent.slot, bytes, took.ms, nowMs);
     }
-    this.#work.did(lease.node.slot, took.othersBytes + bytes, took.ms, nowMs);
+    this.others?.computed(sent.id, bytes, took?.ms ?? 0, nowMs);
+  }
+
+  computed(sent: Sent, bytes: number, ms: number, nowMs: number): void {
+    this.#work.computed(sent, nowMs);
+    if (bytes > 0) this.#work.did(sent.slot, bytes, ms, nowMs);
+  }
+
+  ended(sent: Sent, isAnswered: boolean, nowMs: number): void {
+    const known = this.#nodes[sent.slot];
+    if (known === undefined) return;
+    this.#work.ended(sent, nowMs);
+    const isCounted = isAnswered && countsPrompts(known.node.engine) === "ended";
+    if (isCounted) known.counters.add(sent);
   }
 
   #ended(lease: Lease, outcome: Outcome): void {
     const known = this.#known(lease.node);
-    if (known === null) return;
-    this.#work.ended(lease, this.#now());
     const sent = this.#sent.get(lease);
-    if (sent === undefined || outcome.kind !== "answered") return;
-    if (countsPrompts(known.node.engine) === "ended") known.counters.add(sent);
+    if (known === null || sent === undefined) return;
+    const nowMs = this.#now();
+    const isAnswered = outcome.kind === "answered";
+    this.ended(sent, isAnswered, nowMs);
+    this.others?.ended(sent.id, isAnswered, nowMs);
+    if (!isAnswered) return;
     if (!outcome.usage) return;
     const { promptTokens, cachedTokens } = outcome.usage;
     // vLLM leaves it out of an answer for which it found nothing.

@@ -13,6 +13,8 @@ export interface Elsewhere {
   longestBytes(slot: number): number;
   /** That of ours is so long from now on. */
   waits(slot: number, longestBytes: number): void;
+  /** That node answered us well, to the end, in so many ms. */
+  answered(slot: number, latencyMs: number): void;
   /**
    * A request of ours goes to that node. False, and nothing has happened, when it would have more than
    * `most` in flight then, whoever sent them; Infinity for no limit.
@@ -29,6 +31,7 @@ export const NOBODY_ELSE: Elsewhere = {
   pieces: () => 0,
   longestBytes: () => 0,
   waits: () => {},
+  answered: () => {},
   begin: () => true,
   end: () => {},
 };

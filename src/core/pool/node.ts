@@ -195,10 +195,16 @@ export class Node {
 
   /** A request was answered well and completely. */
   answered(latencyMs: number, nowMs: number): void {
+    this.answeredAnyone(latencyMs, nowMs);
+    this.charges.answeredWell();
+    this.#elsewhere.answered(this.slot, latencyMs);
+  }
+
+  /** The same of a request that this process or another one had there. */
+  answeredAnyone(latencyMs: number, nowMs: number): void {
     if (!this.#hasRecentLatencies(nowMs)) this.latencies.clear();
     this.latencies.add(latencyMs);
     this.#latencyAtMs = nowMs;
-    this.charges.answeredWell();
   }
 
   #hasRecentLatencies(nowMs: number): boolean {

@@ -1,5 +1,6 @@
 /** Engines that say they are well, and answer nothing, or slowly: judged by what their peers answer. */
 import { describe, expect, test } from "bun:test";
+import { NOBODY_ELSE } from "../../../src/core/pool/elsewhere.ts";
 import type { Node } from "../../../src/core/pool/node.ts";
 import type { StrategyName } from "../../../src/core/strategies/index.ts";
 import { STRATEGIES } from "../../../src/core/strategies/index.ts";
@@ -256,14 +257,11 @@ test.each([
   const cluster = new Cluster({
     nodes: 4,
     elsewhere: {
+      ...NOBODY_ELSE,
       isShared: true,
       inFlight: () => 1,
       // One every 100 ms.
       pieces: (slot) => (slot === 0 ? (pieces * cluster.time.nowMs) / 100 : 0),
-      longestBytes: () => 0,
-      waits: () => {},
-      begin: () => true,
-      end: () => {},
     },
   });
   const odd = cluster.node("n0");
@@ -282,13 +280,10 @@ test.each([
   const cluster = new Cluster({
     nodes: 4,
     elsewhere: {
+      ...NOBODY_ELSE,
       isShared: true,
       inFlight: () => 1,
-      pieces: () => 0,
       longestBytes: (slot) => (slot === 0 ? bytes : 0),
-      waits: () => {},
-      begin: () => true,
-      end: () => {},
     },
   });
   const odd = cluster.node("n0");
