@@ -207,17 +207,14 @@ export class NewsReader {
   #sent(length: number, id: number, atMs: number): SentNews {
     const record = this.#record;
     const [, , , , slot = 0, streams = 0, bytes = 0, promptBytes = 0, count = 0] = record;
-    return {
-      id,
-      slot,
-      streams: streams === 1,
-      bytes,
-      promptBytes,
-      pieces: Array.from({ length: count }, (_, i) => ({
-        end: record[9 + 2 * i] ?? 0,
-        usedAtMs: atMs - (record[10 + 2 * i] ?? 0),
-      })),
-      blocks: Array.from(record.subarray(9 + 2 * count, length), (block) => block >>> 0),
-    };
+    const pieces: SentNews["pieces"][number][] = [];
+    const blocks: number[] = [];
+    // For each prompt in each other worker: loops, which take half as long as `Array.from`.
+    const from = 9 + 2 * count;
+    for (let at = 9; at < from; at += 2) {
+      pieces.push({ end: record[at] ?? 0, usedAtMs: atMs - (record[at + 1] ?? 0) });
+    }
+    for (let at = from; at < length; at += 1) blocks.push((record[at] ?? 0) >>> 0);
+    return { id, slot, streams: streams === 1, bytes, promptBytes, pieces, blocks };
   }
 }
