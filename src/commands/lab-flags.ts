@@ -96,8 +96,8 @@ export const LAB_FLAGS: readonly Flag[] = flagGroup("Laboratory", [
     kind: kinds.wholeNumber(`a whole number from 1 to ${kinds.MOST_WORKERS}`),
     value: fields.workers,
     help:
-      "Workers of the proxy: in-flight is the sum over all, what requests teach is each worker's own, and " +
-      "every request comes to any of them, as over a connection of its own.",
+      "Workers of the proxy: in-flight, prompts and latencies are known to all, what requests teach of a node's " +
+      "conduct is each worker's own, and every request comes to any of them, as over a connection of its own.",
   },
   {
     key: "rate",
