@@ -51,6 +51,12 @@ export async function untilChanged(awaited: Awaited): Promise<boolean> {
     stateChanged: (_node, _from, to) => {
       if (mayReturn && to === "healthy") resolve(true);
     },
+    // Back so soon that nobody noticed: its state stays what it was.
+    said: (word) => {
+      const isBack = word.found === "probed" && word.result.kind === "ok";
+      if (isBack && failed.some(({ failure }) => failure.gone.includes(word.node.url)))
+        resolve(true);
+    },
   });
   const settled = failed.map(async ({ prefill, decode, failure }) => {
     // Nobody listens there: it is for the probes to find out when that changes.
@@ -69,9 +75,10 @@ export async function untilChanged(awaited: Awaited): Promise<boolean> {
   }
 }
 
-/** Whether an engine of the pair is gone that was well before: it may be restarting. */
+/** Whether an engine of the pair is gone that was well before: it may be restarting, or be back already. */
 function wasThere({ prefill, decode, failure: { gone } }: FailedPair): boolean {
+  // Until a probe has failed it still counts as healthy.
   return [prefill, decode].some(
-    ({ url, health }) => gone.includes(url) && health.state === "unhealthy",
+    ({ url, health }) => gone.includes(url) && (health.state !== "starting" || health.comesBack),
   );
 }
