@@ -156,6 +156,10 @@ export class PromptKnowledge implements Knowledge, KnowsPrompts {
   }
 
   readonly listener: RegistryListener = {
+    // Others may tell of it before this process chooses for the first time.
+    nodeAdded: (node) => {
+      this.#of(node);
+    },
     leaseStarted: (lease) => this.#started(lease),
     firstByte: (lease) => this.#firstByte(lease),
     leaseEnded: (lease, outcome) => this.#ended(lease, outcome),
