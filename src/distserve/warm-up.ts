@@ -35,8 +35,7 @@ export class WarmUp {
   /** Connects a node that joined, or came back, with all that it can be paired with. */
   joined(node: Node): void {
     if (!this.#options.onJoin) return;
-    for (const { prefill, decode } of this.#couples()) {
-      if (prefill !== node && decode !== node) continue;
+    for (const { prefill, decode } of this.#couplesOf(node)) {
       if (!isUp(prefill) || !isUp(decode)) continue;
       void this.#inTurn(() => this.#options.pairs.connect(prefill, decode));
     }
@@ -63,13 +62,38 @@ export class WarmUp {
 
   /** Every prefill node with every decode node that might serve the same model. */
   #couples(): Couple[] {
+    return this.#staying("Prefill").flatMap((prefill) => this.#couplesOf(prefill));
+  }
+
+  /** A node with all that it might serve a model with. */
+  #couplesOf(node: Node): Couple[] {
+    if (node.role === "Prefill") {
+      return this.#mayServeWith(node, "Decode").map((decode) => ({ prefill: node, decode }));
+    }
+    if (node.role !== "Decode") return [];
+    return this.#mayServeWith(node, "Prefill").map((prefill) => ({ prefill, decode: node }));
+  }
+
+  /**
+   * The nodes of `role` that might serve a model of `node`; models that are not known yet may turn out to be the
+   * same. Looked up by model: nodes may have thousands, and none of them shared.
+   */
+  #mayServeWith(node: Node, role: Role): Node[] {
     const { registry } = this.#options;
-    const staying = (role: Role) =>
-      registry.serving(null, role).filter(({ health }) => health.state !== "draining");
-    const decodes = staying("Decode");
-    return staying("Prefill")
-      .flatMap((prefill) => decodes.map((decode) => ({ prefill, decode })))
-      .filter(({ prefill, decode }) => mayServeTogether(prefill, decode));
+    const all = this.#staying(role);
+    if (node.models.length === 0) return all;
+    const { length: most } = registry.serving(null, role);
+    const found = new Set<Node>();
+    for (const model of node.models) {
+      if (found.size === most) break;
+      for (const other of registry.serving(model, role)) found.add(other);
+    }
+    return all.filter((other) => other.models.length === 0 || found.has(other));
+  }
+
+  #staying(role: Role): Node[] {
+    const nodes = this.#options.registry.serving(null, role);
+    return nodes.filter(({ health }) => health.state !== "draining");
   }
 
   #inTurn(act: () => Promise<unknown>): Promise<void> {
@@ -94,10 +118,4 @@ export class WarmUp {
 
 function isUp({ health }: Node): boolean {
   return health.state === "healthy";
-}
-
-/** Models that are not known yet may turn out to be the same. */
-function mayServeTogether(prefill: Node, decode: Node): boolean {
-  if (prefill.models.length === 0 || decode.models.length === 0) return true;
-  return prefill.models.some((model) => decode.models.includes(model));
 }
