@@ -130,7 +130,9 @@ export function readFileOf(name: string, path: string, readFile: ReadFile): stri
 function refusal(flag: Flag, name: string, text: string): string {
   const expects = flag.argument === null ? toggle.expects : flag.kind.expects;
   const shows = !flag.isSecret && !text.includes("@");
-  return `${name} must be ${expects}${shows ? `, not ${quote(text)}` : ""}`;
+  // Keys stand in the queries of URLs, too, and it may be any flag that one was given to.
+  const shown = text.replace(/([?#]).+/s, "$1…");
+  return `${name} must be ${expects}${shows ? `, not ${quote(shown)}` : ""}`;
 }
 
 /** On one line, at most 80 characters, control characters escaped. */

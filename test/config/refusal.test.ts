@@ -135,8 +135,17 @@ describe("secrets are not repeated", () => {
     [["canary"]],
     [["--node", "http://user:canary@host"]],
     [["--node", "ftp://user:canary@host"]],
+    [["--node", "ftp://host/?k=canary"]],
+    [["--node", "gpu=host:1/#canary"]],
+    [["--node", "http://ho st?a=b\nc=canary"]],
+    [["--host", "", "--port", "http://host?canary"]],
   ])("%j", (argv) => {
     expect(refusal(argv)).not.toContain("canary");
+  });
+
+  test("and what goes before a query is told", () => {
+    expect(refusal("--node ftp://host/?k=canary")).toEndWith(', not "ftp://host/?…"');
+    expect(refusal("--port 80?")).toEndWith(', not "80?"');
   });
 
   test("nor the bad line of a key file", () => {
