@@ -6,9 +6,12 @@ import { flagGroup } from "../config/flag.ts";
 import { type Run, readArguments } from "./command.ts";
 import { messageOf, parseJson } from "./proxy-client.ts";
 import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
+import { AnswerTooLongError, readAnswer, UNPACKED } from "./read-answer.ts";
 
 /** A health check has a time limit of its own around it. */
 const TIMEOUT_MS = 5_000;
+/** A proxy's own answer is a line. */
+const MOST_BYTES = 64 * 1024;
 
 /** The proxy is up, and no request has somewhere to go. */
 const NOT_READY = 3;
@@ -45,14 +48,15 @@ export const run: Run = async (argv, surroundings) => {
   const url = `${proxyUrl.replace(/\/+$/, "")}${ready ? "/ready" : "/health"}`;
   try {
     const answer = await fetch(url, {
-      redirect: "manual",
+      ...UNPACKED.init,
+      headers: UNPACKED.headers,
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-    const said = parseJson(await answer.text());
+    const said = parseJson(await readAnswer(answer, MOST_BYTES));
     if (answer.ok) {
       // Somebody else at this port is no proxy that is up.
       if (!Value.Check(Said, said)) {
-        surroundings.warn(`lmproxy: ${url} answers, but not as lmproxy does; check --proxy-url`);
+        surroundings.warn(strange(url));
         return 1;
       }
       await surroundings.print(ready ? "ready\n" : "up\n");
@@ -61,8 +65,16 @@ export const run: Run = async (argv, surroundings) => {
     surroundings.warn(`lmproxy: ${url} answered ${answer.status}: ${messageOf(said)}`);
     return ready && answer.status === 503 ? NOT_READY : 1;
   } catch (error) {
+    if (error instanceof AnswerTooLongError) {
+      surroundings.warn(strange(url));
+      return 1;
+    }
     const reason = error instanceof Error ? error.message : String(error);
     surroundings.warn(`lmproxy: ${url} does not answer (${reason})`);
     return 1;
   }
 };
+
+function strange(url: string): string {
+  return `lmproxy: ${url} answers, but not as lmproxy does; check --proxy-url`;
+}

@@ -1,6 +1,9 @@
 /** Calls to a running proxy's administration, with failures that a person can act on. */
 import { CommandError } from "./command-error.ts";
 import { type Nodes, readStatus } from "./node-table.ts";
+import { AnswerTooLongError, readAnswer, UNPACKED } from "./read-answer.ts";
+
+const MIB = 1024 * 1024;
 
 /** Limit of one call, ms: the proxy answers administration at once, terminate after its engine. */
 const CALL_TIMEOUT_MS = 30_000;
@@ -8,10 +11,17 @@ const CALL_TIMEOUT_MS = 30_000;
 /** Limit of one that changes worker after worker, ms: a second for each, or more on a machine that has a lot to do. */
 export const EVERY_WORKER_TIMEOUT_MS = 300_000;
 
+/**
+ * More than any answer of a proxy: 1,000 nodes of 4,000 adapters each, their names as long as paths, are 250 MB of
+ * `/nodes/status`.
+ */
+const MOST_BYTES = 256 * MIB;
+
 const NO_REASON = "no reason given";
 
 /** Limit of finding out who answers instead of a proxy, ms. */
 const WHO_TIMEOUT_MS = 2_000;
+const MOST_BYTES_OF_WHO = MIB;
 
 export class ProxyClient {
   /** Without a slash at its end. */
@@ -85,10 +95,11 @@ export class ProxyClient {
   async #send(method: string, path: string, body: string | undefined) {
     try {
       const response = await fetch(this.url + path, {
+        ...UNPACKED.init,
         method,
-        redirect: "manual",
         signal: AbortSignal.timeout(this.#timeoutMs),
         headers: {
+          ...UNPACKED.headers,
           ...(body === undefined ? {} : { "content-type": "application/json" }),
           ...(this.#key === null ? {} : { authorization: `Bearer ${this.#key}` }),
         },
@@ -96,8 +107,13 @@ export class ProxyClient {
       });
       // Every error of a proxy's own says so (RFC 9209).
       const isOurs = /^lmproxy\b/.test(response.headers.get("proxy-status") ?? "");
-      return { status: response.status, text: await response.text(), isOurs };
+      return { status: response.status, text: await readAnswer(response, MOST_BYTES), isOurs };
     } catch (error) {
+      if (error instanceof AnswerTooLongError) {
+        throw new CommandError(
+          `${this.url} answers more than the ${MOST_BYTES / MIB} MiB that are read; check --proxy-url`,
+        );
+      }
       throw new CommandError(await this.#unreachable(error));
     }
   }
@@ -135,12 +151,15 @@ export class ProxyClient {
 async function look(url: string, key: string | null) {
   try {
     const response = await fetch(url, {
-      redirect: "manual",
+      ...UNPACKED.init,
       signal: AbortSignal.timeout(WHO_TIMEOUT_MS),
-      headers: key === null ? {} : { authorization: `Bearer ${key}` },
+      headers: {
+        ...UNPACKED.headers,
+        ...(key === null ? {} : { authorization: `Bearer ${key}` }),
+      },
       ...(key === null ? { tls: { rejectUnauthorized: false } } : {}),
     });
-    return { status: response.status, text: await response.text() };
+    return { status: response.status, text: await readAnswer(response, MOST_BYTES_OF_WHO) };
   } catch {
     return null;
   }
