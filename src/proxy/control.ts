@@ -67,8 +67,6 @@ export async function startControl(
 ): Promise<RunningControl> {
   const shared = shareOf(config, count);
   const key = readCertifiedKey(config);
-  const predecessor = config.takeover ? await Predecessor.find(config, CLOCK, count) : null;
-  const { port, release } = predecessor?.heldPort ?? holdPort(config, key);
   const sink = new LineSink({
     output: Bun.stderr.writer(),
     mostWaiting: LOG_WAITS_CHARACTERS,
@@ -76,6 +74,10 @@ export async function startControl(
   });
   const log = new Log({ level: config.logLevel, format: lineFormat(config), sink });
   const warn: Warn = (message, details) => log.warning(message, details);
+  const predecessor = config.takeover
+    ? await Predecessor.find(config, { clock: CLOCK, warn, listeners: count })
+    : null;
+  const { port, release } = predecessor?.heldPort ?? holdPort(config, key);
   let stateFile =
     config.statePath === null || predecessor !== null
       ? null

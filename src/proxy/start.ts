@@ -61,7 +61,9 @@ export async function startProxy(
     sink,
   });
   const warn: Warn = (message, details) => log.warning(message, details);
-  const predecessor = config.takeover ? await Predecessor.find(config, CLOCK) : null;
+  const predecessor = config.takeover
+    ? await Predecessor.find(config, { clock: CLOCK, warn, listeners: 1 })
+    : null;
   let stateFile =
     config.statePath === null || predecessor !== null
       ? null

@@ -1,4 +1,5 @@
 /** The new proxy's side of a takeover. */
+import { connect } from "node:net";
 import { Value } from "@sinclair/typebox/value";
 import { version } from "../../package.json";
 import type { Config } from "../config/serve-config.ts";
@@ -12,6 +13,7 @@ import {
   type Warn,
 } from "../state/file.ts";
 import { parseState, type StateEntry } from "../state/format.ts";
+import { lockFile } from "../state/lock.ts";
 import type { KeptNodes } from "../state/persist.ts";
 import { HANDSHAKES_MS } from "./handover.ts";
 import { listenersAt } from "./listening-socket.ts";
@@ -35,11 +37,20 @@ const ANSWER_LIMIT_MS = 30_000;
 /** How often it is looked whether nodes are well, or the lock free. */
 const LOOK_MS = 20;
 const LOCK_LIMIT_MS = 5_000;
+/** One whose connection broke off because it is dying has let go of its socket by then, ms. */
+const DIES_WITHIN_MS = 1_000;
 /** A worker takes a little more than a second to leave the port, ms. */
 const LEAVES_MS = 2_000;
 /** How often it is looked who listens, and for how long. */
 const LEFT_LOOK_MS = 1_000;
 const LEAVE_LIMIT_MS = 60_000;
+
+export interface FindOptions {
+  readonly clock: Clock;
+  readonly warn: Warn;
+  /** How many we have at the port. */
+  readonly listeners: number;
+}
 
 /** The proxy that runs, which has agreed to be taken over from. */
 export class Predecessor {
@@ -59,19 +70,26 @@ export class Predecessor {
   }
 
   /**
-   * Asks the one that has this state file to share its port; null when none runs.
-   * @param listeners How many we have at it.
+   * Asks the one that has this state file to share its port; null when none runs, or it dies meanwhile: then port
+   * and state file are nobody's by then.
    * @throws StateFileError; TakeoverError when it refuses, does not answer, or listens elsewhere than we
    *   are told to
    */
-  static async find(config: Config, clock: Clock, listeners = 1): Promise<Predecessor | null> {
+  static async find(
+    config: Config,
+    { clock, warn, listeners }: FindOptions,
+  ): Promise<Predecessor | null> {
     if (config.statePath === null) return null;
     const statePath = checkStatePath(config.statePath);
     const { host, port } = config;
     const { pid } = process;
     const us: Successor = { protocol: PROTOCOL, version, pid, host, port, listeners };
-    const standing = await ask(socketPath(statePath), "/share", us);
-    if (standing === null) return null;
+    const standing = await ask(socketPath(statePath), "/share", us, clock);
+    if (standing === "died") {
+      warn("the running lmproxy died while it was asked to share its port; starting as usual", {});
+      await untilNobodys(statePath, port, clock);
+    }
+    if (standing === null || standing === "died") return null;
     // Older versions look at no address.
     if (!isSameAddress(config, standing)) throw refusal(listensElsewhere(standing));
     return new Predecessor(statePath, clock, standing);
@@ -122,8 +140,11 @@ export class Predecessor {
    * @throws TakeoverError when it refuses
    */
   async succeed(registry: Registry, kept: KeptNodes, warn: Warn): Promise<StateFile | null> {
-    // One that has died meanwhile knew what it said before.
-    const left = (await ask(this.#path, "/leave", {})) ?? this.#standing;
+    const said = await ask(this.#path, "/leave", {}, this.#clock);
+    const isGone = said === null || said === "died";
+    if (isGone)
+      warn("the lmproxy that was taken over from has died; what it said before counts", {});
+    const left = isGone ? this.#standing : said;
     kept.catchUp(this.entries, entriesOf(left));
     const own = new Set(kept.entries().map(({ url }) => url));
     for (const url of left.removed) if (!own.has(url)) registry.membership.remove(url);
@@ -163,6 +184,37 @@ export class Predecessor {
   }
 }
 
+/** Resolves when nobody has the state file's lock, nor the port, which workers leave a moment later; or after a time limit. */
+async function untilNobodys(statePath: string, port: number, clock: Clock): Promise<void> {
+  const untilMs = clock.now() + LOCK_LIMIT_MS;
+  const isFree = () => {
+    if ((listenersAt(port) ?? 0) > 0) return false;
+    const lock = lockFile(`${statePath}.lock`);
+    if (lock.kind === "held") lock.release();
+    return lock.kind !== "in_use";
+  };
+  while (!isFree() && clock.now() < untilMs) {
+    await new Promise<void>((resume) => clock.after(LOOK_MS, resume));
+  }
+}
+
+/** Whether nobody is behind the socket any more, soon. */
+async function dies(path: string, { now, after }: Clock): Promise<boolean> {
+  const untilMs = now() + DIES_WITHIN_MS;
+  while (await accepts(path)) {
+    if (now() >= untilMs) return false;
+    await new Promise<void>((resume) => after(LOOK_MS, resume));
+  }
+  return true;
+}
+
+function accepts(path: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = connect(path, () => resolve(true));
+  socket.on("error", () => resolve(false));
+  return promise.finally(() => socket.destroy());
+}
+
 /**
  * Null when nobody is behind the socket, or there is none.
  * @throws TakeoverError for what is refused or not answered as it should
@@ -171,7 +223,8 @@ async function ask(
   path: string,
   call: "/share" | "/leave",
   body: object,
-): Promise<Standing | null> {
+  clock: Clock,
+): Promise<Standing | null | "died"> {
   let said: unknown;
   try {
     const answer = await fetch(`http://lmproxy${call}`, {
@@ -184,6 +237,7 @@ async function ask(
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : "";
     if (code === "ENOENT" || code === "ECONNREFUSED") return null;
+    if (code === "ECONNRESET" && (await dies(path, clock))) return "died";
     throw notAnswered(error, code, path);
   }
   if (Value.Check(Standing, said)) return said;
