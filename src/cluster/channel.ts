@@ -5,6 +5,18 @@ type Message =
   | { readonly answer: number; readonly value: unknown }
   | { readonly answer: number; readonly failed: string };
 
+/** Asked to see whether the other process does anything at all. */
+const THERE = { do: "there" };
+
+function isThere(question: unknown): boolean {
+  return (
+    typeof question === "object" &&
+    question !== null &&
+    "do" in question &&
+    question.do === THERE.do
+  );
+}
+
 function isMessage(message: unknown): message is Message {
   return (
     typeof message === "object" && message !== null && ("ask" in message || "answer" in message)
@@ -39,6 +51,15 @@ export class Channel<Question> {
 
   /** @throws ChannelError */
   ask(question: Question): Promise<unknown> {
+    return this.#ask(question);
+  }
+
+  /** Resolves when the other process gets to it. @throws ChannelError; also where a version before answers */
+  there(): Promise<unknown> {
+    return this.#ask(THERE);
+  }
+
+  #ask(question: unknown): Promise<unknown> {
     if (this.#closed) return Promise.reject(new ChannelError("the process has gone"));
     this.#asked += 1;
     const ask = this.#asked;
@@ -63,7 +84,7 @@ export class Channel<Question> {
   async #reply(answer: number, question: unknown): Promise<void> {
     try {
       // What is asked is begun at once, so that it is done in the order in which it came.
-      this.#send({ answer, value: await this.#answer(question) });
+      this.#send({ answer, value: isThere(question) ? true : await this.#answer(question) });
     } catch (error) {
       this.#send({ answer, failed: error instanceof Error ? error.message : String(error) });
     }

@@ -1,5 +1,6 @@
 /** Puts a worker together: a proxy that is told how nodes are, and whose counts are in the table of all. */
 import { Value } from "@sinclair/typebox/value";
+import { Attended, SILENT_AFTER_MS, SilentError } from "../cluster/attended.ts";
 import type { Channel } from "../cluster/channel.ts";
 import { Hearer } from "../cluster/hear.ts";
 import { openMemory, type SharedMemory } from "../cluster/memory.ts";
@@ -59,7 +60,8 @@ export async function beginWorker(
   const shared = given.hasNews === true ? newsIn(memory, given.row) : null;
   let hearer: Hearer | null = null;
   const traces = await tracesOf(config, log);
-  const live = new RemoteLive(control);
+  const attended = new Attended(control, CLOCK);
+  const live = new RemoteLive(attended);
   const share: Share = {
     via: given.via,
     elsewhere: sharedElsewhere(row, shared && ((slot, ms) => shared.answered(slot, ms))),
@@ -79,13 +81,13 @@ export async function beginWorker(
     }),
     engines: {
       find: async (model) => {
-        await orUndefined(control.ask({ do: "find", model }));
+        await orUndefined(attended.ask({ do: "find", model }));
       },
       stillServes: async ({ url }, model) =>
-        (await orUndefined(control.ask({ do: "stillServes", url, model }))) !== false,
-      isWell: async ({ url }) => (await orUndefined(control.ask({ do: "isWell", url }))) !== false,
+        (await orUndefined(attended.ask({ do: "stillServes", url, model }))) !== false,
+      isWell: async ({ url }) => (await orUndefined(attended.ask({ do: "isWell", url }))) !== false,
     },
-    control: controlPlane(control),
+    control: controlPlane(attended),
     live,
   };
   const { certificate: key = readCertifiedKey(config) } = given;
@@ -168,7 +170,7 @@ function tick(registry: Registry, row: Row, news: SharedNews | null): void {
   });
 }
 
-function controlPlane(control: ToOthers): ControlPlane {
+function controlPlane(control: Attended<ToControl>): ControlPlane {
   return {
     async administer(request, body, socketAddress) {
       const { method, url, headers } = request;
@@ -180,7 +182,11 @@ function controlPlane(control: ToOthers): ControlPlane {
         body: body.length === 0 ? null : body,
         socketAddress,
       } as const;
-      const answer = answerOf(await orUndefined(control.ask(asked)));
+      const answer = answerOf(
+        await control.ask(asked).catch((error: unknown) => {
+          if (error instanceof SilentError) throw standsStill(error, method);
+        }),
+      );
       if (answer !== null) return answer;
       throw new ProxyError(
         "service_unavailable",
@@ -189,6 +195,18 @@ function controlPlane(control: ToOthers): ControlPlane {
       );
     },
   };
+}
+
+/** A worker's own word would be old, and counts of one worker no sums. */
+function standsStill({ wasAsked }: SilentError, method: string): ProxyError {
+  const later = wasAsked ? "When it goes on, it does what this asked." : "Nothing was changed.";
+  return new ProxyError(
+    "service_unavailable",
+    `The supervisor (process ${process.ppid}), which knows the nodes, gives no sign of life: it is stopped or hangs. ` +
+      "kill -CONT has one go on that is stopped; one that hangs has to be ended and started anew." +
+      (method === "GET" || method === "HEAD" ? "" : ` ${later}`),
+    { retryAfterS: SILENT_AFTER_MS / 1_000 },
+  );
 }
 
 /** Neither 0 nor -1, which mean something in the table. */

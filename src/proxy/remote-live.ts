@@ -1,15 +1,15 @@
-import type { Channel } from "../cluster/channel.ts";
+import type { Attended } from "../cluster/attended.ts";
 import type { ToControl } from "../cluster/messages.ts";
 import type { Watcher } from "../observe/live.ts";
 
 /** The live page in a worker: the control plane tells it what all workers know. */
 export class RemoteLive {
-  readonly #control: Channel<ToControl>;
+  readonly #control: Attended<ToControl>;
   readonly #watchers = new Map<number, Watcher>();
   #last = 0;
   #isOver = false;
 
-  constructor(control: Channel<ToControl>) {
+  constructor(control: Attended<ToControl>) {
     this.#control = control;
   }
 
