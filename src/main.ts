@@ -1,7 +1,7 @@
 /** argv → a command, nothing else. Commands are loaded when they are run. */
-import { readFileSync } from "node:fs";
 import { version } from "../package.json";
 import type { Run, Surroundings } from "./commands/command.ts";
+import { readTextFile } from "./commands/read-file.ts";
 import { writeError } from "./observe/stderr.ts";
 
 interface Entry {
@@ -89,7 +89,7 @@ const surroundings: Surroundings = {
   env: process.env,
   print,
   warn: (line) => writeError(`${line}\n`),
-  readFile: (path) => readFileSync(path, "utf8"),
+  readFile: readTextFile,
 };
 
 /** Not by `process.stdout`, which takes milliseconds to make. */

@@ -73,8 +73,8 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
 
 /** While the proxy runs it waits for nobody: whoever opens a pipe stands still until somebody writes to it. */
 function fromFilesOnly(readFile: ReadFile): ReadFile {
-  return (path) => {
-    if (statSync(path).isFile()) return readFile(path);
+  return (path, mostBytes) => {
+    if (statSync(path).isFile()) return readFile(path, mostBytes);
     throw Object.assign(new Error(path), { code: "it is no regular file" });
   };
 }

@@ -6,8 +6,15 @@ import { UsageError } from "./usage-error.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Reads a whole text file; throws when it cannot. Handed in, so that parsing stays pure. */
-export type ReadFile = (path: string) => string;
+/**
+ * Reads a whole text file; throws when it cannot, with the code EFBIG when it holds more than `mostBytes`. Handed in,
+ * so that parsing stays pure.
+ */
+export type ReadFile = (path: string, mostBytes?: number) => string;
+
+const MIB = 1024 * 1024;
+/** A hundred thousand keys, or any certificate, are less. */
+const MOST_BYTES = 16 * MIB;
 
 export interface Resolved {
   readonly value: unknown;
@@ -120,9 +127,12 @@ function keysOf(name: string, text: string, readFile: ReadFile): readonly string
 /** @throws UsageError that names the file and the system's reason when it cannot be read. */
 export function readFileOf(name: string, path: string, readFile: ReadFile): string {
   try {
-    return readFile(path);
+    return readFile(path, MOST_BYTES);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : "unreadable";
+    if (code === "EFBIG") {
+      throw new UsageError(`${name}: ${quote(path)} holds more than ${MOST_BYTES / MIB} MiB`);
+    }
     throw new UsageError(`${name}: cannot read the file ${quote(path)} (${code})`);
   }
 }
