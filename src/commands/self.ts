@@ -1,4 +1,6 @@
 /** How this very program is started again, compiled or by `bun src/main.ts`. */
+import type { Environment, ReadFile } from "../config/resolve.ts";
+import { handOn } from "./handed-on.ts";
 
 export interface Program {
   readonly file: string;
@@ -34,17 +36,22 @@ function optionsWith(given: string | undefined): string {
 
 /**
  * Lifts Bun's limits on simultaneous fetches and on headers by replacing the process with itself. Returns whether
- * the limit is lifted; when it returns false, execve is not to be had here.
+ * the limit is lifted; when it returns false, execve is not to be had here. What arguments and variables name by a
+ * descriptor is for `takeHandedOn` from then on.
  *
  * @param argv all arguments of the program
  */
 export function liftFetchLimit(
   argv: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
+  env: Environment,
+  readFile: ReadFile,
 ): boolean {
   if (env[FETCH_LIMIT_VARIABLE] === FETCH_LIMIT) return true;
   if (typeof process.execve !== "function") return false;
   const { file, args } = thisProgram();
+  const texts = [...argv, ...Object.values(env).filter((text) => text !== undefined)];
+  // Should it come to nothing, it is this very process that is told.
+  Object.assign(process.env, handOn(texts, readFile));
   try {
     process.execve(file, [process.argv0, ...args, ...argv], {
       ...process.env,

@@ -5,6 +5,7 @@ import type { ReadFile } from "../config/resolve.ts";
 import { UsageError } from "../config/usage-error.ts";
 import type { Run } from "./command.ts";
 import { CommandError } from "./command-error.ts";
+import { readingFrom, takeHandedOn } from "./handed-on.ts";
 import { listenError } from "./listen-error.ts";
 import { liftFetchLimit } from "./self.ts";
 import { ignore, untilSignal } from "./signals.ts";
@@ -12,11 +13,12 @@ import { ignore, untilSignal } from "./signals.ts";
 export const run: Run = async (argv, { env, print, warn, readFile }) => {
   // Before anything is read: an @path may be a pipe, which can be read only once. And before more is
   // loaded: the process that takes our place has to load it again.
-  if (!liftFetchLimit(["serve", ...argv], env)) {
+  if (!liftFetchLimit(["serve", ...argv], env, readFile)) {
     warn("lmproxy: cannot restart itself here; at most 256 requests are in flight at a time");
   }
   const { parseServeConfig } = await import("../config/serve-config.ts");
-  const parsed = parseServeConfig(argv, env, readFile);
+  const handedOn = takeHandedOn(env);
+  const parsed = parseServeConfig(argv, env, readingFrom(handedOn, readFile));
   if (parsed.help !== null) {
     await print(parsed.help);
     return 0;
@@ -33,7 +35,7 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
       return 0;
     }
     const reread = () => {
-      const again = parseServeConfig(argv, env, fromFilesOnly(readFile));
+      const again = parseServeConfig(argv, env, readingFrom(handedOn, fromFilesOnly(readFile)));
       return again.help === null ? again.config : config;
     };
     if (config.workers !== null) {

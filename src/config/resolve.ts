@@ -1,5 +1,6 @@
 /** Flag, then variable, then default: the value of each flag and where it came from. */
 import { Value } from "@sinclair/typebox/value";
+import { MOST_FILE_BYTES, MOST_FILE_MIB } from "./file-limit.ts";
 import { DEFAULT_SOURCE, type Flag, flagName, type Source, variableName } from "./flag.ts";
 import { toggle } from "./kinds.ts";
 import { UsageError } from "./usage-error.ts";
@@ -12,9 +13,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
  */
 export type ReadFile = (path: string, mostBytes?: number) => string;
 
-const MIB = 1024 * 1024;
-/** A hundred thousand keys, or any certificate, are less. */
-const MOST_BYTES = 16 * MIB;
+/** The shell closes what it has opened for a command once that has begun, and a pipe can be read but once. */
+const DESCRIPTOR = /^\/(?:dev|proc\/self)\/fd\//;
 
 export interface Resolved {
   readonly value: unknown;
@@ -127,13 +127,15 @@ function keysOf(name: string, text: string, readFile: ReadFile): readonly string
 /** @throws UsageError that names the file and the system's reason when it cannot be read. */
 export function readFileOf(name: string, path: string, readFile: ReadFile): string {
   try {
-    return readFile(path, MOST_BYTES);
+    return readFile(path, MOST_FILE_BYTES);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : "unreadable";
     if (code === "EFBIG") {
-      throw new UsageError(`${name}: ${quote(path)} holds more than ${MOST_BYTES / MIB} MiB`);
+      throw new UsageError(`${name}: ${quote(path)} holds more than ${MOST_FILE_MIB} MiB`);
     }
-    throw new UsageError(`${name}: cannot read the file ${quote(path)} (${code})`);
+    const isNameless = DESCRIPTOR.test(path);
+    const advice = isNameless ? "; a descriptor, as of <(command), is not there: name a file" : "";
+    throw new UsageError(`${name}: cannot read the file ${quote(path)} (${code})${advice}`);
   }
 }
 
