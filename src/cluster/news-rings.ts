@@ -3,8 +3,8 @@
  * each row, which nobody else writes, and which everybody reads when it has time. Whoever reads too late
  * misses what was written over, notices that, and begins anew from there: it knows a little less for a while.
  *
- * A ring is how many numbers were written to it so far (a count that goes round), whose it is, and the
- * last numbers. A record is its length in numbers, its kind, and what belongs to that.
+ * A ring is how many numbers were written to it so far (a count that goes round), whose it is since when, and
+ * the last numbers. A record is its length in numbers, its kind, and what belongs to that.
  */
 import type { Clock } from "../core/clock.ts";
 import type { PromptNews, SentNews } from "../core/knowledge/prompt-news.ts";
@@ -16,6 +16,8 @@ const MASK = NUMBERS - 1;
 const LONGEST = 1_024;
 const WRITTEN = 0;
 const WHOSE = 1;
+/** How many were there when it became its: whoever notices that later reads from there on. */
+const FROM = 2;
 const HEAD = 16;
 /** Zero: memory begins so. */
 const NOBODY = 0;
@@ -58,6 +60,7 @@ export class NewsRings {
   /** @param whose Not 0, and not that of anybody who had the row before. */
   writer(row: number, whose: number, clocks: Clocks): NewsWriter {
     const ring = this.#ring(row);
+    Atomics.store(ring, FROM, Atomics.load(ring, WRITTEN));
     Atomics.store(ring, WHOSE, whose);
     return new NewsWriter(ring, clocks);
   }
@@ -151,12 +154,15 @@ export class NewsReader {
   readonly #ring: Int32Array;
   readonly #clocks: Clocks;
   readonly #record = new Int32Array(LONGEST);
-  #read = 0;
-  #whose = NOBODY;
+  #read: number;
+  #whose: number;
 
+  /** What was written before is not read. */
   constructor(ring: Int32Array, clocks: Clocks) {
     this.#ring = ring;
     this.#clocks = clocks;
+    this.#whose = Atomics.load(ring, WHOSE);
+    this.#read = Atomics.load(ring, WRITTEN);
   }
 
   /** Tells `hears` what was written since the last time. */
@@ -165,19 +171,17 @@ export class NewsReader {
     const whose = Atomics.load(ring, WHOSE);
     if (whose !== this.#whose) {
       this.#whose = whose;
-      this.#skip(hears);
+      this.#read = Atomics.load(ring, FROM);
+      hears.missed();
     }
     if (whose === NOBODY) return;
     while (Atomics.load(ring, WRITTEN) !== this.#read) {
       const length = this.#take();
-      if (length === null) this.#skip(hears);
-      else this.#tell(length, hears);
+      if (length === null) {
+        this.#read = Atomics.load(ring, WRITTEN);
+        hears.missed();
+      } else this.#tell(length, hears);
     }
-  }
-
-  #skip(hears: Hears): void {
-    this.#read = Atomics.load(this.#ring, WRITTEN);
-    hears.missed();
   }
 
   /** Copies the next record; null when it has been written over, or may have been meanwhile. */

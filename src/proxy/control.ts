@@ -91,7 +91,6 @@ export async function startControl(
   const clients = config.maxConcurrencyPerClient === null ? 0 : MOST_CLIENTS;
   const memory = shareMemory({ rows: rowsFor(count), clients });
   const { table } = memory;
-  const rings = memory.news();
   table.rowsInUse = CONTROL_ROW + 1;
   const sessions = keepsSessions(config)
     ? memory.sessions({
@@ -165,7 +164,7 @@ export async function startControl(
       gathered.gone(member);
       watchers.gone(member);
       sessions?.left(member.row);
-      rings.clear(member.row);
+      memory.news().clear(member.row);
     },
     answer: (question, member) => {
       if (!isQuestion(question)) throw new Error("not understood");
