@@ -1,4 +1,5 @@
 import { neededBy } from "../core/knowledge/needed.ts";
+import type { PromptKnowledge } from "../core/knowledge/prompt-knowledge.ts";
 import type { KeptSessions } from "../core/knowledge/sessions.ts";
 import type { Wanted } from "../core/pool/choose.ts";
 import { type Elsewhere, NOBODY_ELSE } from "../core/pool/elsewhere.ts";
@@ -46,6 +47,8 @@ export class Cluster {
   readonly registry: Registry;
   /** Null unless the strategy keeps them. */
   readonly sessions: KeptSessions | null;
+  /** Null unless the strategy needs it. */
+  readonly prompts: PromptKnowledge | null;
   /** What listeners threw; whoever lets them should look. */
   readonly listenerErrors: unknown[] = [];
 
@@ -66,6 +69,7 @@ export class Cluster {
       sessions?.(this.time.now),
     );
     this.sessions = needed.sessions;
+    this.prompts = needed.prompts;
     this.registry = new Registry({
       now: this.time.now,
       onListenerError: (error) => this.listenerErrors.push(error),

@@ -246,13 +246,15 @@ export class PromptKnowledge implements Knowledge, KnowsPrompts {
   }
 
   #ended(lease: Lease, outcome: Outcome): void {
-    const known = this.#known(lease.node);
     const sent = this.#sent.get(lease);
-    if (known === null || sent === undefined) return;
+    if (sent === undefined) return;
+    const known = this.#known(lease.node);
     const nowMs = this.#now();
     const isAnswered = outcome.kind === "answered";
+    // Also of a node that was removed meanwhile: others keep the prompt until then. They do not count it.
+    this.others?.ended(sent.id, isAnswered && known !== null, nowMs);
+    if (known === null) return;
     this.ended(sent, isAnswered, nowMs);
-    this.others?.ended(sent.id, isAnswered, nowMs);
     if (!isAnswered) return;
     if (!outcome.usage) return;
     const { promptTokens, cachedTokens } = outcome.usage;

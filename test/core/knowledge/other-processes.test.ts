@@ -1,0 +1,53 @@
+/** What processes tell each other of prompts, and do with what they hear. */
+import { expect, test } from "bun:test";
+import {
+  type Asked,
+  lowestCost,
+  NOTHING_ASKED,
+  type Strategy,
+} from "../../../src/core/strategies/strategy.ts";
+import { Cluster, OK } from "../../../src/lab/cluster.ts";
+
+const ASKED: Asked = {
+  ...NOTHING_ASKED,
+  stream: true,
+  promptBytes: 2_000,
+  blocks: [1, 2, 3],
+  blockEnds: [500, 1_000, 1_500],
+};
+
+/** A process that writes down what it tells, and hears what is pending whenever it catches up. */
+function processOf(nodes: number) {
+  const queued = new Map<number, number>();
+  const strategy: Strategy = (_asked, candidates, random) => {
+    for (const { id, queuedBytes } of candidates) queued.set(id, queuedBytes);
+    return lowestCost(candidates, ({ id }) => id, random);
+  };
+  strategy.needs = ["prompt"];
+  const cluster = new Cluster({ nodes, strategy });
+  const { prompts } = cluster;
+  if (prompts === null) throw new Error("prompts are needed");
+  const told: unknown[][] = [];
+  const pending: (() => void)[] = [];
+  prompts.others = {
+    catchUp: () => {
+      for (const happens of pending.splice(0)) happens();
+    },
+    sent: ({ id }) => told.push(["sent", id]),
+    computed: (id, bytes, ms) => told.push(["computed", id, bytes, ms]),
+    ended: (id, isAnswered) => told.push(["ended", id, isAnswered]),
+  };
+  return { cluster, prompts, told, pending, queued };
+}
+
+test("others are told that a prompt has ended whose node was removed meanwhile", () => {
+  const { cluster, told } = processOf(1);
+  const lease = cluster.lease({ asked: ASKED });
+  cluster.registry.membership.remove(lease.node.url);
+  lease.end(OK);
+  // No other is to count it: the node's place may be another node's.
+  expect(told).toEqual([
+    ["sent", 1],
+    ["ended", 1, false],
+  ]);
+});
