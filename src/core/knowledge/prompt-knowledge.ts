@@ -217,6 +217,8 @@ export class PromptKnowledge implements Knowledge, KnowsPrompts {
     const known = this.#known(lease.node);
     const sent = this.#sent.get(lease);
     if (known === null || sent === undefined) return;
+    // What others had there before it was computed before it.
+    this.others?.catchUp();
     const nowMs = this.#now();
     const took = this.#work.computed(sent, nowMs);
     let bytes = 0;

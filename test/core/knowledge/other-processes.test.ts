@@ -1,5 +1,6 @@
 /** What processes tell each other of prompts, and do with what they hear. */
 import { expect, test } from "bun:test";
+import type { SentNews } from "../../../src/core/knowledge/prompt-news.ts";
 import {
   type Asked,
   lowestCost,
@@ -40,6 +41,11 @@ function processOf(nodes: number) {
   return { cluster, prompts, told, pending, queued };
 }
 
+function newsOf(id: number, slot: number): SentNews {
+  const { promptBytes, stream: streams, blocks } = ASKED;
+  return { id, slot, streams, bytes: promptBytes, promptBytes, pieces: [], blocks };
+}
+
 test("others are told that a prompt has ended whose node was removed meanwhile", () => {
   const { cluster, told } = processOf(1);
   const lease = cluster.lease({ asked: ASKED });
@@ -50,4 +56,18 @@ test("others are told that a prompt has ended whose node was removed meanwhile",
     ["sent", 1],
     ["ended", 1, false],
   ]);
+});
+
+test("a prompt took the time since the one before it, also when another process had sent that", () => {
+  const { cluster, prompts, told, pending } = processOf(1);
+  const heard = prompts.from();
+  const { slot } = cluster.node("n0");
+  const at = cluster.time.nowMs;
+  pending.push(() => heard.sent(newsOf(7, slot), at));
+  const lease = cluster.lease({ asked: ASKED });
+  pending.push(() => heard.computed(7, 2_000, 1_000, at + 1_000));
+  cluster.time.advance(1_500);
+  lease.answering(200);
+  lease.piece(cluster.time.nowMs);
+  expect(told.at(-1)).toEqual(["computed", 1, 2_000, 500]);
 });
