@@ -197,11 +197,15 @@ export class PromptKnowledge implements Knowledge, KnowsPrompts {
     this.others?.sent({ ...sent, blocks: asked.blocks }, nowMs);
   }
 
-  heard({ slot, pieces, ...news }: SentNews): Sent | null {
+  heard({ id, slot, streams, bytes, promptBytes, ...news }: SentNews): Sent | null {
     const trust = this.#trusts[slot];
     if (trust === undefined) return null;
-    const aged = pieces.map((piece) => ({ ...piece, ageBytes: trust.ageOf(piece.usedAtMs) }));
-    return { ...news, slot, pieces: aged, seemed: null };
+    const pieces = news.pieces.map((piece) => ({
+      ...piece,
+      ageBytes: trust.ageOf(piece.usedAtMs),
+    }));
+    // Without its blocks: it is kept until it has ended, and until counters are read.
+    return { id, slot, streams, bytes, promptBytes, pieces, seemed: null };
   }
 
   sent(sent: Sent, blocks: readonly number[], nowMs: number): void {

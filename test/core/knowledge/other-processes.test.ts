@@ -1,5 +1,6 @@
 /** What processes tell each other of prompts, and do with what they hear. */
 import { expect, test } from "bun:test";
+import { HeardPrompts, type Sent } from "../../../src/core/knowledge/heard-prompts.ts";
 import type { SentNews } from "../../../src/core/knowledge/prompt-news.ts";
 import {
   type Asked,
@@ -70,4 +71,18 @@ test("a prompt took the time since the one before it, also when another process 
   lease.answering(200);
   lease.piece(cluster.time.nowMs);
   expect(told.at(-1)).toEqual(["computed", 1, 2_000, 500]);
+});
+
+test("of a prompt of another process its blocks are not kept", () => {
+  const { cluster, prompts } = processOf(1);
+  const kept: (Sent | null)[] = [];
+  const heard = new HeardPrompts({
+    heard: (news) => prompts.heard(news),
+    sent: (prompt) => kept.push(prompt),
+    computed: () => {},
+    ended: () => {},
+  });
+  heard.sent(newsOf(7, cluster.node("n0").slot), 0);
+  expect(kept).toHaveLength(1);
+  expect(kept[0]).not.toHaveProperty("blocks");
 });
