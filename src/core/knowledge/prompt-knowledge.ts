@@ -275,9 +275,9 @@ export class PromptKnowledge implements Knowledge, KnowsPrompts {
 
   /** Its counters were read: they teach of answers that say nothing themselves. */
   #counted(node: Node, counts: PrefixCounts): void {
-    const known = this.#of(node);
-    const read = known.counters.read(counts);
-    if (read === null || known.tellsCached) return;
+    const known = this.#known(node);
+    const read = known?.counters.read(counts) ?? null;
+    if (known === null || read === null || known.tellsCached) return;
     const { share, prompts } = read;
     let [bytes, seemed] = [0, 0];
     for (const sent of prompts) {

@@ -86,3 +86,18 @@ test("of a prompt of another process its blocks are not kept", () => {
   expect(kept).toHaveLength(1);
   expect(kept[0]).not.toHaveProperty("blocks");
 });
+
+test("gauges of a removed node that were asked for before take nothing from who has its place", () => {
+  const { cluster, queued } = processOf(2);
+  const before = cluster.node("n0");
+  cluster.registry.membership.remove(before.url);
+  const { id, slot } = cluster.join("n2");
+  cluster.warmUp();
+  expect(slot).toBe(before.slot);
+  cluster.lease({ asked: ASKED, tried: new Set([cluster.node("n1")]) });
+  const prefix = { asked: 1, found: 0 };
+  const sample = { cacheUsage: null, running: null, waiting: null, prefix };
+  cluster.registry.learning.sampled(before, sample, "vllm", cluster.time.nowMs);
+  cluster.lease({ asked: ASKED });
+  expect(queued.get(id)).toBe(2_000);
+});
