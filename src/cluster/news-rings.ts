@@ -156,12 +156,15 @@ export class NewsReader {
   readonly #record = new Int32Array(LONGEST);
   #read: number;
   #whose: number;
+  /** What is not read yet was written since: all before had been read then, ms. */
+  #sinceMs: number;
 
   /** What was written before is not read. */
   constructor(ring: Int32Array, clocks: Clocks) {
     this.#ring = ring;
     this.#clocks = clocks;
     this.#whose = Atomics.load(ring, WHOSE);
+    this.#sinceMs = clocks.now();
     this.#read = Atomics.load(ring, WRITTEN);
   }
 
@@ -174,7 +177,8 @@ export class NewsReader {
       this.#read = Atomics.load(ring, FROM);
       hears.missed();
     }
-    if (whose === NOBODY) return;
+    if (whose === NOBODY || Atomics.load(ring, WRITTEN) === this.#read) return;
+    const nowMs = this.#clocks.now();
     while (Atomics.load(ring, WRITTEN) !== this.#read) {
       const length = this.#take();
       if (length === null) {
@@ -182,6 +186,7 @@ export class NewsReader {
         hears.missed();
       } else this.#tell(length, hears);
     }
+    this.#sinceMs = nowMs;
   }
 
   /** Copies the next record; null when it has been written over, or may have been meanwhile. */
@@ -200,7 +205,8 @@ export class NewsReader {
   #tell(length: number, hears: Hears): void {
     const [, kind = 0, id = 0, when = 0, first = 0, second = 0] = this.#record;
     const { now, wallMs } = this.#clocks;
-    const atMs = now() - Math.max(0, ((wallMs() | 0) - when) | 0);
+    // Wall clocks are set, and go on while a machine is suspended, when a monotonic one stands still.
+    const atMs = Math.max(this.#sinceMs, now() - Math.max(0, ((wallMs() | 0) - when) | 0));
     // A newer version tells more.
     if (kind === SENT) hears.sent(this.#sent(length, id, atMs), atMs);
     else if (kind === COMPUTED) hears.computed(id, first, second / PARTS, atMs);

@@ -141,3 +141,20 @@ test("what happened a while ago did so here, too", () => {
   reader.read(hears);
   expect(take()).toEqual([["ended", 1, true, 5_000]]);
 });
+
+test("nothing happened before all had been read, whatever was done to the wall clock since", () => {
+  const rings = newRings();
+  let [ms, setByMs] = [0, 0];
+  const set = { now: () => 5_000 + ms, wallMs: () => CLOCKS.wallMs() + ms + setByMs };
+  const writer = rings.writer(0, 77, set);
+  const reader = rings.reader(0, set);
+  const { hears, take } = notes();
+  for (const stepMs of [3_600_000, -7_200_000, 3_600_000]) {
+    const beforeMs = set.now();
+    writer.ended(1, true);
+    setByMs += stepMs;
+    ms += 100;
+    reader.read(hears);
+    expect(take()).toEqual([["ended", 1, true, stepMs > 0 ? beforeMs : set.now()]]);
+  }
+});
