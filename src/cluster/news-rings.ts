@@ -114,7 +114,7 @@ export class NewsWriter implements PromptNews {
   computed(id: number, bytes: number, ms: number): void {
     this.#begin(6, COMPUTED, id);
     this.#put(bytes);
-    this.#put(ms * PARTS);
+    this.#put(Math.min(MOST, ms * PARTS));
     this.#end();
   }
 
@@ -126,7 +126,7 @@ export class NewsWriter implements PromptNews {
 
   answered(slot: number, latencyMs: number): void {
     this.#begin(5, ANSWERED, slot);
-    this.#put(latencyMs);
+    this.#put(Math.min(MOST, latencyMs * PARTS));
     this.#end();
   }
 
@@ -211,7 +211,7 @@ export class NewsReader {
     if (kind === SENT) hears.sent(this.#sent(length, id, atMs), atMs);
     else if (kind === COMPUTED) hears.computed(id, first, second / PARTS, atMs);
     else if (kind === ENDED) hears.ended(id, first === 1, atMs);
-    else if (kind === ANSWERED) hears.answered(id, first);
+    else if (kind === ANSWERED) hears.answered(id, first / PARTS);
   }
 
   #sent(length: number, id: number, atMs: number): SentNews {

@@ -129,6 +129,22 @@ test("whoever comes later hears nothing of before", () => {
   expect(take()).toEqual([["ended", 2, true, 5_000]]);
 });
 
+test("also a part of a ms is a length, and days are", () => {
+  const rings = newRings();
+  const writer = rings.writer(0, 77, CLOCKS);
+  const reader = rings.reader(0, CLOCKS);
+  const { hears, take } = notes();
+  writer.answered(3, 0.75);
+  writer.computed(1, 10, 0.75);
+  writer.answered(3, 3 * 86_400_000);
+  reader.read(hears);
+  expect(take()).toEqual([
+    ["answered", 3, 0.75],
+    ["computed", 1, 10, 0.75, 5_000],
+    ["answered", 3, (2 ** 31 - 1) / 16],
+  ]);
+});
+
 test("what happened a while ago did so here, too", () => {
   const rings = newRings();
   let ms = 0;
