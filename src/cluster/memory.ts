@@ -1,10 +1,12 @@
 /** The memory that the processes of one proxy have in common: a file that all of them have mapped. */
-import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, statfsSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { NewsRings, newsBytes } from "./news-rings.ts";
 import { SESSION_BYTES, SessionTable, type SessionTableOptions } from "./session-table.ts";
 import { Table, type TableSize, tableBytes } from "./table.ts";
+
+const IN_MEMORY = "/dev/shm";
 
 export interface SharedMemory {
   readonly path: string;
@@ -18,13 +20,42 @@ export interface SharedMemory {
 
 /** Makes it anew, in a file that nobody else may read. What is not used of it takes no memory. */
 export function shareMemory(size: TableSize): SharedMemory {
-  // Where there is a file system in memory, nothing of it is ever written to a disk.
-  const parent = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
-  const folder = mkdtempSync(join(parent, "lmproxy-"));
+  const bytes = tableBytes(size) + SESSION_BYTES + newsBytes(size.rows);
+  const folder = newFolder(foldersFor(bytes, freeBytes));
   const path = join(folder, "table");
   writeFileSync(path, "", { mode: 0o600 });
-  truncateSync(path, tableBytes(size) + SESSION_BYTES + newsBytes(size.rows));
+  truncateSync(path, bytes);
   return openMemory(path, size);
+}
+
+/**
+ * The best first: the one in memory, of which nothing is ever written to a disk, if it has room for all. Where it
+ * is full, writing to what is mapped ends the process (SIGBUS). Containers have 64 MiB there, unless told otherwise.
+ */
+export function foldersFor(
+  bytes: number,
+  freeIn: (folder: string) => number,
+): readonly [string, string] {
+  return freeIn(IN_MEMORY) >= bytes ? [IN_MEMORY, tmpdir()] : [tmpdir(), IN_MEMORY];
+}
+
+/** In the first where one can be made: it may be missing, or only to be read. */
+function newFolder([best, other]: readonly [string, string]): string {
+  try {
+    return mkdtempSync(join(best, "lmproxy-"));
+  } catch {
+    return mkdtempSync(join(other, "lmproxy-"));
+  }
+}
+
+function freeBytes(folder: string): number {
+  try {
+    const { blocks, bavail, bsize } = statfsSync(folder);
+    // Without a limit it has none.
+    return blocks === 0 ? Number.POSITIVE_INFINITY : bavail * bsize;
+  } catch {
+    return 0;
+  }
 }
 
 /** Maps what another process has made. */
