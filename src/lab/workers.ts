@@ -1,7 +1,7 @@
 /**
  * Several workers of one proxy before the same engines, as `--workers` has them: in-flight is the sum over
- * all, probes and gauges are everybody's, and so is what is known of prompts; what answers teach of a
- * node's conduct and speed is each worker's own.
+ * all, probes and gauges are everybody's, and so is what is known of prompts and latencies; what
+ * answers teach of a node's conduct and of how large its cache is is each worker's own.
  */
 
 import { PromptKnowledge } from "../core/knowledge/prompt-knowledge.ts";

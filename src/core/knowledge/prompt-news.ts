@@ -15,14 +15,15 @@ export interface SentNews {
 }
 
 /**
- * What the processes of one proxy tell each other of prompts: whoever hears all of it knows what a
- * single process would. `atMs` is when it happened, by the clock of whoever hears it.
+ * What the processes of one proxy tell each other of prompts: whoever hears all of it knows of them what a
+ * single process would, but for how large a node's cache is: each learns that from its own answers, and
+ * from counters. `atMs` is when it happened, by the clock of whoever hears it.
  */
 export interface PromptNews {
   sent(prompt: SentNews, atMs: number): void;
   /** Its first byte came: the node computed `bytes` in `ms`, both 0 where that tells nothing. */
   computed(id: number, bytes: number, ms: number, atMs: number): void;
-  /** @param isAnswered Well, to its end. */
+  /** @param isAnswered Well, to its end, by a node that is still there. */
   ended(id: number, isAnswered: boolean, atMs: number): void;
 }
 
