@@ -10,8 +10,11 @@
 import { type MemberSpans, nameOf, STRIDE } from "./member-spans.ts";
 import type { RequestHead } from "./request-head.ts";
 
-/** A hash of `bytes`, a whole number from 0 to 2^32 - 1, that depends on `seed`, which is such a number too. */
-export type Hash = (bytes: Uint8Array, seed: number) => number;
+/**
+ * A hash of `bytes` from `from` up to `to`, left out: all of them; a whole number from 0 to 2^32 - 1, that
+ * depends on `seed`, which is such a number too.
+ */
+export type Hash = (bytes: Uint8Array, seed: number, from?: number, to?: number) => number;
 
 export interface PromptBlocks {
   /** Length of the prompt as it stands in the body, bytes, with pictures at `PICTURE_SHARE`. */
@@ -24,7 +27,7 @@ export interface PromptBlocks {
 export const NO_PROMPT: PromptBlocks = { promptBytes: 0, blocks: [], blockEnds: [] };
 
 /** The least length of a block, bytes: some 60 tokens, about what engines keep or drop as one. */
-const LEAST_BLOCK_BYTES = 256;
+export const LEAST_BLOCK_BYTES = 256;
 /**
  * Where a block begins, shifted by this, is the least length of it: a 32nd of what stands before, so
  * that a prefix is known to 3 % of its length, and a prompt of 1 MiB has 190 blocks.
@@ -59,7 +62,7 @@ export function promptBlocks(body: Uint8Array, head: RequestHead, hash: Hash): P
   let seed = hash(encoder.encode(head.model ?? ""), 0);
   for (const name of SEEDS) {
     const [start, end] = spans[name];
-    if (start < end) seed = hash(body.subarray(start, end), seed);
+    if (start < end) seed = hash(body, seed, start, end);
   }
   const blocks: number[] = [];
   const blockEnds: number[] = [];
@@ -71,7 +74,7 @@ export function promptBlocks(body: Uint8Array, head: RequestHead, hash: Hash): P
     for (;;) {
       const next = at + Math.max(LEAST_BLOCK_BYTES, (at - start) >> GROWTH_SHIFT);
       if (next > end) break;
-      seed = hash(body.subarray(at, next), seed);
+      seed = hash(body, seed, at, next);
       blocks.push(seed);
       promptBytes += mayHavePictures ? countedBytes(body, at, next) : next - at;
       blockEnds.push(promptBytes);
@@ -109,7 +112,7 @@ export function promptBeginning(body: Uint8Array, head: RequestHead, hash: Hash)
     const [start, end] = spans[name];
     if (start === end) continue;
     const seed = hash(encoder.encode(head.model ?? ""), 0);
-    return hash(body.subarray(start, Math.min(end, start + BEGINNING_BYTES)), seed);
+    return hash(body, seed, start, Math.min(end, start + BEGINNING_BYTES));
   }
   return null;
 }

@@ -79,7 +79,8 @@ export class PrefixTrust {
       }
       start = end;
     }
-    for (let i = 0; i < marks.length; i += 1) since[i] = (since[i] ?? 0) + promptBytes - start;
+    const fresh = promptBytes - start;
+    if (fresh > 0) for (let i = 0; i < marks.length; i += 1) since[i] = (since[i] ?? 0) + fresh;
     if (marks.length > 0 && (since.at(-1) ?? 0) < MARK_BYTES) return;
     marks.push(nowMs);
     since.push(0);

@@ -40,7 +40,8 @@ export class PromptKnowledge implements Knowledge, KnowsPrompts {
   /** The same, side by side: what a choice reads of every node, among 256 a sixteenth of its time less. */
   readonly #whose: (Node | undefined)[] = [];
   readonly #trusts: (PrefixTrust | undefined)[] = [];
-  readonly #sent = new WeakMap<Lease, Sent>();
+  /** Of leases that have not ended. A weak map would cost every collection something. */
+  readonly #sent = new Map<Lease, Sent>();
   #count = 0;
   /** Told what this process does, and heard; null where it is the only one. */
   others: OtherProcesses | null = null;
@@ -254,6 +255,7 @@ export class PromptKnowledge implements Knowledge, KnowsPrompts {
   #ended(lease: Lease, outcome: Outcome): void {
     const sent = this.#sent.get(lease);
     if (sent === undefined) return;
+    this.#sent.delete(lease);
     const known = this.#known(lease.node);
     const nowMs = this.#now();
     const isAnswered = outcome.kind === "answered";
@@ -261,8 +263,7 @@ export class PromptKnowledge implements Knowledge, KnowsPrompts {
     this.others?.ended(sent.id, isAnswered && known !== null, nowMs);
     if (known === null) return;
     this.ended(sent, isAnswered, nowMs);
-    if (!isAnswered) return;
-    if (!outcome.usage) return;
+    if (!isAnswered || !outcome.usage) return;
     const { promptTokens, cachedTokens } = outcome.usage;
     // vLLM leaves it out of an answer for which it found nothing.
     if (cachedTokens !== null) known.tellsCached = true;
