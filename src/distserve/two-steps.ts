@@ -195,7 +195,9 @@ export class TwoSteps {
     const { node: prefillNode, number } = session;
     const migration = { prefillId: prefillNode.url, session: number, tokenId, blockIds };
     const json = migrationJson(migration, transport);
-    const request = { ...this.#request, body: decodeBody(this.#request.body, this.#head, json) };
+    const body = decodeBody(this.#request.body, this.#head, json);
+    // A connection that is lost may have brought the blocks over already: their room is another request's by then.
+    const request = { ...this.#request, body, isForOnce: true };
     const attempt = this.#begin(lease);
     this.#endWithClient(attempt);
     session.decodingOn = lease.node;

@@ -49,7 +49,7 @@ export async function forward(
   try {
     return headCame(attempt, await wire.fetch(url, init));
   } catch (error) {
-    return wasStale(attempt, error, wire)
+    return request.isForOnce !== true && wasStale(attempt, error, wire)
       ? await overFresh(attempt, error, () => wire.fetch(url, { ...init, keepalive: false }))
       : attempt.failed(error);
   }

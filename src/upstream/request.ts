@@ -27,6 +27,8 @@ export interface InferenceRequest {
   readonly head: RequestHead | null;
   /** Null when it has to do with nothing that engines keep. */
   readonly kept: KeptRequest | null;
+  /** Its engine may have begun with it when its connection is lost, and must not begin twice; left out: it may. */
+  readonly isForOnce?: boolean;
   /** What strategies are told of it. */
   readonly asked: Asked;
   /** Who asks: an API key's name, or an address. */

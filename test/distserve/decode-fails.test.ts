@@ -33,6 +33,15 @@ describe("a decode engine that", () => {
     },
   );
 
+  test("loses a connection that it had answered on: its blocks are not asked for once more", async () => {
+    await using cluster = await startCluster();
+    expect((await cluster.chat()).status).toBe(200);
+    only(cluster.decodes).setFaults([{ path: CHAT, fault: { kind: "reset" } }]);
+    expect((await cluster.chat()).status).toBe(502);
+    await cluster.quiet();
+    expect(count(cluster, "decodes", CHAT)).toBe(count(cluster, "prefills", CHAT));
+  });
+
   test("dies in mid-stream: the stream is visibly broken, and the session is freed", async () => {
     await using cluster = await startCluster();
     const answer = await cluster.chat({ stream: true, max_tokens: 5_000, ignore_eos: true });
