@@ -18,7 +18,7 @@ import {
 import type { Attempt, Unanswered } from "./attempt.ts";
 import { type PieceByPiece, Reply } from "./reply.ts";
 import type { InferenceRequest } from "./request.ts";
-import { saidTokens } from "./said-tokens.ts";
+import { fewWouldTell, saidTokens } from "./said-tokens.ts";
 
 /** How long a client that does not read may hold up the break of its connection, ms. */
 const BREAK_DRAIN_MS = 1_000;
@@ -56,7 +56,7 @@ export function handOn(
     const tells = form !== null && body !== null && took(answer, request);
     const usage = tells ? usageOf(form, request.target, body, body) : null;
     exchange.usage = usage;
-    const said = tells ? saidTokens(form, usage, body.length, request) : null;
+    const said = tells ? saidTokens(form, usage, body.length, fewWouldTell(request)) : null;
     lease.end(answered(answer, clock, judged.status, usage, said));
     const nowMs = lease.firstByteAtMs ?? clock.now();
     if (body !== null) {
@@ -114,6 +114,7 @@ function pieceByPiece(
   const isEvents = form === "events";
   const numbers = isEvents && isNumbered(target) ? new SequenceNumbers() : null;
   const opening = first?.slice(0, OPENING_BYTES) ?? NOTHING;
+  const isTelling = form !== null && fewWouldTell(request);
   let piece = first;
   return {
     async pull(sink) {
@@ -140,7 +141,7 @@ function pieceByPiece(
         const tells = form !== null && took(answer, request);
         const usage = tells ? usageOf(form, target, opening, ending) : null;
         exchange.usage = usage;
-        const said = tells ? saidTokens(form, usage, exchange.bytesOut, request) : null;
+        const said = tells ? saidTokens(form, usage, exchange.bytesOut, isTelling) : null;
         attempt.lease.end(answered(answer, clock, failure ?? answer.status, usage, said));
         exchange.end(failure === null ? COMPLETE : SAID_FAILURE);
         sink.close();

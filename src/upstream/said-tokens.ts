@@ -19,27 +19,32 @@ const LIMITS = [
 ] as const;
 
 /**
- * How many tokens of answer there were, about; null where nothing tells, or where there are few since the
- * request asked for no more.
+ * How many tokens of answer there were, about; null where nothing tells, or where there are few and that says
+ * nothing.
  * @param bytes Of the whole answer.
+ * @param isTelling What `fewWouldTell` said of the request.
  */
 export function saidTokens(
   form: AnswerForm | null,
   usage: Usage | null,
   bytes: number,
-  request: InferenceRequest,
+  isTelling: boolean,
 ): number | null {
   const guess = form === "events" ? Math.max(0, bytes - AROUND_BYTES) / TOKEN_BYTES : null;
   const tokens = usage?.outputTokens ?? guess;
-  if (tokens === null || tokens > SHORT_TOKENS) return tokens;
-  return GENERATES.test(request.target) && !asksForFew(request) ? tokens : null;
+  return tokens === null || tokens > SHORT_TOKENS || isTelling ? tokens : null;
 }
 
-function asksForFew({ body, head }: InferenceRequest): boolean {
-  if (head === null) return false;
+/**
+ * Whether few tokens would say something of the engine: text is generated, and the request asks for no less. To be
+ * asked before the body is given back: nothing is left of it when a stream ends.
+ */
+export function fewWouldTell({ target, body, head }: InferenceRequest): boolean {
+  if (!GENERATES.test(target)) return false;
+  if (head === null) return true;
   const nested = smallValue(body, head.members, "sampling_params");
   const isFew = (limit: unknown) => typeof limit === "number" && limit < LONG_TOKENS;
-  return LIMITS.some(
+  return !LIMITS.some(
     (name) => isFew(smallValue(body, head.members, name)) || isFew(asObject(nested)?.[name]),
   );
 }

@@ -56,3 +56,35 @@ test("a large body comes whole to the node that is asked next, many at the same 
   for (const end of again) expect(end.isWhole).toBe(true);
   for (const { status } of ends) expect([200, 500]).toContain(status);
 });
+
+test("a short stream to a long prompt is whole: what it asked for is known to its end", async () => {
+  const said = 'data: {"choices":[{"delta":{"content":"Yes"}}]}\n\n';
+  await using engine = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    routes: {
+      "/health": new Response(),
+      "/v1/models": Response.json({ object: "list", data: [{ id: "tiny", object: "model" }] }),
+      "/metrics": new Response("", { status: 404 }),
+    },
+    async fetch(request) {
+      await request.bytes();
+      const stream = async function* () {
+        yield said;
+        // By now the proxy has given the body back.
+        await Bun.sleep(20);
+        yield "data: [DONE]\n\n";
+      };
+      return new Response(stream, { headers: { "content-type": "text/event-stream" } });
+    },
+  });
+  await using proxy = await startProxy(["--node", engine.url.origin]);
+  await untilHealthy(proxy, 1);
+  for (const bytes of [100, 20_000, 200_000, 2_000_000]) {
+    const messages = [{ role: "user", content: "x".repeat(bytes) }];
+    const body = JSON.stringify({ model: "tiny", stream: true, max_tokens: 2, messages });
+    const answer = await fetch(`${proxy.url}/v1/chat/completions`, { method: "POST", body });
+    expect([bytes, await answer.text()]).toEqual([bytes, `${said}data: [DONE]\n\n`]);
+  }
+  expect(proxy.log()).not.toContain('"outcome":"broken"');
+});
