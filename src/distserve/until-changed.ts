@@ -77,8 +77,9 @@ export async function untilChanged(awaited: Awaited): Promise<boolean> {
 
 /** Whether an engine of the pair is gone that was well before: it may be restarting, or be back already. */
 function wasThere({ prefill, decode, failure: { gone } }: FailedPair): boolean {
-  // Until a probe has failed it still counts as healthy.
-  return [prefill, decode].some(
-    ({ url, health }) => gone.includes(url) && (health.state !== "starting" || health.comesBack),
-  );
+  return [prefill, decode].some(({ url, health: { state, comesBack } }) => {
+    // Until a probe has failed it still counts as healthy.
+    const wasWell = state === "healthy" || state === "unhealthy";
+    return gone.includes(url) && (wasWell || comesBack);
+  });
 }

@@ -53,6 +53,15 @@ describe.each([
   });
 });
 
+test("one that is drained is not waited for", async () => {
+  const { changed } = waiting((cluster) => {
+    const node = cluster.join("prefill", PREFILL);
+    cluster.registry.membership.drain(node.url);
+    return node;
+  });
+  expect(await changed).toBe(false);
+});
+
 test("one that has never been there is not waited for", async () => {
   const { changed } = waiting((cluster) => cluster.register("prefill", PREFILL));
   expect(await changed).toBe(false);
