@@ -59,6 +59,7 @@ test("a large body comes whole to the node that is asked next, many at the same 
 
 test("a short stream to a long prompt is whole: what it asked for is known to its end", async () => {
   const said = 'data: {"choices":[{"delta":{"content":"Yes"}}]}\n\n';
+  let ending = Promise.withResolvers<void>();
   await using engine = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
@@ -71,8 +72,7 @@ test("a short stream to a long prompt is whole: what it asked for is known to it
       await request.bytes();
       const stream = async function* () {
         yield said;
-        // By now the proxy has given the body back.
-        await Bun.sleep(20);
+        await ending.promise;
         yield "data: [DONE]\n\n";
       };
       return new Response(stream, { headers: { "content-type": "text/event-stream" } });
@@ -83,7 +83,10 @@ test("a short stream to a long prompt is whole: what it asked for is known to it
   for (const bytes of [100, 20_000, 200_000, 2_000_000]) {
     const messages = [{ role: "user", content: "x".repeat(bytes) }];
     const body = JSON.stringify({ model: "tiny", stream: true, max_tokens: 2, messages });
+    ending = Promise.withResolvers();
     const answer = await fetch(`${proxy.url}/v1/chat/completions`, { method: "POST", body });
+    // Its head is here: by now the proxy has given the body back.
+    ending.resolve();
     expect([bytes, await answer.text()]).toEqual([bytes, `${said}data: [DONE]\n\n`]);
   }
   expect(proxy.log()).not.toContain('"outcome":"broken"');
