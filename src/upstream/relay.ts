@@ -116,6 +116,7 @@ function pieceByPiece(
   const opening = first?.slice(0, OPENING_BYTES) ?? NOTHING;
   const isTelling = form !== null && fewWouldTell(request);
   let piece = first;
+  let isWhole = false;
   return {
     async pull(sink) {
       let nowMs = clock.now();
@@ -137,6 +138,7 @@ function pieceByPiece(
         }
         const ending = kept?.bytes ?? NOTHING;
         if (mayBeCut && isCut(answer.headers, target, ending)) throw new Error(CUT);
+        isWhole = true;
         const failure = relaying.failure ?? (isEvents ? failureAtEnd(ending) : null);
         const tells = form !== null && took(answer, request);
         const usage = tells ? usageOf(form, target, opening, ending) : null;
@@ -146,6 +148,16 @@ function pieceByPiece(
         exchange.end(failure === null ? COMPLETE : SAID_FAILURE);
         sink.close();
       } catch (error) {
+        if (isWhole) {
+          // The client has all of it: what goes wrong then is ours, neither its nor the engine's.
+          attempt.lease.end(answered(answer, clock));
+          exchange.end(COMPLETE);
+          sink.close();
+          // Where it is logged as what nobody has caught: a stream would keep it to itself.
+          return clock.soon(() => {
+            throw error;
+          });
+        }
         const unanswered = attempt.failed(error);
         const why = streamBroke(unanswered);
         exchange.end(endOf(unanswered, why));

@@ -27,6 +27,25 @@ test("an exception and a promise that nobody caught are logged, and the proxy go
   expect(await proxy.end()).toBe(0);
 });
 
+test("what goes wrong here when a stream is over costs neither its client nor its engine anything, and is logged", async () => {
+  // Slow enough to come piece by piece.
+  const engine = await start({ timeScale: 1 });
+  const preload = ["--preload", "./test/support/surprise-at-the-end.ts"];
+  const command = [process.execPath, ...preload, "src/main.ts"];
+  await using proxy = await startProxy(["--node", engine.url], { command });
+  await untilHealthy(proxy);
+  const answer = await fetch(`${proxy.url}/v1/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ model: "tiny", prompt: "Once", stream: true, max_tokens: 40 }),
+  });
+  expect(await answer.text()).toEndWith("data: [DONE]\n\n");
+  await until("it is logged", () => proxy.log().includes("surprise: at the end"));
+  expect(proxy.log()).not.toContain('"outcome":"broken"');
+  const nodes = Object.values(await proxy.status());
+  expect(nodes).toMatchObject([{ unfinished: 0, state: "healthy" }]);
+});
+
 test("whoever reads the log may go away", async () => {
   const engine = await start();
   const child = Bun.spawn({
