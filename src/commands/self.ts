@@ -49,7 +49,9 @@ export function liftFetchLimit(
   if (env[FETCH_LIMIT_VARIABLE] === FETCH_LIMIT) return true;
   if (typeof process.execve !== "function") return false;
   const { file, args } = thisProgram();
-  const texts = [...argv, ...Object.values(env).filter((text) => text !== undefined)];
+  // Others' variables are none of our business, and a descriptor can be read but once.
+  const ours = Object.keys(env).filter((name) => name.startsWith("LMPROXY_"));
+  const texts = [...argv, ...ours.map((name) => env[name] ?? "")];
   // Should it come to nothing, it is this very process that is told.
   Object.assign(process.env, handOn(texts, readFile));
   try {
