@@ -4,6 +4,7 @@
  * stand where a model's words never do: text in JSON has its quotes escaped, and what a model or a client
  * may write as JSON of its own, a tool's input or its schema, is nested deeper.
  */
+import { textAt } from "./body/text.ts";
 import { asObject, isAt, readObject } from "./said-failure.ts";
 
 /** Tokens; null where the engine does not say. */
@@ -145,12 +146,10 @@ function valueAt(bytes: Uint8Array, at: number): { member: Member | null; end: n
     else if (byte === OPEN || byte === OPEN_LIST) level += 1;
     else if (byte === CLOSE || byte === CLOSE_LIST) level -= 1;
     if (level > 0) continue;
-    return { member: readObject(decoder.decode(bytes.subarray(start, end + 1))), end: end + 1 };
+    return { member: readObject(textAt(bytes, start, end + 1)), end: end + 1 };
   }
   return { member: null, end: bytes.length };
 }
-
-const decoder = new TextDecoder();
 
 /** How many brackets are closed, more than opened, from `from` to the end of the text, or of its line. */
 function closings(bytes: Uint8Array, from: number, form: AnswerForm): number {

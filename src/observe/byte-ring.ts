@@ -31,13 +31,14 @@ export class ByteRing {
       : this.#lapEnd - this.#first + this.#next;
   }
 
-  /** Adds a copy of `record`; nothing happens when it is larger than all there is. */
-  append(record: Uint8Array, leaves: Leaves): void {
-    const taken = HEAD_BYTES + record.length;
+  /** Adds a copy of the first `length` bytes of `from`; nothing happens when that is more than all there is. */
+  append(from: Uint8Array, length: number, leaves: Leaves): void {
+    const taken = HEAD_BYTES + length;
     if (taken > this.#bytes.length) return;
     while (!this.#fits(taken)) this.#dropFirst(leaves);
-    this.#view.setUint32(this.#next, record.length, true);
-    this.#bytes.set(record, this.#next + HEAD_BYTES);
+    this.#view.setUint32(this.#next, length, true);
+    // Without a view of them, which would be the only object that a record costs.
+    Buffer.prototype.copy.call(from, this.#bytes, this.#next + HEAD_BYTES, 0, length);
     this.#next += taken;
     this.#count += 1;
   }

@@ -60,13 +60,13 @@ export class Explanations {
     const account = accountOf(exchange, endedAtMs, wallMs());
     const failed = levelOf(exchange) === "warning";
     packAccount(this.#writer, account, failed, endedAtMs);
-    this.#recent.append(this.#writer.record(), this.#leaves);
+    this.#recent.append(this.#writer.bytes, this.#writer.length, this.#leaves);
   };
 
   /** One falls out of those that were last. */
   readonly #leaves: Leaves = (view, at, length) => {
     const { failed, totalMs, endedAtMs } = peekAccount(this.#readerAt(view, at));
-    if (failed) this.#failed.append(recordIn(view, at, length), () => {});
+    if (failed) this.#failed.append(recordIn(view, at, length), length, () => {});
     else if (this.#isSlow(totalMs)) {
       this.#keepSlow({ record: recordIn(view, at, length).slice(), totalMs, endedAtMs });
     }

@@ -86,9 +86,9 @@ export class Writer {
     this.#view.setUint8(at, value);
   }
 
-  /** What is written; valid until the next begins. */
-  record(): Uint8Array {
-    return this.#bytes.subarray(0, this.#at);
+  /** What is written stands in these, `length` of them, until the next begins. */
+  get bytes(): Uint8Array {
+    return this.#bytes;
   }
 }
 

@@ -56,7 +56,7 @@ export function handOn(
     const tells = form !== null && body !== null && took(answer, request);
     const usage = tells ? usageOf(form, request.target, body, body) : null;
     exchange.usage = usage;
-    const said = tells ? saidTokens(form, usage, body.length, fewWouldTell(request)) : null;
+    const said = tells ? saidTokens(form, usage, body.length, () => fewWouldTell(request)) : null;
     lease.end(answered(answer, clock, judged.status, usage, said));
     const nowMs = lease.firstByteAtMs ?? clock.now();
     if (body !== null) {
@@ -143,7 +143,7 @@ function pieceByPiece(
         const tells = form !== null && took(answer, request);
         const usage = tells ? usageOf(form, target, opening, ending) : null;
         exchange.usage = usage;
-        const said = tells ? saidTokens(form, usage, exchange.bytesOut, isTelling) : null;
+        const said = tells ? saidTokens(form, usage, exchange.bytesOut, () => isTelling) : null;
         attempt.lease.end(answered(answer, clock, failure ?? answer.status, usage, said));
         exchange.end(failure === null ? COMPLETE : SAID_FAILURE);
         sink.close();

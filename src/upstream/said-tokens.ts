@@ -1,4 +1,4 @@
-import { smallValue } from "../core/body/member-spans.ts";
+import { smallValues } from "../core/body/member-spans.ts";
 import { LONG_TOKENS, SHORT_TOKENS } from "../core/pool/lengths.ts";
 import { asObject } from "../core/said-failure.ts";
 import type { AnswerForm, Usage } from "../core/usage.ts";
@@ -17,22 +17,23 @@ const LIMITS = [
   "max_output_tokens",
   "max_new_tokens",
 ] as const;
+const ASKED = [...LIMITS, "sampling_params"] as const;
 
 /**
  * How many tokens of answer there were, about; null where nothing tells, or where there are few and that says
  * nothing.
  * @param bytes Of the whole answer.
- * @param isTelling What `fewWouldTell` said of the request.
+ * @param isTelling What `fewWouldTell` says of the request.
  */
 export function saidTokens(
   form: AnswerForm | null,
   usage: Usage | null,
   bytes: number,
-  isTelling: boolean,
+  isTelling: () => boolean,
 ): number | null {
   const guess = form === "events" ? Math.max(0, bytes - AROUND_BYTES) / TOKEN_BYTES : null;
   const tokens = usage?.outputTokens ?? guess;
-  return tokens === null || tokens > SHORT_TOKENS || isTelling ? tokens : null;
+  return tokens === null || tokens > SHORT_TOKENS || isTelling() ? tokens : null;
 }
 
 /**
@@ -42,9 +43,8 @@ export function saidTokens(
 export function fewWouldTell({ target, body, head }: InferenceRequest): boolean {
   if (!GENERATES.test(target)) return false;
   if (head === null) return true;
-  const nested = smallValue(body, head.members, "sampling_params");
+  const asked = smallValues(body, head.members, ASKED);
+  const nested = asObject(asked.sampling_params);
   const isFew = (limit: unknown) => typeof limit === "number" && limit < LONG_TOKENS;
-  return !LIMITS.some(
-    (name) => isFew(smallValue(body, head.members, name)) || isFew(asObject(nested)?.[name]),
-  );
+  return !LIMITS.some((name) => isFew(asked[name]) || isFew(nested?.[name]));
 }

@@ -20,7 +20,9 @@ test("keeps the last, whole and in order, and tells of each that leaves", () => 
       const came: string[] = [];
       const left: string[] = [];
       for (const [mark, length] of lengths.entries()) {
-        ring.append(record(length, mark), (view, at, long) => left.push(textIn(view, at, long)));
+        ring.append(record(length, mark), length, (view, at, long) =>
+          left.push(textIn(view, at, long)),
+        );
         if (4 + length <= size) came.push(record(length, mark).join());
         const kept: string[] = [];
         ring.each((view, at, long) => kept.push(textIn(view, at, long)));

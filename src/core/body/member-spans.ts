@@ -5,6 +5,7 @@
  * for each of its fields.
  */
 import { BACKSLASH, malformed, spells } from "./json-scan.ts";
+import { textAt } from "./text.ts";
 
 /** Numbers a member takes up in `MemberSpans`. */
 export const STRIDE = 4;
@@ -20,8 +21,6 @@ export interface Member {
   readonly valueStart: number;
   readonly valueEnd: number;
 }
-
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** The member that `index`, 0 to count - 1, stands for. */
 export function memberAt(members: MemberSpans, index: number): Member {
@@ -64,7 +63,7 @@ function unescapedNameOf<Name extends string>(
   names: readonly Name[],
 ): Name | null {
   try {
-    const key: unknown = JSON.parse(decoder.decode(bytes.subarray(start, end)));
+    const key: unknown = JSON.parse(textAt(bytes, start, end));
     return names.find((name) => name === key) ?? null;
   } catch {
     throw malformed("a key with valid escapes", start);
@@ -86,7 +85,7 @@ export function lastMember(body: Uint8Array, members: MemberSpans, name: string)
 
 /** The value of `member` as JSON text, as the client wrote it. */
 export function valueText(body: Uint8Array, member: Member): string {
-  return decoder.decode(body.subarray(member.valueStart, member.valueEnd));
+  return textAt(body, member.valueStart, member.valueEnd);
 }
 
 /** Longer values are nobody's name, bytes. */
@@ -95,7 +94,25 @@ const SMALL_BYTES = 4096;
 /** The value of the member `name`, parsed; null where there is none, or none of 4 KiB at most. */
 export function smallValue(body: Uint8Array, members: MemberSpans, name: string): unknown {
   const member = lastMember(body, members, name);
-  if (member === null || member.valueEnd - member.valueStart > SMALL_BYTES) return null;
+  return member === null ? null : parsed(body, member);
+}
+
+/** The same for several names, in one look at the members; those that are not there are left out. */
+export function smallValues<Name extends string>(
+  body: Uint8Array,
+  members: MemberSpans,
+  names: readonly Name[],
+): Partial<Record<Name, unknown>> {
+  const values: Partial<Record<Name, unknown>> = {};
+  for (let at = 0; at < members.length; at += STRIDE) {
+    const name = nameOf(body, members[at] ?? 0, members[at + 1] ?? 0, names);
+    if (name !== null) values[name] = parsed(body, memberAt(members, at / STRIDE));
+  }
+  return values;
+}
+
+function parsed(body: Uint8Array, member: Member): unknown {
+  if (member.valueEnd - member.valueStart > SMALL_BYTES) return null;
   try {
     return JSON.parse(valueText(body, member));
   } catch {
@@ -106,11 +123,9 @@ export function smallValue(body: Uint8Array, members: MemberSpans, name: string)
 
 /** The text from `start` to `end` if it is printable ASCII without escapes, else null. */
 export function plainText(bytes: Uint8Array, start: number, end: number): string | null {
-  let text = "";
   for (let i = start; i < end; i++) {
     const byte = bytes[i] ?? 0;
     if (byte < 0x20 || byte > 0x7e || byte === BACKSLASH) return null;
-    text += String.fromCharCode(byte);
   }
-  return text;
+  return textAt(bytes, start, end);
 }

@@ -27,6 +27,7 @@ import {
 } from "./json-scan.ts";
 import { type MemberSpans, nameOf, plainText, STRIDE } from "./member-spans.ts";
 import { modelNotString, namedTwice, notAnObject } from "./refusals.ts";
+import { textAt } from "./text.ts";
 
 /** Top-level members a body may have; chat requests have some 30, and each costs memory here. */
 const MAX_MEMBERS = 4096;
@@ -63,8 +64,6 @@ type Expected =
   | "nested"
   | "comma"
   | "end";
-
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
  * The head of a JSON body. A UTF-8 byte order mark is skipped.
@@ -270,7 +269,7 @@ export class HeadScanner {
     this.#model = plainText(this.#body, start + 1, end - 1);
     if (this.#model !== null) return;
     try {
-      this.#model = String(JSON.parse(decoder.decode(this.#body.subarray(start, end))));
+      this.#model = String(JSON.parse(textAt(this.#body, start, end)));
     } catch {
       throw malformed("a model name without control characters and with valid escapes", start);
     }
