@@ -16,6 +16,7 @@ import { requestId } from "../core/request-id.ts";
 import { Signal } from "../core/signal.ts";
 import { NOTHING_ASKED } from "../core/strategies/strategy.ts";
 import { Reply } from "../upstream/reply.ts";
+import { isCancelled } from "../upstream/request.ts";
 import { dialectOf, nameForAnthropic } from "./dialect.ts";
 import { errorResponse, unexpectedError } from "./error-response.ts";
 import { keptRequest } from "./kept.ts";
@@ -80,7 +81,7 @@ async function answer(
     if (!services.lifecycle.open) throw shuttingDown();
     services.openFiles.assureSome();
     services.mode.assureServed(pathOf(target));
-    const signal = cancellable(exchange);
+    const signal = cancellable(exchange, services);
     sent = await readBody(request, services.bodyLimits, {
       signal,
       came: (bytes) => {
@@ -143,7 +144,7 @@ async function answer(
       signal,
     });
     nameForAnthropic(reply.headers, dialectOf(target, headers), id);
-    if (request.signal.aborted) exchange.end(CLIENT_GONE);
+    if (signal.aborted && !isCancelled(signal)) exchange.end(CLIENT_GONE);
     return reply;
   } catch (error) {
     const path = pathOf(target);
@@ -167,11 +168,9 @@ async function answer(
 }
 
 /** Aborts when the client leaves, or with the error for it when somebody cancels the request. */
-function cancellable(exchange: Exchange): Signal {
+function cancellable(exchange: Exchange, { departures }: Services): Signal {
   const own = new Signal();
-  const { signal } = exchange.request;
-  if (signal.aborted) own.abort(signal.reason);
-  else signal.addEventListener("abort", () => own.abort(signal.reason), { once: true });
+  departures.watch(exchange, own);
   exchange.cancel = () => own.abort(cancelled(exchange.readAtMs === null));
   return own;
 }

@@ -14,6 +14,7 @@ import type { Fetch } from "../upstream/forward.ts";
 import type { ModelDiscovery } from "../upstream/model-discovery.ts";
 import type { Access } from "./access.ts";
 import type { BunServer } from "./bun-server.ts";
+import type { Departures } from "./departures.ts";
 import type { Shown } from "./live/stream.ts";
 import type { Mode } from "./mode.ts";
 import type { OpenFiles } from "./open-files.ts";
@@ -53,6 +54,7 @@ export interface Services {
   readonly adminBodyLimits: BodyLimits;
   readonly openFiles: OpenFiles;
   readonly exchanges: Exchanges;
+  readonly departures: Departures;
   /** Null when streams wait for their first word in silence. */
   readonly sseKeepalive: SseKeepalive | null;
   /** How each node does beside its peers. */

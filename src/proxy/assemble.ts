@@ -15,6 +15,7 @@ import { LOOK_MS } from "../core/pool/watch.ts";
 import { NodePolicy } from "../discovery/node-policy.ts";
 import { BodyMemory } from "../http/body-memory.ts";
 import type { BunServer } from "../http/bun-server.ts";
+import { Departures } from "../http/departures.ts";
 import { IdleLimit } from "../http/idle-limit.ts";
 import { Peers } from "../http/peers.ts";
 import type { Services } from "../http/services.ts";
@@ -214,6 +215,7 @@ export function assemble(
     finishSession,
     keepers: new Keepers({ now, isMember: (node) => registry.get(node.url) === node }),
     exchanges,
+    departures: new Departures(CLOCK),
     openFiles: createOpenFiles(log, now),
     sseKeepalive:
       config.sseKeepaliveMs === null ? null : new SseKeepalive(config.sseKeepaliveMs, CLOCK),
