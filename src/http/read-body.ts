@@ -77,6 +77,8 @@ export function readBody(
       (body) => {
         // It would hold the body as long as the request runs.
         coming?.signal.off(cancel);
+        // Of a GET Bun hands out nothing, whatever it announces.
+        if (isShort) limits.memory.give(declared - body.length);
         if (limits.slow.end(incoming)) resolve(body);
         else letGo(body, limits.memory);
       },

@@ -195,6 +195,15 @@ describe("all is given back by requests", () => {
     });
   });
 
+  test("that ask without a body and announce one", async () => {
+    const head = `GET /v1/responses/resp_1 HTTP/1.1\r\nHost: proxy\r\nContent-Length: 1000\r\n\r\n`;
+    const asked = sendRaw(proxy.port, head + "x".repeat(1_000));
+    await until("the engine has it", () => engine.waiting === 1);
+    engine.release(1);
+    expect((await asked).answers.map(({ status }) => status)).toEqual([200]);
+    await untilAllIsThere();
+  });
+
   test.each(sizes)("with %s body for a model that nobody serves", async (_, bytes) => {
     expect((await post(bodyOf(bytes, "other"))).status).toBe(404);
     await untilAllIsThere();
