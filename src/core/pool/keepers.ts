@@ -37,7 +37,7 @@ export class Keepers {
 
   remember(id: string, node: Node): void {
     this.#old.delete(id);
-    this.#young.set(id, { node, sinceMs: this.#options.now() });
+    this.#young.set(copied(id), { node, sinceMs: this.#options.now() });
     if (this.#young.size < this.#options.mostIds / 2) return;
     this.#old = this.#young;
     this.#young = new Map();
@@ -50,4 +50,9 @@ export class Keepers {
     if (kept === undefined || now() - kept.sinceMs >= MAX_AGE_MS) return null;
     return isMember(kept.node) ? kept.node : null;
   }
+}
+
+/** An id that was cut out of a text, of an answer or a URL, would keep all of that in memory. */
+function copied(id: string): string {
+  return Buffer.from(id).toString();
 }

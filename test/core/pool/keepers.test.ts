@@ -1,4 +1,6 @@
 /** Which node keeps which response: what is known, for how long, and how ids are found in what passes. */
+
+import { heapStats } from "bun:jsc";
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { referredIds } from "../../../src/core/body/referred-ids.ts";
@@ -45,6 +47,26 @@ test("no more than so many are known, and the last half of them always", () => {
     expect(keepers.size).toBeLessThanOrEqual(100);
     if (id >= 49) expect(keepers.of(`resp_${id - 49}`)).toBe(one);
   }
+});
+
+test("of the texts that ids were cut out of nothing is kept", () => {
+  const { keepers, one } = start(10_000);
+  const texts = 1_000;
+  const bytes = 16_384;
+  const keptBytes = () => {
+    Bun.gc(true);
+    return heapStats().extraMemorySize;
+  };
+  const before = keptBytes();
+  for (let at = 0; at < texts; at += 1) {
+    const id = `resp_${at}${"0".repeat(32)}`;
+    const piece = encoder.encode(`{"id":"${id}","text":"${"x".repeat(bytes)}"}`);
+    new KeptRequest(keepers, [], "response").piece(one, piece);
+    const [, , , asked = ""] = `/v1/responses/${id}p?${"x".repeat(bytes)}`.split(/[/?]/);
+    new KeptRequest(keepers, [asked], null).answeredBy(one);
+  }
+  expect(keptBytes() - before).toBeLessThan((texts * bytes) / 4);
+  expect(keepers.size).toBe(2 * texts);
 });
 
 test("what a request refers to says where it goes, and where it was answered is known from then on", () => {
