@@ -23,7 +23,7 @@ const NAME = /[a-zA-Z_:][\w:]*/y;
 const LABELS = /(?:[a-zA-Z_]\w*="(?:[^"\\]|\\.)*",?)*/y;
 /** Value, timestamp, and an exemplar, which only OpenMetrics knows. */
 const REST =
-  /^[ \t]*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?[Ii]nf|NaN)([ \t]+-?\d{1,18})?[ \t\r]*(?:#.*)?$/;
+  /^[ \t]*([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|[-+]?[Ii]nf|NaN)([ \t]+-?\d{1,18})?[ \t\r]*(?:#.*)?$/;
 const LABEL = /([a-zA-Z_]\w*)="(?:[^"\\]|\\.)*"/g;
 const OWN_NODE = /(?:^|,)node="/;
 

@@ -88,6 +88,21 @@ test("what does not fit is left out", () => {
   expect(merge({ a: page, b: page }, 500).length).toBeLessThan(700);
 });
 
+test("a megabyte of any kind is read in time in proportion (a slow one never ends)", () => {
+  const fill = (line: string) => `${line}\n`.repeat(Math.ceil(2 ** 20 / line.length));
+  const long = 8_000;
+  for (const line of [
+    ...[`a ${"1".repeat(long)}x`, `a 1.${"1".repeat(long)}x`, `a 1${" ".repeat(long)}x`],
+    ...[
+      `a{${'b="",'.repeat(long / 5)}x`,
+      `a{b="${"\\\\".repeat(long / 2)}x`,
+      `#${" ".repeat(long)}x`,
+    ],
+  ]) {
+    expect(merge({ n: fill(line) })).toBe("");
+  }
+});
+
 test("of any page whatever, each line that comes out names its node (property)", () => {
   const parts = fc.constantFrom(
     "a",
