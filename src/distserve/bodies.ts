@@ -1,7 +1,16 @@
 /** The two bodies that a client's body becomes: one for the prefill node, one for the decode node. */
 import { type NewMember, withMembers } from "../core/body/body-edit.ts";
-import { OPEN_BRACE, OPEN_BRACKET, QUOTE, skipWhitespace } from "../core/body/json-scan.ts";
-import { lastMember, type Member, valueText } from "../core/body/member-spans.ts";
+import {
+  CLOSE_BRACKET,
+  newNesting,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  QUOTE,
+  skipNested,
+  skipString,
+  skipWhitespace,
+} from "../core/body/json-scan.ts";
+import { lastMember, valueText } from "../core/body/member-spans.ts";
 import type { RequestHead } from "../core/body/request-head.ts";
 import { ProxyError } from "../core/errors.ts";
 import { parseJson } from "./json-members.ts";
@@ -46,7 +55,7 @@ export function refuseSeveral(body: Uint8Array, head: RequestHead): void {
     );
   }
   const prompt = lastMember(body, head.members, "prompt");
-  if (prompt !== null && isListOfPrompts(body, prompt) && !hasOneElement(body, prompt)) {
+  if (prompt !== null && isSeveralPrompts(body, prompt.valueStart)) {
     throw new ProxyError(
       "invalid_request",
       "With DistServe a request has one prompt, a string or a list of token ids; " +
@@ -56,21 +65,24 @@ export function refuseSeveral(body: Uint8Array, head: RequestHead): void {
   }
 }
 
-/** Engines read numbers in strings, too. NaN for what cannot be one: an object may not even be asked. */
+/** Engines read numbers in strings, too. NaN for what cannot be one: what is nested may be large, and is not read. */
 function numberValue(body: Uint8Array, head: RequestHead, name: string): number {
   const member = lastMember(body, head.members, name);
-  const value = member === null ? undefined : parseJson(valueText(body, member));
+  if (member === null || isNested(body[member.valueStart])) return Number.NaN;
+  const value = parseJson(valueText(body, member));
   return typeof value === "number" || typeof value === "string" ? Number(value) : Number.NaN;
 }
 
-function hasOneElement(body: Uint8Array, member: Member): boolean {
-  const list = parseJson(valueText(body, member));
-  return Array.isArray(list) && list.length === 1;
+function isNested(first: number | undefined): boolean {
+  return first === OPEN_BRACKET || first === OPEN_BRACE;
 }
 
-/** Whether it is a list that begins with a prompt, not with a token id. */
-function isListOfPrompts(body: Uint8Array, { valueStart }: Member): boolean {
-  if (body[valueStart] !== OPEN_BRACKET) return false;
-  const first = body[skipWhitespace(body, valueStart + 1)];
-  return first === QUOTE || first === OPEN_BRACKET || first === OPEN_BRACE;
+/** Whether what begins at `start` is a list that begins with a prompt, not with a token id, and goes on behind it. */
+function isSeveralPrompts(body: Uint8Array, start: number): boolean {
+  if (body[start] !== OPEN_BRACKET) return false;
+  const first = skipWhitespace(body, start + 1);
+  const byte = body[first];
+  if (byte !== QUOTE && !isNested(byte)) return false;
+  const end = byte === QUOTE ? skipString(body, first + 1) : skipNested(body, first, newNesting());
+  return body[skipWhitespace(body, end)] !== CLOSE_BRACKET;
 }

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import fc from "fast-check";
 import { scanRequestHead } from "../../src/core/body/request-head.ts";
 import { decodeBody, prefillBody, refuseSeveral } from "../../src/distserve/bodies.ts";
@@ -103,6 +103,7 @@ describe("what cannot be handed over is refused", () => {
     ['{"n": 1, "n": 2.0}', "n"],
     ['{"prompt": ["a", "b"]}', "prompt"],
     ['{"prompt": [[1, 2], [3]]}', "prompt"],
+    ['{"prompt": [{"a": [1]}, "b"]}', "prompt"],
     [`{"prompt": [${" ".repeat(100)}"a", [1]]}`, "prompt"],
   ])("%s", (text, param) => {
     expect(check(text)).toThrow(
@@ -119,7 +120,20 @@ describe("what cannot be handed over is refused", () => {
     '{"prompt": ["a"]}',
     '{"prompt": [[1, 2]]}',
     "{}",
+    `{"prompt": [ "a\\"," ]}`,
+    '{"prompt": [{"a": [1]}\n]}',
   ])("not %s", (text) => {
     expect(check(text)).not.toThrow();
+  });
+
+  test("without a look into what is nested, which may be as large as a body", () => {
+    const nested = `[{}${",{}".repeat(100)}]`;
+    const parse = spyOn(JSON, "parse");
+    check(`{"n": ${nested}}`)();
+    check(`{"prompt": [${nested}]}`)();
+    expect(check(`{"prompt": ${nested}}`)).toThrow("one prompt");
+    prefilled(`{"min_new_tokens": ${nested}}`);
+    expect(parse).not.toHaveBeenCalled();
+    parse.mockRestore();
   });
 });
