@@ -23,6 +23,7 @@ export class LineSink {
   #waiting = "";
   #isSoon = false;
   #isWriting = false;
+  #written: Promise<void> = Promise.resolve();
   #lost = 0;
 
   constructor(options: LineSinkOptions) {
@@ -50,8 +51,12 @@ export class LineSink {
   };
 
   /** Resolves when all has been written, or lost. */
-  async flush(): Promise<void> {
-    if (this.#isWriting) return;
+  flush(): Promise<void> {
+    if (!this.#isWriting) this.#written = this.#writeAll();
+    return this.#written;
+  }
+
+  async #writeAll(): Promise<void> {
     this.#isWriting = true;
     while (this.#waiting !== "") {
       const lines = this.#waiting;

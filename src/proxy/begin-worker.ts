@@ -15,26 +15,22 @@ import { ProxyError } from "../core/errors.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { ControlPlane } from "../http/services.ts";
-import { LineSink } from "../observe/line-sink.ts";
-import { Log } from "../observe/log.ts";
 import type { Traces } from "../observe/traces.ts";
 import { answerOf } from "./admin-answer.ts";
 import { type Assembled, assemble, CLOCK, type Listening, type Share } from "./assemble.ts";
-import { lineFormat } from "./effective.ts";
+import { type OpenLog, openLog } from "./open-log.ts";
 import { RemoteLive } from "./remote-live.ts";
-import { LOG_WAITS_CHARACTERS, tracesOf } from "./start.ts";
+import { tracesOf } from "./start.ts";
 import { readCertifiedKey } from "./tls.ts";
 
 /** How often what nobody tells is looked at and said: pieces of answers, removed nodes that are idle. */
 export const TICK_MS = 250;
 
-export interface Begun {
+export interface Begun extends OpenLog {
   readonly config: Config;
   readonly assembled: Assembled;
   readonly live: RemoteLive;
   readonly hearer: Hearer;
-  readonly log: Log;
-  readonly sink: Pick<LineSink, "flush">;
   readonly traces: Traces | null;
 }
 
@@ -47,12 +43,7 @@ export async function beginWorker(
   control: ToOthers,
 ): Promise<Begun> {
   const config = readConfig(given.config);
-  const sink = new LineSink({
-    output: Bun.stderr.writer(),
-    mostWaiting: LOG_WAITS_CHARACTERS,
-    soon: CLOCK.soon,
-  });
-  const log = new Log({ level: config.logLevel, format: lineFormat(config), sink });
+  const { log, flushLog } = openLog(config);
   const memory = openMemory(given.table, given.size);
   const { table } = memory;
   const row = table.ofRow(given.row);
@@ -98,7 +89,7 @@ export async function beginWorker(
   tellOf(registry, hearer, control);
   if (shared !== null) shareNews(shared, assembled);
   tick(registry, row, shared);
-  return { config, assembled, live, hearer, log, sink, traces };
+  return { config, assembled, live, hearer, log, flushLog, traces };
 }
 
 /** A configuration from another process, which may be older and know fewer fields. @throws Error */

@@ -16,22 +16,21 @@ import type { Config } from "../config/serve-config.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { Services } from "../http/services.ts";
-import { LineSink } from "../observe/line-sink.ts";
-import { Log, logUnexpected } from "../observe/log.ts";
+import { logUnexpected } from "../observe/log.ts";
 import { openStateFile, type Warn } from "../state/file.ts";
 import { Administration, WorkersPeers } from "./administration.ts";
 import { askEngines } from "./ask-engines.ts";
 import { assemble, CLOCK } from "./assemble.ts";
 import { controlTicks } from "./control-ticks.ts";
-import { lineFormat } from "./effective.ts";
 import { Gathered } from "./gathered.ts";
 import { GatheredFacts, WorkersWatchers } from "./gathered-live.ts";
 import { Handover } from "./handover.ts";
 import { holdPort } from "./held-port.ts";
 import { joinNodes } from "./join-nodes.ts";
 import { startMetricsServer } from "./metrics-server.ts";
+import { openLog } from "./open-log.ts";
 import { keepsSessions } from "./routing.ts";
-import { CANNOT_BE_TAKEN_OVER, LOG_WAITS_CHARACTERS, type RunningProxy } from "./start.ts";
+import { CANNOT_BE_TAKEN_OVER, type RunningProxy } from "./start.ts";
 import { Predecessor } from "./takeover.ts";
 import { readCertifiedKey } from "./tls.ts";
 import { keysOf, shareOf } from "./workers-config.ts";
@@ -67,12 +66,7 @@ export async function startControl(
 ): Promise<RunningControl> {
   const shared = shareOf(config, count);
   const key = readCertifiedKey(config);
-  const sink = new LineSink({
-    output: Bun.stderr.writer(),
-    mostWaiting: LOG_WAITS_CHARACTERS,
-    soon: CLOCK.soon,
-  });
-  const log = new Log({ level: config.logLevel, format: lineFormat(config), sink });
+  const { log, flushLog } = openLog(config);
   const warn: Warn = (message, details) => log.warning(message, details);
   const predecessor = config.takeover
     ? await Predecessor.find(config, { clock: CLOCK, warn, listeners: count })
@@ -221,7 +215,7 @@ export async function startControl(
     await metricsServer?.stop();
     await stateFile?.close();
     memory.remove();
-    await sink.flush();
+    await flushLog();
   }
   async function stop(): Promise<void> {
     await supervisor.stop();

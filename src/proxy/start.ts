@@ -1,15 +1,14 @@
 import type { CertifiedKey } from "../cluster/messages.ts";
 import type { Config } from "../config/serve-config.ts";
-import { LineSink } from "../observe/line-sink.ts";
-import { type EventLog, Log, logUnexpected } from "../observe/log.ts";
+import { type EventLog, logUnexpected } from "../observe/log.ts";
 import type { Traces } from "../observe/traces.ts";
 import { openStateFile, type Warn } from "../state/file.ts";
 import { assemble, CLOCK, RANDOM } from "./assemble.ts";
-import { lineFormat } from "./effective.ts";
 import { HANDSHAKES_MS, Handover } from "./handover.ts";
 import { joinNodes } from "./join-nodes.ts";
 import { listen, type Served } from "./listen.ts";
 import type { Listeners } from "./listeners.ts";
+import { openLog } from "./open-log.ts";
 import { Predecessor } from "./takeover.ts";
 import { readCertifiedKey } from "./tls.ts";
 
@@ -35,9 +34,6 @@ export interface RunningProxy {
   stop(): Promise<void>;
 }
 
-/** What may wait for a slow reader of the log, characters. */
-export const LOG_WAITS_CHARACTERS = 1024 * 1024;
-
 export const CANNOT_BE_TAKEN_OVER =
   "it cannot be taken over from: it has no socket beside its state file, as with an older version";
 
@@ -50,16 +46,7 @@ export async function startProxy(
   config: Config,
   reread: () => Config = () => config,
 ): Promise<RunningProxy> {
-  const sink = new LineSink({
-    output: Bun.stderr.writer(),
-    mostWaiting: LOG_WAITS_CHARACTERS,
-    soon: CLOCK.soon,
-  });
-  const log = new Log({
-    level: config.logLevel,
-    format: lineFormat(config),
-    sink,
-  });
+  const { log, flushLog } = openLog(config);
   const warn: Warn = (message, details) => log.warning(message, details);
   const predecessor = config.takeover
     ? await Predecessor.find(config, { clock: CLOCK, warn, listeners: 1 })
@@ -137,7 +124,7 @@ export async function startProxy(
     await served.stop();
     await stateFile?.close();
     await traces?.stop();
-    await sink.flush();
+    await flushLog();
   }
   return {
     url: served.listeners.server.url.origin,

@@ -207,13 +207,13 @@ export class ProxyWorker {
     }
   }
 
-  async #wrapUp({ assembled, sink, traces }: Begun): Promise<void> {
+  async #wrapUp({ assembled, flushLog, traces }: Begun): Promise<void> {
     if (this.#listening !== null) await assembled.lifecycle.drain(Promise.resolve());
     const page = await assembled.services.metricsPage(false);
     await orUndefined(this.#channel.ask({ do: "counted", page }));
     await this.#listening?.stop();
     await traces?.stop();
-    await sink.flush();
+    await flushLog();
   }
 }
 

@@ -48,6 +48,24 @@ test("a slow reader costs the lines for which there is no room, and they are cou
   expect(sink.lost).toBe(2);
 });
 
+test("whoever waits for all of it waits for what a slow reader has yet to take", async () => {
+  const reader = slowReader();
+  const sink = new LineSink({ output: reader.output, mostWaiting: 100, soon: atOnce });
+  sink.write("first\n");
+  sink.write("last\n");
+  let isOver = false;
+  const flushed = sink.flush().then(() => {
+    isOver = true;
+  });
+  await new Promise((resume) => setImmediate(resume));
+  expect([reader.written, isOver]).toEqual([["first\n"], false]);
+  reader.read();
+  await new Promise((resume) => setImmediate(resume));
+  expect([reader.written, isOver]).toEqual([["first\n", "last\n"], false]);
+  reader.read();
+  await flushed;
+});
+
 test("what a reader who has left does not get is counted, and life goes on", async () => {
   const reader = slowReader();
   const sink = new LineSink({ output: reader.output, mostWaiting: 100, soon: atOnce });

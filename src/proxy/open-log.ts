@@ -1,0 +1,35 @@
+import type { Config } from "../config/serve-config.ts";
+import { LineSink } from "../observe/line-sink.ts";
+import { Log } from "../observe/log.ts";
+import { CLOCK } from "./assemble.ts";
+import { lineFormat } from "./effective.ts";
+
+/** What may wait for a slow reader, characters. */
+const MOST_WAITING = 1024 * 1024;
+/** What a slow reader may take for what waits when the process ends, ms. */
+const LAST_LINES_MS = 2_000;
+
+export interface OpenLog {
+  readonly log: Log;
+  /** Resolves when all has been written, or lost, or its reader takes too long. */
+  readonly flushLog: () => Promise<void>;
+}
+
+/** Standard error, as the configuration wants it. */
+export function openLog(config: Config): OpenLog {
+  const sink = new LineSink({
+    output: Bun.stderr.writer(),
+    mostWaiting: MOST_WAITING,
+    soon: CLOCK.soon,
+  });
+  const log = new Log({ level: config.logLevel, format: lineFormat(config), sink });
+  return {
+    log,
+    async flushLog() {
+      const { promise: isLate, resolve } = Promise.withResolvers<void>();
+      const cancel = CLOCK.after(LAST_LINES_MS, resolve);
+      await Promise.race([sink.flush(), isLate]);
+      cancel();
+    },
+  };
+}
