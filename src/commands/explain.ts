@@ -1,10 +1,8 @@
 /** `lmproxy explain ID`: how a request went, and why its nodes were chosen. */
 import { type Static, Type } from "@sinclair/typebox";
-import { Value } from "@sinclair/typebox/value";
 import { Command } from "commander";
 import { flagGroup } from "../config/flag.ts";
 import { type Run, readArguments } from "./command.ts";
-import { CommandError } from "./command-error.ts";
 import { ProxyClient } from "./proxy-client.ts";
 import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
 import { plain, shortTime, tableLines, wrapped } from "./table.ts";
@@ -90,10 +88,8 @@ export const run: Run = async (argv, surroundings) => {
   }
   const { proxyUrl, adminKey, json } = line.values;
   const path = `/debug/requests/${encodeURIComponent(line.operands[0] ?? "")}`;
-  const answer = await new ProxyClient(proxyUrl, adminKey).get(path);
-  if (!Value.Check(Type.Array(Explanation), answer)) {
-    throw new CommandError(`${proxyUrl} answers, but not as this lmproxy does; is it older?`);
-  }
+  const client = new ProxyClient(proxyUrl, adminKey);
+  const answer = client.as(Type.Array(Explanation), await client.get(path));
   const drawn = json ? `${JSON.stringify(answer, null, 2)}\n` : answer.map(draw).join("\n");
   await surroundings.print(drawn);
   return 0;

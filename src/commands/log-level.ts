@@ -1,6 +1,5 @@
 /** `lmproxy log-level`: how much a running proxy logs, and how its lines look. */
 import { Type } from "@sinclair/typebox";
-import { Value } from "@sinclair/typebox/value";
 import { Command } from "commander";
 import { flagGroup } from "../config/flag.ts";
 import * as kinds from "../config/kinds.ts";
@@ -8,7 +7,6 @@ import { LEVEL_KIND } from "../config/observe-flags.ts";
 import { LOG_FORMATS, LOG_LEVELS, oneOf } from "../config/schema.ts";
 import { UsageError } from "../config/usage-error.ts";
 import { type Run, readArguments } from "./command.ts";
-import { CommandError } from "./command-error.ts";
 import { ProxyClient } from "./proxy-client.ts";
 import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
 
@@ -57,9 +55,7 @@ export const run: Run = async (argv, surroundings) => {
   const client = new ProxyClient(proxyUrl, adminKey);
   const asksOnly = Object.keys(wanted).length === 0;
   const answer = await (asksOnly ? client.get("/debug/log") : client.post("/debug/log", wanted));
-  if (!Value.Check(Log, answer)) {
-    throw new CommandError(`${proxyUrl} answers, but not as this lmproxy does; is it older?`);
-  }
-  await surroundings.print(`the log is at level ${answer.level}, its lines are ${answer.format}\n`);
+  const log = client.as(Log, answer);
+  await surroundings.print(`the log is at level ${log.level}, its lines are ${log.format}\n`);
   return 0;
 };

@@ -1,9 +1,7 @@
 /** `lmproxy nodes show`: all of one node. */
 import { type Static, Type } from "@sinclair/typebox";
-import { Value } from "@sinclair/typebox/value";
 import { flagGroup } from "../config/flag.ts";
 import { readRole } from "../core/engine/roles.ts";
-import { CommandError } from "./command-error.ts";
 import { LIST_FIELDS } from "./node-list.ts";
 import type { ProxyClient } from "./proxy-client.ts";
 import { cut, plain, shortTime, tableLines, WIDTH } from "./table.ts";
@@ -36,10 +34,8 @@ export async function showNode(
   node: string,
   { json }: { readonly json: boolean },
 ): Promise<string> {
-  const answer = await client.get(`/nodes/show?node=${encodeURIComponent(node)}`);
-  if (!Value.Check(Shown, answer)) {
-    throw new CommandError(`${client.url} answers, but not as this lmproxy does; is it older?`);
-  }
+  const path = `/nodes/show?node=${encodeURIComponent(node)}`;
+  const answer = client.as(Shown, await client.get(path));
   return json ? `${JSON.stringify(answer, null, 2)}\n` : draw(answer);
 }
 

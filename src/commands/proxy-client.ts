@@ -1,4 +1,6 @@
 /** Calls to a running proxy's administration, with failures that a person can act on. */
+import type { Static, TSchema } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
 import { CommandError } from "./command-error.ts";
 import { type Nodes, readStatus } from "./node-table.ts";
 import { AnswerTooLongError, readAnswer, UNPACKED } from "./read-answer.ts";
@@ -75,6 +77,12 @@ export class ProxyClient {
   /** @throws CommandError when the proxy cannot be reached or refuses */
   async delete(path: string): Promise<unknown> {
     return await this.#call("DELETE", path);
+  }
+
+  /** What it has answered, as `schema` has it. @throws CommandError when it is something else */
+  as<T extends TSchema>(schema: T, answer: unknown): Static<T> {
+    if (Value.Check(schema, answer)) return answer;
+    throw new CommandError(`${this.url} answers, but not as this lmproxy does; is it older?`);
   }
 
   async #call(method: string, path: string, body?: string): Promise<unknown> {

@@ -1,9 +1,7 @@
 /** `lmproxy reload`: a running proxy reads its files again. */
 import { Type } from "@sinclair/typebox";
-import { Value } from "@sinclair/typebox/value";
 import { Command } from "commander";
 import { type Run, readArguments } from "./command.ts";
-import { CommandError } from "./command-error.ts";
 import { EVERY_WORKER_TIMEOUT_MS, ProxyClient } from "./proxy-client.ts";
 import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
 
@@ -27,10 +25,7 @@ export const run: Run = async (argv, surroundings) => {
   const { proxyUrl, adminKey } = line.values;
   // Workers take a new certificate one after the other.
   const client = new ProxyClient(proxyUrl, adminKey, EVERY_WORKER_TIMEOUT_MS);
-  const answer = await client.post("/reload", {});
-  if (!Value.Check(Reloaded, answer)) {
-    throw new CommandError(`${proxyUrl} answers, but not as this lmproxy does; is it older?`);
-  }
+  const answer = client.as(Reloaded, await client.post("/reload", {}));
   const { changed, needs_new_process: kept } = answer;
   const told = changed.length === 0 ? "nothing has changed" : `changed: ${changed.join(", ")}`;
   await surroundings.print(`reloaded; ${told}\n`);

@@ -1,10 +1,8 @@
 /** `lmproxy requests`: what a running proxy does just now, oldest first. */
 import { Type } from "@sinclair/typebox";
-import { Value } from "@sinclair/typebox/value";
 import { Command } from "commander";
 import { flagGroup } from "../config/flag.ts";
 import { type Run, readArguments, type Surroundings } from "./command.ts";
-import { CommandError } from "./command-error.ts";
 import { ProxyClient } from "./proxy-client.ts";
 import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
 import { plain, shortTime, tableLines } from "./table.ts";
@@ -51,8 +49,8 @@ export const run: Run = async (argv, surroundings) => {
     return 0;
   }
   const { proxyUrl, adminKey, json } = line.values;
-  const answer = await new ProxyClient(proxyUrl, adminKey).get("/debug/requests");
-  if (!Value.Check(OpenRequests, answer)) throw stranger(proxyUrl);
+  const client = new ProxyClient(proxyUrl, adminKey);
+  const answer = client.as(OpenRequests, await client.get("/debug/requests"));
   await surroundings.print(json ? `${JSON.stringify(answer, null, 2)}\n` : drawRequests(answer));
   return 0;
 };
@@ -76,14 +74,10 @@ async function cancel(argv: readonly string[], surroundings: Surroundings): Prom
   const { proxyUrl, adminKey } = line.values;
   const [id = ""] = line.operands;
   const path = `/debug/requests/${encodeURIComponent(id)}`;
-  const answer = await new ProxyClient(proxyUrl, adminKey).delete(path);
-  if (!Value.Check(Cancelled, answer)) throw stranger(proxyUrl);
+  const client = new ProxyClient(proxyUrl, adminKey);
+  const answer = client.as(Cancelled, await client.delete(path));
   await surroundings.print(`cancelled ${answer.cancelled} by the id ${plain(id)}\n`);
   return 0;
-}
-
-function stranger(proxyUrl: string): CommandError {
-  return new CommandError(`${proxyUrl} answers, but not as this lmproxy does; is it older?`);
 }
 
 type Open = (typeof OpenRequests)["static"][number];

@@ -114,7 +114,5 @@ export interface Services {
     readonly open: boolean;
     /** True from the moment that it is about to end: `/ready` says so. */
     readonly leaving: boolean;
-    /** Another process has taken the place of this one: whoever is connected here is to connect anew. */
-    readonly retired: boolean;
   };
 }

@@ -28,13 +28,6 @@ const UNEQUAL_OF_ROLE = [1.5, 0.5, 1] as const;
 /** With prompts ten times as long as answers, so much of the nodes is better off with prompts. */
 const PREFILL_SHARE = 3 / 4;
 
-export const CLUSTER_NAMES = [
-  "equal",
-  "unequal",
-  "distserve",
-  "distserve-unequal",
-] as const satisfies readonly string[];
-
 /** Null when there is none of that name. */
 export function clusterOf(name: string, nodes: number): ClusterShape | null {
   const all = Array.from({ length: nodes }, (_, i) => i);

@@ -3,8 +3,6 @@ import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { connect } from "node:tls";
 import { Type } from "@sinclair/typebox";
-import { Value } from "@sinclair/typebox/value";
-import { CommandError } from "../command-error.ts";
 import type { ProxyClient } from "../proxy-client.ts";
 import { figure, figures } from "./page-figures.ts";
 import type { Certificate, Look, Snapshot, Told } from "./snapshot.ts";
@@ -39,10 +37,7 @@ export async function gather(client: ProxyClient): Promise<Snapshot> {
 }
 
 async function ask(client: ProxyClient): Promise<Told> {
-  const settings = await client.get("/debug/config");
-  if (!Value.Check(Settings, settings)) {
-    throw new CommandError(`${client.url} answers, but not as this lmproxy does; is it older?`);
-  }
+  const settings = client.as(Settings, await client.get("/debug/config"));
   const before = await look(client);
   const page = await client.text("/metrics");
   const metricsIntervalS = figure(page, "lmproxy_metrics_interval_seconds") ?? 5;
