@@ -58,9 +58,11 @@ export function failureOfEvent(name: string, value: JsonObject): number | null {
 
 function statusOf(error: unknown): number {
   const { code, type } = asObject(error) ?? {};
-  const status = Number(code);
+  // Nothing else is made a text or a number of: an object may have a `toString` that is none.
+  const status = typeof code === "number" || typeof code === "string" ? Number(code) : Number.NaN;
   if (Number.isInteger(status) && status >= 400 && status <= 599) return status;
-  const named = NAMES.find(([pattern]) => [type, code].some((name) => pattern.test(String(name))));
+  const names = [type, code].filter((name) => typeof name === "string");
+  const named = NAMES.find(([pattern]) => names.some((name) => pattern.test(name)));
   return named?.[1] ?? UNNAMED;
 }
 

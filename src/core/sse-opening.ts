@@ -104,7 +104,7 @@ function verdictOn(name: string, data: string): Verdict {
   if (value === null) return data === "" ? "opening" : "begun";
   const failure = failureOfEvent(name, value);
   if (failure !== null) return { failure };
-  const type = name === "" ? String(value.type) : name;
+  const type = name === "" && typeof value.type === "string" ? value.type : name;
   if (OPENINGS.has(type)) return "opening";
   if (Array.isArray(value.choices)) return verdictOnChoices(value.choices);
   return isEmptyPart(type, value) ? "opening" : "begun";

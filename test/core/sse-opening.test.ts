@@ -117,6 +117,19 @@ describe("the beginning of a stream", () => {
     expect(judge(BEGINNINGS["a word"] + FAILURES[0][1])[0]).toBe("begun");
   });
 
+  test.each(["type", "error"])("whatever an engine says as %s can be read", (member) => {
+    const nested = "[".repeat(100_000) + "]".repeat(100_000);
+    for (const said of [
+      '{"toString":1}',
+      '{"code":{"toString":1},"type":{"toString":1}}',
+      nested,
+    ]) {
+      const text = event(`{"object":"chunk","${member}":${said}}`);
+      expect(judge(text)[0]).not.toBe("opening");
+      expect(() => failureAtEnd(encoder.encode(`: error\n\n${text}`))).not.toThrow();
+    }
+  });
+
   test("an opening that does not end is let go", () => {
     const opening = new SseOpening();
     const comment = encoder.encode(`: ${"x".repeat(1_000)}\n`);
