@@ -84,6 +84,16 @@ test.each([
     '{"timestamp": 1, "input_length": 2, "output_length": 1, "hash_ids": 5}\n',
     "`hash_ids`",
   ],
+  [
+    "a line after empty ones",
+    '\n\r\n{"timestamp": 1, "input_length": 2, "output_length": 1}\n\nx\n',
+    "Line 5 ",
+  ],
+  [
+    "a row after empty ones",
+    "\n\r\nTIMESTAMP,ContextTokens,GeneratedTokens\n1,1,1\n\nx,y,z\n",
+    "Line 6 ",
+  ],
   ["no requests", "TIMESTAMP,ContextTokens,GeneratedTokens\n", "no requests"],
   ["a row without numbers", "TIMESTAMP,ContextTokens,GeneratedTokens\nx,y,z\n", "Line 2"],
 ])("%s is refused, with what is wrong", (_what, text, says) => {

@@ -5,7 +5,9 @@ import { type Recorded, TraceError } from "./trace.ts";
  * `GeneratedTokens`. They say nothing of prefixes.
  */
 export function azure(text: string): Recorded {
-  const [head = "", ...rows] = text.split("\n");
+  const lines = text.split("\n");
+  const top = lines.findIndex((line) => line.trim() !== "");
+  const [head = "", ...rows] = lines.slice(top);
   const names = cellsOf(head).map((name) => name.toLowerCase());
   const at = names.indexOf("timestamp");
   const input = names.indexOf("contexttokens");
@@ -25,7 +27,7 @@ export function azure(text: string): Recorded {
       Number(cells[output]),
     ];
     if (!(atMs >= 0 && inputTokens >= 0 && outputTokens >= 0)) {
-      throw new TraceError(`Line ${i + 2} of the trace is no row of times and tokens.`);
+      throw new TraceError(`Line ${top + i + 2} of the trace is no row of times and tokens.`);
     }
     return [
       {

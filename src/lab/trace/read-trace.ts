@@ -32,9 +32,9 @@ export function readTrace(name: string, text: string, seed: number): Trace {
 }
 
 function readRecorded(text: string, random: () => number): Recorded {
-  const body = text.replace(/^\uFEFF/, "").trimStart();
-  if (body === "") throw new TraceError("the file is empty: there are no requests in it.");
-  if (!body.startsWith("{")) return azure(body);
+  const body = text.replace(/^\uFEFF/, "");
+  if (body.trim() === "") throw new TraceError("the file is empty: there are no requests in it.");
+  if (!body.trimStart().startsWith("{")) return azure(body);
   const lines = jsonLines(body);
   const first = lines[0]?.value ?? {};
   if ("requests" in first) return agentSessions(lines, random);
