@@ -58,6 +58,13 @@ describe("what a file holds tells its format", () => {
     expect(shared(trace, 0, 1)).toBe(2);
   });
 
+  test("Bailian: a parent is known wherever it stands, and one that is not there is nobody's", () => {
+    const [parent = "", child = ""] = BAILIAN.trim().split("\n");
+    const trace = read(`${child}\n${parent.replace("-1", "99")}\n`);
+    expect(trace.requests.map(({ after }) => after)).toEqual([-1, 0]);
+    expect(trace.requests[1]?.pauseMs).toBe(30_000);
+  });
+
   test("agent sessions: ids mean something within the session, pauses are what is between", () => {
     const trace = read(AGENTS);
     expect(trace.blockTokens).toBe(64);
@@ -93,6 +100,19 @@ test.each([
     "a row after empty ones",
     "\n\r\nTIMESTAMP,ContextTokens,GeneratedTokens\n1,1,1\n\nx,y,z\n",
     "Line 6 ",
+  ],
+  ["an empty cell", "TIMESTAMP,ContextTokens,GeneratedTokens\n1,,1\n", "`ContextTokens`"],
+  ["a row cut off", "TIMESTAMP,ContextTokens,GeneratedTokens\n1,1,1\n1,1", "Line 3 "],
+  ["no end of tokens", "TIMESTAMP,ContextTokens,GeneratedTokens\n1,1,Infinity\n", "Line 2 "],
+  [
+    "more tokens than a body can hold",
+    '{"timestamp": 1, "input_length": 1e10, "output_length": 1}\n',
+    "Line 1 of the trace: `input_length` must be 10000000 or less",
+  ],
+  [
+    "a chat without a name",
+    `${BAILIAN}{"timestamp": 1, "input_length": 2, "output_length": 1}\n`,
+    "Line 3 of the trace: `chat_id`",
   ],
   ["no requests", "TIMESTAMP,ContextTokens,GeneratedTokens\n", "no requests"],
   ["a row without numbers", "TIMESTAMP,ContextTokens,GeneratedTokens\nx,y,z\n", "Line 2"],

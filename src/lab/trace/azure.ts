@@ -1,3 +1,4 @@
+import { type Line, tokens } from "./fields.ts";
 import { type Recorded, TraceError } from "./trace.ts";
 
 /**
@@ -21,19 +22,24 @@ export function azure(text: string): Recorded {
   const requests = rows.flatMap((row, i) => {
     if (row.trim() === "") return [];
     const cells = cellsOf(row);
-    const [atMs, inputTokens, outputTokens] = [
-      timeOf(cells[at] ?? ""),
-      Number(cells[input]),
-      Number(cells[output]),
-    ];
-    if (!(atMs >= 0 && inputTokens >= 0 && outputTokens >= 0)) {
-      throw new TraceError(`Line ${top + i + 2} of the trace is no row of times and tokens.`);
+    const line: Line = {
+      number: top + i + 2,
+      value: {
+        ContextTokens: numberOf(cells[input] ?? ""),
+        GeneratedTokens: numberOf(cells[output] ?? ""),
+      },
+    };
+    const atMs = timeOf(cells[at] ?? "");
+    if (!(atMs >= 0)) {
+      throw new TraceError(
+        `Line ${line.number} of the trace: \`TIMESTAMP\` must be a time or seconds.`,
+      );
     }
     return [
       {
         atMs,
-        inputTokens: Math.max(1, Math.round(inputTokens)),
-        outputTokens: Math.max(1, Math.round(outputTokens)),
+        inputTokens: tokens(line, "ContextTokens"),
+        outputTokens: tokens(line, "GeneratedTokens"),
         blocks: [],
         session: -1,
         after: -1,
@@ -49,6 +55,11 @@ function cellsOf(row: string): string[] {
     .trim()
     .split(",")
     .map((cell) => cell.trim());
+}
+
+/** An empty cell is none. */
+function numberOf(text: string): number {
+  return text === "" ? Number.NaN : Number(text);
 }
 
 /** `2023-11-16 18:15:46.6805900`, with or without an offset, or seconds, as ms. */

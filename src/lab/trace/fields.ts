@@ -23,9 +23,16 @@ export function amountOr(line: Line, field: string, fallback: number): number {
   return given === undefined || given === null ? fallback : amount(line, field);
 }
 
+/** More than any engine holds; a body is built for each prompt. */
+const MOST_TOKENS = 10_000_000;
+
 /** Tokens: whole, and at least one, since an engine computes no less. @throws TraceError */
 export function tokens(line: Line, field: string): number {
-  return Math.max(1, Math.round(amount(line, field)));
+  const given = amount(line, field);
+  if (given <= MOST_TOKENS) return Math.max(1, Math.round(given));
+  throw new TraceError(
+    `Line ${line.number} of the trace: \`${field}\` must be ${MOST_TOKENS} or less.`,
+  );
 }
 
 /** The names of blocks; empty when there are none. @throws TraceError */
@@ -35,6 +42,13 @@ export function hashIds({ number, value }: Line): (number | string)[] {
   throw new TraceError(
     `Line ${number} of the trace: \`hash_ids\` must be a list of numbers or strings.`,
   );
+}
+
+/** What something is called. @throws TraceError */
+export function nameIn({ number, value }: Line, field: string): string {
+  const given = value[field];
+  if (isName(given)) return String(given);
+  throw new TraceError(`Line ${number} of the trace: \`${field}\` must be a number or a string.`);
 }
 
 function isName(value: unknown): value is number | string {
