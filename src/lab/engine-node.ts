@@ -106,8 +106,9 @@ export class EngineNode {
     for (const request of lost) request.ended(GONE);
   }
 
-  /** It starts again, with nothing in its cache. */
+  /** It starts again, with nothing in its cache, if it was gone. */
   comeBack(): void {
+    if (this.#alive) return;
     this.#alive = true;
     this.#model = new EngineModel(this.#params, false);
     this.#model.advance(this.#time.nowMs);

@@ -89,6 +89,12 @@ test("clusters and models come from files too, and nodes may die in the middle",
   expect(row).toMatchObject({ cluster: "c.json", model: "m.json", nodes: 2, refused: 0 });
 });
 
+test("a node that never left and is said to return goes on", async () => {
+  const argv = ["--cluster", "equal", "--nodes", "1", "--strategies", "prefix_aware"];
+  const [row] = JSON.parse(await lab("--json", ...argv, "--event", "returns@5:0"));
+  expect(row).toMatchObject({ refused: 0 });
+});
+
 test("a table marks what is shown an oracle's view", async () => {
   const table = await lab("--strategies", "random,lmetric");
   expect(table).toContain("lmetric *");
