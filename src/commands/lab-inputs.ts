@@ -71,14 +71,30 @@ export function clusterNamed(
     if (known.roles !== undefined && nodes < 2) {
       throw new UsageError(`--cluster ${name} needs two nodes or more`);
     }
-    return { ...known, events: more };
+    return withNodes({ ...known, events: more });
   }
   const { speeds, roles, events = [] } = fileOf("--cluster", name, ClusterFile, readFile);
   if (roles !== undefined && roles.length !== speeds.length) {
     throw new UsageError(`--cluster ${name}: there must be as many roles as speeds`);
   }
+  if (roles !== undefined && new Set(roles).size < 2) {
+    throw new UsageError(`--cluster ${name}: \`roles\` must name a Prefill and a Decode node`);
+  }
   const shape = { name: basename(name), speeds, events: [...events.map(eventNamed), ...more] };
-  return roles === undefined ? shape : { ...shape, roles };
+  return withNodes(roles === undefined ? shape : { ...shape, roles });
+}
+
+/** Events happen to nodes that are there or join. @throws UsageError */
+function withNodes(shape: ClusterShape): ClusterShape {
+  const { name, speeds, events } = shape;
+  const nodes = speeds.length + events.filter(({ what }) => what === "joins").length;
+  for (const { what, atS, node } of events) {
+    if (what === "joins" || node < nodes) continue;
+    throw new UsageError(
+      `${what}@${atS}:${node} is of no node: those of ${name} are 0 to ${nodes - 1}`,
+    );
+  }
+  return shape;
 }
 
 /** @throws UsageError */

@@ -43,6 +43,7 @@ async function lab(...argv: string[]): Promise<string> {
       if (path === "c.json") return '{"speeds": [1, 2], "events": ["slows@5:1", "dies@10"]}';
       if (path === "roles.json") return '{"speeds": [1, 2], "roles": ["Decode", "Prefill"]}';
       if (path === "one-role.json") return '{"speeds": [1, 2], "roles": ["Decode"]}';
+      if (path === "prefills.json") return '{"speeds": [1, 2], "roles": ["Prefill", "Prefill"]}';
       if (path === "empty.csv") return "\uFEFF\n";
       if (path === "traces") throw Object.assign(new Error("a directory"), { code: "EISDIR" });
       if (path === "m.json") return '{"prefillTokensPerS": 50000}';
@@ -125,6 +126,8 @@ describe("what is wrong is said", () => {
     [["--cluster", "t.jsonl"], "no JSON"],
     [["--model", "c.json"], "speeds"],
     [["--event", "explodes@3"], "explodes@3 is no event"],
+    [["--event", "dies@3:8"], "dies@3:8 is of no node: those of equal are 0 to 7"],
+    [["--cluster", "prefills.json"], "a Prefill and a Decode node"],
   ])("%p", async (argv, says) => {
     await expect(lab(...argv)).rejects.toThrow(says);
   });
