@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { Command } from "commander";
 import { UsageError } from "../config/usage-error.ts";
 import { nearestName } from "../core/nearest-name.ts";
+import { STRATEGY_ALIASES } from "../core/strategies/index.ts";
 import { CONTESTANT_NAMES, contestantOf } from "../lab/contestants.ts";
 import type { Row } from "../lab/measures.ts";
 import { plot } from "../lab/plot.ts";
@@ -79,7 +80,10 @@ function orElse(given: readonly string[], otherwise: string): readonly string[] 
 
 /** @throws UsageError */
 function strategiesOf(given: readonly string[]): readonly string[] {
-  const names = given.flatMap((list) => list.split(",")).filter((name) => name !== "");
+  const names = given
+    .flatMap((list) => list.split(","))
+    .filter((name) => name !== "")
+    .map((name) => name.split("+").map(unaliased).join("+"));
   for (const name of names) {
     if (contestantOf(name) !== null) continue;
     const nearest = nearestName(name, CONTESTANT_NAMES);
@@ -87,6 +91,11 @@ function strategiesOf(given: readonly string[]): readonly string[] {
     throw new UsageError(`--strategies ${name}: there is no such strategy; ${advice}`);
   }
   return names.length > 0 ? [...new Set(names)] : CONTESTANT_NAMES;
+}
+
+/** Our strategies go by the names that the proxy takes, too. */
+function unaliased(name: string): string {
+  return Object.hasOwn(STRATEGY_ALIASES, name) ? (STRATEGY_ALIASES[name] ?? name) : name;
 }
 
 /** One row a line, so that it is an array and can be read line by line as well. */

@@ -96,6 +96,14 @@ test("a node that never left and is said to return goes on", async () => {
   expect(row).toMatchObject({ refused: 0 });
 });
 
+test("strategies go by their other names, too", async () => {
+  const rows = JSON.parse(
+    await lab("--json", "--strategies", "cache_aware,manual,cache_aware+random"),
+  );
+  const names = rows.map((row: { strategy: string }) => row.strategy);
+  expect(names).toEqual(["prefix_aware", "sticky_least_loaded", "prefix_aware+random"]);
+});
+
 test("a table marks what is shown an oracle's view", async () => {
   const table = await lab("--strategies", "random,lmetric");
   expect(table).toContain("lmetric *");
