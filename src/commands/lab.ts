@@ -113,6 +113,8 @@ async function here(
 ): Promise<Row[]> {
   const rows: Row[] = [];
   const drawn: Replayed[] = [];
+  // Before the work, which may take long.
+  if (picture !== null) await draw(picture, []);
   if (json) await print("[\n");
   for (const replayed of runSuite(suite)) {
     if (json) await print(`${rows.length > 0 ? ",\n" : ""}${JSON.stringify(replayed.row)}`);
@@ -121,8 +123,17 @@ async function here(
     progress.step(replayed.row.strategy);
   }
   if (json) await print("\n]\n");
-  if (picture !== null) await Bun.write(picture, plot(drawn));
+  if (picture !== null) await draw(picture, drawn);
   return rows;
+}
+
+/** @throws CommandError */
+async function draw(file: string, runs: readonly Replayed[]): Promise<void> {
+  try {
+    await Bun.write(file, plot(runs));
+  } catch (error) {
+    throw new CommandError(`--plot ${file}: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 /** The strategies dealt out to several processes of this program. @throws CommandError */

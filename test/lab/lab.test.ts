@@ -134,6 +134,7 @@ describe("what is wrong is said", () => {
     [["--cluster", "t.jsonl"], "no JSON"],
     [["--model", "c.json"], "speeds"],
     [["--event", "explodes@3"], "explodes@3 is no event"],
+    [["--plot", tmpdir()], `--plot ${tmpdir()}: `],
     [["--event", "dies@3:8"], "dies@3:8 is of no node: those of equal are 0 to 7"],
     [["--cluster", "prefills.json"], "a Prefill and a Decode node"],
   ])("%p", async (argv, says) => {
