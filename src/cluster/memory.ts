@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, statfsSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { WorkersError } from "./errors.ts";
 import { NewsRings, newsBytes } from "./news-rings.ts";
 import { SESSION_BYTES, SessionTable, type SessionTableOptions } from "./session-table.ts";
 import { Table, type TableSize, tableBytes } from "./table.ts";
@@ -18,10 +19,13 @@ export interface SharedMemory {
   remove(): void;
 }
 
-/** Makes it anew, in a file that nobody else may read. What is not used of it takes no memory. */
+/**
+ * Makes it anew, in a file that nobody else may read. What is not used of it takes no memory.
+ * @throws WorkersError where there is no room for it
+ */
 export function shareMemory(size: TableSize): SharedMemory {
   const bytes = tableBytes(size) + SESSION_BYTES + newsBytes(size.rows);
-  const folder = newFolder(foldersFor(bytes, freeBytes));
+  const folder = newFolder(bytes, foldersFor(bytes, freeBytes));
   const path = join(folder, "table");
   writeFileSync(path, "", { mode: 0o600 });
   truncateSync(path, bytes);
@@ -29,23 +33,27 @@ export function shareMemory(size: TableSize): SharedMemory {
 }
 
 /**
- * The best first: the one in memory, of which nothing is ever written to a disk, if it has room for all. Where it
- * is full, writing to what is mapped ends the process (SIGBUS). Containers have 64 MiB there, unless told otherwise.
+ * Those that have room for all, the best first: the one in memory, of which nothing is ever written to a disk. Where
+ * a folder is full, writing to what is mapped ends the process (SIGBUS). Containers have 64 MiB in memory, unless
+ * told otherwise.
  */
-export function foldersFor(
-  bytes: number,
-  freeIn: (folder: string) => number,
-): readonly [string, string] {
-  return freeIn(IN_MEMORY) >= bytes ? [IN_MEMORY, tmpdir()] : [tmpdir(), IN_MEMORY];
+export function foldersFor(bytes: number, freeIn: (folder: string) => number): readonly string[] {
+  return [IN_MEMORY, tmpdir()].filter((folder) => freeIn(folder) >= bytes);
 }
 
-/** In the first where one can be made: it may be missing, or only to be read. */
-function newFolder([best, other]: readonly [string, string]): string {
-  try {
-    return mkdtempSync(join(best, "lmproxy-"));
-  } catch {
-    return mkdtempSync(join(other, "lmproxy-"));
+/** In the first where one can be made: it may be only to be read. */
+function newFolder(bytes: number, folders: readonly string[]): string {
+  for (const folder of folders) {
+    try {
+      return mkdtempSync(join(folder, "lmproxy-"));
+    } catch {
+      // The next one.
+    }
   }
+  throw new WorkersError(
+    `with --workers, ${Math.ceil(bytes / 2 ** 20)} MiB are needed that can be written, in ${IN_MEMORY} or in ` +
+      `${tmpdir()} (TMPDIR)`,
+  );
 }
 
 function freeBytes(folder: string): number {
