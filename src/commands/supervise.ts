@@ -1,6 +1,7 @@
 /** What `lmproxy serve` does when it was given --workers: it starts them and keeps them running. */
 import { version } from "../../package.json";
 import { usableCores } from "../cluster/cpus.ts";
+import type { Spawn, Spawned } from "../cluster/member.ts";
 import type { Note } from "../config/note.ts";
 import type { Config } from "../config/serve-config.ts";
 import { startControl } from "../proxy/control.ts";
@@ -18,6 +19,8 @@ export interface SuperviseOptions {
   readonly reread: () => Config;
 }
 
+const ENDING = ["SIGINT", "SIGTERM"] as const;
+
 /** Resolves with the exit code. @throws what `startControl` throws, and WorkersError */
 export async function supervise(
   config: Config,
@@ -26,7 +29,14 @@ export async function supervise(
 ): Promise<number> {
   const count = workers === "auto" ? usableCores() : workers;
   const minder = new Minder(argv);
-  const options = { count, spawn: spawnWorker, reread, startSuccessor: minder.start };
+  const workersRunning = new Set<Spawned>();
+  const spawn: Spawn = (receive) => {
+    const child = spawnWorker(receive);
+    workersRunning.add(child);
+    void child.exited.then(() => workersRunning.delete(child));
+    return child;
+  };
+  const options = { count, spawn, reread, startSuccessor: minder.start };
   const proxy = await startControl(config, options).catch((error: unknown) => {
     minder.tell(error instanceof Error ? error.message : String(error));
     throw error;
@@ -35,7 +45,16 @@ export async function supervise(
   ignore(["SIGUSR1"], (text) => proxy.log.warning(text));
   process.on("uncaughtException", proxy.report);
   process.on("unhandledRejection", proxy.report);
-  const ended = Promise.race([untilSignal(["SIGINT", "SIGTERM"]), minder.told]);
+  const first = untilSignal(ENDING);
+  const ended = Promise.race([first, minder.told]);
+  let cutBy: NodeJS.Signals | null = null;
+  // A second one ends a process at once, and workers would go on without it.
+  void first
+    .then(() => untilSignal(ENDING))
+    .then((signal) => {
+      cutBy = signal;
+      for (const worker of workersRunning) worker.kill();
+    });
   process.on("SIGUSR2", () => {
     proxy.upgrade("workers").then(
       (versions) => proxy.log.info("upgraded", versions),
@@ -53,5 +72,7 @@ export async function supervise(
   }
   minder.handOn();
   await proxy.drain(ended);
-  return await minder.ended();
+  const code = await minder.ended();
+  if (cutBy !== null) process.kill(process.pid, cutBy);
+  return code;
 }

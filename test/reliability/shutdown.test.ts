@@ -67,9 +67,12 @@ test("what lasts longer than --drain-timeout is cut with a last event, and cance
   await until("the engine is rid of them", () => engine.state().openRequests === 0);
 });
 
-test("a second signal ends it at once", async () => {
+test.each([
+  ["one process", []],
+  ["two workers", ["--workers", "2"]],
+])("a second signal ends %s at once", async (_what, flags) => {
   const engine = startGateEngine();
-  await using proxy = await startProxy(["--node", engine.url]);
+  await using proxy = await startProxy(["--node", engine.url, ...flags]);
   await untilHealthy(proxy);
   const answer = ask(proxy).catch(() => "cut");
   await until("it is at the engine", () => engine.waiting === 1);
@@ -78,6 +81,7 @@ test("a second signal ends it at once", async () => {
   proxy.process.kill("SIGTERM");
   expect(await proxy.process.exited).not.toBe(0);
   expect(await answer).toBe("cut");
+  await until("the engine is rid of it", () => engine.waiting === 0);
   await engine.stop();
 });
 
