@@ -1,4 +1,5 @@
 /** The new proxy's side of a takeover. */
+import { statSync } from "node:fs";
 import { connect } from "node:net";
 import { Value } from "@sinclair/typebox/value";
 import { version } from "../../package.json";
@@ -72,8 +73,8 @@ export class Predecessor {
   /**
    * Asks the one that has this state file to share its port; null when none runs, or it dies meanwhile: then port
    * and state file are nobody's by then.
-   * @throws StateFileError; TakeoverError when it refuses, does not answer, or listens elsewhere than we
-   *   are told to
+   * @throws StateFileError; TakeoverError when it refuses, does not answer, is another user's, or listens elsewhere
+   *   than we are told to
    */
   static async find(
     config: Config,
@@ -90,6 +91,7 @@ export class Predecessor {
       await untilNobodys(statePath, port, clock);
     }
     if (standing === null || standing === "died") return null;
+    assureOurs(socketPath(statePath));
     // Older versions look at no address.
     if (!isSameAddress(config, standing)) throw refusal(listensElsewhere(standing));
     return new Predecessor(statePath, clock, standing);
@@ -243,6 +245,16 @@ async function ask(
   if (Value.Check(Standing, said)) return said;
   throw refusal(
     Value.Check(Refused, said) ? said.message : "it speaks another version of this protocol",
+  );
+}
+
+/** @throws TakeoverError */
+function assureOurs(path: string): void {
+  const owner = statSync(path, { throwIfNoEntry: false })?.uid;
+  if (owner === undefined || owner === process.geteuid?.()) return;
+  throw refusal(
+    `it is the process of user ${owner}, and the kernel shares a port among those of one user only; start this ` +
+      "one as that user",
   );
 }
 

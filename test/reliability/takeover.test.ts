@@ -1,6 +1,6 @@
 /** `--takeover`: a new process in the place of one that serves, and nobody notices. */
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chownSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { Agent, type IncomingHttpHeaders, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -203,6 +203,22 @@ test.skipIf(process.platform !== "linux").each([
     });
     expect(await old.process.exited).toBe(0);
     expect(await young.end()).toBe(0);
+  },
+);
+
+// Nobody else could open its socket.
+test.if(process.geteuid?.() === 0)(
+  "root is told to take over as the user that it runs as",
+  async () => {
+    const path = join(folder, "anothers.json");
+    await using old = await startProxy(["--state", path]);
+    await until("it may be taken over from", () => existsSync(`${path}.sock`));
+    chownSync(`${path}.sock`, 65_534, 65_534);
+    const argv = ["--state", path, "--port", `${old.port}`, "--takeover"];
+    const said = await startProxy(argv).then(String, String);
+    expect(said).toContain("it is the process of user 65534");
+    expect(said).toContain("start this one as that user");
+    expect((await fetch(`${old.url}/health`)).status).toBe(200);
   },
 );
 
