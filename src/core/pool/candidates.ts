@@ -91,11 +91,10 @@ export class Candidates {
     view.push(record);
   }
 
-  /** It does not come into question after all. */
-  remove(node: Node): void {
-    const others = this.#view.map((record) => record.node).filter((other) => other !== node);
+  /** The others do not come into question after all. */
+  keep(nodes: readonly Node[]): void {
     this.clear(this.#choice.nowMs);
-    for (const other of others) this.add(other);
+    for (const node of nodes) this.add(node);
   }
 
   /** What is known of those that were added. The array and its records are good until the next choice. */

@@ -123,12 +123,13 @@ export class Chooser {
       return { node: only, trial: false, lastResort };
     }
     const node = this.#byStrategy(wanted, nowMs, lastResort, "strategy");
+    if (lastResort || wanted.tried.size > 0) return { node, trial: false, lastResort };
     const { comparison } = node.conduct.lengths;
-    const isComparable = comparison !== null && !lastResort && wanted.tried.size === 0;
-    const lot = isComparable ? comparison.draw(this.#options.random) : null;
-    if (lot === null) return { node, trial: false, lastResort };
+    const lot = comparison?.draw(this.#options.random) ?? null;
     if (lot === "node") return { node, trial: false, lastResort, comparison };
-    candidates.remove(node);
+    const peers = this.#peersToCompare(node, lot === null, wanted, nowMs);
+    if (peers.length === 0) return { node, trial: false, lastResort };
+    candidates.keep(peers);
     return {
       node: this.#byStrategy(wanted, nowMs, lastResort, "comparison"),
       trial: false,
@@ -136,6 +137,13 @@ export class Chooser {
       comparison: lot === "peer" ? comparison : null,
       diverted: true,
     };
+  }
+
+  /** Where a request goes that is not to go to `node`. @param refuses Whether that is only so since it may refuse alone. */
+  #peersToCompare(node: Node, refuses: boolean, { asked }: Wanted, nowMs: number): Node[] {
+    if (refuses && !node.conduct.leavesToPeer(asked.client)) return [];
+    const peers = this.#candidates.seen().map((one) => one.node);
+    return peers.filter((one) => one !== node && !(refuses && one.conduct.refusesToo(nowMs)));
   }
 
   #byStrategy(

@@ -3,6 +3,14 @@ import { FadingCount } from "./fading-count.ts";
 import { FlowRecord } from "./flow-record.ts";
 import { Lengths } from "./lengths.ts";
 
+/**
+ * After so many refusals in a row the next such request goes to a peer: where a strategy brings what is alike
+ * to one node, nobody knows otherwise what its peers would answer.
+ */
+const ROW = 3;
+/** Not one that has refused something itself in the last twenty seconds. */
+const LATELY = 0.5;
+
 /** How a node has treated requests of late: what it is judged by, beside its peers. */
 export class Conduct {
   readonly answers = new AnswerRecord();
@@ -14,6 +22,7 @@ export class Conduct {
   /** Refusals since its last good answer, and whose requests they were, two clients at most. */
   refusalsInARow = 0;
   readonly refusedClients = new Set<string | null>();
+  #asksPeer = false;
   /** Requests since its last sign of life that were given up, by client or time limit, after waiting long. */
   givenUp = 0;
   /** Whether it was slow beside its peers when they were last compared. */
@@ -37,14 +46,28 @@ export class Conduct {
 
   answeredWell(nowMs: number): void {
     this.good.add(nowMs);
-    this.refusalsInARow = 0;
-    this.refusedClients.clear();
+    this.#endRow();
   }
 
-  refusedRequest(client: string | null, nowMs: number): void {
+  /** @param status 200 for an answer that held nothing, which may be all there was to say. */
+  refusedRequest(client: string | null, status: number, nowMs: number): void {
     this.refused.add(nowMs);
     this.refusalsInARow += 1;
     if (this.refusedClients.size < 2) this.refusedClients.add(client);
+    this.#asksPeer = status !== 200 && this.refusalsInARow >= ROW;
+  }
+
+  /** Whether a request that would go to it, of one of those whom it refuses, goes to a peer: one for each refusal. */
+  leavesToPeer(client: string | null): boolean {
+    const { refusedClients } = this;
+    const leaves = this.#asksPeer && (refusedClients.size > 1 || refusedClients.has(client));
+    if (leaves) this.#asksPeer = false;
+    return leaves;
+  }
+
+  /** Whether it is known to refuse what comes, too: then it need not be asked whether it would. */
+  refusesToo(nowMs: number): boolean {
+    return this.refusalsInARow > 0 && this.refused.at(nowMs) > LATELY;
   }
 
   /** Another process is there now. */
@@ -55,9 +78,14 @@ export class Conduct {
     this.looksOn = 0;
     this.good.clear();
     this.refused.clear();
-    this.refusalsInARow = 0;
-    this.refusedClients.clear();
+    this.#endRow();
     this.givenUp = 0;
     this.wasSlow = false;
+  }
+
+  #endRow(): void {
+    this.refusalsInARow = 0;
+    this.refusedClients.clear();
+    this.#asksPeer = false;
   }
 }

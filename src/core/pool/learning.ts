@@ -291,7 +291,7 @@ export class Learning {
 
   /** It refused a request, or gave an answer that holds nothing. */
   #learnRefusal({ node, asked }: Lease, status: number, nowMs: number): void {
-    node.conduct.refusedRequest(asked.client, nowMs);
+    node.conduct.refusedRequest(asked.client, status, nowMs);
     if (!this.#peers.refusesAlone(node, nowMs) || !this.#peers.mayGo(node)) return;
     const what = status === 200 ? "answers nothing to" : `refuses (${status})`;
     this.doubted(node, "refused", `${what} what its peers answer`);
