@@ -29,7 +29,7 @@ const POLICIES: Readonly<Record<string, StrategyName>> = {
 const NO_POLICY: Readonly<Record<string, string>> = {
   bucket: "lengths are not sorted into classes; see --strategy min_expected_latency",
   passthrough: "every request is balanced; leave it out",
-  kv_aware: "engines' KV events are not read; see --strategy min_cache_usage",
+  kv_aware: "engines' KV events are not read; --strategy prefix_aware does without",
 };
 
 function policy(flag: string): Becomes {

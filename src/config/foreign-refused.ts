@@ -6,10 +6,10 @@ function refused(because: string, names: Readonly<Record<string, string>>): Fore
 }
 
 export const REFUSED: readonly ForeignFlag[] = [
-  ...refused("programs are not scheduled; nodes are chosen by --strategy", {
+  ...refused("programs are not scheduled; --sticky keeps a session on its node", {
     V: "enable-program-scheduling? program-scheduling-config-json",
   }),
-  ...refused("engines' KV events are not read; see --strategy min_cache_usage", {
+  ...refused("engines' KV events are not read; --strategy prefix_aware does without", {
     V: "router-temperature kv-penalty-host kv-penalty-external kv-penalty-disk kv-aware-session-affinity-ttl-secs kv-event-source kv-event-replay-source kv-event-block-size kv-event-model pd-kv-events",
   }),
   ...refused("lmproxy is the balancer itself; leave it out", { VS: "mini-lb?" }),
@@ -82,9 +82,12 @@ export const REFUSED: readonly ForeignFlag[] = [
       M: "discovery-provider discovery-file discovery-check-interval-secs kv-connector-annotation kv-engine-id-annotation model-id-from",
     },
   ),
-  ...refused("traces are not there yet; --access-log has a line for each request", {
-    SM: "enable-trace? otlp-traces-endpoint",
-  }),
+  ...refused(
+    "traces are sent over HTTP to where OTEL_EXPORTER_OTLP_ENDPOINT leads; see docs/observing.md",
+    {
+      SM: "enable-trace? otlp-traces-endpoint",
+    },
+  ),
   ...refused("/v1/rl is not here; engines are called by POST /nodes/call", {
     M: "enable-rl? rl-control-timeout-secs rl-fanout-concurrency",
   }),

@@ -127,8 +127,10 @@ test.each([
   ],
   [
     "--policy kv_aware",
-    "--policy is refused: engines' KV events are not read; see --strategy min_cache_usage",
+    "--policy is refused: engines' KV events are not read; --strategy prefix_aware does without",
   ],
+  ["--enable-trace", /OTEL_EXPORTER_OTLP_ENDPOINT/],
+  ["--enable-program-scheduling", /--sticky keeps a session on its node$/],
   ["--policy fastest", /^--strategy must be one of .*, not "fastest"$/],
   [
     "--prefill http://a 9001",

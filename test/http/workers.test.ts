@@ -136,6 +136,24 @@ test("/readiness counts nodes; /finish_session is understood", async () => {
   });
 });
 
+test.each([
+  ["POST", "/update_weights_from_disk", "POST /nodes/call"],
+  ["POST", "/init_weights_update_group", "POST /nodes/call"],
+  ["POST", "/collective_rpc", "POST /nodes/call"],
+  ["POST", "/v1/update_weights", "POST /nodes/call"],
+  ["GET", "/v1/loads", "/nodes/status"],
+  ["GET", "/v1/rl/workers", "/workers"],
+  ["GET", "/wasm", "/docs"],
+])("%s %s is not here, and its 404 says what is: %s", async (method, path, instead) => {
+  await using proxy = await startProxy([]);
+  const answer = await fetch(proxy.url + path, {
+    method,
+    ...(method === "POST" && { body: "{}" }),
+  });
+  expect(answer.status).toBe(404);
+  expect(Object(await answer.json()).error.message).toContain(instead);
+});
+
 test("registrations are an engine's, the rest an administrator's", async () => {
   await using proxy = await startProxy(["--admin-key", "sk-admin", "--trust-nodes", "127.0.0.1"]);
   expect((await call(proxy, "POST", "/workers", { url: "http://127.0.0.1:9" })).status).toBe(202);

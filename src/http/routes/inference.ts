@@ -51,6 +51,6 @@ function assureForwarded(path: string): void {
   if (isForwarded(path)) return;
   throw new ProxyError(
     "not_found",
-    `${shown(path)} is not inference and is not forwarded; call the engine itself.`,
+    `${shown(path)} is not inference and is not forwarded; POST /nodes/call calls it at engines.`,
   );
 }

@@ -1,4 +1,5 @@
 /** Which rows a path has: for 405, OPTIONS and what pages of other origins may do. */
+import { changesEngine } from "../../core/engine/kinds.ts";
 import { ProxyError } from "../../core/errors.ts";
 import { editDistance } from "../../core/nearest-name.ts";
 import type { Route } from "./route.ts";
@@ -89,12 +90,21 @@ export function methodNotAllowed(
   return new ProxyError("method_not_allowed", message, { allow });
 }
 
+/** What other routers answer under a path of their own, and where it is here. */
+const ELSEWHERE: ReadonlyMap<string, string> = new Map([
+  ["/v1/loads", "loads are in /nodes/status"],
+  ["/v1/rl/workers", "see /workers"],
+]);
+
 /** What a request gets that no route answers: 405 for a known path, else 404. */
 export function notFound(method: string, path: string, table: RouteTable): ProxyError {
   const allow = table.allow(path);
   if (allow !== null) return methodNotAllowed(path, method, allow);
   const nearest = nearestPath(path, table.paths);
-  const advice = nearest === null ? "see /docs" : `did you mean ${nearest}? See /docs`;
+  const instead = changesEngine(`/v1${path}`)
+    ? "POST /nodes/call calls it at engines"
+    : (ELSEWHERE.get(path) ?? "see /docs");
+  const advice = nearest === null ? instead : `did you mean ${nearest}? See /docs`;
   return new ProxyError("not_found", `There is nothing at ${method} ${shown(path)}; ${advice}.`);
 }
 
