@@ -30,6 +30,8 @@ interface Known {
   saidAtMs: number | null;
   /** It answered once: it is not about to start any more. */
   hasAnswered: boolean;
+  /** The models that it was last known to serve; "" for none yet. */
+  models: string;
   /** Our requests that ended since the last look, and between the looks before. */
   ended: number;
   readonly endedBefore: number[];
@@ -59,6 +61,16 @@ export class NodeEvents {
         this.#known.delete(node);
         this.#log.info("node removed", { ...loggedNode(node), unfinished: node.inFlight });
       },
+      // That it was gone is what it is out for.
+      nodeRestarted: (node, by) => {
+        if (by === "registered" && this.#known.has(node)) {
+          this.#log.info("node registered again", {
+            ...loggedNode(node),
+            unfinished: node.inFlight,
+          });
+        }
+      },
+      membershipChanged: () => this.#lookAtModels(),
       stateChanged: (node, from, to) => this.#changed(node, from, to),
       leaseEnded: ({ node }) => {
         const known = this.#known.get(node);
@@ -84,6 +96,7 @@ export class NodeEvents {
       sinceMs: this.#clock.now(),
       saidAtMs: null,
       hasAnswered: false,
+      models: sortedNames(node),
       ended: 0,
       endedBefore: [],
       looksOver: 0,
@@ -91,6 +104,19 @@ export class NodeEvents {
     });
     const models = node.models.length === 0 ? null : named(node.models);
     this.#log.info("node added", { ...loggedNode(node), role: node.role, models });
+  }
+
+  #lookAtModels(): void {
+    for (const [node, known] of this.#known) {
+      const before = known.models;
+      const models = sortedNames(node);
+      // A moment between two lists is none.
+      if (models === before || models === "") continue;
+      known.models = models;
+      if (before !== "") {
+        this.#log.info("models of the node changed", { ...loggedNode(node), models, before });
+      }
+    }
   }
 
   #changed(node: Node, from: NodeState, to: NodeState): void {
@@ -185,6 +211,10 @@ export class NodeEvents {
       });
     }
   }
+}
+
+function sortedNames({ models }: Node): string {
+  return named(models.toSorted());
 }
 
 /** Names in a field: not all, if they are many. */

@@ -208,6 +208,7 @@ export function assemble(
     distServe,
     live,
     keepAliveMs: 1_000 * keepAliveS(config),
+    log,
   });
   if (traces !== null) exchanges.subscribe(traces.ended);
   const services = {

@@ -5,6 +5,7 @@ import type { Exchanges } from "../core/exchange.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { DistServe } from "../distserve/distserve.ts";
 import type { SlowBodies } from "../http/slow-bodies.ts";
+import type { EventLog } from "../observe/log.ts";
 
 export interface LifecycleOptions {
   readonly clock: Clock;
@@ -23,6 +24,7 @@ export interface LifecycleOptions {
   readonly live: { stop(): void };
   /** How long a client's connection may stand idle, ms. */
   readonly keepAliveMs: number;
+  readonly log: Pick<EventLog, "info" | "warning">;
 }
 
 /** Bun looks at idle connections each 4 s. */
@@ -87,13 +89,18 @@ export class Lifecycle {
   async drain(told: Promise<unknown>): Promise<void> {
     if (this.#retired) await this.#deserted(told);
     this.#leaving = true;
-    const { clock, shutdownDelayMs } = this.#options;
+    const { clock, shutdownDelayMs, exchanges, log } = this.#options;
     if (shutdownDelayMs > 0) {
+      log.info("about to end: not ready any more", { serves_for_s: shutdownDelayMs / 1_000 });
       await new Promise<void>((resume) => clock.after(shutdownDelayMs, resume));
     }
     this.#open = false;
     const { drainTimeoutMs, admission, registry, distServe, slow } = this.#options;
-    if (!(await this.#idleWithin(drainTimeoutMs))) {
+    const limit_s = drainTimeoutMs / 1_000;
+    log.info("ending: what runs or waits may finish", { unfinished: exchanges.open.size, limit_s });
+    if (await this.#idleWithin(drainTimeoutMs)) log.info("ending: all has finished");
+    else {
+      log.warning("ending: what is left is cut", { unfinished: exchanges.open.size });
       slow.refuseAll(shuttingDown());
       admission.close();
       distServe?.cut();

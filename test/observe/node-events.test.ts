@@ -47,6 +47,35 @@ describe("the log says of a node", () => {
     ]);
   });
 
+  test("that it serves other models, not which it was found to serve first", () => {
+    const { cluster, take } = observed();
+    const node = cluster.join("n0");
+    const { membership } = cluster.registry;
+    membership.discovered(node, ["m"]);
+    take();
+    membership.discovered(node, []);
+    membership.discovered(node, ["m"]);
+    expect(take()).toEqual([]);
+    membership.discovered(node, ["m", "adapter"]);
+    expect(take()).toEqual([
+      {
+        what: "info models of the node changed",
+        fields: { node: node.url, models: "adapter m", before: "m" },
+      },
+    ]);
+  });
+
+  test("that it registered again: another process may be there", () => {
+    const { cluster, take } = observed();
+    const node = cluster.join("n0");
+    take();
+    cluster.registry.membership.renewed(node);
+    expect(take()).toContainEqual({
+      what: "info node registered again",
+      fields: { node: node.url, unfinished: 0 },
+    });
+  });
+
   test("that it is back, and after how long, without the old error", () => {
     const { cluster, take } = observed();
     const node = cluster.join("n0");

@@ -40,6 +40,8 @@ test("streams finish, new inference is refused, and the listener stays until the
     expect(answer.body.toString()).toEndWith("data: [DONE]\n\n");
   }
   expect(await proxy.process.exited).toBe(0);
+  expect(proxy.log()).toContain('"msg":"ending: what runs or waits may finish","unfinished":20');
+  expect(proxy.log()).toContain('"msg":"ending: all has finished"');
   expect(engine.state().totalRequests).toBe(20);
 });
 
@@ -64,6 +66,7 @@ test("what lasts longer than --drain-timeout is cut with a last event, and cance
   }
   expect((await silent).status).toBe(503);
   expect(await proxy.process.exited).toBe(0);
+  expect(proxy.log()).toContain('"msg":"ending: what is left is cut","unfinished":21');
   await until("the engine is rid of them", () => engine.state().openRequests === 0);
 });
 
