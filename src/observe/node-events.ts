@@ -55,6 +55,7 @@ export class NodeEvents {
   }
 
   start(): void {
+    for (const node of this.#registry.nodes()) this.#added(node);
     const unsubscribe = this.#registry.subscribe({
       nodeAdded: (node) => this.#added(node),
       nodeRemoved: (node) => {

@@ -204,3 +204,15 @@ test("a body must fit into each worker's part of the memory", async () => {
   const flags = ["--workers", "3", "--max-body", "40MiB", "--max-body-memory", "100MiB"];
   await expect(startProxy(flags)).rejects.toThrow("--max-body-memory is divided among 3 workers");
 });
+
+test("the log says what happens to nodes that were named at the start, once", async () => {
+  const lost = startGateEngine();
+  await using two = await startProxy(["--workers", "2", "--node", lost.url]);
+  await untilHealthy(two);
+  await lost.stop();
+  const said = (event: string) =>
+    two.log().split(`"msg":"${event}","node":"${lost.url}"`).length - 1;
+  await until("it is out", () => said("node is out") > 0);
+  await until("that was the last one", () => two.log().includes("no healthy node is left"));
+  expect(["node added", "node is ready", "node is out"].map(said)).toEqual([1, 1, 1]);
+});

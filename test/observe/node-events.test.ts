@@ -4,8 +4,7 @@ import type { Fields } from "../../src/observe/line-format.ts";
 import { NodeEvents } from "../../src/observe/node-events.ts";
 
 /** A cluster whose events are kept, each as `level message` with its fields. */
-function observed() {
-  const cluster = new Cluster();
+function observed(cluster = new Cluster()) {
   const said: { readonly what: string; readonly fields: Fields }[] = [];
   const say =
     (level: string) =>
@@ -45,6 +44,15 @@ describe("the log says of a node", () => {
         fields: { node: one.url, from: "healthy", reason: "no connection", left: 1, of: 2 },
       },
     ]);
+  });
+
+  test("what there is to say of one that was there before", () => {
+    const cluster = new Cluster();
+    const node = cluster.join("n0");
+    const { take } = observed(cluster);
+    take();
+    cluster.refuse(node);
+    expect(take().map(({ what }) => what)).toContain("warning node is out");
   });
 
   test("that it serves other models, not which it was found to serve first", () => {
