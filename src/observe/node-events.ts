@@ -30,6 +30,8 @@ interface Known {
   saidAtMs: number | null;
   /** It answered once: it is not about to start any more. */
   hasAnswered: boolean;
+  /** It drains, and it has not been said that it is drained. */
+  drains: boolean;
   /** The models that it was last known to serve; "" for none yet. */
   models: string;
   /** Our requests that ended since the last look, and between the looks before. */
@@ -76,9 +78,7 @@ export class NodeEvents {
       leaseEnded: ({ node }) => {
         const known = this.#known.get(node);
         if (known !== undefined) known.ended += 1;
-        if (node.inFlight === 0 && node.health.state === "draining" && known !== undefined) {
-          this.#log.info("node is drained: nothing is in flight", loggedNode(node));
-        }
+        if (known !== undefined) this.#lookForDrained(node, known);
       },
     });
     const cancel = this.#clock.every(LOOK_MS, () => this.#look());
@@ -97,6 +97,7 @@ export class NodeEvents {
       sinceMs: this.#clock.now(),
       saidAtMs: null,
       hasAnswered: false,
+      drains: false,
       models: sortedNames(node),
       ended: 0,
       endedBefore: [],
@@ -133,6 +134,7 @@ export class NodeEvents {
     else this.#log.info("node is starting", { ...loggedNode(node), from, reason: node.lastError });
     known.sinceMs = nowMs;
     known.saidAtMs = null;
+    known.drains = to === "draining";
   }
 
   #well(node: Node, from: NodeState, known: Known, nowMs: number): void {
@@ -164,8 +166,18 @@ export class NodeEvents {
 
   #look(): void {
     const nowMs = this.#clock.now();
-    for (const [node, known] of this.#known) this.#lookForOthers(node, known, nowMs);
+    for (const [node, known] of this.#known) {
+      this.#lookForOthers(node, known, nowMs);
+      // Its last request may have ended in another process, or there was none.
+      this.#lookForDrained(node, known);
+    }
     this.#lookForSilent(nowMs);
+  }
+
+  #lookForDrained(node: Node, known: Known): void {
+    if (!known.drains || node.inFlight > 0) return;
+    known.drains = false;
+    this.#log.info("node is drained: nothing is in flight", loggedNode(node));
   }
 
   /** Whoever sends a node requests past the proxy makes it slow, and nothing else shows why. */

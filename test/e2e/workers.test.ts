@@ -209,6 +209,16 @@ test("the log says what happens to nodes that were named at the start, once", as
   const lost = startGateEngine();
   await using two = await startProxy(["--workers", "2", "--node", lost.url]);
   await untilHealthy(two);
+  const tell = (path: string) =>
+    fetch(two.url + path, { method: "POST", body: JSON.stringify({ url: lost.url }) });
+  const asked = ask(two, {}, ALONE);
+  await until("it runs", () => lost.waiting === 1);
+  await tell("/nodes/drain");
+  lost.release(1);
+  expect((await asked).status).toBe(200);
+  await until("it is drained", () => two.log().includes("node is drained"));
+  await tell("/nodes/undrain");
+  await untilHealthy(two);
   await lost.stop();
   const said = (event: string) =>
     two.log().split(`"msg":"${event}","node":"${lost.url}"`).length - 1;

@@ -136,6 +136,10 @@ describe("the log says of a node", () => {
     ]);
     lease.end({ kind: "cancelled" });
     expect(take().map(({ what }) => what)).toEqual(["info node is drained: nothing is in flight"]);
+    cluster.play(node, "register ok drain");
+    take();
+    cluster.time.advance(2_000);
+    expect(take().map(({ what }) => what)).toEqual(["info node is drained: nothing is in flight"]);
   });
 
   test("that others send it requests, each minute, until they no longer do", () => {
