@@ -96,6 +96,22 @@ describe("the log says of a node", () => {
     ]);
   });
 
+  test("why it is out, also where it was tried anew since nothing was asked, and failed", () => {
+    const { cluster, take } = observed();
+    const node = cluster.join("n0");
+    cluster.join("n1");
+    cluster.warmUp();
+    cluster.registry.learning.doubted(node, "refused", "refuses all");
+    cluster.time.advance(5_000);
+    cluster.pass(node);
+    cluster.pass(node);
+    expect(take().map(({ what }) => what)).toContain("info node is back");
+    cluster.lease({ only: node }).end({ kind: "answered", status: 400 });
+    expect(take()).toMatchObject([
+      { what: "warning node is out", fields: { node: node.url, reason: "refuses all" } },
+    ]);
+  });
+
   test("that it was a model's last", () => {
     const { cluster, take } = observed();
     const node = cluster.join("n0", { models: ["a"] });

@@ -110,7 +110,8 @@ export class Learning {
       health.probed(result, this.#now(), progressed);
       if (result.kind === "ok" && this.#isQuiet(node)) health.quiet();
     });
-    if (!("detail" in result) && health.state === "healthy") node.lastError = null;
+    const isWell = health.state === "healthy" && health.doubt === null;
+    if (!("detail" in result) && isWell) node.lastError = null;
     if (result.kind === "refused") this.#foundAbsent(node);
     else if (isAnswer(result)) node.absent = false;
     if (!health.down) return;
