@@ -29,3 +29,24 @@ test("nodes with thousands of adapters of their own take no minutes to look at",
   expect(performance.now() - startedMs).toBeLessThan(1_000);
   expect(found).not.toContain("models-differ");
 });
+
+test.each([
+  ["pieces that a reader sees come slowly", { piece_p50_s: 0.07 }, { piece_p50_s: 0.02 }, 1],
+  [
+    "pieces at a third of the pace, of which nobody sees much",
+    { piece_p50_s: 0.009 },
+    { piece_p50_s: 0.003 },
+    0,
+  ],
+  ["a first byte that is late", { first_byte_p50_s: 0.9 }, { first_byte_p50_s: 0.2 }, 1],
+  ["a first byte that nobody waits for", { first_byte_p50_s: 0.07 }, { first_byte_p50_s: 0.02 }, 0],
+])("slow or not: %s", (_, one, others, count) => {
+  const node = { role: 1, models: ["m"], unfinished: 0, latency: [], state: "healthy" };
+  const nodes = {
+    "http://a:1": { ...node, ...one },
+    "http://b:1": { ...node, ...others },
+    "http://c:1": { ...node, ...others },
+  };
+  const slow = findings(seen(nodes)).filter(({ check }) => check === "node-slow");
+  expect(slow.map(({ about }) => about)).toEqual(count === 0 ? [] : ["http://a:1"]);
+});

@@ -5,8 +5,9 @@ import type { Check, Found, Look } from "./snapshot.ts";
 
 /** As the alert LmproxyNodeSlow has it. */
 const SLOW_TIMES = 3;
-/** Differences that nobody notices are none, s. */
-const SLOW_BY_S = 0.1;
+/** Differences that nobody notices are none, s: one is there once an answer, the other for each token of it. */
+const LATE_BY_S = 0.1;
+const SLOW_BY_S = 0.01;
 /** As the alert LmproxySamplesStale has it: so many intervals. */
 const STALE_INTERVALS = 3;
 /** A request that an engine has had for so long shows in its gauges, s. */
@@ -151,14 +152,14 @@ function peersOf(node: NodeStatus, { nodes }: Look): NodeStatus[] {
 export const slow: Check = (_, { after }) =>
   eachNode(after, (node) => {
     const peers = peersOf(node, after);
-    for (const [what, of] of [
-      ["first byte", (one: NodeStatus) => one.first_byte_p50_s],
-      ["time between two pieces", (one: NodeStatus) => one.piece_p50_s],
+    for (const [what, of, leastS] of [
+      ["first byte", (one: NodeStatus) => one.first_byte_p50_s, LATE_BY_S],
+      ["time between two pieces", (one: NodeStatus) => one.piece_p50_s, SLOW_BY_S],
     ] as const) {
       const own = of(node);
       const usual = median(peers.map(of));
       if (typeof own !== "number" || usual === null) continue;
-      if (own < SLOW_TIMES * usual || own - usual < SLOW_BY_S) continue;
+      if (own < SLOW_TIMES * usual || own - usual < leastS) continue;
       return {
         what: `its median ${what} is ${shortTime(own)}, that of its peers ${shortTime(usual)}`,
         advice: "see what else runs there, and whether its GPU is throttled or another one",
