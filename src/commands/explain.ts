@@ -194,9 +194,8 @@ function named({ node, node_name }: { readonly node: string; readonly node_name?
   return node_name === undefined ? node : `${node_name} (${node})`;
 }
 
-/** Most of a request is done within a second, of which hundredths say nothing. */
 function timeOf(ms: number): string {
-  return ms < 1_000 ? `${Math.round(ms)} ms` : shortTime(ms / 1_000);
+  return shortTime(Math.round(ms) / 1_000);
 }
 
 function figure(value: number | null): string {

@@ -88,7 +88,11 @@ const COLUMNS: readonly Column[] = [
     shown: (node) => time(node.last_metrics_age_s),
     by: (node) => node.last_metrics_age_s,
   },
-  { title: "latency", shown: (node) => meanLatency(node), by: ({ latency }) => mean(latency) },
+  {
+    title: "latency",
+    shown: ({ latency }) => time(mean(latency)),
+    by: ({ latency }) => mean(latency),
+  },
 ];
 
 /** What nodes can be sorted by, as it is typed. */
@@ -138,11 +142,6 @@ function roleOf(node: NodeStatus): string {
 
 function percent(fraction: number): string {
   return `${Math.round(100 * fraction)} %`;
-}
-
-function meanLatency({ latency }: NodeStatus): string {
-  const latencyS = mean(latency);
-  return latencyS === null ? "-" : `${latencyS.toFixed(2)} s`;
 }
 
 function mean(values: readonly number[]): number | null {

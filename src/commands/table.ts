@@ -55,8 +55,10 @@ export function wrapped(text: string, width: number, indent: string): string {
   return [...lines, line].map((one) => `${one}\n`).join("");
 }
 
-/** Seconds in the unit that a person reads fastest. */
+/** Seconds in the unit that a person reads fastest: an engine's first byte may be a few ms. */
 export function shortTime(s: number): string {
+  if (s < 0.01) return `${Number((1_000 * s).toPrecision(2))} ms`;
+  if (s < 0.9995) return `${Math.round(1_000 * s)} ms`;
   if (s < 10) return `${s.toFixed(2)} s`;
   if (s < 120) return `${Math.round(s)} s`;
   if (s < 7_200) return `${Math.round(s / 60)} min`;

@@ -210,7 +210,7 @@ describe("faults that were planted", () => {
     ["samples that are old", "open", "samples-stale", nodes.stale, /last read \d/],
     ["gauges that never move", "open", "gauges-still", nodes.still, /gauges show nothing/],
     ["lists of models that differ", "open", "models-differ", nodes.lacking, /serve: b$/],
-    ["a slow node", "open", "node-slow", nodes.slow, /median first byte is \d+\.\d+ s/],
+    ["a slow node", "open", "node-slow", nodes.slow, /median first byte is [\d.]+ m?s,/],
     ["requests of somebody else", "open", "other-traffic", nodes.shared, /runs 9 requests, and 0/],
     ["a certificate that has expired", "open", "certificate-expires", nodes.elsewhere, /expired/],
     ["a certificate of another name", "open", "certificate-name", nodes.elsewhere, /not for 127/],

@@ -41,6 +41,20 @@ test("a node is ranked beside its peers", () => {
   );
 });
 
+test("times of some ms are told apart", () => {
+  const more = {
+    first_byte_p50_s: 0.0512,
+    first_byte_ratio: 1,
+    piece_p50_s: 0.0033,
+    piece_ratio: 0.5,
+  };
+  const nodes = readStatus({ "http://a:1": { ...LMDEPLOYS_FIELDS, latency: [0.25], ...more } });
+  expect(nodeTable(nodes ?? {})).toStartWith(
+    "node        in-flight  first byte  piece        latency\n" +
+      "http://a:1  2          51 ms 1.0×  3.3 ms 0.5×  250 ms\n",
+  );
+});
+
 test("a line fits 80 columns, whatever engines name and fail with", () => {
   const more = { state: "initializing", cache_usage: 1, running: 1000, waiting: 1000 };
   const long = {
