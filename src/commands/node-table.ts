@@ -132,8 +132,8 @@ function beside(p50S: number | null | undefined, ratio: number | null | undefine
 
 /** The first that tell nothing new are left out until a line fits. */
 const DISPENSABLE = [
-  ...["role", "latency", "sample", "piece", "waiting", "running"],
-  ...["since", "cache", "oldest", "errors"],
+  ...["latency", "sample", "piece", "waiting", "running"],
+  ...["since", "cache", "role", "oldest", "errors"],
 ];
 
 function roleOf(node: NodeStatus): string {

@@ -55,6 +55,20 @@ test("times of some ms are told apart", () => {
   );
 });
 
+test("who computes prompts and who generates is shown before how long for and how full", () => {
+  const more = { state: "unhealthy", state_for_s: 20, cache_usage: 0, running: 1, waiting: 0 };
+  const figures = { first_byte_p50_s: 0.0123, first_byte_ratio: 1, errors_5m: 6 };
+  const node = { ...LMDEPLOYS_FIELDS, ...more, ...figures, latency: [] };
+  const nodes = readStatus({
+    "http://127.0.0.1:23333": { ...node, role: 2 },
+    "http://127.0.0.1:23334": { ...node, role: 3 },
+  });
+  const [titles, prefill, , decode] = nodeTable(nodes ?? {}).split("\n");
+  expect(titles).toMatch(/^node +state +role +in-flight +first byte +errors/);
+  expect(prefill).toContain("  Prefill  ");
+  expect(decode).toContain("  Decode  ");
+});
+
 test("a line fits 80 columns, whatever engines name and fail with", () => {
   const more = { state: "initializing", cache_usage: 1, running: 1000, waiting: 1000 };
   const long = {
@@ -66,7 +80,7 @@ test("a line fits 80 columns, whatever engines name and fail with", () => {
   const nodes = readStatus({ "http://node-17.gpu.example.internal:23333": { ...long, ...more } });
   const lines = nodeTable(nodes ?? {}).split("\n");
   for (const line of lines) expect(line.length).toBeLessThanOrEqual(80);
-  expect(lines[0]).toMatch(/^node +state +in-flight/);
+  expect(lines[0]).toMatch(/^node +state +role +in-flight/);
 });
 
 test("names cannot move the cursor or forge a line", () => {
