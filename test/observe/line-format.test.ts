@@ -30,6 +30,16 @@ describe("a line of the log", () => {
     );
   });
 
+  test.each(["warning", "error"] as const)(
+    "at %s is found as the runbooks say, in a service's log",
+    async (level) => {
+      const runbooks = await Bun.file("docs/runbooks.md").text();
+      const pattern = /journalctl .*grep (?:-E )?'?([^' ]+)/.exec(runbooks)?.[1] ?? "none";
+      expect(drawLine("json", AT_MS, level, "node is out", {})).toMatch(new RegExp(pattern));
+      expect(drawLine("json", AT_MS, "info", "request", {})).not.toMatch(new RegExp(pattern));
+    },
+  );
+
   test("of JSON gives back what was put in", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary" }), (model) => {
