@@ -6,7 +6,7 @@ import { type Flag, flagGroup } from "../config/flag.ts";
 import * as kinds from "../config/kinds.ts";
 import { oneOf } from "../config/schema.ts";
 import { UsageError } from "../config/usage-error.ts";
-import { NODE_NAME, NODE_NAME_EXPECTS } from "../core/address/node-name.ts";
+import { NODE_NAME, NODE_NAME_EXPECTS, splitNamed } from "../core/address/node-name.ts";
 import { normaliseNodeUrl } from "../core/address/node-url.ts";
 import { ROLES } from "../core/engine/roles.ts";
 import { nearestName } from "../core/nearest-name.ts";
@@ -153,8 +153,13 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   },
 };
 
-async function add(client: ProxyClient, url: string, settings: Settings): Promise<string> {
-  const { models, role, speed, name } = settings;
+async function add(client: ProxyClient, given: string, settings: Settings): Promise<string> {
+  const { models, role, speed } = settings;
+  const { name: before, url } = splitNamed(given);
+  const name = settings.name ?? before;
+  if (before !== null && before !== name) {
+    throw new UsageError(`the node cannot be called both ${before} and ${name}`);
+  }
   const status = {
     ...(models.length === 0 ? {} : { models }),
     ...(role === null ? {} : { role }),
@@ -239,7 +244,7 @@ export const run: Run = async (argv, surroundings) => {
   }
   const command = new Command(`lmproxy nodes ${name}`).description(action.summary);
   const namesUrl = action.operand === "<url>";
-  const described = namesUrl ? "the node's URL" : "the node's URL, or its name";
+  const described = namesUrl ? "the node's URL, or NAME=URL" : "the node's URL, or its name";
   if (action.operand !== null) command.argument(action.operand, described);
   const flags = [...action.flags, ...PROXY_FLAGS];
   const line = readArguments(command, flags, Settings, rest, surroundings, "LMPROXY_NODES_");
@@ -249,8 +254,8 @@ export const run: Run = async (argv, surroundings) => {
   }
   const [url = ""] = line.operands;
   const isKnown = url === "" || (!namesUrl && NODE_NAME.test(url));
-  if (!isKnown && kinds.nodeUrl.parse(url) === undefined) {
-    const { expects } = kinds.nodeUrl;
+  const { parse, expects } = namesUrl ? kinds.namedNodeUrl : kinds.nodeUrl;
+  if (!isKnown && parse(url) === undefined) {
     const text = namesUrl
       ? `the node's URL must be ${expects}`
       : `a node is its name or ${expects}`;

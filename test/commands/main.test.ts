@@ -84,7 +84,7 @@ describe("what cannot be run is one line on stderr and exit code 2", () => {
     [["nodes", "add"], "lmproxy nodes add needs <url>; see lmproxy nodes add --help\n"],
     [
       ["nodes", "add", "engine:1"],
-      "lmproxy: the node's URL must be an http:// or https:// URL without user name and password\n",
+      "lmproxy: the node's URL must be an http:// or https:// URL without user name and password, or NAME=URL\n",
     ],
     [
       ["nodes", "terminate"],

@@ -77,6 +77,12 @@ test("a name is given when a node is added, kept by its engine, in the file, and
     "--name must be 1 to",
   );
 
+  const two = await cli("nodes", "add", `h100-08=${origin}`, "--name", "h100-09");
+  expect(two).toMatchObject({ code: 2, err: expect.stringContaining("h100-08 and h100-09") });
+
+  // As --node has it, and by a flag of its own.
+  expect((await cli("nodes", "add", `h100-08=${origin}`)).code).toBe(0);
+  expect((await proxy.status())[origin]).toMatchObject({ name: "h100-08" });
   expect((await cli("nodes", "add", origin, "--name", "h100-08")).code).toBe(0);
   // Engines register anew and know no names.
   expect((await post("/nodes/add", { url: origin })).status).toBe(200);
