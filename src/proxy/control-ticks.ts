@@ -14,11 +14,11 @@ const FORGET_MS = 5_000;
 
 export interface ControlTicksOptions {
   readonly registry: Registry;
-  readonly table: Table;
+  readonly table: Pick<Table, "pieces" | "forgetClients">;
   /** Null where none are kept. */
-  readonly sessions: SessionTable | null;
+  readonly sessions: Pick<SessionTable, "sweep"> | null;
   readonly telling: Pick<Telling, "isAllHeard">;
-  readonly teller: Teller;
+  readonly teller: Pick<Teller, "tellModels">;
 }
 
 /** Looks from now on; the function returned ends that. */
@@ -26,15 +26,15 @@ export function controlTicks(options: ControlTicksOptions): () => void {
   const { registry, table, sessions, telling, teller } = options;
   const before = new WeakMap<Node, number>();
   const bySlot = new Map<number, string>();
-  registry.subscribe({
-    nodeAdded(node) {
-      const { url, slot } = node;
-      before.set(node, table.pieces(slot));
-      // Sessions of whoever had the slot before are not this node's, of which workers have yet to hear.
-      if ((bySlot.get(slot) ?? url) !== url) sessions?.sweep(slot);
-      bySlot.set(slot, url);
-    },
-  });
+  const added = (node: Node) => {
+    const { url, slot } = node;
+    before.set(node, table.pieces(slot));
+    // Sessions of whoever had the slot before are not this node's, of which workers have yet to hear.
+    if ((bySlot.get(slot) ?? url) !== url) sessions?.sweep(slot);
+    bySlot.set(slot, url);
+  };
+  registry.subscribe({ nodeAdded: added });
+  for (const node of registry.nodes()) added(node);
   const stopLooking = CLOCK.every(TICK_MS, () => {
     for (const node of registry.nodesInUse()) {
       node.progress = (table.pieces(node.slot) - (before.get(node) ?? 0)) >>> 0;
