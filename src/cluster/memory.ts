@@ -29,7 +29,16 @@ export function shareMemory(size: TableSize): SharedMemory {
   const path = join(folder, "table");
   writeFileSync(path, "", { mode: 0o600 });
   truncateSync(path, bytes);
-  return openMemory(path, size);
+  const memory = openMemory(path, size);
+  // Also where the start fails, and nobody is left who would.
+  process.once("exit", memory.remove);
+  return {
+    ...memory,
+    remove() {
+      process.off("exit", memory.remove);
+      memory.remove();
+    },
+  };
 }
 
 /**

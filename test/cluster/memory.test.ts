@@ -1,6 +1,8 @@
 /** Where the memory of all is. */
 import { expect, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { foldersFor, shareMemory } from "../../src/cluster/memory.ts";
 
 test("is in memory where there is room for all of it", () => {
@@ -16,4 +18,16 @@ test("is refused where nobody has room, with how much is needed and where", () =
   expect(() => shareMemory({ rows: 2 ** 27, clients: 0 })).toThrow(
     / MiB are needed .*\/dev\/shm.*TMPDIR/,
   );
+});
+
+test("goes with a process that ends before anybody else has it", async () => {
+  const memory = join(import.meta.dir, "../../src/cluster/memory.ts");
+  const program = `import { shareMemory } from "${memory}";
+    console.log(shareMemory({ rows: 2, clients: 0 }).path);
+    throw new Error("a flag is wrong");`;
+  const child = Bun.spawn([process.execPath, "-e", program], { stdout: "pipe", stderr: "ignore" });
+  const path = (await child.stdout.text()).trim();
+  expect(await child.exited).toBe(1);
+  expect(path).toContain("lmproxy-");
+  expect(existsSync(path)).toBe(false);
 });
