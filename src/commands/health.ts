@@ -4,7 +4,7 @@ import { Value } from "@sinclair/typebox/value";
 import { Command } from "commander";
 import { flagGroup } from "../config/flag.ts";
 import { type Run, readArguments } from "./command.ts";
-import { messageOf, parseJson } from "./proxy-client.ts";
+import { messageOf, parseJson, unreachable } from "./proxy-client.ts";
 import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
 import { AnswerTooLongError, readAnswer, UNPACKED } from "./read-answer.ts";
 
@@ -45,7 +45,8 @@ export const run: Run = async (argv, surroundings) => {
     return 0;
   }
   const { proxyUrl, ready } = line.values;
-  const url = `${proxyUrl.replace(/\/+$/, "")}${ready ? "/ready" : "/health"}`;
+  const root = proxyUrl.replace(/\/+$/, "");
+  const url = `${root}${ready ? "/ready" : "/health"}`;
   try {
     const answer = await fetch(url, {
       ...UNPACKED.init,
@@ -69,8 +70,7 @@ export const run: Run = async (argv, surroundings) => {
       surroundings.warn(strange(url));
       return 1;
     }
-    const reason = error instanceof Error ? error.message : String(error);
-    surroundings.warn(`lmproxy: ${url} does not answer (${reason})`);
+    surroundings.warn(`lmproxy: ${await unreachable(root, error)}`);
     return 1;
   }
 };

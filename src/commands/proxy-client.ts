@@ -122,7 +122,7 @@ export class ProxyClient {
           `${this.url} answers more than the ${MOST_BYTES / MIB} MiB that are read; check --proxy-url`,
         );
       }
-      throw new CommandError(await this.#unreachable(error));
+      throw new CommandError(await unreachable(this.url, error));
     }
   }
 
@@ -135,24 +135,29 @@ export class ProxyClient {
         : `${this.url} answers, but not as lmproxy does; check --proxy-url`,
     );
   }
+}
 
-  /** A wrong scheme and a certificate that is not trusted look like an outage, and are none. */
-  async #unreachable(error: unknown): Promise<string> {
-    const reason = reasonOf(error);
-    if (/CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME/.test(reason)) {
-      return (
-        `the certificate of ${this.url} is not trusted (${reason}); ` +
-        "name its authority's file in NODE_EXTRA_CA_CERTS"
-      );
-    }
-    const other = this.url.startsWith("https:")
-      ? this.url.replace("https:", "http:")
-      : this.url.replace("http:", "https:");
-    if (/ECONNRESET|EPROTO|ERR_SSL/.test(reason) && (await look(`${other}/health`, null))) {
-      return `the proxy speaks another scheme; give --proxy-url ${other}`;
-    }
-    return `cannot reach the proxy at ${this.url} (${reason}); choose another with --proxy-url`;
+/** What makes a certificate that is not trusted one that is. */
+const TRUST: ReadonlyMap<string, string> = new Map([
+  ["ERR_TLS_CERT_ALTNAME_INVALID", "give --proxy-url the name that it is for"],
+  ["CERT_HAS_EXPIRED", "renew it"],
+  ["CERT_NOT_YET_VALID", "is the clock right, here and where it was made?"],
+]);
+
+/** Why `error` came instead of an answer. A wrong scheme and a certificate that is not trusted look like an outage. */
+export async function unreachable(url: string, error: unknown): Promise<string> {
+  const reason = reasonOf(error);
+  if (/CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME/.test(reason)) {
+    const advice = TRUST.get(reason) ?? "name its authority's file in NODE_EXTRA_CA_CERTS";
+    return `the certificate of ${url} is not trusted (${reason}); ${advice}`;
   }
+  const other = url.startsWith("https:")
+    ? url.replace("https:", "http:")
+    : url.replace("http:", "https:");
+  if (/ECONNRESET|EPROTO|ERR_SSL/.test(reason) && (await look(`${other}/health`, null))) {
+    return `the proxy speaks another scheme; give --proxy-url ${other}`;
+  }
+  return `cannot reach the proxy at ${url} (${reason}); choose another with --proxy-url`;
 }
 
 /** The answer to a question that has no consequence; null without one. No key goes to whoever has no trusted certificate. */

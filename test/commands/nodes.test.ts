@@ -174,7 +174,7 @@ test("what a proxy in LMDeploy's place says of a change is shown", async () => {
 
 test("a wrong scheme and a certificate that is not trusted are told from an outage", async () => {
   await using plain = await startProxy();
-  const secure = await startProxy(TLS_FLAGS);
+  const secure = await startProxy([...TLS_FLAGS, "--host", "0.0.0.0"]);
   await using _secure = secure;
   const list = (url: string, env = {}) => run(["nodes", "list", "--proxy-url", url], env);
   const [asHttps, asHttp] = [
@@ -190,5 +190,16 @@ test("a wrong scheme and a certificate that is not trusted are told from an outa
   expect((await list(secure.url)).err).toMatch(
     /^lmproxy: the certificate of https:\S+ is not trusted \(\w+\); .*NODE_EXTRA_CA_CERTS\n$/,
   );
-  expect((await list(secure.url, { NODE_EXTRA_CA_CERTS: TEST_CERTIFICATE })).code).toBe(0);
+  const trusting = { NODE_EXTRA_CA_CERTS: TEST_CERTIFICATE };
+  expect((await list(secure.url, trusting)).code).toBe(0);
+  // Another name than those that it is for.
+  const unnamed = secure.url.replace(/127\.0\.0\.1|localhost/, "127.0.0.2");
+  expect((await list(unnamed, trusting)).err).toMatch(
+    /is not trusted \(\w+\); .*name that it is for\n$/,
+  );
+  for (const ready of [[], ["--ready"]]) {
+    const health = (url: string, env = {}) => run(["health", "--proxy-url", url, ...ready], env);
+    expect((await health(asHttp)).err).toContain("the proxy speaks another scheme");
+    expect((await health(secure.url)).err).toMatch(/ is not trusted .*NODE_EXTRA_CA_CERTS\n$/);
+  }
 });

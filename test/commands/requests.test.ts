@@ -75,7 +75,7 @@ test("health tells up, not ready and gone apart", async () => {
   expect(notReady.err).toContain("No node of 0 is healthy");
   const gone = await run(["health", "--proxy-url", "http://127.0.0.1:1"]);
   expect(gone.code).toBe(1);
-  expect(gone.err).toContain("does not answer");
+  expect(gone.err).toContain("cannot reach the proxy at http://127.0.0.1:1 ");
 });
 
 test("requests cancel ends one, and says so when there is none", async () => {
