@@ -24,7 +24,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     load: () => import("./commands/demo.ts"),
   },
   nodes: {
-    summary: "List, show, add, remove, drain or terminate the nodes of a running proxy.",
+    summary: "List, show, add, remove, drain or end nodes of a running proxy.",
     load: () => import("./commands/nodes.ts"),
   },
   requests: {
@@ -36,7 +36,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     load: () => import("./commands/explain.ts"),
   },
   doctor: {
-    summary: "Look at a running proxy and its nodes for what is wrong, and say what to do.",
+    summary: "Say what is wrong with a running proxy and its nodes.",
     load: () => import("./commands/doctor.ts"),
   },
   reload: {
@@ -52,7 +52,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     load: () => import("./commands/health.ts"),
   },
   lab: {
-    summary: "Compare strategies against modelled engines, on recorded or made-up traffic.",
+    summary: "Compare strategies on recorded or made-up traffic.",
     load: () => import("./commands/lab.ts"),
   },
   upgrade: {

@@ -14,6 +14,11 @@ test.each([["--help"], ["-h"], ["help"]])("%s lists the commands", async (flag) 
   }
 });
 
+test("the list of commands fits 80 columns", async () => {
+  const { out } = await run(["--help"]);
+  expect(out.split("\n").filter((line) => line.length > 80)).toEqual([]);
+});
+
 test("help COMMAND is COMMAND --help, and fits 80 columns", async () => {
   const { out, code } = await run(["help", "serve"]);
   expect(code).toBe(0);
