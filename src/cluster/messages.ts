@@ -141,4 +141,6 @@ export type ToControl =
   | { readonly do: "probe"; readonly url: string }
   | { readonly do: "doubted"; readonly url: string; readonly why: Doubt; readonly reason: string }
   | { readonly do: "cleared"; readonly url: string }
+  /** How many of its requests have ended at nodes, by URL, since it said so last. */
+  | { readonly do: "ended"; readonly counts: ReadonlyMap<string, number> }
   | ({ readonly do: "administer" } & AdminRequest);

@@ -4,8 +4,9 @@
  * stand where a model's words never do: text in JSON has its quotes escaped, and what a model or a client
  * may write as JSON of its own, a tool's input or its schema, is nested deeper.
  */
-import { textAt } from "./body/text.ts";
+
 import { asObject, isAt, readObject } from "./said-failure.ts";
+import { textAt } from "./text.ts";
 
 /** Tokens; null where the engine does not say. */
 export interface Usage {

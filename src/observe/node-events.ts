@@ -32,7 +32,8 @@ interface Known {
   hasAnswered: boolean;
   /** It drains, and it has not been said that it is drained. */
   drains: boolean;
-  /** The models that it was last known to serve; "" for none yet. */
+  /** The models that it was last known to serve, and their names sorted; "" for none yet. */
+  list: readonly string[];
   models: string;
   /** Our requests that ended since the last look, and between the looks before. */
   ended: number;
@@ -75,11 +76,7 @@ export class NodeEvents {
       },
       membershipChanged: () => this.#lookAtModels(),
       stateChanged: (node, from, to) => this.#changed(node, from, to),
-      leaseEnded: ({ node }) => {
-        const known = this.#known.get(node);
-        if (known !== undefined) known.ended += 1;
-        if (known !== undefined) this.#lookForDrained(node, known);
-      },
+      leaseEnded: ({ node }) => this.ended(node, 1),
     });
     const cancel = this.#clock.every(LOOK_MS, () => this.#look());
     this.#stop = () => {
@@ -92,12 +89,21 @@ export class NodeEvents {
     this.#stop();
   }
 
+  /** So many requests have ended there, maybe of other processes, which tell of it some time after. */
+  ended(node: Node, count: number): void {
+    const known = this.#known.get(node);
+    if (known === undefined) return;
+    known.ended += count;
+    this.#lookForDrained(node, known);
+  }
+
   #added(node: Node): void {
     this.#known.set(node, {
       sinceMs: this.#clock.now(),
       saidAtMs: null,
       hasAnswered: false,
       drains: false,
+      list: node.models,
       models: sortedNames(node),
       ended: 0,
       endedBefore: [],
@@ -110,6 +116,8 @@ export class NodeEvents {
 
   #lookAtModels(): void {
     for (const [node, known] of this.#known) {
+      if (known.list === node.models) continue;
+      known.list = node.models;
       const before = known.models;
       const models = sortedNames(node);
       // A moment between two lists is none.

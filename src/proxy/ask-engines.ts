@@ -4,9 +4,16 @@ import type { Assembled } from "./assemble.ts";
 /** What workers would ask engines by themselves, and what they have found out. */
 export async function askEngines(
   question: ToControl,
-  { services, engines }: Assembled,
+  { services, engines, events }: Assembled,
 ): Promise<unknown> {
   if (question.do === "find") return await services.discovery.find(question.model);
+  if (question.do === "ended") {
+    for (const [url, count] of question.counts) {
+      const node = services.registry.get(url);
+      if (node !== undefined) events.ended(node, count);
+    }
+    return undefined;
+  }
   if (!("url" in question)) throw new Error("not understood");
   const { learning } = services.registry;
   const node = services.registry.get(question.url);

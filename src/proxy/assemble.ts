@@ -25,6 +25,7 @@ import { SseKeepalive } from "../http/sse-keepalive.ts";
 import type { Live } from "../observe/live.ts";
 import type { LiveFacts } from "../observe/live-facts.ts";
 import { type Log, logUnexpected } from "../observe/log.ts";
+import type { NodeEvents } from "../observe/node-events.ts";
 import { openRequests } from "../observe/open-requests.ts";
 import type { Traces } from "../observe/traces.ts";
 import { Connections } from "../upstream/connections.ts";
@@ -67,6 +68,7 @@ export interface Assembled {
   readonly keys: Keys;
   readonly certificate: CertificateInUse;
   readonly prompts: Routing["prompts"];
+  readonly events: NodeEvents;
   /** What the live page shows of what this process knows, or is told. */
   readonly ownLive: Live;
   readonly liveFacts: () => LiveFacts;
@@ -281,8 +283,8 @@ export function assemble(
     idleLimit,
     ...(distServe === null ? [] : [distServe]),
   ];
-  const { live: ownLive, liveFacts } = observing;
-  const own = { engines, keys, certificate, prompts, ownLive, liveFacts };
+  const { live: ownLive, liveFacts, events } = observing;
+  const own = { engines, keys, certificate, prompts, ownLive, liveFacts, events };
   return { services, lifecycle, workers, knowing, ...own };
 }
 

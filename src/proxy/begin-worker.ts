@@ -25,6 +25,8 @@ import { readCertifiedKey } from "./tls.ts";
 
 /** How often what nobody tells is looked at and said: pieces of answers, removed nodes that are idle. */
 export const TICK_MS = 250;
+/** How often the control plane is told what has ended, ms. */
+const TELL_ENDED_MS = 1_000;
 
 export interface Begun extends OpenLog {
   readonly config: Config;
@@ -87,6 +89,7 @@ export async function beginWorker(
   hearer = new Hearer(registry, CLOCK.now);
   for (const news of given.news) hearer.hear(news);
   tellOf(registry, hearer, control);
+  tellEnded(registry, control);
   if (shared !== null) shareNews(shared, assembled);
   tick(registry, row, shared);
   return { config, assembled, live, hearer, log, flushLog, traces };
@@ -145,6 +148,24 @@ function tellOf(registry: Registry, hearer: Hearer, control: ToOthers): void {
         void orUndefined(control.ask({ do: "cleared", url }));
       }
     },
+  });
+}
+
+/** The control plane sees what is in flight, and not what has been: gauges of engines may still show that. */
+function tellEnded(registry: Registry, control: ToOthers): void {
+  let counts = new Map<string, number>();
+  let isHeard = true;
+  registry.subscribe({
+    leaseEnded: ({ node: { url } }) => void counts.set(url, (counts.get(url) ?? 0) + 1),
+  });
+  CLOCK.every(TELL_ENDED_MS, () => {
+    // One that stands still is told all at once, later.
+    if (counts.size === 0 || !isHeard) return;
+    isHeard = false;
+    void orUndefined(control.ask({ do: "ended", counts })).then(() => {
+      isHeard = true;
+    });
+    counts = new Map();
   });
 }
 

@@ -156,6 +156,17 @@ test("what an administrator changes is true for all workers when the answer is t
   await untilHealthy(proxy, 1, ADMIN);
 });
 
+test("the log says that a node is drained when its last request has ended, in whichever worker", async () => {
+  const open = times(3, "b" as const).map((client) => as(client));
+  await until("they are at the engine", () => engine.waiting === 3);
+  await admin("/nodes/drain", "POST", { url: engine.url });
+  engine.release(3);
+  await Promise.all(open);
+  await until("it is said", () => proxy.log().includes("node is drained: nothing is in flight"));
+  await admin("/nodes/undrain", "POST", { url: engine.url });
+  await untilHealthy(proxy, 1, ADMIN);
+});
+
 test("a worker that is killed costs its own requests; its places are free, and another takes its place", async () => {
   const [victim] = workers();
   const open = times(8, "a" as const).map((client, at) => as(at % 2 === 0 ? client : "b"));

@@ -193,6 +193,20 @@ describe("the log says of a node", () => {
     expect(take().map(({ what }) => what)).toEqual(["info node runs what it was sent again"]);
   });
 
+  test("nothing of others where what it runs, or ran, is other processes' of this proxy", () => {
+    const { cluster, events, take } = observed();
+    const node = cluster.join("n0");
+    cluster.warmUp();
+    take();
+    for (let second = 0; second < 60; second += 1) {
+      events.ended(node, 20);
+      const sample = { cacheUsage: 0.1, running: 60, waiting: 0 };
+      cluster.registry.learning.sampled(node, sample, "lmdeploy", cluster.time.nowMs);
+      cluster.time.advance(1_000);
+    }
+    expect(take()).toEqual([]);
+  });
+
   test("nothing any more once it is stopped", () => {
     const { cluster, events, take } = observed();
     events.stop();

@@ -4,8 +4,9 @@
  * The positions lie flat in one array, `STRIDE` numbers a member, so that a request costs no object
  * for each of its fields.
  */
+
+import { textAt } from "../text.ts";
 import { BACKSLASH, malformed, spells } from "./json-scan.ts";
-import { textAt } from "./text.ts";
 
 /** Numbers a member takes up in `MemberSpans`. */
 export const STRIDE = 4;

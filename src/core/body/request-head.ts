@@ -7,6 +7,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { ProxyError } from "../errors.ts";
+import { textAt } from "../text.ts";
 import {
   CLOSE_BRACE,
   COLON,
@@ -27,7 +28,6 @@ import {
 } from "./json-scan.ts";
 import { type MemberSpans, nameOf, plainText, STRIDE } from "./member-spans.ts";
 import { modelNotString, namedTwice, notAnObject } from "./refusals.ts";
-import { textAt } from "./text.ts";
 
 /** Top-level members a body may have; chat requests have some 30, and each costs memory here. */
 const MAX_MEMBERS = 4096;
