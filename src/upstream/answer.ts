@@ -99,7 +99,8 @@ async function readOpening(
 
 /** Whether the head says how long the answer is: then the engine has it whole. */
 export function knowsLength(headers: Headers): boolean {
-  return headers.has("content-length");
+  // Whatever length is said beside a coding, chunks do not go by it (RFC 9112, 6.3).
+  return headers.has("content-length") && !headers.has("transfer-encoding");
 }
 
 /** What is said of an answer that ended with its connection, in its middle. */
@@ -112,7 +113,7 @@ export const CUT = "the answer ended in its middle";
 export function endsWithConnection(headers: Headers): boolean {
   if (headers.has("content-length")) return false;
   // Only chunks have an end of their own (RFC 9112, 6.3): other codings do not.
-  return !/(?:^|,)\s*chunked\s*$/i.test(headers.get("transfer-encoding") ?? "");
+  return !/(?:^|,)\s*chunked[\s,]*$/i.test(headers.get("transfer-encoding") ?? "");
 }
 
 /** Streams whose last event is known. */
@@ -151,8 +152,7 @@ function isBareValue(text: string): boolean {
 
 /** Whether an answer is known to be so short that it is read whole. */
 export function isShort(headers: Headers): boolean {
-  const length = headers.get("content-length");
-  return length !== null && Number(length) <= WHOLE_BYTES;
+  return knowsLength(headers) && Number(headers.get("content-length")) <= WHOLE_BYTES;
 }
 
 /** How an answer is written, where what it says can be read as it passes; else null. */

@@ -1,5 +1,6 @@
 /** What an engine sends is what the client gets, byte for byte, and nothing else. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { chunk } from "../../src/sim/faulty/raw-answers.ts";
 import {
   httpAnswer,
   type RawServer,
@@ -20,6 +21,9 @@ const EVENTS = new TextEncoder().encode(
     "data:no space\n\ndata: [DONE]\n\n",
   ].join(""),
 );
+
+const SSE_HEAD =
+  "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
 let engine: RawServer;
 let proxy: ProxyProcess;
@@ -47,14 +51,12 @@ function ask(init: BunFetchRequestInit = {}): Promise<Response> {
 /** `body` in chunks cut at the places `cuts`. */
 function chunked(body: Uint8Array, cuts: readonly number[]): RawStep[] {
   const places = [0, ...new Set(cuts), body.length].sort((a, b) => a - b);
-  const head =
-    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
   const chunks = places.slice(1).flatMap((end, i): RawStep[] => {
     const piece = body.subarray(places[i], end);
     if (piece.length === 0) return [];
     return [{ send: `${piece.length.toString(16)}\r\n` }, { send: piece }, { send: "\r\n" }];
   });
-  return [{ send: head }, ...chunks, { send: "0\r\n\r\n" }];
+  return [{ send: SSE_HEAD }, ...chunks, { send: "0\r\n\r\n" }];
 }
 
 test("an event stream cut at every single place arrives unchanged", async () => {
@@ -72,6 +74,25 @@ test("an event stream cut at many random places arrives unchanged", async () => 
     expect(Buffer.from(await (await ask()).bytes())).toEqual(Buffer.from(EVENTS));
   }
 });
+
+test.each(["chunked", "chunked,", "Chunked"])(
+  "a length that is said beside a coding of %s holds nothing back",
+  async (coding) => {
+    const isSeen = Promise.withResolvers<void>();
+    const both = SSE_HEAD.replace("chunked", `${coding}\r\ncontent-length: 3`);
+    steps = [
+      { send: both + chunk("data: 1\n\n") },
+      { hold: () => isSeen.promise },
+      { send: `${chunk("data: 2\n\n")}0\r\n\r\n` },
+    ];
+    let text = "";
+    for await (const piece of (await ask()).body ?? []) {
+      text += Buffer.from(piece).toString();
+      isSeen.resolve();
+    }
+    expect(text).toBe("data: 1\n\ndata: 2\n\n");
+  },
+);
 
 test("status, headers and body of an engine's own error pass unchanged", async () => {
   const body = '{"object":"error", "message":"flat, LMDeploy\'s own shape", "code":400}';
