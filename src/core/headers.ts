@@ -133,6 +133,11 @@ export function isEventStream(headers: Headers): boolean {
   return /^text\/event-stream\b/i.test(headers.get("content-type") ?? "");
 }
 
+/** Whether a body is compressed, or coded in another way, so that nothing can be read of it as it passes. */
+export function isPacked(headers: Headers): boolean {
+  return !/^(?:identity)?$/i.test(headers.get("content-encoding") ?? "");
+}
+
 /** A URL of the node's as a path below the proxy; any other as it is. */
 function withoutNode(location: string, nodeUrl: string): string {
   const [to, node] = [URL.parse(location), URL.parse(nodeUrl)];

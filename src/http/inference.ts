@@ -112,6 +112,10 @@ async function answer(
     }
     memory.take(services.mode.bodyCopies * body.length);
     copiedBytes = services.mode.bodyCopies * body.length;
+    // It may be begun before its engine has said how it packs it: then it has to be plain.
+    if (services.sseKeepalive !== null && exchange.stream) {
+      headers.set("accept-encoding", "identity");
+    }
     const kept = keptRequest(target, route, body, head, services);
     const reply = await services.mode.dispatch({
       exchange,

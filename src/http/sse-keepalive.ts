@@ -1,7 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Exchange } from "../core/exchange.ts";
-import { isEventStream } from "../core/headers.ts";
+import { isEventStream, isPacked } from "../core/headers.ts";
 import { readObject } from "../core/said-failure.ts";
 import { finalErrorEvent } from "../core/sse-tail.ts";
 import { breakOff } from "../upstream/relay.ts";
@@ -69,7 +69,7 @@ export class SseKeepalive {
     { id, ended }: Exchange,
     target: string,
   ): Promise<void> {
-    if (answer instanceof Reply && answer.ok && isEventStream(answer.headers)) {
+    if (answer instanceof Reply && isPlainStream(answer)) {
       const { body } = answer;
       if (body !== null && "pull" in body) return await body.pull(sink);
       if (body !== null) sink.write(body);
@@ -84,6 +84,11 @@ export class SseKeepalive {
   }
 }
 
+/** Whether it may follow the comments: they are not packed. */
+function isPlainStream({ ok, headers }: Reply): boolean {
+  return ok && isEventStream(headers) && !isPacked(headers);
+}
+
 /** What an engine answered instead of a stream, as an event: its own error, where it can be one. */
 function refusalEvent({ status, body }: Reply, target: string, id: string): Uint8Array {
   if (body !== null && "pull" in body) body.cancel();
@@ -93,6 +98,6 @@ function refusalEvent({ status, body }: Reply, target: string, id: string): Uint
     const name = dialectOf(target, new Headers()) === "anthropic" ? "event: error\n" : "";
     return new TextEncoder().encode(`${name}data: ${JSON.stringify(refusal)}\n\n`);
   }
-  const message = `The engine answered ${status} instead of a stream.`;
+  const message = `The engine answered ${status} instead of a plain stream.`;
   return finalErrorEvent(new ProxyError("upstream_error", message), target, id, 0);
 }

@@ -1,5 +1,5 @@
 import type { Clock } from "../core/clock.ts";
-import { isEventStream, retryAfterMs } from "../core/headers.ts";
+import { isEventStream, isPacked, retryAfterMs } from "../core/headers.ts";
 import type { Answered } from "../core/pool/lease.ts";
 import { failureOfWhole } from "../core/said-failure.ts";
 import { failureAtEnd, SseOpening } from "../core/sse-opening.ts";
@@ -157,7 +157,7 @@ export function isShort(headers: Headers): boolean {
 
 /** How an answer is written, where what it says can be read as it passes; else null. */
 function formOf(headers: Headers): AnswerForm | null {
-  if (!/^(?:identity)?$/i.test(headers.get("content-encoding") ?? "")) return null;
+  if (isPacked(headers)) return null;
   if (isEventStream(headers)) return "events";
   return isJson(headers) ? "json" : null;
 }

@@ -14,6 +14,7 @@ const SSE_HEAD =
 const WORDS = 'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n';
 const DONE = "data: [DONE]\n\n";
 const STREAM = [{ send: SSE_HEAD + chunk(WORDS) }, { send: `${chunk(DONE)}0\r\n\r\n` }];
+const PACKS = { headers: ["accept-encoding: gzip"] };
 const COMMENT = ": keep-alive\n\n";
 
 /** How the next requests go, whichever engine they reach; then nothing comes. */
@@ -104,6 +105,21 @@ test("what the proxy has to say is the last event, too", async () => {
   expect(afterComments(answer.body)).toStartWith(
     'data: {"error":{"message":"The engine answered 400',
   );
+});
+
+test("a stream is asked for unpacked: what would follow the comments packed is told by a last event", async () => {
+  const packed = SSE_HEAD.replace("\r\n\r\n", "\r\ncontent-encoding: gzip\r\n\r\n");
+  plan.push([SLOWLY, { send: `${packed + chunk("\x1f\x8b packed")}0\r\n\r\n` }]);
+  client = rawPost(proxy.port, CHAT, { model: "tiny", stream: true }, PACKS);
+  const answer = await client.ended;
+  expect(answer).toMatchObject({ complete: false, connection: "reset" });
+  expect(afterComments(answer.body)).toStartWith(
+    'data: {"error":{"message":"The engine answered 200 instead of a plain stream',
+  );
+  plan.push([{ send: httpAnswer("{}") }]);
+  await rawPost(proxy.port, CHAT, { model: "tiny" }, PACKS).ended;
+  const asked = engines.flatMap(({ requests }) => requests).map(({ head }) => head.toLowerCase());
+  expect(asked.filter((head) => head.includes("accept-encoding: gzip"))).toHaveLength(1);
 });
 
 test("a client that leaves meanwhile frees its engine", async () => {
