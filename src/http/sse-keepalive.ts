@@ -91,7 +91,7 @@ function isPlainStream({ ok, headers }: Reply): boolean {
 
 /** What an engine answered instead of a stream, as an event: its own error, where it can be one. */
 function refusalEvent({ status, body }: Reply, target: string, id: string): Uint8Array {
-  if (body !== null && "pull" in body) body.cancel();
+  if (body !== null && "pull" in body) body.giveUp();
   const text = body instanceof Uint8Array ? new TextDecoder().decode(body) : "";
   const refusal = readObject(text);
   if (refusal !== null) {

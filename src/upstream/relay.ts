@@ -172,6 +172,10 @@ function pieceByPiece(
       attempt.stop("client_gone");
       exchange.end(CLIENT_GONE);
     },
+    giveUp() {
+      attempt.stop("client_gone");
+      exchange.end({ how: "broken", error: "upstream_error" });
+    },
   };
 }
 

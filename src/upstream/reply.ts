@@ -25,6 +25,8 @@ export interface PieceByPiece {
   pull(sink: ReadableStreamDirectController): Promise<void>;
   /** The client has left. */
   cancel(): void;
+  /** Nobody can get it: it is no answer to what was asked. */
+  giveUp(): void;
 }
 
 /**
