@@ -260,6 +260,18 @@ describe("an engine that answers a question of the proxy with", () => {
     await dismiss(server);
   });
 
+  test("a model that is nested too deeply to be told, at /v1/models, is told by its name", async () => {
+    const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
+    const list = `{"data":[{"id":"deep","root":${deep}}]}`;
+    const server = await liar("/v1/models", [{ send: httpAnswer(list) }]);
+    await until("it is known", async () => (await statusOf(server))?.models.includes("deep"));
+    for (const path of ["/v1/models", "/v1/models/deep"]) {
+      const answer = await fetch(proxy.url + path);
+      expect([answer.status, await answer.text()]).toEqual([200, expect.stringContaining("deep")]);
+    }
+    await dismiss(server);
+  });
+
   test.each(METRICS)("%s, at /metrics", async (_, answer, usage) => {
     const server = await liar("/metrics", answer);
     const node = await until("it was polled", async () => {
