@@ -71,7 +71,8 @@ export async function readAnswer(
 function begun(attempt: Attempt, headers: Headers, clock: Clock): void {
   const nowMs = clock.now();
   attempt.received(nowMs);
-  if (headers.get("connection") !== "close") attempt.lease.node.answeredAtMs = nowMs;
+  const isLast = /(?:^|,)\s*close\s*(?:,|$)/i.test(headers.get("connection") ?? "");
+  if (!isLast) attempt.lease.node.answeredAtMs = nowMs;
 }
 
 async function readOpening(

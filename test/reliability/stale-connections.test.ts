@@ -1,6 +1,6 @@
 /** Engines that close connections which they were expected to keep: no request is lost, no engine blamed. */
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
-import { httpAnswer } from "../../src/sim/faulty/raw-server.ts";
+import { httpAnswer, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { ask, times } from "../support/ask.ts";
 import { startProxy } from "../support/proxy.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
@@ -55,6 +55,24 @@ test("with --no-retry-sent nothing is sent twice, not even then", async () => {
   await untilHealthy(proxy);
   expect([(await ask(proxy)).status, (await ask(proxy)).status]).toEqual([200, 502]);
 });
+
+test.each(["close", "Close", "keep-alive, close"])(
+  "behind an answer with Connection: %s, what is lost was lost on a connection of its own",
+  async (connection) => {
+    const engine = startRawServer({
+      probes: { "/metrics": [{ send: httpAnswer("") }] },
+      script: () =>
+        engine.requests.length === 1
+          ? [{ send: httpAnswer("{}", [`connection: ${connection}`]) }]
+          : [{ reset: true }],
+    });
+    listeners.push(engine);
+    await using proxy = await startProxy(["--node", engine.url, "--health-interval", "60"]);
+    await untilHealthy(proxy);
+    expect([(await ask(proxy)).status, (await ask(proxy)).status]).toEqual([200, 502]);
+    expect(engine.requests.length).toBe(2);
+  },
+);
 
 test("one client's 500s take nobody else's request, and no engine, with them", async () => {
   const engines = times(2, null).map(() =>
