@@ -89,7 +89,12 @@ function proxyOf(flags: readonly string[]): Ask {
   const routes = routesOf(config);
   const table = new RouteTable(routes);
   const app = createApp(routes, table, services);
-  return front({ table, random: Math.random, answer: (request) => app.fetch(request) });
+  return front({
+    table,
+    ids: services.ids,
+    origins: null,
+    answer: (request) => app.fetch(request),
+  });
 }
 
 /** Of `REQUESTS` requests, so many at once. */

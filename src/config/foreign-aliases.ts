@@ -108,12 +108,6 @@ const ranks = oneOfTheirs(
   "ranks are chosen by the engine; give each rank its own port and --node",
 );
 
-const anyOrigin = oneOfTheirs(
-  ["*"],
-  "--cors-allowed-origins has no effect here: pages of every origin may call, without credentials",
-  "pages of every origin may call, without credentials; a proxy in front can narrow that",
-);
-
 const backend = oneOfTheirs(
   ["sglang", "vllm", "trtllm"],
   "--backend has no effect here: engines of any kind stand side by side",
@@ -167,7 +161,7 @@ export const ALIASES: readonly ForeignFlag[] = [
   ...rows(same("--session-header"), { M: "routing-key-headers" }),
   ...rows(same("--session-timeout"), { SM: "max-idle-secs sticky-key-idle-secs" }),
   ...rows(assignment, { SM: "assignment-mode" }),
-  ...rows(anyOrigin, { VSM: "cors-allowed-origins" }),
+  ...rows(same("--allowed-origins"), { VSM: "cors-allowed-origins" }),
   ...rows(ranks, { V: "intra-node-data-parallel-size" }),
   ...rows(backend, { SM: "backend" }),
   ...rows(history, { SM: "history-backend" }),

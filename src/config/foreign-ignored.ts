@@ -57,8 +57,5 @@ export const IGNORED: readonly ForeignFlag[] = [
   ...ignored("slow request heads are cut off after --keep-alive", {
     M: "header-read-timeout-secs",
   }),
-  ...ignored("the request id is read from x-request-id, x-correlation-id, x-trace-id, request-id", {
-    VSM: "request-id-headers",
-  }),
   ...ignored("there are no flags with a prefix here", { M: "router-disable-arg-fallback?" }),
 ];

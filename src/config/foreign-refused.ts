@@ -91,7 +91,4 @@ export const REFUSED: readonly ForeignFlag[] = [
   ...refused("/v1/rl is not here; engines are called by POST /nodes/call", {
     M: "enable-rl? rl-control-timeout-secs rl-fanout-concurrency",
   }),
-  ...refused("models have no other names here yet; engines name them (--served-model-name)", {
-    M: "model-alias",
-  }),
 ];

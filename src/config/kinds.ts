@@ -186,6 +186,20 @@ export const nodeUrl: Kind = {
   show: showText,
 };
 
+/** A further name of a model, and after it the one that engines know. */
+export const modelAlias: Kind = {
+  expects: "ALIAS=NAME, where engines serve NAME",
+  parse: (given) => (/^[^=]+=./.test(given) ? given : undefined),
+  show: showText,
+};
+
+/** Where a web page is from, as browsers say it (RFC 6454 §6.1). */
+export const origin: Kind = {
+  expects: "an origin such as https://app.example, or *",
+  parse: (given) => (given === "*" || URL.parse(given)?.origin === given ? given : undefined),
+  show: showText,
+};
+
 /** A node's URL, and before it what people call the node. */
 export const namedNodeUrl: Kind = {
   expects: `${nodeUrl.expects}, or NAME=URL`,

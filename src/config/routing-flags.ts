@@ -20,6 +20,15 @@ const routing = flagGroup("Nodes and routing", [
     help: "An engine to route to from the start, NAME=URL to give it a name; engines may also register.",
   },
   {
+    key: "modelAliases",
+    names: ["model-alias"],
+    argument: "alias=name",
+    kind: kinds.modelAlias,
+    value: fields.modelAliases,
+    isList: true,
+    help: "A further name by which clients may ask for a model; engines get its own.",
+  },
+  {
     key: "strategy",
     names: ["strategy", "routing-strategy"],
     argument: "name",

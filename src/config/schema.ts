@@ -162,6 +162,12 @@ export const ConfigSchema = Type.Object({
   drainTimeoutMs: waitMs(60_000, "How long streams may finish after SIGTERM"),
 
   trustedProxies: list(Text, "CIDRs of proxies in front whose word on the client counts"),
+  modelAliases: list(Text, "Further names of models, each as ALIAS=NAME"),
+  requestIdHeaders: list(
+    Type.String({ pattern: "^[-!#$%&'*+.^`|~\\w]+$", maxLength: 256 }),
+    "Headers that may hold a request's id, before those that are known",
+  ),
+  allowedOrigins: list(Text, "Origins whose pages may call; none or * for any"),
   adminHosts: list(
     Type.String({ pattern: "^[A-Za-z0-9_.-]+$", maxLength: 253 }),
     "Names under which browsers may administer without a key",

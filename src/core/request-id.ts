@@ -6,22 +6,31 @@ const SOURCES = ["x-request-id", "x-correlation-id", "x-trace-id", "request-id"]
 /** What is kept: token characters (RFC 9110 §5.6.2) and `:/=@`, nothing that could forge a log line. */
 const ACCEPTABLE = /^[-!#$%&'*+.^`|~\w:/=@]{1,128}$/;
 
-/**
- * The client's own id from the first of `X-Request-Id`, `X-Correlation-Id`, `X-Trace-Id` and
- * `Request-Id` that has an acceptable one (1 to 128 printable characters without blanks or quotes),
- * else a new one.
- *
- * @param random Numbers in [0, 1); asked twice for a new id.
- */
-export function requestId(
-  headers: { get(name: string): string | null },
-  random: () => number,
-): string {
-  for (const source of SOURCES) {
-    const id = headers.get(source);
-    if (id !== null && ACCEPTABLE.test(id)) return id;
+/** Gives each request its id. */
+export class RequestIds {
+  readonly #sources: readonly string[];
+  readonly #random: () => number;
+
+  /**
+   * @param random Numbers in [0, 1); asked twice for a new id.
+   * @param first Headers that may hold an id, before those that are known.
+   */
+  constructor(random: () => number, first: readonly string[] = []) {
+    this.#random = random;
+    this.#sources = [...first, ...SOURCES];
   }
-  return `req-${hexDigits(random())}${hexDigits(random())}`;
+
+  /**
+   * The client's own id from the first of its headers that has an acceptable one (1 to 128 printable
+   * characters without blanks or quotes), else a new one.
+   */
+  of(headers: { get(name: string): string | null }): string {
+    for (const source of this.#sources) {
+      const id = headers.get(source);
+      if (id !== null && ACCEPTABLE.test(id)) return id;
+    }
+    return `req-${hexDigits(this.#random())}${hexDigits(this.#random())}`;
+  }
 }
 
 /** 48 bits of `fraction`, 0 to below 1, as 12 digits. */

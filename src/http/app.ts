@@ -1,6 +1,5 @@
 import { Elysia } from "elysia";
 import { ProxyError } from "../core/errors.ts";
-import { requestId } from "../core/request-id.ts";
 import { dialectOf } from "./dialect.ts";
 import { errorResponse, unexpectedError } from "./error-response.ts";
 import { refuseUnlessFitting } from "./fitting.ts";
@@ -23,7 +22,7 @@ export function createApp(routes: readonly Route[], table: RouteTable, services:
   app.onError(({ error, code, request }) => {
     const path = pathOf(targetOf(request));
     const { headers } = request;
-    const id = requestId(headers, services.random);
+    const id = services.ids.of(headers);
     const known = toProxyError(error) ?? toClientError(error, code, request.method, path, table);
     const shown = known ?? unexpectedError(error, services.log, { id, path });
     return errorResponse(shown, dialectOf(path, headers), id, services.as);
@@ -66,7 +65,7 @@ function addAnswering(app: Elysia, route: AnsweringRoute, services: Services): v
     method,
     path,
     ({ request, params, body, query, set }) => {
-      const id = requestId(request.headers, services.random);
+      const id = services.ids.of(request.headers);
       set.headers["x-request-id"] = id;
       if (dialectOf(path, request.headers) === "anthropic") set.headers["request-id"] = id;
       // What the router could not decode, it leaves out.

@@ -124,8 +124,10 @@ function pathOf({ target }: NodeCall): string {
   return target.split("?", 1)[0] ?? "";
 }
 
-function nodesOf({ url, model }: NodeCall, request: Request, services: Services): readonly Node[] {
-  const { registry, peers } = services;
+function nodesOf(call: NodeCall, request: Request, services: Services): readonly Node[] {
+  const { registry, peers, aliases } = services;
+  const { url } = call;
+  const model = call.model === null ? null : aliases.ownName(call.model);
   if (url !== null) {
     const node = registry.get(nodeNamed(url, peers.of(request).address, services));
     if (node !== undefined) return [node];

@@ -1,5 +1,5 @@
 import { ProxyError } from "../core/errors.ts";
-import { requestId } from "../core/request-id.ts";
+import type { RequestIds } from "../core/request-id.ts";
 import { dialectOf } from "./dialect.ts";
 import { errorResponse } from "./error-response.ts";
 import { pathOf, settleTarget, targetOf } from "./request-target.ts";
@@ -8,8 +8,9 @@ import { notFound, type RouteTable } from "./routes/table.ts";
 export interface FrontOptions {
   readonly table: RouteTable;
   readonly answer: (request: Request) => Response | Promise<Response>;
-  /** Uniform in [0, 1). */
-  readonly random: () => number;
+  readonly ids: RequestIds;
+  /** Pages of these may call; null: of any. */
+  readonly origins: ReadonlySet<string> | null;
 }
 
 /** A browser may read these of an answer beside the few it always may. */
@@ -20,7 +21,7 @@ const PREFLIGHT_MAX_AGE_S = "600";
  * What every request passes before the routes: a target that everybody reads in one way, and what
  * browsers need for pages of other origins.
  */
-export function front({ table, answer, random }: FrontOptions) {
+export function front({ table, answer, ids, origins }: FrontOptions) {
   const needsNoHost = (path: string) => table.needsNoHost(path);
   return (request: Request): Response | Promise<Response> => {
     let path = "/";
@@ -29,13 +30,13 @@ export function front({ table, answer, random }: FrontOptions) {
       path = pathOf(targetOf(request));
       if (request.method === "OPTIONS") {
         const response = options(request, path);
-        response.headers.set("x-request-id", requestId(request.headers, random));
+        response.headers.set("x-request-id", ids.of(request.headers));
         return response;
       }
     } catch (error) {
       if (!(error instanceof ProxyError)) throw error;
       const { headers } = request;
-      return errorResponse(error, dialectOf(path, headers), requestId(headers, random));
+      return errorResponse(error, dialectOf(path, headers), ids.of(headers));
     }
     return request.headers.has("origin") ? answerPage(request, path) : answer(request);
   };
@@ -44,7 +45,7 @@ export function front({ table, answer, random }: FrontOptions) {
     const response = await answer(request);
     // What no row is known to answer says nothing but that it is not there.
     const mayRead = table.isOpenToPages(path) ?? response.status >= 400;
-    if (mayRead) allowOrigin(response.headers);
+    if (mayRead) allowOrigin(request.headers, response.headers);
     return response;
   }
 
@@ -55,24 +56,27 @@ export function front({ table, answer, random }: FrontOptions) {
     if (allow === null) throw notFound("OPTIONS", path, table);
     return new Response(null, { status: 204, headers: { allow: allow.join(", ") } });
   }
-}
 
-/** Lets a page of another origin ask what it wants to: also errors are there to be read. */
-function preflight(asked: Headers): Response {
-  const headers = new Headers({
-    "access-control-allow-methods": "GET, POST",
-    "access-control-max-age": PREFLIGHT_MAX_AGE_S,
-    vary: "Access-Control-Request-Headers",
-  });
-  allowOrigin(headers);
-  const wanted = asked.get("access-control-request-headers");
-  // Named one by one: a wildcard would not cover Authorization.
-  if (wanted !== null) headers.set("access-control-allow-headers", wanted);
-  return new Response(null, { status: 204, headers });
-}
+  /** Lets a page of another origin ask what it wants to: also errors are there to be read. */
+  function preflight(asked: Headers): Response {
+    const headers = new Headers({
+      "access-control-allow-methods": "GET, POST",
+      "access-control-max-age": PREFLIGHT_MAX_AGE_S,
+      vary: "Access-Control-Request-Headers",
+    });
+    allowOrigin(asked, headers);
+    const wanted = asked.get("access-control-request-headers");
+    // Named one by one: a wildcard would not cover Authorization.
+    if (wanted !== null) headers.set("access-control-allow-headers", wanted);
+    return new Response(null, { status: 204, headers });
+  }
 
-/** Any origin may read answers; none may have the browser send its credentials. */
-function allowOrigin(headers: Headers): void {
-  headers.set("access-control-allow-origin", "*");
-  headers.set("access-control-expose-headers", EXPOSED);
+  /** The origin that asks may read the answer, if it is one of those that may; none may have the browser send its credentials. */
+  function allowOrigin(asked: Headers, headers: Headers): void {
+    const origin = asked.get("origin") ?? "";
+    if (origins !== null) headers.append("vary", "Origin");
+    if (origins !== null && !origins.has(origin)) return;
+    headers.set("access-control-allow-origin", origins === null ? "*" : origin);
+    headers.set("access-control-expose-headers", EXPOSED);
+  }
 }

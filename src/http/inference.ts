@@ -1,18 +1,8 @@
 import { cancelled, listed, shuttingDown } from "../core/admission/refusals.ts";
-import { stripMembers } from "../core/body/body-edit.ts";
-import { multipartModel } from "../core/body/multipart.ts";
-import {
-  CONTROL_PLANE_FIELDS,
-  type RequestHead,
-  scanRequestHead,
-  scanRequestHeadInSlices,
-} from "../core/body/request-head.ts";
-import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 import { CANCELLED, CLIENT_GONE, type Exchange } from "../core/exchange.ts";
 import { requestHeaders } from "../core/headers.ts";
 import { serveTheSame } from "../core/pool/model-index.ts";
-import { requestId } from "../core/request-id.ts";
 import { Signal } from "../core/signal.ts";
 import { NOTHING_ASKED } from "../core/strategies/strategy.ts";
 import { Reply } from "../upstream/reply.ts";
@@ -21,13 +11,11 @@ import { dialectOf, nameForAnthropic } from "./dialect.ts";
 import { errorResponse, unexpectedError } from "./error-response.ts";
 import { keptRequest } from "./kept.ts";
 import { letGo, readBody } from "./read-body.ts";
+import { readHead } from "./read-head.ts";
 import { pathOf, targetOf } from "./request-target.ts";
 import type { InferenceRoute } from "./routes/route.ts";
 import { methodNotAllowed } from "./routes/table.ts";
 import type { Services } from "./services.ts";
-
-/** Larger bodies are scanned in slices, so that other requests get their turn in between. */
-const ONE_SLICE_BYTES = 1024 * 1024;
 
 /**
  * One inference request from the client's bytes to the engine's: who asks, for which model, then on
@@ -39,7 +27,7 @@ export async function infer(
   services: Services,
 ): Promise<Response> {
   const target = targetOf(request, route.sendsTo);
-  const id = requestId(request.headers, services.random);
+  const id = services.ids.of(request.headers);
   const exchange = services.exchanges.begin(id, request, route.path);
   exchange.trace = services.beginTrace?.(exchange) ?? null;
   const answering = answer(exchange, target, route, services);
@@ -91,11 +79,10 @@ async function answer(
     exchange.read(sent.length);
     const type = headers.get("content-type");
     const isLookup = route.asksFor !== undefined;
-    const { head, body, model } = isLookup
+    const reading = isLookup
       ? { head: null, body: sent, model: null }
-      : sent.length <= ONE_SLICE_BYTES
-        ? readHead(sent, type)
-        : await readLargeHead(sent, type, services.bodyLimits.soon);
+      : readHead(sent, type, services.aliases.ownName, services.bodyLimits.soon);
+    const { head, body, model } = reading instanceof Promise ? await reading : reading;
     exchange.model = model;
     exchange.stream = head?.stream === true;
     // An engine may have learned the model since it was asked last, or is about to say what it serves.
@@ -104,9 +91,10 @@ async function answer(
     }
     // Draining may have begun while the body came, and nobody would wait for what starts now.
     if (!services.lifecycle.open) throw shuttingDown();
-    // What came is of no more use then, and what goes out is smaller.
+    // What came is of no more use then.
     if (body !== sent) {
       letGo(sent, memory);
+      sent = null;
       memory.take(body.length);
       sent = body;
     }
@@ -199,48 +187,6 @@ function refuseLoop(headers: Headers, via: string): void {
     "This request has been here before: a node of this proxy, or one behind it, leads back to it. " +
       "See /nodes/status, and take that node out.",
   );
-}
-
-/** What has been understood of a body. */
-interface Read {
-  /** Its positions are those in `body`; null when it is no JSON. */
-  readonly head: RequestHead | null;
-  /** As it goes out: without control-plane fields. */
-  readonly body: Uint8Array;
-  readonly model: string | null;
-}
-
-function readHead(sent: Uint8Array, type: string | null): Read {
-  if (isMultipart(type)) return { head: null, body: sent, model: multipartModel(sent, type) };
-  const head = scanRequestHead(sent);
-  const model = named(head);
-  if (!head.controlPlane) return { head, body: sent, model };
-  const body = stripMembers(sent, head, CONTROL_PLANE_FIELDS);
-  return { head: scanRequestHead(body), body, model };
-}
-
-/** The same with pauses, so that other requests get their turn in between. */
-async function readLargeHead(
-  sent: Uint8Array,
-  type: string | null,
-  soon: Clock["soon"],
-): Promise<Read> {
-  if (isMultipart(type)) return readHead(sent, type);
-  const pause = () => new Promise<void>(soon);
-  const head = await scanRequestHeadInSlices(sent, pause);
-  const model = named(head);
-  if (!head.controlPlane) return { head, body: sent, model };
-  const body = stripMembers(sent, head, CONTROL_PLANE_FIELDS);
-  return { head: await scanRequestHeadInSlices(body, pause), body, model };
-}
-
-/** Engines take an empty name for none. */
-function named({ model }: RequestHead): string | null {
-  return model === "" ? null : model;
-}
-
-function isMultipart(type: string | null): type is string {
-  return type !== null && /^multipart\/form-data\b/i.test(type);
 }
 
 /** A body that names no model may go anywhere while all nodes serve the same, adapters aside. */

@@ -1,15 +1,18 @@
 import { unknownModel } from "../core/admission/refusals.ts";
 import type { ModelCard } from "../core/engine/model-list.ts";
-import type { Registry } from "../core/pool/registry.ts";
+import type { Services } from "./services.ts";
+
+/** What is listed: the models of all nodes, and their further names. */
+export type Listed = Pick<Services, "registry" | "aliases">;
 
 /** `/v1/models` as OpenAI's clients and LMDeploy's expect it. */
-export function openAiModels(registry: Registry, createdS: number) {
-  return { object: "list", data: allCards(registry).map((card) => openAiModel(card, createdS)) };
+export function openAiModels(listed: Listed, createdS: number) {
+  return { object: "list", data: allCards(listed).map((card) => openAiModel(card, createdS)) };
 }
 
 /** @throws ProxyError model_not_found, or service_unavailable as long as that is not known. */
-export function oneOpenAiModel(registry: Registry, id: string, createdS: number) {
-  return openAiModel(oneCard(registry, id), createdS);
+export function oneOpenAiModel(listed: Listed, id: string, createdS: number) {
+  return openAiModel(oneCard(listed, id), createdS);
 }
 
 /** What the engines say of it, over what they leave out. */
@@ -26,8 +29,8 @@ function openAiModel(card: ModelCard, createdS: number) {
 }
 
 /** `/anthropic/v1/models` as Anthropic's clients expect it. */
-export function anthropicModels(registry: Registry, createdS: number) {
-  const data = allCards(registry).map((card) => anthropicModel(card, createdS));
+export function anthropicModels(listed: Listed, createdS: number) {
+  const data = allCards(listed).map((card) => anthropicModel(card, createdS));
   return {
     data,
     has_more: false,
@@ -37,8 +40,8 @@ export function anthropicModels(registry: Registry, createdS: number) {
 }
 
 /** @throws ProxyError as `oneOpenAiModel` */
-export function oneAnthropicModel(registry: Registry, id: string, createdS: number) {
-  return anthropicModel(oneCard(registry, id), createdS);
+export function oneAnthropicModel(listed: Listed, id: string, createdS: number) {
+  return anthropicModel(oneCard(listed, id), createdS);
 }
 
 /** The last second of the year 9999, as far as dates are written with four digits, s since 1970. */
@@ -51,23 +54,26 @@ function anthropicModel(card: ModelCard, createdS: number) {
   return { id, type: "model", display_name: id, created_at };
 }
 
-function oneCard(registry: Registry, id: string): ModelCard {
-  const card = cards(registry).get(id);
-  if (card === undefined) throw unknownModel(id, registry);
+function oneCard(listed: Listed, id: string): ModelCard {
+  const card = cards(listed).get(id);
+  if (card === undefined) throw unknownModel(id, listed.registry);
   return card;
 }
 
-function allCards(registry: Registry): ModelCard[] {
-  return [...cards(registry).values()];
+function allCards(listed: Listed): ModelCard[] {
+  return [...cards(listed).values()];
 }
 
 /** Every model, each with the card of the first node that has one and the shortest context of all. */
-function cards(registry: Registry): ReadonlyMap<string, ModelCard> {
+function cards({ registry, aliases }: Listed): ReadonlyMap<string, ModelCard> {
   const merged = new Map<string, ModelCard>();
   for (const node of registry.nodes()) {
     for (const id of node.models) {
       merged.set(id, merge(merged.get(id), node.cards.get(id) ?? { id }));
     }
+  }
+  for (const [alias, name] of aliases.served) {
+    merged.set(alias, { root: name, ...merged.get(name), id: alias });
   }
   return merged;
 }

@@ -4,6 +4,7 @@ import type { Exchange, Exchanges } from "../core/exchange.ts";
 import type { Keepers } from "../core/pool/keepers.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
+import type { RequestIds } from "../core/request-id.ts";
 import type { Trace } from "../core/trace.ts";
 import type { NodePolicy } from "../discovery/node-policy.ts";
 import type { Log } from "../observe/log.ts";
@@ -17,6 +18,7 @@ import type { BunServer } from "./bun-server.ts";
 import type { Departures } from "./departures.ts";
 import type { Shown } from "./live/stream.ts";
 import type { Mode } from "./mode.ts";
+import type { ModelAliases } from "./model-aliases.ts";
 import type { OpenFiles } from "./open-files.ts";
 import type { Peers } from "./peers.ts";
 import type { BodyLimits } from "./read-body.ts";
@@ -53,6 +55,8 @@ export interface Services {
   /** Of administration's own: what clients send does not keep an administrator out. */
   readonly adminBodyLimits: BodyLimits;
   readonly openFiles: OpenFiles;
+  readonly ids: RequestIds;
+  readonly aliases: ModelAliases;
   readonly exchanges: Exchanges;
   readonly departures: Departures;
   /** Null when streams wait for their first word in silence. */

@@ -12,11 +12,13 @@ import { Keepers } from "../core/pool/keepers.ts";
 import type { Node } from "../core/pool/node.ts";
 import { loggedNode } from "../core/pool/node.ts";
 import { LOOK_MS } from "../core/pool/watch.ts";
+import { RequestIds } from "../core/request-id.ts";
 import { NodePolicy } from "../discovery/node-policy.ts";
 import { BodyMemory } from "../http/body-memory.ts";
 import type { BunServer } from "../http/bun-server.ts";
 import { Departures } from "../http/departures.ts";
 import { IdleLimit } from "../http/idle-limit.ts";
+import { ModelAliases } from "../http/model-aliases.ts";
 import { Peers } from "../http/peers.ts";
 import type { Services } from "../http/services.ts";
 import { SharedQuestions } from "../http/shared-questions.ts";
@@ -135,7 +137,7 @@ export function assemble(
   listening: Listening,
   { key = null, traces = null, reread = () => config, share = null }: AssembleOptions = {},
 ): Assembled {
-  const { now } = CLOCK;
+  const { now, wallMs } = CLOCK;
   const random = RANDOM;
   const { registry, prompts, readPrompt, finishSession } = createRouting(config, {
     now,
@@ -167,7 +169,6 @@ export function assemble(
     share?.keysChanged?.(next);
   };
   const certificate = new CertificateInUse(key, listening.renew ?? (() => Promise.resolve(false)));
-  const { wallMs } = CLOCK;
   const reload = new Reload({ config, reread, keys: { use }, certificate, log, wallMs });
   const { mode, distServe } = createMode(config, upstream, engineHeaders, log);
   const onError = (error: unknown) => logUnexpected(log, error);
@@ -217,6 +218,8 @@ export function assemble(
     readPrompt,
     finishSession,
     keepers: new Keepers({ now, isMember: (node) => registry.get(node.url) === node }),
+    ids: new RequestIds(random, config.requestIdHeaders),
+    aliases: new ModelAliases(config.modelAliases, registry),
     exchanges,
     departures: new Departures(CLOCK),
     openFiles: createOpenFiles(log, now),

@@ -1,5 +1,5 @@
 import type { Config } from "../config/serve-config.ts";
-import { requestId } from "../core/request-id.ts";
+import type { RequestIds } from "../core/request-id.ts";
 import { createApp } from "../http/app.ts";
 import { errorResponse, unexpectedError } from "../http/error-response.ts";
 import { front } from "../http/front.ts";
@@ -37,11 +37,12 @@ export function listen(
   log: EventLog,
   { isShared, forMs }: Sharing,
 ): Served {
-  const { random } = services;
+  const { ids } = services;
+  const origins = originsOf(config);
   const routes = routesOf(config);
   const table = new RouteTable(routes);
   const app = createApp(routes, table, services);
-  const answer = front({ table, random, answer: (request) => app.fetch(request) });
+  const answer = front({ table, ids, origins, answer: (request) => app.fetch(request) });
   function serve({ key, port, reusePort, isFormer }: ServeOptions): Bun.Server<undefined> {
     const server: Bun.Server<undefined> = Bun.serve({
       hostname: config.host,
@@ -58,7 +59,7 @@ export function listen(
         nodesMoved: () => lifecycle.nodesMoved,
         table,
       }),
-      error: (error) => lastResort(error, log, random),
+      error: (error) => lastResort(error, log, ids),
     });
     app.server = server;
     return server;
@@ -87,8 +88,15 @@ export function listen(
   };
 }
 
+/** Null for any. */
+function originsOf({ allowedOrigins }: Config): ReadonlySet<string> | null {
+  return allowedOrigins.length === 0 || allowedOrigins.includes("*")
+    ? null
+    : new Set(allowedOrigins);
+}
+
 /** Nothing should arrive here; what does must not end the process or show its inside. */
-function lastResort(error: Error, log: EventLog, random: () => number): Response {
-  const id = requestId(new Headers(), random);
+function lastResort(error: Error, log: EventLog, ids: RequestIds): Response {
+  const id = ids.of(new Headers());
   return errorResponse(unexpectedError(error, log, { id, path: "" }), "openai", id);
 }

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { requestId } from "../../src/core/request-id.ts";
+import { RequestIds } from "../../src/core/request-id.ts";
 
 const idOf = (headers: Record<string, string>, random = (): number => 0.5): string =>
-  requestId(new Headers(headers), random);
+  new RequestIds(random).of(new Headers(headers));
 const MADE = /^req-[0-9a-f]{24}$/;
 
 describe("an id that came along is kept", () => {
@@ -14,6 +14,12 @@ describe("an id that came along is kept", () => {
     const headers = { "request-id": "d", "x-trace-id": "c", "x-correlation-id": "b" };
     expect(idOf({ ...headers, "x-request-id": "a" })).toBe("a");
     expect(idOf(headers)).toBe("b");
+  });
+
+  test("headers that are named by flag come first", () => {
+    const ids = new RequestIds(() => 0.5, ["X-Session-Id"]);
+    expect(ids.of(new Headers({ "x-request-id": "a", "x-session-id": "s" }))).toBe("s");
+    expect(ids.of(new Headers({ "x-request-id": "a", "x-session-id": "no id" }))).toBe("a");
   });
 
   test("one that cannot be kept is passed over for the next", () => {

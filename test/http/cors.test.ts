@@ -116,3 +116,30 @@ test("without an origin nothing is said of origins", async () => {
   expect(answer.status).toBe(200);
   expect(corsHeaders(answer.headers)).toEqual([]);
 });
+
+test("where some origins may call, others learn nothing, and caches are told what the answer hangs on", async () => {
+  const flags = ["--node", engine.url, "--allowed-origins", ORIGIN, "https://second.test"];
+  await using narrow = await startProxy(flags);
+  await untilHealthy(narrow, 1);
+  const asking = { "access-control-request-method": "POST" };
+  for (const [origin, allowed] of [
+    [ORIGIN, ORIGIN],
+    ["https://second.test", "https://second.test"],
+    ["https://page.test.evil.test", null],
+    ["http://page.test", null],
+    ["null", null],
+  ] as const) {
+    const headers = { origin };
+    const preflight = await fetch(narrow.url + CHAT, {
+      method: "OPTIONS",
+      headers: { ...headers, ...asking },
+    });
+    const answer = await fetch(narrow.url + CHAT, { ...post('{"model":"tiny"}'), headers });
+    const missing = await fetch(`${narrow.url}/nope`, { headers });
+    for (const { headers } of [preflight, answer, missing]) {
+      expect(headers.get("access-control-allow-origin")).toBe(allowed);
+      expect(headers.get("vary")).toContain("Origin");
+    }
+    expect([preflight.status, answer.status, missing.status]).toEqual([204, 200, 404]);
+  }
+});

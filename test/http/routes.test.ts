@@ -57,11 +57,11 @@ beforeAll(() => {
   const routes = [...ROUTES, ...ADDED];
   const table = new RouteTable(routes);
   const app = createApp(routes, table, services);
-  const { random } = services;
+  const { ids } = services;
   server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
-    fetch: front({ table, random, answer: (request) => app.fetch(request) }),
+    fetch: front({ table, ids, origins: null, answer: (request) => app.fetch(request) }),
   });
 });
 

@@ -22,18 +22,25 @@ const BOUNDARY = /^[\w'()+,./:=? -]{0,69}[\w'()+,./:=?-]$/;
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+/** The form field `model`: its value, and where it stands in the body, the end exclusive. */
+export interface ModelField {
+  readonly model: string;
+  readonly start: number;
+  readonly end: number;
+}
+
 /**
- * The value of the form field `model`; null when the body has none.
+ * The form field `model`; null when the body has none.
  *
  * @param contentType The request's Content-Type, which names the boundary.
  * @throws ProxyError invalid_request when the body is malformed, has more than 1,000 parts, or has
  * `model` twice or longer than 4,096 bytes.
  */
-export function multipartModel(body: Uint8Array, contentType: string): string | null {
+export function multipartModel(body: Uint8Array, contentType: string): ModelField | null {
   const boundary = boundaryOf(contentType);
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
   const delimiter = Buffer.from(`\r\n--${boundary}`, "latin1");
-  let model: string | null = null;
+  let field: ModelField | null = null;
   let part = findDelimiter(bytes, delimiter, -2);
   for (let count = 0; !part.isLast; count++) {
     if (count === MAX_PARTS) throw malformed(`has more than ${MAX_PARTS} parts`);
@@ -43,12 +50,13 @@ export function multipartModel(body: Uint8Array, contentType: string): string | 
     }
     const next = findDelimiter(bytes, delimiter, headersEnd + 2);
     if (isModelField(bytes.toString("latin1", part.end, Math.max(part.end, headersEnd)))) {
-      if (model !== null) throw malformed('has the field "model" twice');
-      model = readModel(body.subarray(headersEnd + 4, next.start));
+      if (field !== null) throw malformed('has the field "model" twice');
+      const [start, end] = [headersEnd + 4, next.start];
+      field = { model: readModel(body.subarray(start, end)), start, end };
     }
     part = next;
   }
-  return model;
+  return field;
 }
 
 interface Delimiter {

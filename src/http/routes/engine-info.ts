@@ -48,7 +48,8 @@ function row(path: string, summary: string, anyNode: boolean): AnsweringRoute {
       },
     },
     answer: ({ request }, services) => {
-      const model = new URL(request.url).searchParams.get("model");
+      const asked = new URL(request.url).searchParams.get("model");
+      const model = asked === null ? null : services.aliases.ownName(asked);
       return askOne(path, nodesFor(model, anyNode, services), services);
     },
   });

@@ -55,10 +55,10 @@ export const modelRoutes = [
         ...failures(["invalid_api_key", "internal_error"]),
       },
     },
-    answer: ({ request }, { registry, startedAtS }) =>
+    answer: ({ request }, services) =>
       dialectOf("/v1/models", request.headers) === "anthropic"
-        ? anthropicModels(registry, startedAtS)
-        : openAiModels(registry, startedAtS),
+        ? anthropicModels(services, services.startedAtS)
+        : openAiModels(services, services.startedAtS),
   }),
   route({
     ...ROW,
@@ -81,10 +81,10 @@ export const modelRoutes = [
         ]),
       },
     },
-    answer: ({ request, params }, { registry, startedAtS }) =>
+    answer: ({ request, params }, services) =>
       dialectOf("/v1/models", request.headers) === "anthropic"
-        ? oneAnthropicModel(registry, nameOf(params), startedAtS)
-        : oneOpenAiModel(registry, nameOf(params), startedAtS),
+        ? oneAnthropicModel(services, nameOf(params), services.startedAtS)
+        : oneOpenAiModel(services, nameOf(params), services.startedAtS),
   }),
   route({
     ...ROW,
@@ -99,7 +99,7 @@ export const modelRoutes = [
         ...failures(["invalid_api_key", "internal_error"], "anthropic"),
       },
     },
-    answer: (_, { registry, startedAtS }) => anthropicModels(registry, startedAtS),
+    answer: (_, services) => anthropicModels(services, services.startedAtS),
   }),
   route({
     ...ROW,
@@ -118,8 +118,8 @@ export const modelRoutes = [
         ),
       },
     },
-    answer: ({ params }, { registry, startedAtS }) =>
-      oneAnthropicModel(registry, nameOf(params), startedAtS),
+    answer: ({ params }, services) =>
+      oneAnthropicModel(services, nameOf(params), services.startedAtS),
   }),
 ];
 

@@ -1,0 +1,30 @@
+import type { Registry } from "../core/pool/registry.ts";
+
+/** Further names of models (`--model-alias`): clients may call them so, and engines do not know. */
+export class ModelAliases {
+  readonly #names: ReadonlyMap<string, string>;
+  readonly #registry: Pick<Registry, "serves">;
+
+  /** @param aliases Each as `ALIAS=NAME`; the last of an alias counts. */
+  constructor(aliases: readonly string[], registry: Pick<Registry, "serves">) {
+    this.#names = new Map(aliases.map(splitAlias));
+    this.#registry = registry;
+  }
+
+  /** The name by which engines know `model`; what some engine serves by that name is no alias. */
+  readonly ownName = (model: string): string => {
+    const name = this.#names.get(model);
+    return name === undefined || this.#registry.serves(model) ? model : name;
+  };
+
+  /** Those that can be asked for now, each with the name that engines know. */
+  get served(): readonly (readonly [alias: string, name: string])[] {
+    const serves = (model: string) => this.#registry.serves(model);
+    return [...this.#names].filter(([alias, name]) => serves(name) && !serves(alias));
+  }
+}
+
+function splitAlias(given: string): readonly [alias: string, name: string] {
+  const at = given.indexOf("=");
+  return [given.slice(0, at), given.slice(at + 1)];
+}
