@@ -1,12 +1,16 @@
 import { changesEngine } from "../core/engine/kinds.ts";
 
+/** Where smg has its calls to all engines. */
+const CONTROL = "/v1/rl/";
+
 /**
  * Whether a path under `/v1/` may be forwarded. Engines, and servers before them, decode and resolve
  * what we pass as it came: judged is what they may make of it.
  */
 export function isForwarded(path: string): boolean {
   const plain = plainSpelling(path);
-  return plain?.startsWith("/v1/") === true && !changesEngine(plain);
+  if (plain === null || !plain.startsWith("/v1/") || plain.startsWith(CONTROL)) return false;
+  return !changesEngine(plain);
 }
 
 /** How often a path may have been encoded. Nobody decodes more often, and each time costs its length. */

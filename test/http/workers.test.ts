@@ -143,6 +143,7 @@ test.each([
   ["POST", "/v1/update_weights", "POST /nodes/call"],
   ["GET", "/v1/loads", "/nodes/status"],
   ["GET", "/v1/rl/workers", "/workers"],
+  ["POST", "/v1/rl/engine/pause?selector=all", "POST /nodes/call"],
   ["GET", "/wasm", "/docs"],
 ])("%s %s is not here, and its 404 says what is: %s", async (method, path, instead) => {
   await using proxy = await startProxy([]);
