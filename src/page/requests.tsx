@@ -1,3 +1,4 @@
+import { alike } from "./alike.ts";
 import type { FailureRow, RequestRow } from "./cluster.ts";
 import { bytes, clockTime, duration, plain, withoutScheme } from "./words.ts";
 
@@ -99,12 +100,13 @@ export function Failures({ failures, epochMs, nowMs, explain }: FailuresProps) {
         <p class="empty">None so far.</p>
       ) : (
         <ul class="entries">
-          {failures.map((failure) => (
+          {alike(failures).map(({ latest: failure, count }) => (
             <li key={failure.key}>
               <span class="age">{duration(nowMs - (failure.number("endedMs") ?? nowMs))} ago</span>
               <span class="what">
                 <b class="bad">{failure.number("status")}</b> {failure.text("outcome")}
                 {failure.text("detail") !== "" && `: ${plain(failure.text("detail"))}`}
+                {count > 1 && ` (${count} alike)`}
                 <small>
                   {[
                     clockTime(epochMs + (failure.number("endedMs") ?? 0)),
