@@ -78,8 +78,9 @@ function unescapedNameOf<Name extends string>(
 export function lastMember(body: Uint8Array, members: MemberSpans, name: string): Member | null {
   const names = [name];
   for (let index = members.length / STRIDE - 1; index >= 0; index--) {
-    const member = memberAt(members, index);
-    if (nameOf(body, member.memberStart, member.keyEnd, names) !== null) return member;
+    const at = index * STRIDE;
+    const isIt = nameOf(body, members[at] ?? 0, members[at + 1] ?? 0, names) !== null;
+    if (isIt) return memberAt(members, index);
   }
   return null;
 }
