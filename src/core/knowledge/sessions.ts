@@ -26,8 +26,8 @@ interface Session {
 }
 
 /** Whether a session is from now on where its request is: not on a node on trial, nor where another is compared with. */
-export function settles({ trial, diverted }: Lease): boolean {
-  return !trial && !diverted;
+export function settles({ trial, insteadOf }: Lease): boolean {
+  return !trial && insteadOf === null;
 }
 
 /** Which node has which session, in this process or in all of one proxy. */

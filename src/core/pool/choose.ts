@@ -49,8 +49,8 @@ export interface Choice {
   readonly lastResort: boolean;
   /** What its answer counts in, on the node in question or on a peer; null or left out: nothing. */
   readonly comparison?: Comparison | null;
-  /** The strategy wanted another node, which is in question. */
-  readonly diverted?: boolean;
+  /** The node that the strategy wanted, which is in question; left out: that is where it goes. */
+  readonly insteadOf?: Node;
 }
 
 /** Finds the nodes a request may go to now, and lets the strategy choose among them. */
@@ -135,13 +135,13 @@ export class Chooser {
       trial: false,
       lastResort,
       comparison: lot === "peer" ? comparison : null,
-      diverted: true,
+      insteadOf: node,
     };
   }
 
   /** Where a request goes that is not to go to `node`. @param refuses Whether that is only so since it may refuse alone. */
   #peersToCompare(node: Node, refuses: boolean, { asked }: Wanted, nowMs: number): Node[] {
-    if (refuses && !node.conduct.leavesToPeer(asked.client)) return [];
+    if (refuses && !node.conduct.leavesToPeer(asked.client, this.#options.random)) return [];
     const peers = this.#candidates.seen().map((one) => one.node);
     return peers.filter((one) => one !== node && !(refuses && one.conduct.refusesToo(nowMs)));
   }

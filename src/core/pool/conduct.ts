@@ -4,8 +4,8 @@ import { FlowRecord } from "./flow-record.ts";
 import { Lengths } from "./lengths.ts";
 
 /**
- * After so many refusals in a row the next such request goes to a peer: where a strategy brings what is alike
- * to one node, nobody knows otherwise what its peers would answer.
+ * After so many refusals in a row half of such requests, drawn by lot, go to peers: where a strategy brings what
+ * is alike to one node, nobody knows otherwise what these would answer.
  */
 const ROW = 3;
 /** Not one that has refused something itself in the last twenty seconds. */
@@ -22,7 +22,10 @@ export class Conduct {
   /** Refusals since its last good answer, and whose requests they were, two clients at most. */
   refusalsInARow = 0;
   readonly refusedClients = new Set<string | null>();
-  #asksPeer = false;
+  /** Nobody knew what its peers would answer; how many good answers they have given instead since, and when last, ms. */
+  #isInQuestion = false;
+  #answeredInstead = 0;
+  #answeredInsteadAtMs = Number.NEGATIVE_INFINITY;
   /** Requests since its last sign of life that were given up, by client or time limit, after waiting long. */
   givenUp = 0;
   /** Whether it was slow beside its peers when they were last compared. */
@@ -49,20 +52,36 @@ export class Conduct {
     this.#endRow();
   }
 
-  /** @param status 200 for an answer that held nothing, which may be all there was to say. */
-  refusedRequest(client: string | null, status: number, nowMs: number): void {
+  /** A peer answered well what would have gone to it, but for the lot. */
+  answeredInstead(nowMs: number): void {
+    this.#answeredInsteadAtMs = nowMs;
+    if (this.#isInQuestion) this.#answeredInstead += 1;
+  }
+
+  /** @param isUntold Whether nothing tells what its peers would have answered. */
+  refusedRequest(client: string | null, isUntold: boolean, nowMs: number): void {
     this.refused.add(nowMs);
     this.refusalsInARow += 1;
     if (this.refusedClients.size < 2) this.refusedClients.add(client);
-    this.#asksPeer = status !== 200 && this.refusalsInARow >= ROW;
+    if (isUntold && this.refusalsInARow >= ROW) this.#isInQuestion = true;
   }
 
-  /** Whether a request that would go to it, of one of those whom it refuses, goes to a peer: one for each refusal. */
-  leavesToPeer(client: string | null): boolean {
+  /**
+   * Whether a request that would go to it, of one of those whom it refuses, goes to a peer.
+   * @param random Uniform in [0, 1).
+   */
+  leavesToPeer(client: string | null, random: () => number): boolean {
     const { refusedClients } = this;
-    const leaves = this.#asksPeer && (refusedClients.size > 1 || refusedClients.has(client));
-    if (leaves) this.#asksPeer = false;
-    return leaves;
+    const isMeant = refusedClients.size > 1 || refusedClients.has(client);
+    return this.#isInQuestion && isMeant && random() < 0.5;
+  }
+
+  /**
+   * The chance that all good requests since it is in question fell to its peers by the lots alone; 0 where they
+   * have got none by lot since `sinceMs`.
+   */
+  chanceOfLots(sinceMs: number): number {
+    return this.#answeredInsteadAtMs < sinceMs ? 0 : 0.5 ** this.#answeredInstead;
   }
 
   /** Whether it is known to refuse what comes, too: then it need not be asked whether it would. */
@@ -79,6 +98,7 @@ export class Conduct {
     this.good.clear();
     this.refused.clear();
     this.#endRow();
+    this.#answeredInsteadAtMs = Number.NEGATIVE_INFINITY;
     this.givenUp = 0;
     this.wasSlow = false;
   }
@@ -86,6 +106,7 @@ export class Conduct {
   #endRow(): void {
     this.refusalsInARow = 0;
     this.refusedClients.clear();
-    this.#asksPeer = false;
+    this.#isInQuestion = false;
+    this.#answeredInstead = 0;
   }
 }

@@ -196,6 +196,7 @@ export class Learning {
     } else if (startedAtMs < health.healthySinceMs) return;
     conduct.answers.add(asked, longestBytes, tookMs, nowMs);
     conduct.answeredWell(nowMs);
+    lease.insteadOf?.conduct.answeredInstead(nowMs);
   }
 
   ended(lease: Lease, outcome: Outcome, nowMs: number): void {
@@ -212,11 +213,8 @@ export class Learning {
       node.conduct.lengths.ended(lease, length, nowMs);
       this.#watch.measured(node, nowMs);
     }
-    const says =
-      !stale &&
-      outcome.kind !== "cancelled" &&
-      outcome.kind !== "ours" &&
-      !isLookup(lease, outcome);
+    const isNotIts = outcome.kind === "cancelled" || outcome.kind === "ours";
+    const says = !stale && !isNotIts && !isLookup(lease, outcome);
     if (!says) node.health.trialEnded(lease, null, nowMs);
     else if (outcome.kind === "answered") this.#learnAnswer(lease, outcome, nowMs);
     else this.#learnFailure(lease, outcome, nowMs);
@@ -291,8 +289,9 @@ export class Learning {
   }
 
   /** It refused a request, or gave an answer that holds nothing. */
-  #learnRefusal({ node, asked }: Lease, status: number, nowMs: number): void {
-    node.conduct.refusedRequest(asked.client, status, nowMs);
+  #learnRefusal({ node, asked: { client } }: Lease, status: number, nowMs: number): void {
+    const isUntold = status !== 200 && this.#peers.tellNothing(node, client, nowMs);
+    node.conduct.refusedRequest(client, isUntold, nowMs);
     if (!this.#peers.refusesAlone(node, nowMs) || !this.#peers.mayGo(node)) return;
     const what = status === 200 ? "answers nothing to" : `refuses (${status})`;
     this.doubted(node, "refused", `${what} what its peers answer`);

@@ -47,8 +47,8 @@ export class Lease implements OpenRequest {
   readonly lastResort: boolean;
   /** What its answer counts in; null: nothing. */
   readonly comparison: Comparison | null;
-  /** Its place would be on another node, which is in question. */
-  readonly diverted: boolean;
+  /** Its place would be on this one, which is in question; null: on its own node. */
+  readonly insteadOf: Node | null;
   /** Generation of the engine when the request was sent. */
   readonly generation: number;
   /** The longest of the prompts that its first word may have to wait for, its own included, bytes. */
@@ -83,7 +83,7 @@ export class Lease implements OpenRequest {
       readonly trial: boolean;
       readonly lastResort: boolean;
       readonly comparison?: Comparison | null;
-      readonly diverted?: boolean;
+      readonly insteadOf?: Node | null;
     },
     listener: LeaseListener,
   ) {
@@ -94,7 +94,7 @@ export class Lease implements OpenRequest {
     this.trial = options.trial;
     this.lastResort = options.lastResort;
     this.comparison = options.comparison ?? null;
-    this.diverted = options.diverted ?? false;
+    this.insteadOf = options.insteadOf ?? null;
     this.generation = node.generation;
     this.longestBytes = Math.max(
       options.asked.promptBytes,

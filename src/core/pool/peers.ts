@@ -216,6 +216,8 @@ export class Peers {
     }
     const chance = (refused + 1) / (refused + good + 2);
     if (good < 1 || chance ** refusalsInARow >= BY_CHANCE) return false;
+    // A client's requests may be good and bad by turns: what peers got of it by lot is not always like the node's.
+    if (node.conduct.chanceOfLots(nowMs - RECENT_MS) >= BY_CHANCE) return false;
     // What follows one client is that client's, unless peers answer him.
     const [client] = refusedClients;
     return (
@@ -224,6 +226,14 @@ export class Peers {
       client === null ||
       this.serve(node, client, nowMs - RECENT_MS)
     );
+  }
+
+  /** Whether nothing of late, but for what they got by lot, tells what its peers answer to the like of `client`. */
+  tellNothing(node: Node, client: string | null, nowMs: number): boolean {
+    const sinceMs = nowMs - RECENT_MS;
+    if (node.conduct.chanceOfLots(sinceMs) > 0) return true;
+    if (client !== null) return !this.serve(node, client, sinceMs);
+    return this.of(node).every(({ conduct }) => conduct.good.at(nowMs) < 1);
   }
 
   /** Whether any of its peers has answered `client` well since `sinceMs`. */

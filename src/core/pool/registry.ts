@@ -89,14 +89,14 @@ export class Registry {
   }
 
   #lease(choice: Choice, wanted: Wanted, startedAtMs: number): Lease {
-    const { node, trial, lastResort, comparison = null, diverted = false } = choice;
+    const { node, trial, lastResort, comparison = null, insteadOf = null } = choice;
     const { asked, tried: request } = wanted;
     const lease = new Lease(
       node,
-      { asked, request, startedAtMs, trial, lastResort, comparison, diverted },
+      { asked, request, startedAtMs, trial, lastResort, comparison, insteadOf },
       this.#leases,
     );
-    comparison?.begin(lease, diverted ? "peer" : "node");
+    comparison?.begin(lease, insteadOf === null ? "node" : "peer");
     node.conduct.askedAtMs = startedAtMs;
     node.leases.add(lease);
     if (asked.promptBytes >= (node.longest?.asked.promptBytes ?? 0)) this.#longestIs(node, lease);

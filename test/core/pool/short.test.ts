@@ -113,7 +113,7 @@ describe.each(NAMES)("%s", (strategy) => {
       const { cluster, changes } = start(strategy);
       const seen = send(cluster, { ...traffic(cluster, share), perSecond, seconds: 300 });
       expect(changes).toEqual([]);
-      expect(seen.leases.filter(({ diverted }) => diverted).length).toBeLessThan(
+      expect(seen.leases.filter(({ insteadOf }) => insteadOf !== null).length).toBeLessThan(
         most * seen.leases.length,
       );
     }
@@ -131,5 +131,5 @@ test("an answer whose length is not known, or was limited, is no evidence", () =
     tokens: (node, asked) => (node === odd ? null : known.tokens(node, asked)),
   });
   expect(changes).toEqual([]);
-  expect(seen.leases.filter(({ diverted }) => diverted)).toEqual([]);
+  expect(seen.leases.filter(({ insteadOf }) => insteadOf !== null)).toEqual([]);
 });
