@@ -32,9 +32,8 @@ interface Known {
   hasAnswered: boolean;
   /** It drains, and it has not been said that it is drained. */
   drains: boolean;
-  /** The models that it was last known to serve, and their names sorted; "" for none yet. */
-  list: readonly string[];
-  models: string;
+  /** The models that it was last known to serve; none while it has named none. */
+  models: readonly string[];
   /** Our requests that ended since the last look, and between the looks before. */
   ended: number;
   readonly endedBefore: number[];
@@ -103,8 +102,7 @@ export class NodeEvents {
       saidAtMs: null,
       hasAnswered: false,
       drains: false,
-      list: node.models,
-      models: sortedNames(node),
+      models: node.models,
       ended: 0,
       endedBefore: [],
       looksOver: 0,
@@ -116,16 +114,19 @@ export class NodeEvents {
 
   #lookAtModels(): void {
     for (const [node, known] of this.#known) {
-      if (known.list === node.models) continue;
-      known.list = node.models;
-      const before = known.models;
-      const models = sortedNames(node);
+      const { models: before } = known;
+      const { models } = node;
       // A moment between two lists is none.
-      if (models === before || models === "") continue;
+      if (models === before || models.length === 0) continue;
       known.models = models;
-      if (before !== "") {
-        this.#log.info("models of the node changed", { ...loggedNode(node), models, before });
-      }
+      const added = without(models, before);
+      const removed = without(before, models);
+      if (before.length === 0 || (added.length === 0 && removed.length === 0)) continue;
+      this.#log.info("models of the node changed", {
+        ...loggedNode(node),
+        ...(added.length > 0 && { added: named(added) }),
+        ...(removed.length > 0 && { removed: named(removed) }),
+      });
     }
   }
 
@@ -234,8 +235,9 @@ export class NodeEvents {
   }
 }
 
-function sortedNames({ models }: Node): string {
-  return named(models.toSorted());
+function without(models: readonly string[], others: readonly string[]): string[] {
+  const known = new Set(others);
+  return models.filter((model) => !known.has(model));
 }
 
 /** Names in a field: not all, if they are many. */

@@ -68,8 +68,16 @@ describe("the log says of a node", () => {
     expect(take()).toEqual([
       {
         what: "info models of the node changed",
-        fields: { node: node.url, models: "adapter m", before: "m" },
+        fields: { node: node.url, added: "adapter" },
       },
+    ]);
+    const many = ["m", "a", "b", "c", "d", "e", "f"];
+    membership.discovered(node, many);
+    membership.discovered(node, many.toReversed());
+    take();
+    membership.discovered(node, [...many.slice(0, -1), "g"]);
+    expect(take().map(({ fields }) => fields)).toEqual([
+      { node: node.url, added: "g", removed: "f" },
     ]);
   });
 
