@@ -169,7 +169,9 @@ export class Node {
   serve(registered: readonly string[], discovered: readonly string[]): void {
     this.registeredModels = registered;
     this.discoveredModels = discovered;
-    this.models = [...new Set([...registered, ...discovered])];
+    const models = [...new Set([...registered, ...discovered])];
+    // The same as long as nothing has changed: nobody has to compare thousands of names to see that.
+    if (models.join("\n") !== this.models.join("\n")) this.models = models;
     const bases = this.models.filter((model) => !isAdapter(this.cards.get(model)));
     this.names = bases.toSorted().join("\n");
     const roots = bases.map((model) => rootOf(model, this.cards.get(model)));

@@ -14,6 +14,15 @@ const registration = (...models: readonly string[]) => ({
   speed: null,
 });
 
+test("a list that says the same is the same", () => {
+  const { membership } = new Cluster().registry;
+  const node = membership.register(URL, registration("alias"));
+  membership.listed(node, list("model"));
+  const { models } = node;
+  membership.listed(node, list("model"));
+  expect(node.models).toBe(models);
+});
+
 describe("names that an engine registered with", () => {
   test("stand beside its list: an operator may know an alias", () => {
     const { membership } = new Cluster().registry;
