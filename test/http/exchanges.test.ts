@@ -159,3 +159,17 @@ test("of a client that leaves while its body comes, while the engine thinks, in 
     ["client_gone", 1],
   ]);
 });
+
+test("of a client that leaves before anybody listens to its connection", async () => {
+  steps = RAW_ANSWERS.silence;
+  const { registry } = services;
+  const { promise: isSent, resolve } = Promise.withResolvers<void>();
+  const unsubscribe = registry.subscribe({ leaseStarted: () => resolve() });
+  const early = post();
+  await isSent;
+  early.leave();
+  unsubscribe();
+  await until("it has ended", () => ended.length === 1);
+  expect(ended.map((exchange) => exchange.ended?.how)).toEqual(["client_gone"]);
+  expect(registry.nodes().map(({ inFlight }) => inFlight)).toEqual([0]);
+});
