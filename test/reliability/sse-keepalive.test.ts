@@ -109,10 +109,16 @@ test("what the proxy has to say is the last event, too", async () => {
 
 test("an answer that is no stream, and too long for an event, is no client that left", async () => {
   plan.push([SLOWLY, { send: httpAnswer("x".repeat(100_000)) }]);
-  expect(await post().ended).toMatchObject({ complete: false, connection: "reset" });
-  const line = () => proxy.log().trim().split("\n").at(-1) ?? "";
-  await until("it is logged", () => line().includes('"msg":"request"'));
-  expect(JSON.parse(line())).toMatchObject({ outcome: "broken", error: "upstream_error" });
+  const id = "no-stream";
+  client = rawPost(proxy.port, CHAT, { stream: true }, { headers: [`x-request-id: ${id}`] });
+  expect(await client.ended).toMatchObject({ complete: false, connection: "reset" });
+  const line = await until("it is logged", () => {
+    return proxy
+      .log()
+      .split("\n")
+      .find((each) => each.includes(`"id":"${id}"`));
+  });
+  expect(JSON.parse(line)).toMatchObject({ outcome: "broken", error: "upstream_error" });
 });
 
 test("a stream is asked for unpacked: what would follow the comments packed is told by a last event", async () => {
