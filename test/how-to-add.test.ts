@@ -121,8 +121,8 @@ test("a strategy: its file, chosen from by the registry", async () => {
   const pick = (promptBytes: number) => {
     const asked = { ...NOTHING_ASKED, promptBytes };
     const { registry } = cluster;
-    const node = registry.pick({ model: MODEL, role: "Hybrid", asked, tried: new Set() });
-    return typeof node === "string" ? node : node.url;
+    const choice = registry.pick({ model: MODEL, role: "Hybrid", asked, tried: new Set() });
+    return typeof choice === "string" ? choice : choice.node.url;
   };
   expect(pick(100)).toBe("http://n2");
   expect(pick(50_000)).toBe("http://n3");

@@ -7,6 +7,8 @@ import { type Endpoint, muteReleases } from "./session-names.ts";
 export interface PlannedPair {
   readonly prefill: Node;
   readonly decode: Node;
+  /** The prefill node that was wanted, if that is in question and left it to this one. */
+  readonly insteadOf?: Node | undefined;
 }
 
 export interface FailedPair extends PlannedPair {

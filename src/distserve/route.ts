@@ -73,9 +73,10 @@ export class Route {
     const plan = this.#plan();
     if (typeof plan === "string") return plan;
     const { registry, pairs, room } = this.#options;
-    if (pairs.isConnected(plan.prefill, plan.decode)) {
-      const wanted = this.wantedOf("Prefill");
-      const lease = registry.acquire({ ...wanted, among: (node) => node === plan.prefill });
+    const { prefill, decode, insteadOf } = plan;
+    if (pairs.isConnected(prefill, decode)) {
+      const among = (node: Node) => node === prefill;
+      const lease = registry.acquire({ ...this.wantedOf("Prefill"), among, insteadOf });
       if (lease instanceof Lease) room.coming(this);
       return lease;
     }
@@ -174,32 +175,30 @@ export class Route {
   readonly end = () => this.#options.room.arrived(this);
 
   #plan(): PlannedPair | NoNode {
-    const { pairs } = this.#options;
     const isLeft = (prefill: Node, decode: Node) =>
       this.#isOfUse(prefill) && !this.#hasFailed(prefill, decode);
-    const good = this.#planAmong(
-      (prefill, decode) => isLeft(prefill, decode) && !pairs.isBad(prefill, decode),
-    );
-    if (good === "full" || typeof good !== "string") return good;
-    return this.#planAmong(isLeft);
+    const isGood = (prefill: Node, decode: Node) =>
+      isLeft(prefill, decode) && !this.#options.pairs.isBad(prefill, decode);
+    const good = this.#planAmong(isGood);
+    return good === "full" || typeof good !== "string" ? good : this.#planAmong(isLeft);
   }
 
   /** The best prefill node that has a decode node, and the best of those. */
   #planAmong(isUsable: (prefill: Node, decode: Node) => boolean): PlannedPair | NoNode {
     const { registry, room, now } = this.#options;
-    const { model } = this.wanted;
-    const decodes = registry.serving(model, "Decode");
+    const decodes = registry.serving(this.wanted.model, "Decode");
     const alone = new Set<Node>();
     let none: NoNode | null = null;
     for (;;) {
-      const prefill = registry.pick({
+      const choice = registry.pick({
         ...this.wanted,
         among: (node) => !alone.has(node) && decodes.some((decode) => isUsable(node, decode)),
       });
-      if (typeof prefill === "string") return none ?? prefill;
+      if (typeof choice === "string") return none ?? choice;
+      const { node: prefill, insteadOf } = choice;
       const decode = this.#pickDecode((node) => isUsable(prefill, node));
       if (typeof decode !== "string") {
-        return room.hasRoomFor(this, decodes, now()) ? { prefill, decode } : "full";
+        return room.hasRoomFor(this, decodes, now()) ? { prefill, decode, insteadOf } : "full";
       }
       if (!isWorthWaiting(none)) none = decode;
       alone.add(prefill);
@@ -225,7 +224,8 @@ export class Route {
   }
 
   #pickDecode(among: (node: Node) => boolean): Node | NoNode {
-    return this.#options.registry.pick({ ...this.wantedOf("Decode"), among });
+    const picked = this.#options.registry.pick({ ...this.wantedOf("Decode"), among });
+    return typeof picked === "string" ? picked : picked.node;
   }
 
   /** Whether it is of no use to this request; one that found an engine gone is, once that is back. */

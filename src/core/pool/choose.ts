@@ -27,6 +27,8 @@ export interface Wanted {
   readonly among?: (node: Node) => boolean;
   /** It goes there or nowhere; left out: anywhere. */
   readonly only?: Node | null;
+  /** What `pick` has said of this, where that was asked before. */
+  readonly insteadOf?: Node | undefined;
 }
 
 export interface ChooserOptions {
@@ -50,7 +52,7 @@ export interface Choice {
   /** What its answer counts in, on the node in question or on a peer; null or left out: nothing. */
   readonly comparison?: Comparison | null;
   /** The node that the strategy wanted, which is in question; left out: that is where it goes. */
-  readonly insteadOf?: Node;
+  readonly insteadOf?: Node | undefined;
 }
 
 /** Finds the nodes a request may go to now, and lets the strategy choose among them. */

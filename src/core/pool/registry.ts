@@ -89,7 +89,8 @@ export class Registry {
   }
 
   #lease(choice: Choice, wanted: Wanted, startedAtMs: number): Lease {
-    const { node, trial, lastResort, comparison = null, insteadOf = null } = choice;
+    const { node, trial, lastResort, comparison = null } = choice;
+    const insteadOf = choice.insteadOf ?? wanted.insteadOf ?? null;
     const { asked, tried: request } = wanted;
     const lease = new Lease(
       node,
@@ -114,10 +115,10 @@ export class Registry {
   }
 
   /** What `acquire` would choose, without reserving it. */
-  pick(wanted: Wanted): Node | NoNode {
+  pick(wanted: Wanted): Choice | NoNode {
     const serving = this.serving(wanted.model, wanted.role);
     const choice = this.#chooser.choose(serving, wanted, this.#options.now(), this.#turn);
-    return typeof choice === "string" ? this.#orReturning(choice, wanted) : choice.node;
+    return typeof choice === "string" ? this.#orReturning(choice, wanted) : choice;
   }
 
   /** Whoever serves what is wanted may be the one that is about to be there, and say so then. */

@@ -70,7 +70,7 @@ describe("who gets a request", () => {
     const cluster = new Cluster({ nodes: 1 });
     const tried = new Set<Node>();
     const wanted = { model: "m", role: "Hybrid", asked: NOTHING_ASKED, tried } as const;
-    expect(cluster.registry.pick(wanted)).toBe(cluster.node("n0"));
+    expect(cluster.registry.pick(wanted)).toMatchObject({ node: cluster.node("n0") });
     expect(cluster.node("n0").inFlight).toBe(0);
     expect(cluster.registry.pick({ ...wanted, model: "x" })).toBe("unknown_model");
   });
