@@ -193,12 +193,21 @@ export const modelAlias: Kind = {
   show: showText,
 };
 
+/** As browser extensions and applications with a browser inside say where they are from. */
+const OTHER_ORIGIN = /^(?!https?:)[a-z][a-z\d+.-]*:\/\/[\w.-]*(?::\d+)?$/;
+
 /** Where a web page is from, as browsers say it (RFC 6454 §6.1). */
 export const origin: Kind = {
-  expects: "an origin such as https://app.example, or *",
-  parse: (given) => (given === "*" || URL.parse(given)?.origin === given ? given : undefined),
+  expects: "an origin such as https://app.example or tauri://localhost, or *",
+  parse: (given) => (given === "*" || isOneOrigin(given) ? given : undefined),
   show: showText,
 };
+
+function isOneOrigin(given: string): boolean {
+  // Of a host's name URLs take a star for a letter; no page is from there.
+  if (given.includes("*")) return false;
+  return OTHER_ORIGIN.test(given) || URL.parse(given)?.origin === given;
+}
 
 /** A node's URL, and before it what people call the node. */
 export const namedNodeUrl: Kind = {

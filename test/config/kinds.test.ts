@@ -6,6 +6,7 @@ import {
   cidrOrHostPattern,
   delaySeconds,
   nodeUrl,
+  origin,
   secondsOrNoLimit,
 } from "../../src/config/kinds.ts";
 
@@ -97,5 +98,37 @@ describe("node URLs", () => {
     "file:///etc",
   ])("%j is none", (text) => {
     expect(nodeUrl.parse(text)).toBeUndefined();
+  });
+});
+
+describe("origins", () => {
+  // As browsers send them, extensions and applications with a browser inside, too.
+  test.each([
+    "*",
+    "https://app.example",
+    "http://localhost:3000",
+    "http://[::1]:1",
+    "chrome-extension://abcdef",
+    "app://obsidian.md",
+    "tauri://localhost",
+    "file://",
+  ])("%s", (text) => {
+    expect(origin.parse(text)).toBe(text);
+  });
+
+  test.each([
+    "https://a/",
+    "https://A",
+    "https://a:443",
+    "https://*.a",
+    "https://",
+    "app://a/b",
+    "app://u@a",
+    "app:a",
+    "a",
+    "null",
+    "",
+  ])("%j is none", (text) => {
+    expect(origin.parse(text)).toBeUndefined();
   });
 });
