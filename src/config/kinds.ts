@@ -193,6 +193,21 @@ export const modelAlias: Kind = {
   show: showText,
 };
 
+/** What they hold shall stand neither in logs nor in answers. */
+const HOLD_KEYS: readonly string[] = [
+  "authorization",
+  "proxy-authorization",
+  "x-api-key",
+  "cookie",
+];
+
+/** A header that may hold a request's id; the schema holds the pattern. */
+export const idHeader: Kind = {
+  expects: "a header's name, of none that holds keys",
+  parse: (given) => (HOLD_KEYS.includes(given.toLowerCase()) ? undefined : given),
+  show: showText,
+};
+
 /** As browser extensions and applications with a browser inside say where they are from. */
 const OTHER_ORIGIN = /^(?!https?:)[a-z][a-z\d+.-]*:\/\/[\w.-]*(?::\d+)?$/;
 

@@ -37,7 +37,7 @@ export const PLATFORM_FLAGS: readonly Flag[] = flagGroup("Proxies and platforms"
     key: "requestIdHeaders",
     names: ["request-id-headers"],
     argument: "name",
-    kind: kinds.text("a header's name"),
+    kind: kinds.idHeader,
     value: fields.requestIdHeaders,
     isList: true,
     help: "Headers that may hold a request's id, looked at before X-Request-Id and its like.",

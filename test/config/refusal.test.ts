@@ -103,6 +103,15 @@ describe("a number out of range is told the range", () => {
   });
 });
 
+test.each(["authorization", "X-API-Key", "cookie", "Proxy-Authorization"])(
+  "a request's id is not read from %s: it would be logged",
+  (name) => {
+    expect(refusal(`--request-id-headers X-Id ${name}`)).toBe(
+      `--request-id-headers must be a header's name, of none that holds keys, not "${name}"`,
+    );
+  },
+);
+
 test("a bad variable is named as such", () => {
   expect(refusal("", { env: { LMPROXY_PORT: "http" } })).toBe(
     'LMPROXY_PORT must be a whole number from 0 to 65535, not "http"',
