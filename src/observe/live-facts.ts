@@ -3,6 +3,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Exchange, Exchanges } from "../core/exchange.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
+import { FailureSorts } from "./failure-sorts.ts";
 import { failureCells, openNow, requestCells } from "./live-rows.ts";
 import type { Metrics } from "./metrics.ts";
 import { type NodeFigures, nodeFigures, oldestLeaseMs } from "./node-figures.ts";
@@ -38,14 +39,13 @@ export interface LiveFacts {
   readonly oldest: readonly Row[];
   /** How many run of each model. */
   readonly byModel: readonly (readonly [name: string, open: number])[];
-  /** The last that failed, the latest first. */
+  /** The last that failed, a row for each sort, the latest first. */
   readonly failures: readonly Row[];
   readonly nodes: readonly NodeFacts[];
 }
 
 /** Medians take time, and change slowly: how often they are worked out, ms. */
 const FIGURES_MS = 5_000;
-export const MOST_FAILURES = 20;
 
 export interface OwnFactsOptions {
   readonly registry: Registry;
@@ -59,7 +59,7 @@ export interface OwnFactsOptions {
 export class OwnFacts {
   readonly #options: OwnFactsOptions;
   readonly #epochMs: number;
-  readonly #failures: Row[] = [];
+  readonly #failures = new FailureSorts();
   readonly #keys = new WeakMap<Exchange, number>();
   #lastKey = 0;
   #figures: ReadonlyMap<Node, NodeFigures> = new Map();
@@ -73,8 +73,7 @@ export class OwnFacts {
   /** A request has ended. */
   readonly ended = (exchange: Exchange): void => {
     if (levelOf(exchange) !== "warning") return;
-    this.#failures.unshift([this.#keyOf(exchange), failureCells(exchange)]);
-    if (this.#failures.length > MOST_FAILURES) this.#failures.pop();
+    this.#failures.add([this.#keyOf(exchange), failureCells(exchange)]);
   };
 
   readonly facts = (): LiveFacts => {
@@ -93,7 +92,7 @@ export class OwnFacts {
       ...counted(metrics),
       oldest: oldest.map((one) => [this.#keyOf(one), requestCells(one, nowMs)]),
       byModel: [...byModel],
-      failures: [...this.#failures],
+      failures: this.#failures.rows(),
       nodes: registry.nodes().map((node) => this.#ofNode(node)),
     };
   };

@@ -86,6 +86,8 @@ export const FAILURE_FIELDS = [
   "tookMs",
   /** What its last attempt failed by. */
   "detail",
+  /** How many there were that are like it; the others of its cells are those of the latest. */
+  "count",
 ] as const;
 
 export const MODEL_FIELDS = ["name", "healthy", "nodes", "inFlight"] as const;

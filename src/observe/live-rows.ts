@@ -159,6 +159,7 @@ export function failureCells(exchange: Exchange): Cell[] {
     exchange.tries.length,
     Math.round(endedMs - exchange.beganAtMs),
     last?.outcome?.detail?.slice(0, LONGEST_TEXT) ?? null,
+    1,
   ];
 }
 

@@ -1,4 +1,3 @@
-import { alike } from "./alike.ts";
 import type { FailureRow, RequestRow } from "./cluster.ts";
 import { bytes, clockTime, duration, plain, withoutScheme } from "./words.ts";
 
@@ -100,13 +99,13 @@ export function Failures({ failures, epochMs, nowMs, explain }: FailuresProps) {
         <p class="empty">None so far.</p>
       ) : (
         <ul class="entries">
-          {alike(failures).map(({ latest: failure, count }) => (
+          {failures.map((failure) => (
             <li key={failure.key}>
               <span class="age">{duration(nowMs - (failure.number("endedMs") ?? nowMs))} ago</span>
               <span class="what">
                 <b class="bad">{failure.number("status")}</b> {failure.text("outcome")}
                 {failure.text("detail") !== "" && `: ${plain(failure.text("detail"))}`}
-                {count > 1 && ` (${count} alike)`}
+                {(failure.number("count") ?? 1) > 1 && ` (${failure.number("count")} alike)`}
                 <small>
                   {[
                     clockTime(epochMs + (failure.number("endedMs") ?? 0)),

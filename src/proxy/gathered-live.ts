@@ -3,8 +3,9 @@ import type { Member } from "../cluster/member.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
+import { countOf, FailureSorts, withCount } from "../observe/failure-sorts.ts";
 import type { Live } from "../observe/live.ts";
-import { type LiveFacts, MOST_FAILURES, type NodeFacts } from "../observe/live-facts.ts";
+import type { LiveFacts, NodeFacts } from "../observe/live-facts.ts";
 import { FAILURE_FIELDS, REQUEST_FIELDS } from "../observe/live-frame.ts";
 import { MOST_REQUESTS } from "../observe/live-rows.ts";
 import type { Row } from "../observe/table-changes.ts";
@@ -43,7 +44,7 @@ export class GatheredFacts {
   readonly #counts = new WeakMap<Node, Counts>();
   #requests = 0;
   #failed = 0;
-  #failures: readonly Row[] = [];
+  readonly #failures = new FailureSorts();
   #lastKey = 0;
 
   constructor(
@@ -101,7 +102,7 @@ export class GatheredFacts {
         .sort(([, a], [, b]) => Number(a[BEGAN]) - Number(b[BEGAN]))
         .slice(0, MOST_REQUESTS),
       byModel: [...byModel],
-      failures: this.#failures,
+      failures: this.#failures.rows(),
       nodes: this.#registry.nodes().map((node) => this.#ofNode(node, all)),
     };
   };
@@ -145,7 +146,7 @@ export class GatheredFacts {
     this.#requests += grown(before?.facts.requests, theirs.requests);
     this.#failed += grown(before?.facts.failed, theirs.failed);
     for (const node of nodes.values()) this.#count(node, before?.nodes.get(node.url));
-    this.#addFailures(facts.failures);
+    this.#addFailures(facts.failures, before?.facts.failures ?? []);
     this.#said.set(member, { facts, nodes, keys, laterMs, isAsked: false });
   }
 
@@ -161,11 +162,12 @@ export class GatheredFacts {
   }
 
   /** They stay when the worker that they happened in has ended. */
-  #addFailures(rows: readonly Row[]): void {
-    const all = new Map([...this.#failures, ...rows]);
-    this.#failures = [...all]
-      .sort(([, a], [, b]) => Number(b[ENDED]) - Number(a[ENDED]))
-      .slice(0, MOST_FAILURES);
+  #addFailures(rows: readonly Row[], before: readonly Row[]): void {
+    const counted = new Map(before.map((row) => [row[0], countOf(row)]));
+    for (const row of rows.toReversed()) {
+      const more = countOf(row) - (counted.get(row[0]) ?? 0);
+      if (more > 0) this.#failures.add(withCount(row, more));
+    }
   }
 
   #newKey(): number {

@@ -88,6 +88,27 @@ describe("somebody who looks", () => {
     ]);
   });
 
+  test("sees each sort of failures once, also after hundreds of another", () => {
+    const all = liveCluster(2);
+    const { shown } = look(all);
+    const { time } = all.cluster;
+    const fail = (node: string) => {
+      const { lease, exchange } = all.send(node);
+      lease.end(LOST);
+      exchange.end({ how: "broken", error: "upstream_error" });
+      time.advance(10);
+    };
+    fail("n1");
+    for (let i = 0; i < 300; i += 1) fail("n0");
+    time.advance(1_000);
+    const rows = shown.failures.map((row) => [row.text("node"), row.number("count")]);
+    expect(rows).toEqual([
+      ["http://n0", 300],
+      ["http://n1", 1],
+    ]);
+    expect(shown.failures[0]?.text("id")).toBe("request-301");
+  });
+
   test("finds fifteen minutes of history, whenever that is, and the same going on", () => {
     const all = liveCluster(2);
     const { time } = all.cluster;
