@@ -55,8 +55,12 @@ async function readLarge(
 }
 
 function readFrom(head: RequestHead, body: Uint8Array): ReadHead {
-  // Engines take an empty name for none.
-  return { head, body, model: head.model === "" ? null : head.model };
+  return { head, body, model: named(head.model) };
+}
+
+/** Engines take an empty name for none. */
+function named(model: string | null): string | null {
+  return model === "" ? null : model;
 }
 
 function asItGoesOut(sent: Uint8Array, head: RequestHead, ownName: OwnName): Uint8Array {
@@ -71,7 +75,7 @@ function readForm(sent: Uint8Array, type: string, ownName: OwnName): ReadHead {
   const field = multipartModel(sent, type);
   if (field === null) return { head: null, body: sent, model: null };
   const model = ownName(field.model);
-  if (model === field.model) return { head: null, body: sent, model };
+  if (model === field.model) return { head: null, body: sent, model: named(model) };
   const [before, after] = [sent.subarray(0, field.start), sent.subarray(field.end)];
   return { head: null, body: Buffer.concat([before, Buffer.from(model), after]), model };
 }

@@ -88,6 +88,10 @@ test("an empty model is none", async () => {
   steps = [{ send: httpAnswer("{}") }];
   const { answers } = await sendRaw(proxy.port, postText("/v1/completions", '{"model":""}'));
   expect(answers[0]?.status).toBe(200);
+  const form = new FormData();
+  form.append("model", "");
+  const url = `${proxy.url}/v1/audio/transcriptions`;
+  expect((await fetch(url, { method: "POST", body: form })).status).toBe(200);
 });
 
 test("a busy engine that does not say for how long: a client may try again after a second", async () => {
