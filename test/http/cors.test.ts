@@ -118,13 +118,13 @@ test("without an origin nothing is said of origins", async () => {
 });
 
 test("where some origins may call, others learn nothing, and caches are told what the answer hangs on", async () => {
-  const flags = ["--node", engine.url, "--allowed-origins", ORIGIN, "https://second.test"];
+  const flags = ["--node", engine.url, "--allowed-origins", ORIGIN, "app://second"];
   await using narrow = await startProxy(flags);
   await untilHealthy(narrow, 1);
   const asking = { "access-control-request-method": "POST" };
   for (const [origin, allowed] of [
     [ORIGIN, ORIGIN],
-    ["https://second.test", "https://second.test"],
+    ["app://second", "app://second"],
     ["https://page.test.evil.test", null],
     ["http://page.test", null],
     ["null", null],
@@ -141,5 +141,8 @@ test("where some origins may call, others learn nothing, and caches are told wha
       expect(headers.get("vary")).toContain("Origin");
     }
     expect([preflight.status, answer.status, missing.status]).toEqual([204, 200, 404]);
+    const administration = await fetch(`${narrow.url}/nodes/status`, { headers });
+    expect(administration.status).toBe(403);
+    expect(corsHeaders(administration.headers)).toEqual([]);
   }
 });
