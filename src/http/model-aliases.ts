@@ -11,11 +11,22 @@ export class ModelAliases {
     this.#registry = registry;
   }
 
-  /** The name by which engines know `model`; what some engine serves by that name is no alias. */
+  /**
+   * The name by which engines know `model`; what some engine serves by that name is no alias. SGLang's
+   * adapters are asked for as `model:adapter`, by any name of the model.
+   */
   readonly ownName = (model: string): string => {
-    const name = this.#names.get(model);
-    return name === undefined || this.#registry.serves(model) ? model : name;
+    const name = this.#meantBy(model);
+    const colon = model.lastIndexOf(":");
+    if (name !== null || colon < 0 || this.#registry.serves(model)) return name ?? model;
+    const base = this.#meantBy(model.slice(0, colon));
+    return base === null ? model : base + model.slice(colon);
   };
+
+  #meantBy(alias: string): string | null {
+    const name = this.#names.get(alias);
+    return name === undefined || this.#registry.serves(alias) ? null : name;
+  }
 
   /** Those that can be asked for now, each with the name that engines know. */
   get served(): readonly (readonly [alias: string, name: string])[] {

@@ -238,13 +238,18 @@ test("SGLang's adapters are asked for as served:adapter", async () => {
   engine.probes["/metrics"] = [
     { send: httpAnswer("sglang:token_usage 0.1\nsglang:num_running_reqs 0\n") },
   ];
-  await using proxy = await startProxy(["--node", engine.url, "--metrics-interval", "0.05"]);
+  const flags = ["--metrics-interval", "0.05", "--model-alias", "gpt=served", "served=gpt"];
+  await using proxy = await startProxy(["--node", engine.url, ...flags]);
   await listed(proxy, engine.url, "served");
   await until(
     "it is known for one",
     async () => (await proxy.status())[engine.url]?.engine === "sglang",
   );
   expect((await answered(proxy, "served:adapter"))[0]).toBe(200);
+  expect((await answered(proxy, "gpt:adapter"))[0]).toBe(200);
+  const posts = engine.requests.filter(({ method }) => method === "POST");
+  const models = posts.map(({ body }) => JSON.parse(new TextDecoder().decode(body)).model);
+  expect(models).toEqual(["served:adapter", "served:adapter"]);
   expect((await answered(proxy, "other:adapter"))[0]).toBe(404);
 });
 
