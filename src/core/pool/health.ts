@@ -228,14 +228,12 @@ export class NodeHealth {
   }
 
   /**
-   * A request was answered; enough bad answers in a row eject the node.
-   * @param status HTTP status of the engine's answer.
-   * @param mayEject Asked when it comes to that; false when less than half of a model's nodes would be left.
+   * A request was answered with the HTTP status `status`. Returns whether that makes enough bad answers in a row to
+   * eject the node (`doubted`), if less than half of a model's nodes are out.
    */
-  answered(status: number, nowMs: number, mayEject: () => boolean): void {
+  answered(status: number): boolean {
     this.#badAnswers = isBadAnswer(status) ? this.#badAnswers + 1 : 0;
-    if (this.#badAnswers < FAILURES_TO_EJECT || this.#phase !== "healthy" || !mayEject()) return;
-    this.doubted("answers", nowMs);
+    return this.#badAnswers >= FAILURES_TO_EJECT && this.#phase === "healthy";
   }
 
   /** The node said "elsewhere for now" (429, 503). @param forMs How long to pass it over, ms. */

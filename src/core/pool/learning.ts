@@ -4,7 +4,8 @@ import type { LoadSample } from "../engine/load-signals.ts";
 import type { Failure } from "../failure.ts";
 import type { Answered, Lease, Outcome } from "./lease.ts";
 import type { ModelIndex } from "./model-index.ts";
-import type { Node, OpenRequest } from "./node.ts";
+import { moveRequests } from "./move-requests.ts";
+import type { Node } from "./node.ts";
 import { isLookup, lengthIn, passes } from "./outcomes.ts";
 import { Peers } from "./peers.ts";
 import type { Listeners } from "./registry-listener.ts";
@@ -30,8 +31,7 @@ export class Learning {
       index,
       peers: this.#peers,
       doubt: (node, why, reason) => this.doubted(node, why, reason),
-      trialEnded: (node, lease, passed) =>
-        listeners.change(node, () => node.health.trialEnded(lease, passed, now())),
+      trialEnded: (node, lease, passed) => this.#trialEnded(node, lease, passed, now()),
       cleared: (node) => this.cleared(node),
     });
   }
@@ -50,14 +50,28 @@ export class Learning {
     node.conduct.forget();
     node.conduct.outAtMs = this.#now();
     if (why === "short") node.latencies.clear();
-    this.#listeners.change(node, () => node.health.doubted(why, this.#now()));
+    const from = node.health.state;
+    node.health.doubted(why, this.#now());
+    this.#listeners.changed(node, from);
   }
 
   /** A request on trial has shown another process that it is. */
   cleared(node: Node): void {
     if (node.health.doubt === null) return;
     this.#listeners.said({ node, found: "cleared" });
-    this.#listeners.change(node, () => node.health.absolve());
+    this.#absolve(node);
+  }
+
+  #absolve(node: Node): void {
+    const from = node.health.state;
+    node.health.absolve();
+    this.#listeners.changed(node, from);
+  }
+
+  #trialEnded(node: Node, lease: object, passed: boolean | null, nowMs: number): void {
+    const from = node.health.state;
+    node.health.trialEnded(lease, passed, nowMs);
+    this.#listeners.changed(node, from);
   }
 
   /** A metrics poll that was begun at `askedAtMs` came back. */
@@ -73,8 +87,10 @@ export class Learning {
   /** The node's gauges say that it is asleep, or they do not: asleep it would take requests and answer none. */
   foundAsleep(node: Node, asleep: boolean): void {
     this.#listeners.said({ node, found: "asleep", asleep });
-    this.#listeners.change(node, () => node.health.gaugesRead(asleep, this.#now()));
-    if (asleep) this.#moveRequests(node, false);
+    const from = node.health.state;
+    node.health.gaugesRead(asleep, this.#now());
+    this.#listeners.changed(node, from);
+    if (asleep) moveRequests(node, false);
   }
 
   /**
@@ -85,11 +101,11 @@ export class Learning {
     this.#listeners.said({ node, found: "told", what });
     const nowMs = this.#now();
     this.#told.add(node, what, nowMs);
-    this.#listeners.change(node, () => {
-      if (what === "awake") node.health.gaugesRead(false, nowMs);
-      node.health.probed({ kind: what === "awake" ? "ok" : "sleeping" }, nowMs, false);
-    });
-    if (what === "asleep") this.#moveRequests(node, false);
+    const from = node.health.state;
+    if (what === "awake") node.health.gaugesRead(false, nowMs);
+    node.health.probed({ kind: what === "awake" ? "ok" : "sleeping" }, nowMs, false);
+    this.#listeners.changed(node, from);
+    if (what === "asleep") moveRequests(node, false);
   }
 
   /** An administrator has requests there aborted: they are to end, and not to begin anew elsewhere. */
@@ -103,13 +119,12 @@ export class Learning {
     if (result.kind === "ours" || this.#told.outdate(node, result, this.#now())) return;
     this.#listeners.said({ node, found: "probed", result, progressed });
     const { health } = node;
-    const wasDown = health.down;
+    const { down: wasDown, state: from } = health;
     // Before the change is told, of which it is the reason.
     if ("detail" in result) node.lastError = result.detail;
-    this.#listeners.change(node, () => {
-      health.probed(result, this.#now(), progressed);
-      if (result.kind === "ok" && this.#isQuiet(node)) health.quiet();
-    });
+    health.probed(result, this.#now(), progressed);
+    if (result.kind === "ok" && this.#isQuiet(node)) health.quiet();
+    this.#listeners.changed(node, from);
     const isWell = health.state === "healthy" && health.doubt === null;
     if (!("detail" in result) && isWell) node.lastError = null;
     if (result.kind === "refused") this.#foundAbsent(node);
@@ -118,9 +133,9 @@ export class Learning {
     // An engine that answers its probe with an error may be finishing what it has; one that does not
     // answer may be computing.
     if (result.kind === "refused" || result.kind === "initializing") {
-      this.#moveRequests(node, wasDown);
+      moveRequests(node, wasDown);
     } else if (!isAnswer(result) && result.kind !== "untrusted" && health.probeFailures >= 2) {
-      this.#moveRequests(node, wasDown, (lease) => !mayBePrefill(lease, this.#now()));
+      moveRequests(node, wasDown, (lease) => !mayBePrefill(lease, this.#now()));
     }
   }
 
@@ -152,35 +167,18 @@ export class Learning {
     this.#listeners.probeWanted(node);
   }
 
-  /**
-   * Its requests that have no byte yet would wait for a dead engine for ever: they go elsewhere. Those
-   * that came although it was down have nowhere else to go.
-   */
-  #moveRequests(
-    node: Node,
-    wasDown: boolean,
-    mayMove: (lease: OpenRequest) => boolean = () => true,
-  ): void {
-    for (const lease of node.leases) {
-      if (lease.firstByteAtMs !== null || (wasDown && lease.lastResort)) continue;
-      if (!mayMove(lease)) continue;
-      lease.sender?.evict("node_ejected");
-    }
-  }
-
   /** A good answer shows at its head what the node is worth; the end of a stream may be minutes away. */
   answering(lease: Lease, status: number): void {
     const { node } = lease;
-    const { doubt } = node.health;
+    const { doubt, state: from } = node.health;
     if (lease.asked.kept === "lookup") return;
     if (lease.generation !== node.generation || !passesTrial(status, doubt ?? "answers")) return;
     const nowMs = this.#now();
     node.absent = false;
-    this.#listeners.change(node, () => {
-      node.health.answered(status, nowMs, () => false);
-      // Engines say 200 when they begin a prefill: whether that is late, the first word tells.
-      if (isShownByHead(doubt)) node.health.trialEnded(lease, true, nowMs);
-    });
+    node.health.answered(status);
+    // Engines say 200 when they begin a prefill: whether that is late, the first word tells.
+    if (isShownByHead(doubt)) node.health.trialEnded(lease, true, nowMs);
+    this.#listeners.changed(node, from);
   }
 
   /** The first word of an answer came. */
@@ -192,7 +190,7 @@ export class Learning {
     const tookMs = nowMs - startedAtMs;
     if (lease.trial && health.doubt === "late") {
       const passed = this.#peers.passes(node, { asked, longestBytes, tookMs }, nowMs);
-      this.#listeners.change(node, () => health.trialEnded(lease, passed, nowMs));
+      this.#trialEnded(node, lease, passed, nowMs);
     } else if (startedAtMs < health.healthySinceMs) return;
     conduct.answers.add(asked, longestBytes, tookMs, nowMs);
     conduct.answeredWell(nowMs);
@@ -234,13 +232,13 @@ export class Learning {
       return;
     }
     this.#charge(node, nowMs);
-    this.#listeners.change(node, () => {
-      // Nobody knows yet whose fault a lost connection is; a refused one speaks for itself.
-      if (outcome.kind !== "timeout" && (!isLoss || this.#peers.mayGo(node))) {
-        node.health.lost(nowMs, lease.request);
-      }
-      node.health.trialEnded(lease, false, nowMs);
-    });
+    const from = node.health.state;
+    // Nobody knows yet whose fault a lost connection is; a refused one speaks for itself.
+    if (outcome.kind !== "timeout" && (!isLoss || this.#peers.mayGo(node))) {
+      node.health.lost(nowMs, lease.request);
+    }
+    node.health.trialEnded(lease, false, nowMs);
+    this.#listeners.changed(node, from);
     if (outcome.kind === "refused") this.#foundAbsent(node);
   }
 
@@ -260,7 +258,7 @@ export class Learning {
     const servedLately = (one: Node) => one.conduct.answers.lastAtMs > since;
     const before = this.#peers.of(node).filter(({ health }) => health.wasLostBy(request));
     if (before.length === 0 || ![node, ...before].every(servedLately)) return false;
-    for (const peer of before) this.#listeners.change(peer, () => peer.health.absolve());
+    for (const peer of before) this.#absolve(peer);
     return true;
   }
 
@@ -277,12 +275,13 @@ export class Learning {
     const failed = isBadAnswer(status);
     if (failed || busy) this.#charge(node, nowMs);
     if (failed) node.lastError = `answered a request with ${status}`;
-    const areAllShort = () => this.#peers.areAllShort(node, nowMs);
-    const passed = passes(outcome, node.health.doubt ?? "answers", areAllShort);
-    this.#listeners.change(node, () => {
-      node.health.answered(status, nowMs, () => this.#peers.mayGo(node));
-      node.health.trialEnded(lease, passed, nowMs);
-    });
+    const { health } = node;
+    const { state: from } = health;
+    const shown = passes(outcome, health.doubt ?? "answers");
+    const passed = shown === "short" ? this.#peers.areAllShort(node, nowMs) : shown;
+    if (health.answered(status) && this.#peers.mayGo(node)) health.doubted("answers", nowMs);
+    health.trialEnded(lease, passed, nowMs);
+    this.#listeners.changed(node, from);
     const isEmpty = status === 200 && lease.firstByteAtMs === null;
     const isRefused = isRefusal(status) && lease.asked.kept === null;
     if (isRefused || isEmpty) this.#learnRefusal(lease, status, nowMs);

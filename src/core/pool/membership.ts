@@ -124,8 +124,20 @@ export class Membership {
     const node = this.#nodes.get(url);
     if (node === undefined) return undefined;
     this.#drained.add(url);
-    this.#listeners.change(node, () => node.health.drain());
+    this.#drain(node);
     return node;
+  }
+
+  #drain(node: Node): void {
+    const from = node.health.state;
+    node.health.drain();
+    this.#listeners.changed(node, from);
+  }
+
+  #registered(node: Node): void {
+    const from = node.health.state;
+    node.health.registered();
+    this.#listeners.changed(node, from);
   }
 
   /** Undoes `drain`: the node gets requests again once a probe says that it is well. Returns it, or undefined when unknown. */
@@ -134,7 +146,7 @@ export class Membership {
     if (node === undefined || !this.#drained.delete(url)) return node;
     // Its source may want it to get nothing new, too.
     if (this.#naming.of(url)?.enabled !== true) return node;
-    this.#listeners.change(node, () => node.health.registered());
+    this.#registered(node);
     this.#listeners.probeWanted(node);
     return node;
   }
@@ -211,9 +223,9 @@ export class Membership {
     const isOther = !isSame(node, named) || node.name !== this.#nameOf(url);
     if (isOther) this.#update(node, named);
     if (!named.enabled || this.#drained.has(url)) {
-      this.#listeners.change(node, () => node.health.drain());
+      this.#drain(node);
     } else if (node.health.state === "draining") {
-      this.#listeners.change(node, () => node.health.registered());
+      this.#registered(node);
       toProbe.push(node);
     }
     return isOther;
@@ -238,7 +250,7 @@ export class Membership {
     const isOther = registration.role !== node.role;
     node.serve([], []);
     this.#update(node, registration);
-    this.#listeners.change(node, () => node.health.registered());
+    this.#registered(node);
     this.#listeners.restarted(node, isOther ? "gone" : "registered");
   }
 

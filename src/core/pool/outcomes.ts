@@ -16,13 +16,12 @@ export function lengthIn(outcome: Outcome): Length | null {
 }
 
 /**
- * Whether what a node is out for is no more; null when the answer does not tell.
- * @param areAllShort Whether its peers, too, give hardly any but short answers.
+ * Whether what a node is out for is no more; null when the answer does not tell, and `short` when that depends
+ * on whether its peers, too, give hardly any but short answers.
  */
-export function passes(answer: Answered, doubt: Doubt, areAllShort: () => boolean): boolean | null {
+export function passes(answer: Answered, doubt: Doubt): boolean | "short" | null {
   const passed = passesTrial(answer.status, doubt);
   if (doubt !== "short" || !passed) return passed;
   const length = lengthIn(answer);
-  if (length === null) return null;
-  return length !== "short" || areAllShort();
+  return length === null || length === "short" ? length : true;
 }

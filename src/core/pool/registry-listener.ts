@@ -97,12 +97,15 @@ export class Listeners {
     this.#onError(error);
   }
 
-  /** Runs `act`, and tells of the change of the node's state it made, if any. */
-  change(node: Node, act: () => void): void {
-    const from = node.health.state;
-    act();
-    const to = node.health.state;
-    if (from !== to) this.tell((listener) => listener.stateChanged?.(node, from, to));
+  /** Tells that the node's state is another than it was, `from`; nothing is told if it is the same. */
+  changed(node: Node, from: NodeState): void {
+    const { state } = node.health;
+    if (state !== from) this.#tellState(node, from, state);
+  }
+
+  /** Apart: what it hands on would be made for each request otherwise, whether the state changes or not. */
+  #tellState(node: Node, from: NodeState, to: NodeState): void {
+    this.tell((listener) => listener.stateChanged?.(node, from, to));
   }
 
   /** The engine behind the node is another process than before. */

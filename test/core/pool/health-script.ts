@@ -63,7 +63,8 @@ export class HealthScript {
   #answered(word: string): void {
     const status = Number.parseInt(word, 10);
     if (Number.isNaN(status)) throw new Error(`no such step: ${word}`);
-    this.health.answered(status, this.nowMs, () => !word.endsWith("!"));
+    const isToGo = this.health.answered(status) && !word.endsWith("!");
+    if (isToGo) this.health.doubted("answers", this.nowMs);
   }
 
   get routable(): boolean {
