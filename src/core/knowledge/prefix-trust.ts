@@ -6,6 +6,8 @@
  * chance that each size has, by Bayes' rule.
  */
 
+import type { Piece } from "./prefix-walk.ts";
+
 /** The sizes that are thought possible, bytes: none, and from 64 KiB on in steps of the root of two. */
 const SIZES = 48;
 const LEAST_SIZE = 2 ** 16;
@@ -88,6 +90,22 @@ export class PrefixTrust {
     const isKept = (_: number, i: number) => i >= MARKS / 2 || i % 2 === 0;
     this.#markAtMs = marks.filter(isKept);
     this.#usedSince = since.filter(isKept);
+  }
+
+  /**
+   * The pieces of a prompt that the node was sent, as they are now.
+   * @param depth So many of its blocks, from the first on.
+   * @param blockEnds Where its blocks end, bytes.
+   */
+  aged(pieces: readonly Piece[], depth: number, blockEnds: readonly number[]): SentPiece[] {
+    const sent: SentPiece[] = [];
+    for (const piece of pieces) {
+      const { usedAtMs } = piece;
+      const end = blockEnds[Math.min(depth, piece.depth) - 1] ?? 0;
+      sent.push({ end, usedAtMs, ageBytes: this.ageOf(usedAtMs) });
+      if (depth <= piece.depth) break;
+    }
+    return sent;
   }
 
   /** What was used since `atMs`, bytes. */

@@ -1,5 +1,5 @@
 import type { Asked } from "../strategies/strategy.ts";
-import { type BlockUse, PrefixIndex } from "./prefix-index.ts";
+import { BlockUses, PrefixIndex } from "./prefix-index.ts";
 
 /** The blocks of a prompt that a node used at one time. */
 export interface Piece {
@@ -9,8 +9,8 @@ export interface Piece {
 }
 
 /**
- * Blocks that the index remembers: 20 MB for up to 32 nodes, 4 MB more for every further 32. They are those
- * of 10,000 prompts of 50 KB.
+ * Blocks that the index remembers: 20 MB in the end for up to 32 nodes, 4 MB more for every further 32. They
+ * are those of 10,000 prompts of 50 KB.
  */
 const ENTRIES = 2 ** 20;
 /** More pieces than this are taken for one. */
@@ -22,7 +22,7 @@ export class PrefixWalk {
   #walked: Asked | null = null;
   /** By slot and by block. */
   #depths = new Uint16Array(64);
-  readonly #uses: BlockUse[] = [];
+  readonly #uses = new BlockUses();
   #pieces: readonly Piece[] = [];
   /** By slot, of nodes that were the last to be sent some of its blocks. */
   readonly #ownPieces: (readonly Piece[] | undefined)[] = [];
@@ -37,10 +37,14 @@ export class PrefixWalk {
 
   to(asked: Asked): void {
     if (this.#walked === asked) return;
-    for (const { slot } of this.#uses) this.#ownPieces[slot] = undefined;
-    this.#index.walk(asked.blocks, this.#depths, this.#uses);
-    this.#pieces = piecesOf(this.#uses, null);
-    for (const { slot } of this.#uses) this.#ownPieces[slot] ??= piecesOf(this.#uses, slot);
+    const uses = this.#uses;
+    for (let at = 0; at < uses.length; at += 1) this.#ownPieces[uses.slot(at)] = undefined;
+    this.#index.walk(asked.blocks, this.#depths, uses);
+    this.#pieces = piecesOf(uses, null);
+    for (let at = 0; at < uses.length; at += 1) {
+      const slot = uses.slot(at);
+      this.#ownPieces[slot] ??= piecesOf(uses, slot);
+    }
     this.#walked = asked;
   }
 
@@ -68,13 +72,13 @@ export class PrefixWalk {
 }
 
 /** @param slot Of the node that used it; null: any but those that used it last. */
-function piecesOf(uses: readonly BlockUse[], slot: number | null): Piece[] {
+function piecesOf(uses: BlockUses, slot: number | null): Piece[] {
   const pieces: Piece[] = [];
-  for (let depth = uses.length; depth > 0; depth -= 1) {
-    const use = uses[depth - 1];
-    if (use === undefined || pieces.length === MOST_PIECES) continue;
-    const usedAtMs = use.slot === slot ? use.atMs : use.beforeMs;
-    if (usedAtMs !== pieces.at(-1)?.usedAtMs) pieces.push({ depth, usedAtMs });
+  let last = Number.NaN;
+  for (let depth = uses.length; depth > 0 && pieces.length < MOST_PIECES; depth -= 1) {
+    const usedAtMs = uses.usedAtMs(depth - 1, slot);
+    if (usedAtMs !== last) pieces.push({ depth, usedAtMs });
+    last = usedAtMs;
   }
   return pieces.reverse();
 }

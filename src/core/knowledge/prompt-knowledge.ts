@@ -119,18 +119,12 @@ export class PromptKnowledge implements Knowledge, KnowsPrompts {
   #look({ slot }: Node, trust: PrefixTrust, asked: Asked): Sent {
     const depth = this.#walk.depth(slot);
     const { promptBytes, stream: streams } = asked;
+    const believed = depth === 0 ? 0 : this.#believed(trust, slot, depth, asked);
+    const pieces =
+      depth === 0 ? NO_PIECES : trust.aged(this.#walk.pieces(slot), depth, asked.blockEnds);
+    const bytes = Math.max(1, promptBytes - believed);
     this.#count = (this.#count + 1) | 0;
-    const sent = { id: this.#count, slot, streams, promptBytes, seemed: null };
-    if (depth === 0) return { ...sent, pieces: NO_PIECES, bytes: Math.max(1, promptBytes) };
-    const all = this.#walk.pieces(slot);
-    const last = all.findIndex((piece) => depth <= piece.depth);
-    const pieces = all.slice(0, last + 1).map(({ depth: pieceDepth, usedAtMs }) => ({
-      end: asked.blockEnds[Math.min(depth, pieceDepth) - 1] ?? 0,
-      usedAtMs,
-      ageBytes: trust.ageOf(usedAtMs),
-    }));
-    const believed = this.#believed(trust, slot, depth, asked);
-    return { ...sent, pieces, bytes: Math.max(1, promptBytes - believed) };
+    return { id: this.#count, slot, streams, promptBytes, seemed: null, pieces, bytes };
   }
 
   #of(node: Node): OfNode {
