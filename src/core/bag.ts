@@ -33,6 +33,19 @@ export class Bag<T extends InBag> {
     last.place = place;
   }
 
+  /** The item of which `worth` says most, the first of several; null where it says nothing above `least`. */
+  best(worth: (item: T) => number, least: number): T | null {
+    let best: T | null = null;
+    let most = least;
+    for (const item of this.#items) {
+      const of = worth(item);
+      if (!(of > most)) continue;
+      best = item;
+      most = of;
+    }
+    return best;
+  }
+
   /** Each once. Any may be deleted meanwhile, and does not come any more then. */
   *[Symbol.iterator](): Iterator<T> {
     for (const item of [...this.#items]) if (item.place >= 0) yield item;

@@ -29,11 +29,12 @@ export class SeriesOf<T> {
   /** The one with these values, in the order of the names; made when it is new. */
   of(...values: readonly string[]): T {
     let at: Branch<T> | undefined = this.#root;
-    for (const value of values) at = at?.next.get(value);
-    return at?.value ?? this.#add(values);
+    // By number, and handed on one by one: nothing is made of them then, for each request.
+    for (let i = 0; i < values.length; i += 1) at = at?.next.get(values[i] ?? "");
+    return at?.value ?? this.#add(...values);
   }
 
-  #add(values: readonly string[]): T {
+  #add(...values: readonly string[]): T {
     const isFull = this.#series.length >= this.#most && values.some((value) => value !== "other");
     if (isFull) return this.of(...values.map(() => "other"));
     const labels = Object.fromEntries(this.#names.map((name, at) => [name, values[at] ?? ""]));

@@ -168,12 +168,10 @@ export class Registry {
 
 /** The prompt that was the longest is computed, or will not be. */
 function findLongest(node: Node): OpenRequest | null {
-  let longest: OpenRequest | null = null;
-  let bytes = -1;
-  for (const lease of node.leases) {
-    if (lease.firstByteAtMs !== null || lease.asked.promptBytes <= bytes) continue;
-    longest = lease;
-    bytes = lease.asked.promptBytes;
-  }
-  return longest;
+  return node.leases.best(bytesAwaited, -1);
+}
+
+/** How long its prompt is, bytes; less than 0 when that is computed. */
+function bytesAwaited({ firstByteAtMs, asked }: OpenRequest): number {
+  return firstByteAtMs === null ? asked.promptBytes : -1;
 }
