@@ -21,7 +21,7 @@ import type { Services } from "./services.ts";
  * One inference request from the client's bytes to the engine's: who asks, for which model, then on
  * to the serving strategy. Never rejects.
  */
-export async function infer(
+export function infer(
   request: Request,
   route: InferenceRoute,
   services: Services,
@@ -32,16 +32,38 @@ export async function infer(
   exchange.trace = services.beginTrace?.(exchange) ?? null;
   const answering = answer(exchange, target, route, services);
   const { sseKeepalive } = services;
-  if (sseKeepalive !== null && (await sseKeepalive.isDue(answering, exchange))) {
-    return sseKeepalive.begin(answering, exchange, target);
-  }
-  const answered = await answering;
+  return sseKeepalive === null
+    ? answering.then((answered) => respond(answered, exchange, target, services))
+    : respondInTime(answering, sseKeepalive, exchange, target, services);
+}
+
+function respond(
+  answered: Reply | ProxyError,
+  exchange: Exchange,
+  target: string,
+  { as, exposesNode }: Services,
+): Response {
+  const { id, request } = exchange;
   const response =
     answered instanceof Reply
       ? responseOf(answered)
-      : errorResponse(answered, dialectOf(pathOf(target), request.headers), id, services.as);
-  if (services.exposesNode) nameNode(response.headers, exchange);
+      : errorResponse(answered, dialectOf(pathOf(target), request.headers), id, as);
+  if (exposesNode) nameNode(response.headers, exchange);
   return response;
+}
+
+/** The same, but for a stream whose first word does not come in time: that begins without it. */
+async function respondInTime(
+  answering: Promise<Reply | ProxyError>,
+  keepalive: NonNullable<Services["sseKeepalive"]>,
+  exchange: Exchange,
+  target: string,
+  services: Services,
+): Promise<Response> {
+  if (await keepalive.isDue(answering, exchange)) {
+    return keepalive.begin(answering, exchange, target);
+  }
+  return respond(await answering, exchange, target, services);
 }
 
 /** Never rejects; the exchange ends with the reply. */

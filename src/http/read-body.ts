@@ -64,31 +64,71 @@ export function readBody(
   const stream = isShort ? null : request.body;
   if (stream === null && !isShort) return Promise.resolve(new Uint8Array(0));
   if (isShort) limits.memory.take(declared);
-  return new Promise((resolve, reject) => {
-    const incoming = limits.slow.begin(reject, isShort ? declared : 0);
-    const reading =
-      stream === null ? request.bytes() : readPieces(stream, declared, limits, incoming, coming);
-    const cancel = () => {
-      const reason: unknown = coming?.signal.reason;
-      if (reason instanceof ProxyError && limits.slow.end(incoming)) reject(reason);
-    };
-    coming?.signal.on(cancel);
+  const reading = new Reading(limits, coming?.signal ?? null, isShort ? declared : 0);
+  reading.settleWith(
+    stream === null ? request.bytes() : readPieces(stream, declared, limits, reading, coming),
+  );
+  return reading.whole;
+}
+
+/** A body that is read: it comes whole, unless it is refused before, since it is slow or nobody wants it any more. */
+class Reading implements IncomingBody {
+  /** Rejects with why it is refused, or that it broke off. */
+  readonly whole: Promise<Uint8Array>;
+  place = -1;
+  silentTicks = 0;
+  ticks = 0;
+  bytes = 0;
+  readonly #resolve: (body: Uint8Array) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #limits: BodyLimits;
+  readonly #signal: Signal | null;
+  /** Its memory was taken at once. */
+  readonly #takenBytes: number;
+
+  constructor(limits: BodyLimits, signal: Signal | null, takenBytes: number) {
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+    this.whole = promise;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#limits = limits;
+    this.#signal = signal;
+    this.#takenBytes = takenBytes;
+    limits.slow.begin(this, takenBytes);
+    signal?.on(this.#cancel);
+  }
+
+  refuse(error: ProxyError): void {
+    this.#reject(error);
+  }
+
+  readonly #cancel = (): void => {
+    const reason: unknown = this.#signal?.reason;
+    if (reason instanceof ProxyError && this.#limits.slow.end(this)) this.#reject(reason);
+  };
+
+  settleWith(reading: Promise<Uint8Array>): void {
     reading.then(
-      (body) => {
-        // It would hold the body as long as the request runs.
-        coming?.signal.off(cancel);
-        // Of a GET Bun hands out nothing, whatever it announces.
-        if (isShort) limits.memory.give(declared - body.length);
-        if (limits.slow.end(incoming)) resolve(body);
-        else letGo(body, limits.memory);
-      },
-      (error) => {
-        limits.slow.end(incoming);
-        if (isShort) limits.memory.give(declared);
-        reject(error instanceof ProxyError ? error : brokeOff());
-      },
+      (body) => this.#came(body),
+      (error) => this.#failed(error),
     );
-  });
+  }
+
+  #came(body: Uint8Array): void {
+    const { memory, slow } = this.#limits;
+    // It would hold the body as long as the request runs.
+    this.#signal?.off(this.#cancel);
+    // Of a GET Bun hands out nothing, whatever it announces.
+    if (this.#takenBytes > 0) memory.give(this.#takenBytes - body.length);
+    if (slow.end(this)) this.#resolve(body);
+    else letGo(body, memory);
+  }
+
+  #failed(error: unknown): void {
+    this.#limits.slow.end(this);
+    this.#limits.memory.give(this.#takenBytes);
+    this.#reject(error instanceof ProxyError ? error : brokeOff());
+  }
 }
 
 /** To be called once with a body that has been read, when nobody needs it any more. */

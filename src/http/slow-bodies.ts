@@ -12,7 +12,7 @@ const RATE_AFTER_MS = 30_000;
 /** A body on its way in. */
 export interface IncomingBody extends InBag {
   /** Gives it up. */
-  readonly refuse: (error: ProxyError) => void;
+  refuse(error: ProxyError): void;
   /** Ticks since something of it came; less than 0 where more are granted. */
   silentTicks: number;
   /** Ticks since it was awaited. */
@@ -41,12 +41,11 @@ export class SlowBodies {
    * @param unseenBytes So many are read in one go: nobody sees how they come, so they have the time
    * that the least rate gives them.
    */
-  begin(refuse: (error: ProxyError) => void, unseenBytes: number): IncomingBody {
-    const granted = Math.ceil(ticksFor(unseenBytes));
-    const body = { place: -1, refuse, silentTicks: -granted, ticks: 0, bytes: unseenBytes };
+  begin(body: IncomingBody, unseenBytes: number): void {
+    body.silentTicks = -Math.ceil(ticksFor(unseenBytes));
+    body.bytes = unseenBytes;
     this.#incoming.add(body);
     if (!this.#ticking) this.#tickLater();
-    return body;
   }
 
   /** So many bytes of it came. */
