@@ -2,9 +2,11 @@
  * One client's request, from its first byte to its answer's last: what logs, metrics and limits need
  * to know of it, written down as it happens and told once, at its end.
  */
+import { cancelled } from "./admission/refusals.ts";
 import { Bag, type InBag } from "./bag.ts";
 import type { Explained, Explainer } from "./choice.ts";
 import type { ErrorKind, Rejection } from "./errors.ts";
+import { Signal } from "./signal.ts";
 import type { Trace } from "./trace.ts";
 import type { Usage } from "./usage.ts";
 
@@ -95,8 +97,8 @@ export class Exchange implements InBag, Explainer {
   lastPieceAtMs = 0;
   /** Its part in a trace; null when nothing is traced. */
   trace: Trace | null = null;
-  /** Takes it off wherever it is, so that its client gets an error; set by whoever runs it. */
-  cancel: (() => void) | null = null;
+  /** Aborts when its client leaves, or with the error that the client gets when it is cancelled. */
+  readonly signal = new Signal();
   /** Why the last try was not followed by another although the rules would have it; null when they would not. */
   notRetried: "no_budget" | "no_node" | null = null;
   #end: End | null = null;
@@ -114,6 +116,16 @@ export class Exchange implements InBag, Explainer {
   /** How it ended; null while it is open. */
   get ended(): End | null {
     return this.#end;
+  }
+
+  /** So many bytes more of its body came; not told of what is read in one go. */
+  came(bytes: number): void {
+    this.bytesIn += bytes;
+  }
+
+  /** Takes it off wherever it is, so that its client gets an error. */
+  cancel(): void {
+    this.signal.abort(cancelled(this.readAtMs === null));
   }
 
   /** Its body is there, so many bytes. */
@@ -214,8 +226,8 @@ export class Exchanges {
 
   /** Cancels all that run by this id, as clients chose it; returns how many. */
   cancel(id: string): number {
-    const meant = [...this.#open].filter(({ id: own, cancel }) => own === id && cancel !== null);
-    for (const { cancel } of meant) cancel?.();
+    const meant = [...this.#open].filter((exchange) => exchange.id === id);
+    for (const exchange of meant) exchange.cancel();
     return meant.length;
   }
 

@@ -11,12 +11,12 @@ const LISTEN_AFTER_MS = 10;
  */
 export class Departures {
   readonly #clock: Pick<Clock, "after">;
-  #awaited: { readonly exchange: Exchange; readonly left: Signal }[] = [];
+  #awaited: Exchange[] = [];
   readonly #listen = () => {
     const awaited = this.#awaited;
     this.#awaited = [];
-    for (const { exchange, left } of awaited) {
-      if (exchange.ended === null) listen(exchange.request.signal, left);
+    for (const { ended, request, signal } of awaited) {
+      if (ended === null) listen(request.signal, signal);
     }
   };
 
@@ -24,9 +24,9 @@ export class Departures {
     this.#clock = clock;
   }
 
-  /** Aborts `left` when the client of `exchange` leaves, with the reason of its request's own signal. */
-  watch(exchange: Exchange, left: Signal): void {
-    this.#awaited.push({ exchange, left });
+  /** Aborts the signal of `exchange` when its client leaves, with the reason of its request's own. */
+  watch(exchange: Exchange): void {
+    this.#awaited.push(exchange);
     if (this.#awaited.length === 1) this.#clock.after(LISTEN_AFTER_MS, this.#listen);
   }
 }

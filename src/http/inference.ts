@@ -1,9 +1,8 @@
-import { cancelled, listed, shuttingDown } from "../core/admission/refusals.ts";
+import { listed, shuttingDown } from "../core/admission/refusals.ts";
 import { ProxyError } from "../core/errors.ts";
 import { CANCELLED, CLIENT_GONE, type Exchange } from "../core/exchange.ts";
 import { requestHeaders } from "../core/headers.ts";
 import { serveTheSame } from "../core/pool/model-index.ts";
-import { Signal } from "../core/signal.ts";
 import { NOTHING_ASKED } from "../core/strategies/strategy.ts";
 import { Reply } from "../upstream/reply.ts";
 import { isCancelled } from "../upstream/request.ts";
@@ -73,7 +72,7 @@ async function answer(
   route: InferenceRoute,
   services: Services,
 ): Promise<Reply | ProxyError> {
-  const { id, request } = exchange;
+  const { id, request, signal } = exchange;
   const { headers } = request;
   let sent: Uint8Array | null = null;
   let copiedBytes = 0;
@@ -91,13 +90,8 @@ async function answer(
     if (!services.lifecycle.open) throw shuttingDown();
     services.openFiles.assureSome();
     services.mode.assureServed(pathOf(target));
-    const signal = cancellable(exchange, services);
-    sent = await readBody(request, services.bodyLimits, {
-      signal,
-      came: (bytes) => {
-        exchange.bytesIn += bytes;
-      },
-    });
+    services.departures.watch(exchange);
+    sent = await readBody(request, services.bodyLimits, exchange);
     exchange.read(sent.length);
     const type = headers.get("content-type");
     const isLookup = route.asksFor !== undefined;
@@ -179,14 +173,6 @@ async function answer(
     memory.give(copiedBytes);
     if (sent !== null) letGo(sent, memory);
   }
-}
-
-/** Aborts when the client leaves, or with the error for it when somebody cancels the request. */
-function cancellable(exchange: Exchange, { departures }: Services): Signal {
-  const own = new Signal();
-  departures.watch(exchange, own);
-  exchange.cancel = () => own.abort(cancelled(exchange.readAtMs === null));
-  return own;
 }
 
 function nameNode(headers: Headers, { tries }: Exchange): void {

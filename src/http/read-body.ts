@@ -34,7 +34,7 @@ export interface Coming {
   /** Refuses it, with its reason if that is a `ProxyError`. */
   readonly signal: Signal;
   /** So many bytes more have come; not told of what is read in one go. */
-  readonly came: (bytes: number) => void;
+  came(bytes: number): void;
 }
 
 /**

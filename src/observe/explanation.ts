@@ -52,7 +52,7 @@ export interface Account {
 
 /** The account of a request, running or ended. @param nowMs Monotonic. */
 export function accountOf(exchange: Exchange, nowMs: number, wallMs: number): Account {
-  const { beganAtMs, tries, choices, admittedAtMs, firstByteAtMs } = exchange;
+  const { beganAtMs, admittedAtMs, firstByteAtMs } = exchange;
   const isOver = exchange.ended !== null;
   return {
     id: exchange.id,
@@ -74,8 +74,16 @@ export function accountOf(exchange: Exchange, nowMs: number, wallMs: number): Ac
     bytesOut: exchange.bytesOut,
     pieces: exchange.pieces,
     usage: usageOf(exchange),
-    tries: tries.map((one, at) => tryAccount(one, choices[at] ?? null, beganAtMs)),
+    tries: triesOf(exchange),
   };
+}
+
+function triesOf({ tries, choices, beganAtMs }: Exchange): TryAccount[] {
+  const accounts: TryAccount[] = [];
+  for (const one of tries) {
+    accounts.push(tryAccount(one, choices[accounts.length] ?? null, beganAtMs));
+  }
+  return accounts;
 }
 
 function tryAccount(

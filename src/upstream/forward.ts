@@ -50,7 +50,7 @@ export async function forward(
     return headCame(attempt, await wire.fetch(url, init));
   } catch (error) {
     return request.isForOnce !== true && wasStale(attempt, error, wire)
-      ? await overFresh(attempt, error, () => wire.fetch(url, { ...init, keepalive: false }))
+      ? await overFresh(attempt, error, wire, url, init)
       : attempt.failed(error);
   }
 }
@@ -91,10 +91,12 @@ function wasStale(
 async function overFresh(
   attempt: Attempt,
   error: unknown,
-  sendAgain: () => Promise<Response>,
+  wire: Wire,
+  url: string,
+  init: BunFetchRequestInit,
 ): Promise<Response | Unanswered> {
   try {
-    return headCame(attempt, await sendAgain());
+    return headCame(attempt, await wire.fetch(url, { ...init, keepalive: false }));
   } catch (again) {
     // It resets fresh ones as well: that the next request is lost says nothing of its connection.
     attempt.lease.node.answeredAtMs = Number.NEGATIVE_INFINITY;

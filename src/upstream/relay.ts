@@ -18,7 +18,7 @@ import {
 import type { Attempt, Unanswered } from "./attempt.ts";
 import { type PieceByPiece, Reply } from "./reply.ts";
 import type { InferenceRequest } from "./request.ts";
-import { fewWouldTell, saidTokens } from "./said-tokens.ts";
+import { areFew, fewWouldTell, saidTokens } from "./said-tokens.ts";
 
 /** How long a client that does not read may hold up the break of its connection, ms. */
 const BREAK_DRAIN_MS = 1_000;
@@ -56,7 +56,8 @@ export function handOn(
     const tells = form !== null && body !== null && took(answer, request);
     const usage = tells ? usageOf(form, request.target, body, body) : null;
     exchange.usage = usage;
-    const said = tells ? saidTokens(form, usage, body.length, () => fewWouldTell(request)) : null;
+    const tokens = tells ? saidTokens(form, usage, body.length) : null;
+    const said = areFew(tokens) && !fewWouldTell(request) ? null : tokens;
     lease.end(answered(answer, clock, judged.status, usage, said));
     const nowMs = lease.firstByteAtMs ?? clock.now();
     if (body !== null) {
@@ -143,7 +144,8 @@ function pieceByPiece(
         const tells = form !== null && took(answer, request);
         const usage = tells ? usageOf(form, target, opening, ending) : null;
         exchange.usage = usage;
-        const said = tells ? saidTokens(form, usage, exchange.bytesOut, () => isTelling) : null;
+        const tokens = tells ? saidTokens(form, usage, exchange.bytesOut) : null;
+        const said = areFew(tokens) && !isTelling ? null : tokens;
         attempt.lease.end(answered(answer, clock, failure ?? answer.status, usage, said));
         exchange.end(failure === null ? COMPLETE : SAID_FAILURE);
         sink.close();

@@ -20,20 +20,21 @@ const LIMITS = [
 const ASKED = [...LIMITS, "sampling_params"] as const;
 
 /**
- * How many tokens of answer there were, about; null where nothing tells, or where there are few and that says
- * nothing.
+ * How many tokens of answer there were, about; null where nothing tells.
  * @param bytes Of the whole answer.
- * @param isTelling What `fewWouldTell` says of the request.
  */
 export function saidTokens(
   form: AnswerForm | null,
   usage: Usage | null,
   bytes: number,
-  isTelling: () => boolean,
 ): number | null {
   const guess = form === "events" ? Math.max(0, bytes - AROUND_BYTES) / TOKEN_BYTES : null;
-  const tokens = usage?.outputTokens ?? guess;
-  return tokens === null || tokens > SHORT_TOKENS || isTelling() ? tokens : null;
+  return usage?.outputTokens ?? guess;
+}
+
+/** Whether there are so few that it depends on the request (`fewWouldTell`) if that says anything. */
+export function areFew(tokens: number | null): boolean {
+  return tokens !== null && tokens <= SHORT_TOKENS;
 }
 
 /**
