@@ -32,14 +32,22 @@ const NO_POLICY: Readonly<Record<string, string>> = {
   kv_aware: "engines' KV events are not read; --strategy prefix_aware does without",
 };
 
-function policy(flag: string): Becomes {
-  return ours(([named = ""]) => {
-    const theirs = named.toLowerCase().replaceAll("-", "_");
-    const refused = NO_POLICY[theirs];
-    if (refused !== undefined) return { words: [], refused };
-    // Ours, or no policy at all: the strategy's own message lists what there is.
-    return { words: [flag, POLICIES[theirs] ?? named] };
-  });
+function policy(flag: string): Extract<Becomes, { kind: "ours" }> {
+  return {
+    kind: "ours",
+    as: ([named = ""]) => {
+      const theirs = named.toLowerCase().replaceAll("-", "_");
+      const refused = NO_POLICY[theirs];
+      if (refused !== undefined) return { words: [], refused };
+      // Ours, or no policy at all: the strategy's own message lists what there is.
+      return { words: [flag, POLICIES[theirs] ?? named] };
+    },
+  };
+}
+
+/** Among engines of one role: theirs take it also where there are no roles. */
+function rolePolicy(flag: string): Becomes {
+  return { ...policy(flag), onlyIn: "DistServe" };
 }
 
 function workerUrls(values: readonly string[]): Taken {
@@ -130,8 +138,8 @@ const assignment = oneOfTheirs(
 export const ALIASES: readonly ForeignFlag[] = [
   ...rows(ours(workerUrls), { VSM: "worker-urls" }),
   ...rows(policy("--strategy"), { VSM: "policy" }),
-  ...rows(policy("--prefill-strategy"), { VSM: "prefill-policy" }),
-  ...rows(policy("--decode-strategy"), { VSM: "decode-policy" }),
+  ...rows(rolePolicy("--prefill-strategy"), { VSM: "prefill-policy" }),
+  ...rows(rolePolicy("--decode-strategy"), { VSM: "decode-policy" }),
   ...rows(same("--max-body"), { VSM: "max-payload-size" }),
   ...rows(apiKey, { VSM: "api-key" }),
   ...rows(same("--timeout"), { VSM: "request-timeout-secs" }),

@@ -8,6 +8,8 @@ export type Becomes =
   | {
       readonly kind: "ours";
       readonly as: (values: readonly string[], product: Product | null) => Taken;
+      /** With any other serving strategy it says nothing, as there. */
+      readonly onlyIn?: "DistServe";
     }
   | { readonly kind: "nothing"; readonly because: string }
   | { readonly kind: "refused"; readonly because: string };

@@ -61,7 +61,10 @@ export function parseServeConfig(
         "\nLMPROXY_PORT; lists are separated by commas there. The order is flag, variable," +
         "\ndefault. Durations are in seconds, fractions allowed.",
     );
-  const translated = translate(argv, SERVE_FLAGS, env[`${VARIABLE_PREFIX}AS`]);
+  const translated = translate(argv, SERVE_FLAGS, {
+    as: env[`${VARIABLE_PREFIX}AS`],
+    servingStrategy: env[`${VARIABLE_PREFIX}SERVING_STRATEGY`],
+  });
   const line = readCommandLine(command, SERVE_FLAGS, translated.argv);
   if (line.help !== null) return line;
   const resolved = resolveFlags(SERVE_FLAGS, line.given, env, VARIABLE_PREFIX, readFile);

@@ -42,19 +42,34 @@ interface Typed {
   readonly words: readonly string[];
 }
 
+/** What our variables hold, for want of the flags. */
+export interface Variables {
+  readonly as?: string | undefined;
+  readonly servingStrategy?: string | undefined;
+}
+
+/** What else is asked for decides what a flag of theirs becomes. */
+interface Asked {
+  readonly product: Product | null;
+  readonly isDistServe: boolean;
+}
+
 /**
- * @param asVariable what the variable of `--as` holds, for want of the flag
  * @throws UsageError for a flag of theirs that cannot be taken; it says why, and what is instead
  */
 export function translate(
   argv: readonly string[],
   flags: readonly Flag[],
-  asVariable: string | undefined,
+  variables: Variables = {},
 ): Translated {
   const own = [...flags.flatMap(({ names }) => names), "help"];
   const typed = split(argv).map((one) => ({ ...one, as: one.name, name: ownName(one.name, own) }));
   const foreign = typed.flatMap(({ name }) => FOREIGN_FLAGS.get(name ?? "") ?? []);
-  const product = productOf(typed, asVariable) ?? guess(foreign);
+  const mode = wordAfter(typed, "serving-strategy") ?? variables.servingStrategy;
+  const asked: Asked = {
+    product: productOf(typed, variables.as) ?? guess(foreign),
+    isDistServe: mode?.toLowerCase() === "distserve",
+  };
   const words: string[] = [];
   const otherwise: string[] = [];
   const notes: Note[] = [];
@@ -63,7 +78,7 @@ export function translate(
     if (one.as?.replaceAll("_", "-") !== one.name && one.as !== null) {
       notes.push({ level: "info", text: `--${one.as} is taken as --${one.name}` });
     }
-    const taken = flag === undefined ? ourOwn(one) : theirs(flag, one, product);
+    const taken = flag === undefined ? ourOwn(one) : theirs(flag, one, asked);
     words.push(...taken.words);
     otherwise.push(...(taken.otherwise ?? []));
     if (taken.note !== undefined) {
@@ -107,10 +122,15 @@ function ownName(typed: string | null, own: readonly string[]): string | null {
   return typed;
 }
 
+/** What was typed after a flag, the last time it was. */
+function wordAfter(typed: readonly Typed[], name: string): string | undefined {
+  const flag = typed.findLast((one) => one.name === name);
+  return flag?.inline ?? flag?.words[0];
+}
+
 /** Whom `--as` names. What it cannot name is told when it is read as a flag. */
 function productOf(typed: readonly Typed[], asVariable: string | undefined): Product | null {
-  const flag = typed.findLast(({ name }) => name === "as");
-  const named = (flag?.inline ?? flag?.words[0] ?? asVariable)?.toLowerCase();
+  const named = (wordAfter(typed, "as") ?? asVariable)?.toLowerCase();
   return PRODUCTS.find((product) => product === named) ?? null;
 }
 
@@ -148,7 +168,7 @@ function withoutBootstrapPort(words: readonly string[]): readonly string[] {
   return words.filter((word) => word.toLowerCase() !== "none");
 }
 
-function theirs(flag: ForeignFlag, { inline, words }: Typed, product: Product | null): Taken {
+function theirs(flag: ForeignFlag, { inline, words }: Typed, asked: Asked): Taken {
   const name = `--${flag.name}`;
   const { becomes } = flag;
   if (!flag.takesValues && inline === "false") return { words: [] };
@@ -158,7 +178,11 @@ function theirs(flag: ForeignFlag, { inline, words }: Typed, product: Product | 
   if (becomes.kind === "nothing") {
     return { words: [], note: `${name} has no effect here: ${becomes.because}` };
   }
-  const taken = becomes.as(values, product);
+  if (becomes.onlyIn === "DistServe" && !asked.isDistServe) {
+    const because = "engines have roles with --serving-strategy DistServe alone";
+    return { words: [], note: `${name} has no effect here: ${because}` };
+  }
+  const taken = becomes.as(values, asked.product);
   if (taken.refused !== undefined) throw new UsageError(`${name} is refused: ${taken.refused}`);
   const ours = taken.words.filter((word) => word.startsWith("--"));
   if (taken.note !== undefined || ours.length === 0) return taken;

@@ -64,6 +64,11 @@ const STARTS: readonly (readonly [where: string, argv: string, nodes: readonly s
     TWO,
   ],
   [
+    "sglang-router, a script that serves either way",
+    "--worker-urls http://worker1:8000 http://worker2:8000 --policy cache_aware --prefill-policy cache_aware --decode-policy round_robin --port 30000",
+    TWO,
+  ],
+  [
     "smg, Kubernetes manifest of its documentation",
     "--worker-urls http://sglang-worker:8000 --policy cache_aware --host 0.0.0.0 --port 30000 --prometheus-port 29000",
     ["http://sglang-worker:8000"],

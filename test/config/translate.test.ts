@@ -10,13 +10,11 @@ import { parse, refusal } from "./parse.ts";
 
 /** The words that our own parser gets. */
 function words(argv: string): string {
-  return translate(argv.split(" ").filter(Boolean), SERVE_FLAGS, undefined).argv.join(" ");
+  return translate(argv.split(" ").filter(Boolean), SERVE_FLAGS).argv.join(" ");
 }
 
 function notes(argv: string): string[] {
-  return translate(argv.split(" ").filter(Boolean), SERVE_FLAGS, undefined).notes.map(
-    ({ text }) => text,
-  );
+  return translate(argv.split(" ").filter(Boolean), SERVE_FLAGS).notes.map(({ text }) => text);
 }
 
 describe("aliases", () => {
@@ -26,9 +24,10 @@ describe("aliases", () => {
     ["--policy random", "--strategy random"],
     ["--policy least_load", "--strategy min_expected_latency"],
     [
-      "--prefill-policy random --decode-policy random",
-      "--prefill-strategy random --decode-strategy random",
+      "--serving-strategy DistServe --prefill-policy random --decode-policy random",
+      "--serving-strategy DistServe --prefill-strategy random --decode-strategy random",
     ],
+    ["--prefill-policy bucket --decode-policy=random", ""],
     ["--max-payload-size 536870912", "--max-body 536870912"],
     ["--api-key k", "--api-keys k --upstream-api-key k"],
     ["--as vllm-router --api-key k", "--as vllm-router --upstream-api-key k"],
@@ -96,12 +95,26 @@ describe("aliases", () => {
     const forwarded = "--upstream-api-key k";
     expect(words("--api-key k --request-id-headers x")).not.toBe(forwarded);
     expect(words("--api-key k --intra-node-data-parallel-size 1")).toBe(forwarded);
-    expect(translate(["--api-key", "k"], SERVE_FLAGS, "vllm-router").argv.join(" ")).toBe(
+    expect(translate(["--api-key", "k"], SERVE_FLAGS, { as: "vllm-router" }).argv.join(" ")).toBe(
       forwarded,
     );
     expect(notes("--api-key k --model-path m").join()).toContain(
       "as in sglang-router: clients need it",
     );
+  });
+
+  test("for prefill or decode nodes alone have no effect where there are none, and are said to", () => {
+    const argv = "--worker-urls http://a --prefill-policy cache_aware --decode-policy power_of_two";
+    expect(parse(argv).config).toMatchObject({ prefillStrategy: null, decodeStrategy: null });
+    const told = "has no effect here: engines have roles with --serving-strategy DistServe alone";
+    expect(notes(argv)).toEqual([
+      "--worker-urls is taken as --node",
+      `--prefill-policy ${told}`,
+      `--decode-policy ${told}`,
+    ]);
+    const env = { LMPROXY_SERVING_STRATEGY: "distserve" };
+    expect(parse("--prefill-policy random", { env }).config.prefillStrategy).toBe("random");
+    expect(refusal("--prefill http://a --prefill-policy random")).toMatch(/^--prefill needs/);
   });
 
   test("are in no help", () => {
@@ -269,7 +282,7 @@ describe("whatever is typed", () => {
     fc.assert(
       fc.property(fc.array(own, { maxLength: 5 }), (parts) => {
         const argv = parts.flat();
-        expect(translate(argv, SERVE_FLAGS, undefined)).toEqual({
+        expect(translate(argv, SERVE_FLAGS)).toEqual({
           argv,
           notes: [],
           isForeign: false,
