@@ -87,6 +87,15 @@ const FaultRule = Type.Object({
 /** The body of POST `/debug/faults`. */
 export const FaultRules = Type.Array(FaultRule);
 
+export const FAULT_RULE_MEMBERS: readonly string[] = Object.keys(FaultRule.properties);
+
+/** What a fault of this kind may have; nothing when there is none of it. */
+export function membersOfFault(kind: unknown): readonly string[] {
+  return Fault.anyOf
+    .filter(({ properties }) => properties.kind.const === kind)
+    .flatMap(({ properties }) => Object.keys(properties));
+}
+
 export type Fault = Static<typeof Fault>;
 export type FaultRule = Static<typeof FaultRule>;
 

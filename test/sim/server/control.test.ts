@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import { startEngine } from "../../../src/sim/server/api-server.ts";
-import { engineStarter, HI, post, until } from "./running.ts";
+import { change, engineStarter, HI, post, until } from "./running.ts";
 
 const start = engineStarter();
 const CHAT = "/v1/chat/completions";
@@ -165,7 +165,7 @@ test("models can change while it runs, in both lists", async () => {
   const both = { data: [{ id: "tiny" }, { id: "adapter" }] };
   expect(await models("/v1/models")).toMatchObject(both);
   expect(await models("/anthropic/v1/models")).toMatchObject(both);
-  await post(`${engine.url}/debug/set`, { models: ["other"] });
+  await change(engine.url, { models: ["other"] });
   expect(await models("/v1/models")).toMatchObject({ data: [{ id: "other" }] });
   expect((await post(engine.url + CHAT, { model: "tiny", messages: HI })).status).toBe(404);
 });

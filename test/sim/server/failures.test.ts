@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import type { EngineKind } from "../../../src/core/engine/kinds.ts";
 import type { RunningEngine } from "../../../src/sim/server/engine-options.ts";
-import { engineStarter, HI, post, until } from "./running.ts";
+import { change, engineStarter, HI, post, until } from "./running.ts";
 
 const start = engineStarter();
 const CHAT = "/v1/chat/completions";
@@ -82,7 +82,7 @@ test("an engine that stands still hangs behind a healthy /health, its gauges as 
   expect((await fetch(`${engine.url}/health`)).status).toBe(200);
   const text = await (await fetch(`${engine.url}/metrics`)).text();
   expect(text).toContain('vllm:num_requests_running{engine="0",model_name="tiny"} 0.0');
-  await post(`${engine.url}/debug/set`, { pace: 1 });
+  await change(engine.url, { pace: 1 });
   expect((await asked).status).toBe(200);
   gone.abort();
 });

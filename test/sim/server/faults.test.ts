@@ -165,7 +165,26 @@ test("rules can be set while it runs, and nonsense is refused", async () => {
   expect((await post(`${engine.url}/debug/faults`, [])).status).toBe(200);
   expect((await fetch(`${engine.url}/health`)).status).toBe(200);
   const wrong = [{ fault: { kind: "explode" } }];
-  expect((await post(`${engine.url}/debug/faults`, wrong)).status).toBe(422);
+  expect((await post(`${engine.url}/debug/faults`, wrong)).status).toBe(400);
+});
+
+test.each([
+  [
+    { fault: { kind: "reset" }, propability: 0.1 },
+    "/0/propability is no member here; did you mean probability?",
+  ],
+  [
+    { fault: { kind: "die", afterByte: 10 } },
+    "/0/fault/afterByte is no member here; did you mean afterBytes?",
+  ],
+  [
+    { fault: { kind: "flood", tokens: 10 } },
+    "/0/fault/tokens is no member here; there are kind, bytes",
+  ],
+])("a rule with a member that means nothing is refused: %o", async (rule, message) => {
+  const engine = await start();
+  const answer = await post(`${engine.url}/debug/faults`, [rule]);
+  expect([answer.status, await answer.json()]).toEqual([400, { error: { message } }]);
 });
 
 test("a request that it cannot read to the end is no open request for ever", async () => {

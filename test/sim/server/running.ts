@@ -35,3 +35,13 @@ export function post(url: string, body: unknown, init: RequestInit = {}): Promis
 export async function until(condition: () => boolean): Promise<void> {
   await untilThere(`${condition}`, condition);
 }
+
+/** What an engine says to a change of itself. */
+export async function change(
+  url: string,
+  changes: unknown,
+): Promise<[status: number, answer: unknown]> {
+  const body = JSON.stringify(changes);
+  const answer = await fetch(`${url}/debug/set`, { method: "POST", body });
+  return [answer.status, await answer.json()];
+}
