@@ -16,6 +16,7 @@ import { type Run, readArguments, type Surroundings } from "./command.ts";
 import { CommandError } from "./command-error.ts";
 import { defaultModel, LAB_FLAGS, LabSettings } from "./lab-flags.ts";
 import { clusterNamed, eventNamed, modelNamed, traceNamed } from "./lab-inputs.ts";
+import { laterFile } from "./later-file.ts";
 import { thisProgram } from "./self.ts";
 
 export const run: Run = async (argv, surroundings) => {
@@ -113,26 +114,32 @@ async function here(
 ): Promise<Row[]> {
   const rows: Row[] = [];
   const drawn: Replayed[] = [];
-  // Before the work, which may take long.
-  if (picture !== null) await draw(picture, []);
+  const draw = picture === null ? null : drawerOf(picture);
   if (json) await print("[\n");
   for (const replayed of runSuite(suite)) {
     if (json) await print(`${rows.length > 0 ? ",\n" : ""}${JSON.stringify(replayed.row)}`);
     rows.push(replayed.row);
-    if (picture !== null && replayed.row.seed === 1) drawn.push(replayed);
+    if (draw !== null && replayed.row.seed === 1) drawn.push(replayed);
     progress.step(replayed.row.strategy);
   }
   if (json) await print("\n]\n");
-  if (picture !== null) await draw(picture, drawn);
+  await draw?.(drawn);
   return rows;
 }
 
-/** @throws CommandError */
-async function draw(file: string, runs: readonly Replayed[]): Promise<void> {
+/** What draws the picture in the end; before the work, which may take long. @throws CommandError */
+function drawerOf(file: string): (runs: readonly Replayed[]) => Promise<void> {
+  const failed = (error: unknown) =>
+    new CommandError(`--plot ${file}: ${error instanceof Error ? error.message : error}`);
   try {
-    await Bun.write(file, plot(runs));
+    const write = laterFile(file);
+    return async (runs) => {
+      await write(plot(runs)).catch((error: unknown) => {
+        throw failed(error);
+      });
+    };
   } catch (error) {
-    throw new CommandError(`--plot ${file}: ${error instanceof Error ? error.message : error}`);
+    throw failed(error);
   }
 }
 

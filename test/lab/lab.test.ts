@@ -1,6 +1,6 @@
 /** The laboratory by its command line. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../../src/commands/lab.ts";
@@ -30,12 +30,19 @@ const CHATS = Array.from({ length: 600 }, (_, i) => {
 /** @returns Exit code 0's output. */
 async function lab(...argv: string[]): Promise<string> {
   let printed = "";
+  await labTo(
+    (text) => {
+      printed += text;
+    },
+    ...argv,
+  );
+  return printed;
+}
+
+async function labTo(take: (text: string) => void, ...argv: string[]): Promise<void> {
   const code = await run(["--trace", "t.jsonl", "--jobs", "1", "--seeds", "1", ...argv], {
     env: {},
-    print: (text) => {
-      printed += text;
-      return Promise.resolve();
-    },
+    print: async (text) => take(text),
     warn: () => {},
     readFile: (path) => {
       if (path === "t.jsonl") return LINES;
@@ -51,7 +58,6 @@ async function lab(...argv: string[]): Promise<string> {
     },
   });
   expect(code).toBe(0);
-  return printed;
 }
 
 const FIELDS = [
@@ -119,6 +125,29 @@ test("a plot is written", async () => {
     expect(svg).toStartWith("<svg");
     expect(svg.match(/<path/g)?.length).toBe(2 + 2 * 8);
     expect(svg).not.toContain("NaN");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("a picture that is there stays until another is drawn, and where a run does not end nothing is left", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "lmproxy-plot-"));
+  try {
+    const [there, fresh] = [join(folder, "there.svg"), join(folder, "deeper", "fresh.svg")];
+    writeFileSync(there, "drawn before", { mode: 0o600 });
+    const leaves = () => {
+      throw new Error("the reader of its rows has gone");
+    };
+    for (const file of [there, fresh]) {
+      const argv = ["--json", "--strategies", "random", "--plot", file];
+      await expect(labTo(leaves, ...argv)).rejects.toThrow("has gone");
+    }
+    expect(readFileSync(there, "utf8")).toBe("drawn before");
+    expect(readdirSync(folder, { recursive: true }).toSorted()).toEqual(["deeper", "there.svg"]);
+    await lab("--strategies", "random", "--plot", there);
+    expect(readFileSync(there, "utf8")).toStartWith("<svg");
+    expect(statSync(there).mode & 0o777).toBe(0o600);
+    expect(readdirSync(folder).toSorted()).toEqual(["deeper", "there.svg"]);
   } finally {
     rmSync(folder, { recursive: true });
   }
