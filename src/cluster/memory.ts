@@ -25,11 +25,7 @@ export interface SharedMemory {
  */
 export function shareMemory(size: TableSize): SharedMemory {
   const bytes = tableBytes(size) + SESSION_BYTES + newsBytes(size.rows);
-  const folder = newFolder(bytes, foldersFor(bytes, freeBytes));
-  const path = join(folder, "table");
-  writeFileSync(path, "", { mode: 0o600 });
-  truncateSync(path, bytes);
-  const memory = openMemory(path, size);
+  const memory = newMemory(size, bytes, foldersFor(bytes, freeBytes));
   // Also where the start fails, and nobody is left who would.
   process.once("exit", memory.remove);
   return {
@@ -50,18 +46,26 @@ export function foldersFor(bytes: number, freeIn: (folder: string) => number): r
   return [IN_MEMORY, tmpdir()].filter((folder) => freeIn(folder) >= bytes);
 }
 
-/** In the first where one can be made: it may be only to be read. */
-function newFolder(bytes: number, folders: readonly string[]): string {
-  for (const folder of folders) {
+/** In the first where one can be made that can be mapped: it may be only to be read, or files may not be so large. */
+function newMemory(size: TableSize, bytes: number, folders: readonly string[]): SharedMemory {
+  let reason = "";
+  for (const within of folders) {
+    let folder: string | null = null;
     try {
-      return mkdtempSync(join(folder, "lmproxy-"));
-    } catch {
+      folder = mkdtempSync(join(within, "lmproxy-"));
+      const path = join(folder, "table");
+      writeFileSync(path, "", { mode: 0o600 });
+      truncateSync(path, bytes);
+      return openMemory(path, size);
+    } catch (error) {
+      if (folder !== null) rmSync(folder, { recursive: true, force: true });
       // The next one.
+      reason = `; the last of them: ${error instanceof Error ? error.message : error}`;
     }
   }
   throw new WorkersError(
     `with --workers, ${Math.ceil(bytes / 2 ** 20)} MiB are needed that can be written, in ${IN_MEMORY} or in ` +
-      `${tmpdir()} (TMPDIR)`,
+      `${tmpdir()} (TMPDIR)${reason}`,
   );
 }
 

@@ -1,6 +1,6 @@
 /** Where the memory of all is. */
 import { expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { foldersFor, shareMemory } from "../../src/cluster/memory.ts";
@@ -30,4 +30,32 @@ test("goes with a process that ends before anybody else has it", async () => {
   expect(await child.exited).toBe(1);
   expect(path).toContain("lmproxy-");
   expect(existsSync(path)).toBe(false);
+});
+
+test("leaves nothing where a file cannot be so large, and says that it must be written", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "lmproxy-memory-"));
+  try {
+    const memory = join(import.meta.dir, "../../src/cluster/memory.ts");
+    // Who asks for more than the limit gets a signal, and an error where that is ignored. Those of others are not empty.
+    const program = `import { shareMemory } from "${memory}";
+      import { existsSync, readdirSync, statSync } from "node:fs";
+      const empty = (path) => !existsSync(path + "/table") || statSync(path + "/table").size === 0;
+      const of = (folder) => readdirSync(folder).map((name) => folder + "/" + name).filter(empty);
+      const all = () => ["/dev/shm", process.env.TMPDIR].flatMap(of);
+      const before = new Set(all());
+      try {
+        shareMemory({ rows: 2, clients: 0 });
+      } catch ({ name, message }) {
+        console.log(JSON.stringify([name, message, all().filter((path) => !before.has(path))]));
+      }`;
+    const child = Bun.spawn(
+      ["bash", "-c", `trap "" XFSZ; ulimit -f 1; exec "$0" -e "$1"`, process.execPath, program],
+      { stdout: "pipe", stderr: "inherit", env: { ...process.env, TMPDIR: folder } },
+    );
+    const [name, message, left] = JSON.parse(await child.stdout.text());
+    expect([name, left]).toEqual(["WorkersError", []]);
+    expect(message).toMatch(/MiB are needed that can be written.*EFBIG/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
