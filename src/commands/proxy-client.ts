@@ -1,6 +1,7 @@
 /** Calls to a running proxy's administration, with failures that a person can act on. */
 import type { Static, TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import { certificateAdvice } from "../core/certificate-advice.ts";
 import { CommandError } from "./command-error.ts";
 import { type Nodes, readStatus } from "./node-table.ts";
 import { AnswerTooLongError, readAnswer, UNPACKED } from "./read-answer.ts";
@@ -137,18 +138,11 @@ export class ProxyClient {
   }
 }
 
-/** What makes a certificate that is not trusted one that is. */
-const TRUST: ReadonlyMap<string, string> = new Map([
-  ["ERR_TLS_CERT_ALTNAME_INVALID", "give --proxy-url the name that it is for"],
-  ["CERT_HAS_EXPIRED", "renew it"],
-  ["CERT_NOT_YET_VALID", "is the clock right, here and where it was made?"],
-]);
-
 /** Why `error` came instead of an answer. A wrong scheme and a certificate that is not trusted look like an outage. */
 export async function unreachable(url: string, error: unknown): Promise<string> {
   const reason = reasonOf(error);
-  if (/CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME/.test(reason)) {
-    const advice = TRUST.get(reason) ?? "name its authority's file in NODE_EXTRA_CA_CERTS";
+  const advice = certificateAdvice(reason, "give --proxy-url the name that it is for");
+  if (advice !== null) {
     return `the certificate of ${url} is not trusted (${reason}); ${advice}`;
   }
   const other = url.startsWith("https:")

@@ -1,4 +1,5 @@
 import { AddressRefused } from "../core/address/address-policy.ts";
+import { certificateAdvice } from "../core/certificate-advice.ts";
 import type { Failure } from "../core/failure.ts";
 import type { Lease } from "../core/pool/lease.ts";
 import type { EvictionReason, Sender } from "../core/pool/node.ts";
@@ -139,32 +140,6 @@ const OURS: ReadonlyMap<string, string> = new Map([
   ["ENOMEM", "the proxy's machine has no memory left"],
 ]);
 
-/** Codes with which it says that the engine cannot prove who it is; nothing was sent then, either. */
-const UNPROVEN = new Set([
-  "ERR_TLS_CERT_ALTNAME_INVALID",
-  "DEPTH_ZERO_SELF_SIGNED_CERT",
-  "SELF_SIGNED_CERT_IN_CHAIN",
-  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-  "CERT_HAS_EXPIRED",
-  "CERT_NOT_YET_VALID",
-  "CERT_REVOKED",
-  "CERT_REJECTED",
-  "CERT_UNTRUSTED",
-  "CERT_SIGNATURE_FAILURE",
-  "CERT_CHAIN_TOO_LONG",
-  "UNABLE_TO_GET_ISSUER_CERT",
-  "INVALID_CA",
-  "INVALID_PURPOSE",
-  "HOSTNAME_MISMATCH",
-]);
-
-const ADVICE: ReadonlyMap<string, string> = new Map([
-  ["CERT_NOT_YET_VALID", "is the clock right, here and where it was made?"],
-  ["CERT_HAS_EXPIRED", "renew it"],
-  ["ERR_TLS_CERT_ALTNAME_INVALID", "it names another host than the node's URL"],
-]);
-
 /** What an error of fetch, or of reading an answer, says of the engine. */
 export function classify(error: unknown): Failure {
   if (error instanceof AddressRefused) {
@@ -178,8 +153,8 @@ export function classify(error: unknown): Failure {
   if (NEVER_SENT.has(code)) {
     return { kind: "unreachable", detail: `no connection: ${code}` };
   }
-  if (UNPROVEN.has(code)) {
-    const advice = ADVICE.get(code) ?? "name its issuer in NODE_EXTRA_CA_CERTS";
+  const advice = certificateAdvice(code, "it names another host than the node's URL");
+  if (advice !== null) {
     const detail = `its certificate is not trusted (${code}); ${advice}`;
     return { kind: "untrusted", detail };
   }

@@ -1,6 +1,6 @@
 /** `lmproxy nodes` against a real proxy and real engines. */
 import { expect, test } from "bun:test";
-import { TEST_CERTIFICATE, TLS_FLAGS } from "../support/tls/files.ts";
+import { FOR_CLIENTS, TEST_CERTIFICATE, TEST_KEY, TLS_FLAGS } from "../support/tls/files.ts";
 import { until } from "../support/until.ts";
 import { run, startEngine, startProxy } from "./program.ts";
 
@@ -170,6 +170,13 @@ test("what a proxy in LMDeploy's place says of a change is shown", async () => {
   const nodes = (...argv: string[]) => run(["nodes", ...argv, "--proxy-url", proxy.url]);
   expect((await nodes("add", UNREACHABLE)).out).toBe("Added successfully\n");
   expect((await nodes("remove", UNREACHABLE)).out).toBe("Deleted successfully\n");
+});
+
+test("a certificate that is for no server is not taken for an outage", async () => {
+  await using proxy = await startProxy(["--tls-key", TEST_KEY, "--tls-cert", FOR_CLIENTS]);
+  const env = { NODE_EXTRA_CA_CERTS: FOR_CLIENTS };
+  const { err } = await run(["nodes", "list", "--proxy-url", proxy.url], env);
+  expect(err).toMatch(/is not trusted \(INVALID_PURPOSE\); it was not made for a server.*\n$/);
 });
 
 test("a wrong scheme and a certificate that is not trusted are told from an outage", async () => {

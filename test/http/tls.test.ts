@@ -12,6 +12,7 @@ import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { postText, sendRaw } from "../support/raw-http.ts";
 import {
   EXPIRED,
+  FOR_CLIENTS,
   NOT_YET_VALID,
   TEST_CERTIFICATE,
   TEST_KEY,
@@ -213,6 +214,7 @@ describe("an engine that speaks HTTPS", () => {
   test.each([
     ["CERT_HAS_EXPIRED", EXPIRED, "renew it"],
     ["CERT_NOT_YET_VALID", NOT_YET_VALID, "is the clock right"],
+    ["INVALID_PURPOSE", FOR_CLIENTS, "it was not made for a server"],
   ])("is refused with %s, which is said", async (code, cert, advice) => {
     const server = Bun.serve({
       hostname: "127.0.0.1",

@@ -13,3 +13,6 @@ export const TLS_FLAGS = ["--tls-key", TEST_KEY, "--tls-cert", TEST_CERTIFICATE]
 /** Of the same key, for localhost: valid from 2120, and until 2021. */
 export const NOT_YET_VALID = join(import.meta.dir, "not-yet-valid.pem");
 export const EXPIRED = join(import.meta.dir, "expired.pem");
+
+/** Of the same key, for localhost, by which a client may say who it is, and no server. */
+export const FOR_CLIENTS = join(import.meta.dir, "for-clients.pem");
