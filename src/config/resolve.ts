@@ -148,7 +148,7 @@ function refusal(flag: Flag, name: string, text: string): string {
 }
 
 /** On one line, at most 80 characters, control characters escaped. */
-function quote(text: string): string {
+export function quote(text: string): string {
   const shown = text.length > 80 ? `${text.slice(0, 79)}…` : text;
   return JSON.stringify(shown).replace(/[\u007f-\u009f\u2028\u2029]/g, "?");
 }

@@ -4,6 +4,7 @@
  */
 import { Value } from "@sinclair/typebox/value";
 import { Command } from "commander";
+import { splitAlias } from "../core/model-alias.ts";
 import type { StrategyName } from "../core/strategies/index.ts";
 import { readCommandLine } from "./command-line.ts";
 import { DEFAULT_SOURCE, type Source, variableName } from "./flag.ts";
@@ -12,6 +13,7 @@ import type { Note } from "./note.ts";
 import { readTraces, tracesVariable } from "./otel.ts";
 import {
   type Environment,
+  quote,
   type ReadFile,
   type Resolved,
   readFileOf,
@@ -71,6 +73,7 @@ export function parseServeConfig(
   refuseOtherMode(resolved);
   refuseTooLittleMemory(resolved);
   refuseTwoKeys(resolved);
+  refuseAliasOfAlias(resolved);
   const { traces, notes: traceNotes } = readTraces(env);
   const fields = new Map(resolved)
     .set("tls", resolveTls(resolved, env, readFile))
@@ -142,6 +145,26 @@ function refuseTwoKeys(fields: Fields): void {
   throw new UsageError(
     "--forward-credentials sends engines the clients' keys, --upstream-api-key its own; choose one",
   );
+}
+
+/** An alias leads to a model: one that leads to an alias would lead nowhere, or in a circle. */
+function refuseAliasOfAlias(fields: Fields): void {
+  const { value, source = DEFAULT_SOURCE } = fields.get("modelAliases") ?? {};
+  const aliases = Array.isArray(value) ? value.map((given) => splitAlias(String(given))) : [];
+  const names = new Map(aliases);
+  const flag = source.kind === "default" ? "--model-alias" : source.name;
+  for (const [alias, name] of aliases) {
+    const other = names.get(alias);
+    if (other !== name) {
+      throw new UsageError(
+        `${flag} leads ${quote(alias)} to ${quote(name)} and to ${quote(other ?? "")}`,
+      );
+    }
+    if (!names.has(name)) continue;
+    throw new UsageError(
+      `${flag} leads ${quote(alias)} to ${quote(name)}, which is an alias; name the model that engines serve`,
+    );
+  }
 }
 
 /** The one that runs is found by its state file, and says there what it knows. */

@@ -1,3 +1,4 @@
+import { splitAlias } from "../core/model-alias.ts";
 import type { Registry } from "../core/pool/registry.ts";
 
 /** Further names of models (`--model-alias`): clients may call them so, and engines do not know. */
@@ -5,7 +6,7 @@ export class ModelAliases {
   readonly #names: ReadonlyMap<string, string>;
   readonly #registry: Pick<Registry, "serves">;
 
-  /** @param aliases Each as `ALIAS=NAME`; the last of an alias counts. */
+  /** @param aliases Each as `ALIAS=NAME`. */
   constructor(aliases: readonly string[], registry: Pick<Registry, "serves">) {
     this.#names = new Map(aliases.map(splitAlias));
     this.#registry = registry;
@@ -33,9 +34,4 @@ export class ModelAliases {
     const serves = (model: string) => this.#registry.serves(model);
     return [...this.#names].filter(([alias, name]) => serves(name) && !serves(alias));
   }
-}
-
-function splitAlias(given: string): readonly [alias: string, name: string] {
-  const at = given.indexOf("=");
-  return [given.slice(0, at), given.slice(at + 1)];
 }

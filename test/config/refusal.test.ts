@@ -50,6 +50,19 @@ test.each([
   ],
   ["--max-concurrency 1.5", '--max-concurrency must be a whole number, 0 for no limit, not "1.5"'],
   [
+    "--model-alias gpt=llama llama=org/llama",
+    '--model-alias leads "gpt" to "llama", which is an alias; name the model that engines serve',
+  ],
+  [
+    "--model-alias a=b b=a",
+    '--model-alias leads "a" to "b", which is an alias; name the model that engines serve',
+  ],
+  [
+    "--model-alias a=a",
+    '--model-alias leads "a" to "a", which is an alias; name the model that engines serve',
+  ],
+  ["--model-alias a=b a=c", '--model-alias leads "a" to "b" and to "c"'],
+  [
     "--node a:23333",
     '--node must be an http:// or https:// URL without user name and password, or NAME=URL, not "a:23333"',
   ],

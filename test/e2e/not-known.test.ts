@@ -234,22 +234,22 @@ describe("a body without a model", () => {
 });
 
 test("SGLang's adapters are asked for as served:adapter", async () => {
-  using engine = startListing(list("served"));
+  using engine = startListing(list("served", "own"));
   engine.probes["/metrics"] = [
     { send: httpAnswer("sglang:token_usage 0.1\nsglang:num_running_reqs 0\n") },
   ];
-  const flags = ["--metrics-interval", "0.05", "--model-alias", "gpt=served", "served=gpt"];
+  const flags = ["--metrics-interval", "0.05", "--model-alias", "gpt=served", "own=served"];
   await using proxy = await startProxy(["--node", engine.url, ...flags]);
-  await listed(proxy, engine.url, "served");
+  await listed(proxy, engine.url, "served", "own");
   await until(
     "it is known for one",
     async () => (await proxy.status())[engine.url]?.engine === "sglang",
   );
-  expect((await answered(proxy, "served:adapter"))[0]).toBe(200);
+  expect((await answered(proxy, "own:adapter"))[0]).toBe(200);
   expect((await answered(proxy, "gpt:adapter"))[0]).toBe(200);
   const posts = engine.requests.filter(({ method }) => method === "POST");
   const models = posts.map(({ body }) => JSON.parse(new TextDecoder().decode(body)).model);
-  expect(models).toEqual(["served:adapter", "served:adapter"]);
+  expect(models).toEqual(["own:adapter", "served:adapter"]);
   expect((await answered(proxy, "other:adapter"))[0]).toBe(404);
 });
 
