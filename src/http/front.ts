@@ -38,7 +38,8 @@ export function front({ table, answer, ids, origins }: FrontOptions) {
       const { headers } = request;
       return errorResponse(error, dialectOf(path, headers), ids.of(headers));
     }
-    return request.headers.has("origin") ? answerPage(request, path) : answer(request);
+    const isPages = origins !== null || request.headers.has("origin");
+    return isPages ? answerPage(request, path) : answer(request);
   };
 
   async function answerPage(request: Request, path: string): Promise<Response> {
@@ -74,6 +75,7 @@ export function front({ table, answer, ids, origins }: FrontOptions) {
   /** The origin that asks may read the answer, if it is one of those that may; none may have the browser send its credentials. */
   function allowOrigin(asked: Headers, headers: Headers): void {
     const origin = asked.get("origin") ?? "";
+    // Also where there is none: a cache would have a page get what was answered to somebody else.
     if (origins !== null) headers.append("vary", "Origin");
     if (origins !== null && !origins.has(origin)) return;
     headers.set("access-control-allow-origin", origins === null ? "*" : origin);

@@ -141,6 +141,12 @@ test("where some origins may call, others learn nothing, and caches are told wha
       expect(headers.get("vary")).toContain("Origin");
     }
     expect([preflight.status, answer.status, missing.status]).toEqual([204, 200, 404]);
+    const paths = ["/v1/models", "/openapi.json", "/nope"];
+    for (const path of paths) {
+      const { headers } = await fetch(narrow.url + path);
+      expect(headers.get("vary")).toContain("Origin");
+      expect(corsHeaders(headers)).toEqual([]);
+    }
     const administration = await fetch(`${narrow.url}/nodes/status`, { headers });
     expect(administration.status).toBe(403);
     expect(corsHeaders(administration.headers)).toEqual([]);
