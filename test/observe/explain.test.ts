@@ -78,6 +78,8 @@ test("the figures are those the strategy saw, and the log has the two scores", a
   expect(best[0]?.node).toBe(node ?? "");
   for (const { seen, score, sample_age_ms } of best) {
     expect(seen).toMatchObject({ load: 0 });
+    // A hash of its address says nothing, least of all beside the request's id.
+    expect(seen).not.toHaveProperty("id");
     // What the strategy makes of them.
     const { load, usage_per_request, weight } = seen;
     const cost = (((load ?? 0) + 1) * (usage_per_request ?? 0)) / (weight ?? 0);

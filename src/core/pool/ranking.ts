@@ -55,7 +55,6 @@ function weighed(candidate: Seen, score: number | null, nowMs: number): Weighed 
     cacheShare: candidate.cacheShare,
     usagePerRequest: candidate.usagePerRequest,
     weight: candidate.weight,
-    id: candidate.id,
     lastTurn: candidate.lastTurn,
     cachedBytes: candidate.cachedBytes,
     queuedBytes: candidate.queuedBytes,
@@ -63,6 +62,7 @@ function weighed(candidate: Seen, score: number | null, nowMs: number): Weighed 
     delayedPerS: candidate.delayedPerS,
     home: candidate.home,
     sessions: candidate.sessions,
-  } satisfies Candidate;
+    // Not its id, which is a hash: nobody can tell anything by it.
+  } satisfies Omit<Candidate, "id">;
   return { node: node.label, score, sampleAgeMs: node.cache.ageMs(nowMs), seen };
 }
