@@ -126,13 +126,13 @@ export type ToWorker =
     }
   /** Another control plane has the nodes from now on. */
   | { readonly do: "moved" }
-  /** The whole proxy ends. */
-  | { readonly do: "drain" };
+  /** The whole proxy ends; an older control plane leaves out that it says so itself, for all. */
+  | { readonly do: "drain"; readonly isSaid?: boolean };
 
 /** What the control plane is asked. */
 export type ToControl =
-  /** It ends in good order: its page of metrics, in Prometheus' dialect. */
-  | { readonly do: "counted"; readonly page: string }
+  /** It ends in good order: its page of metrics, in Prometheus' dialect, and how many requests it has cut. */
+  | { readonly do: "counted"; readonly page: string; readonly cut?: number }
   | { readonly do: "find"; readonly model: string }
   /** Somebody wants to look at the live page: whether there is room; or does so no more. */
   | { readonly do: "watch" | "unwatch"; readonly watcher: number }

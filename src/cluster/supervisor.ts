@@ -169,7 +169,7 @@ export class Supervisor {
     for (const member of this.#members) {
       member.phase = "leaving";
       // It ends without an answer.
-      member.channel.ask({ do: "drain" }).catch(() => {});
+      member.channel.ask({ do: "drain", isSaid: true }).catch(() => {});
     }
     await this.#allGone();
   }

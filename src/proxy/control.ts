@@ -22,6 +22,7 @@ import { Administration, WorkersPeers } from "./administration.ts";
 import { askEngines } from "./ask-engines.ts";
 import { assemble, CLOCK } from "./assemble.ts";
 import { controlTicks } from "./control-ticks.ts";
+import { Ending } from "./ending.ts";
 import { Gathered } from "./gathered.ts";
 import { GatheredFacts, WorkersWatchers } from "./gathered-live.ts";
 import { Handover } from "./handover.ts";
@@ -130,6 +131,7 @@ export async function startControl(
     upgrade: (what) => upgrade(what).catch(asProxyError),
   };
   const { registry, nodePolicy, mode } = own;
+  const ending = new Ending(config, log, services.openRequests);
   const teller = new Teller(registry, CLOCK.now, (news) => supervisor.telling.tell(news));
   const supervisor = new Supervisor({
     count,
@@ -163,7 +165,10 @@ export async function startControl(
     answer: (question, member) => {
       if (!isQuestion(question)) throw new Error("not understood");
       if (question.do === "administer") return administration.answer(question);
-      if (question.do === "counted") return gathered.counted(member, question.page);
+      if (question.do === "counted") {
+        ending.ends(member, question.cut ?? 0);
+        return gathered.counted(member, question.page);
+      }
       if (question.do === "watch") return watchers.watch(member, question.watcher);
       if (question.do === "unwatch") return watchers.unwatch(member, question.watcher);
       return askEngines(question, assembled);
@@ -272,7 +277,7 @@ export async function startControl(
     stop,
     async drain(told) {
       if (assembled.lifecycle.retired) await Promise.race([supervisor.leave(), told]);
-      await supervisor.drain();
+      await ending.drain(supervisor);
       await tidyUp();
     },
   };

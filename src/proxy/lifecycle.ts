@@ -85,22 +85,28 @@ export class Lifecycle {
    * Resolves when nothing is in flight any more, at the latest a second after the time limit. Before
    * that it goes on serving for the delay: balancers learn late that an endpoint is going.
    * @param told One that is retired waits for its clients to go, unless this resolves before.
+   * @param isSaid By somebody else, of this process and others.
+   * @returns how many requests were cut
    */
-  async drain(told: Promise<unknown>): Promise<void> {
+  async drain(told: Promise<unknown>, isSaid = false): Promise<number> {
     if (this.#retired) await this.#deserted(told);
     this.#leaving = true;
-    const { clock, shutdownDelayMs, exchanges, log } = this.#options;
+    const { clock, shutdownDelayMs, exchanges } = this.#options;
+    const log = isSaid ? null : this.#options.log;
     if (shutdownDelayMs > 0) {
-      log.info("about to end: not ready any more", { serves_for_s: shutdownDelayMs / 1_000 });
+      log?.info("about to end: not ready any more", { serves_for_s: shutdownDelayMs / 1_000 });
       await new Promise<void>((resume) => clock.after(shutdownDelayMs, resume));
     }
     this.#open = false;
     const { drainTimeoutMs, admission, registry, distServe, slow } = this.#options;
     const limit_s = drainTimeoutMs / 1_000;
-    log.info("ending: what runs or waits may finish", { unfinished: exchanges.open.size, limit_s });
-    if (await this.#idleWithin(drainTimeoutMs)) log.info("ending: all has finished");
+    const unfinished = exchanges.open.size;
+    log?.info("ending: what runs or waits may finish", { unfinished, limit_s });
+    let cut = 0;
+    if (await this.#idleWithin(drainTimeoutMs)) log?.info("ending: all has finished");
     else {
-      log.warning("ending: what is left is cut", { unfinished: exchanges.open.size });
+      cut = exchanges.open.size;
+      log?.warning("ending: what is left is cut", { unfinished: cut });
       slow.refuseAll(shuttingDown());
       admission.close();
       distServe?.cut();
@@ -111,6 +117,7 @@ export class Lifecycle {
     await distServe?.close();
     this.#options.live.stop();
     await this.#flushed();
+    return cut;
   }
 
   /**

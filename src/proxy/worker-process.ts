@@ -112,7 +112,7 @@ export class ProxyWorker {
         begun.assembled.lifecycle.retire({ nodesMoved: true });
         return null;
       case "drain":
-        return this.#drain();
+        return this.#drain(question.isSaid);
       default:
         return question satisfies never;
     }
@@ -194,11 +194,12 @@ export class ProxyWorker {
     await this.#drain();
   }
 
-  async #drain(): Promise<void> {
+  /** @param isSaid By the control plane, of all workers. */
+  async #drain(isSaid = false): Promise<void> {
     if (this.#ending) return;
     this.#ending = true;
     try {
-      if (this.#begun !== null) await this.#wrapUp(this.#begun);
+      if (this.#begun !== null) await this.#wrapUp(this.#begun, isSaid);
     } catch (error) {
       // It ends all the same: nobody waits for one that has left the port.
       this.report(error);
@@ -207,10 +208,11 @@ export class ProxyWorker {
     }
   }
 
-  async #wrapUp({ assembled, flushLog, traces }: Begun): Promise<void> {
-    if (this.#listening !== null) await assembled.lifecycle.drain(Promise.resolve());
+  async #wrapUp({ assembled, flushLog, traces }: Begun, isSaid: boolean): Promise<void> {
+    const { lifecycle } = assembled;
+    const cut = this.#listening === null ? 0 : await lifecycle.drain(Promise.resolve(), isSaid);
     const page = await assembled.services.metricsPage(false);
-    await orUndefined(this.#channel.ask({ do: "counted", page }));
+    await orUndefined(this.#channel.ask({ do: "counted", page, cut }));
     await this.#listening?.stop();
     await traces?.stop();
     await flushLog();

@@ -70,6 +70,37 @@ test("what lasts longer than --drain-timeout is cut with a last event, and cance
   await until("the engine is rid of them", () => engine.state().openRequests === 0);
 });
 
+test("workers end as one: what runs in all of them, and what is cut, is said once", async () => {
+  const engine = startGateEngine();
+  for (const [flags, saysLast, released] of [
+    [["--drain-timeout", "30"], '"ending: all has finished"', 12],
+    [["--drain-timeout", "0.2"], '"ending: what is left is cut","unfinished":12', 0],
+    [["--shutdown-delay", "0.2"], '"ending: all has finished"', 12],
+  ] as const) {
+    await using proxy = await startProxy(["--node", engine.url, "--workers", "2", ...flags]);
+    await untilHealthy(proxy);
+    // A connection of its own for each, so that both workers have some.
+    const alone = { headers: { connection: "close" }, keepalive: false };
+    const answers = times(12, null).map(() => ask(proxy, {}, alone).then(({ status }) => status));
+    await until("all are at the engine", () => engine.waiting === 12);
+    proxy.process.kill("SIGTERM");
+    const runs = '"ending: what runs or waits may finish","unfinished":12,';
+    await until("it is said", () => proxy.log().includes(runs));
+    engine.release(released);
+    expect(await Promise.all(answers)).toEqual(times(12, released === 0 ? 503 : 200));
+    expect(await proxy.process.exited).toBe(0);
+    const said = proxy.log().match(/"(?:ending|about to end): .*/g) ?? [];
+    expect(said.map((line) => line.replace(/,"limit_s".*|}$/, ""))).toEqual([
+      ...(flags[0] === "--shutdown-delay"
+        ? ['"about to end: not ready any more","serves_for_s":0.2']
+        : []),
+      runs.slice(0, -1),
+      saysLast,
+    ]);
+  }
+  await engine.stop();
+});
+
 test.each([
   ["one process", []],
   ["two workers", ["--workers", "2"]],
