@@ -3,13 +3,13 @@
  * first three. It is read before, and becomes standard input: a file without a name, which nobody else can open.
  * Neither arguments nor variables, which others may read, hold any of it.
  */
-import { closeSync, openSync, readFileSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, statSync, unlinkSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { MOST_FILE_BYTES } from "../config/file-limit.ts";
 import type { Environment, ReadFile } from "../config/resolve.ts";
 
-/** `@path` alone, behind a flag's `=`, or in a list. */
-const NAMED = /(?<=^|[=,]\s*)@(\/dev\/stdin|\/(?:dev|proc\/self)\/fd\/\d+)(?=\s*(?:,|$))/g;
+/** `path` or `@path` alone, behind a flag's `=`, or in a list. */
+const NAMED = /(?<=^|[=,]\s*)@?(\/dev\/stdin|\/(?:dev|proc\/self)\/fd\/\d+)(?=\s*(?:,|$))/g;
 /** Those that an exec leaves alone. */
 const STAYS = /\/(?:stdin|fd\/[012])$/;
 
@@ -20,7 +20,7 @@ const MARK = "_LMPROXY_HANDED_ON";
 const FOLDERS = ["/dev/shm", tmpdir()];
 
 /** By path: what is in it, or why it could not be read. */
-export type HandedOn = ReadonlyMap<string, string | Error>;
+export type HandedOn = Map<string, string | Error>;
 
 /** Reads the descriptors that `texts` name. @returns variables for whoever takes this process' place by an exec */
 export function handOn(texts: readonly string[], readFile: ReadFile): Record<string, string> {
@@ -77,12 +77,14 @@ function entryOf(file: unknown): [string, string | Error][] {
   return [[path, typeof text === "string" ? text : Object.assign(new Error(path), { code })]];
 }
 
-/** `readFile`, but for what was handed on, which can be read as often as one likes. */
+/** `readFile`, but for what was handed on and what is no regular file, which can be read as often as one likes. */
 export function readingFrom(handedOn: HandedOn, readFile: ReadFile): ReadFile {
   return (path, mostBytes) => {
     const found = handedOn.get(path);
-    if (found === undefined) return readFile(path, mostBytes);
     if (typeof found === "string") return found;
-    throw found;
+    if (found !== undefined) throw found;
+    const text = readFile(path, mostBytes);
+    if (statSync(path, { throwIfNoEntry: false })?.isFile() === false) handedOn.set(path, text);
+    return text;
   };
 }

@@ -18,7 +18,8 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
   }
   const { parseServeConfig } = await import("../config/serve-config.ts");
   const handedOn = takeHandedOn(env);
-  const parsed = parseServeConfig(argv, env, readingFrom(handedOn, readFile));
+  const readOnce = readingFrom(handedOn, readFile);
+  const parsed = parseServeConfig(argv, env, readOnce);
   if (parsed.help !== null) {
     await print(parsed.help);
     return 0;
@@ -29,22 +30,26 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
       const { checkConfig } = await import("../proxy/check.ts");
       const { effective } = await import("../proxy/effective.ts");
       const { showConfig } = await import("../config/print.ts");
-      await checkConfig(config);
+      await checkConfig(config, readOnce);
       for (const { text } of notes) warn(`lmproxy: ${text}`);
       await print(showConfig(effective(config), sources));
       return 0;
     }
-    const reread = () => {
-      const again = parseServeConfig(argv, env, readingFrom(handedOn, fromFilesOnly(readFile)));
-      return again.help === null ? again.config : config;
+    const readAgain = readingFrom(handedOn, fromFilesOnly(readFile));
+    const rereading = {
+      readFile: readAgain,
+      config() {
+        const again = parseServeConfig(argv, env, readAgain);
+        return again.help === null ? again.config : config;
+      },
     };
     if (config.workers !== null) {
       const { supervise } = await import("./supervise.ts");
-      return await supervise(config, config.workers, { argv, notes, print, reread });
+      return await supervise(config, config.workers, { argv, notes, print, rereading });
     }
     const { startProxy } = await import("../proxy/start.ts");
     const { startWarnings, welcome } = await import("./welcome.ts");
-    const proxy = await startProxy(config, reread);
+    const proxy = await startProxy(config, rereading);
     // What nobody caught belongs to one request at most; the others must not end with it.
     process.on("uncaughtException", proxy.report);
     process.on("unhandledRejection", proxy.report);

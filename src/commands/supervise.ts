@@ -5,6 +5,7 @@ import type { Spawn, Spawned } from "../cluster/member.ts";
 import type { Note } from "../config/note.ts";
 import type { Config } from "../config/serve-config.ts";
 import { startControl } from "../proxy/control.ts";
+import type { Rereading } from "../proxy/reload.ts";
 import type { Surroundings } from "./command.ts";
 import { Minder } from "./minder.ts";
 import { ignore, untilSignal } from "./signals.ts";
@@ -15,8 +16,7 @@ export interface SuperviseOptions {
   readonly argv: readonly string[];
   readonly notes: readonly Note[];
   readonly print: Surroundings["print"];
-  /** Reads the configuration once more. @throws UsageError */
-  readonly reread: () => Config;
+  readonly rereading: Rereading;
 }
 
 const ENDING = ["SIGINT", "SIGTERM"] as const;
@@ -25,7 +25,7 @@ const ENDING = ["SIGINT", "SIGTERM"] as const;
 export async function supervise(
   config: Config,
   workers: number | "auto",
-  { argv, notes, print, reread }: SuperviseOptions,
+  { argv, notes, print, rereading }: SuperviseOptions,
 ): Promise<number> {
   const count = workers === "auto" ? usableCores() : workers;
   const minder = new Minder(argv);
@@ -36,7 +36,7 @@ export async function supervise(
     void child.exited.then(() => workersRunning.delete(child));
     return child;
   };
-  const options = { count, spawn, reread, startSuccessor: minder.start };
+  const options = { count, spawn, rereading, startSuccessor: minder.start };
   const proxy = await startControl(config, options).catch((error: unknown) => {
     minder.tell(error instanceof Error ? error.message : String(error));
     throw error;

@@ -41,7 +41,7 @@ import { createMode } from "./mode.ts";
 import { type FactsOf, observe } from "./observe.ts";
 import { createOpenFiles } from "./open-files.ts";
 import { createPoller, createProber } from "./questions.ts";
-import { Reload } from "./reload.ts";
+import { Reload, type Rereading } from "./reload.ts";
 import type { RemoteLive } from "./remote-live.ts";
 import { createRouting, type Routing } from "./routing.ts";
 import { CertificateInUse } from "./tls.ts";
@@ -124,8 +124,8 @@ export interface AssembleOptions {
   /** Left out: it serves HTTP. */
   readonly key?: CertifiedKey | null;
   readonly traces?: Traces | null;
-  /** Reads the configuration once more. @throws UsageError */
-  readonly reread?: () => Config;
+  /** Left out: what it was started with stays. */
+  readonly rereading?: Rereading | null;
   /** Left out: this is the only process. */
   readonly share?: Share | null;
 }
@@ -135,7 +135,7 @@ export function assemble(
   config: Config,
   log: Log,
   listening: Listening,
-  { key = null, traces = null, reread = () => config, share = null }: AssembleOptions = {},
+  { key = null, traces = null, rereading = null, share = null }: AssembleOptions = {},
 ): Assembled {
   const { now, wallMs } = CLOCK;
   const random = RANDOM;
@@ -169,7 +169,7 @@ export function assemble(
     share?.keysChanged?.(next);
   };
   const certificate = new CertificateInUse(key, listening.renew ?? (() => Promise.resolve(false)));
-  const reload = new Reload({ config, reread, keys: { use }, certificate, log, wallMs });
+  const reload = new Reload({ config, rereading, keys: { use }, certificate, log, wallMs });
   const { mode, distServe } = createMode(config, upstream, engineHeaders, log);
   const onError = (error: unknown) => logUnexpected(log, error);
   const questions = { registry, headers: engineHeaders, fetch, clock: CLOCK, random, onError };

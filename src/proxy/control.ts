@@ -30,6 +30,7 @@ import { holdPort } from "./held-port.ts";
 import { joinNodes } from "./join-nodes.ts";
 import { startMetricsServer } from "./metrics-server.ts";
 import { openLog } from "./open-log.ts";
+import type { Rereading } from "./reload.ts";
 import { keepsSessions } from "./routing.ts";
 import { CANNOT_BE_TAKEN_OVER, type RunningProxy } from "./start.ts";
 import { Predecessor } from "./takeover.ts";
@@ -51,8 +52,7 @@ export interface ControlOptions {
   /** Workers. */
   readonly count: number;
   readonly spawn: Spawn;
-  /** Reads the configuration once more. @throws UsageError */
-  readonly reread: () => Config;
+  readonly rereading: Rereading;
   /** Starts another proxy that takes over from this one at `port`. @param failed Called when it ends before it has. */
   readonly startSuccessor: (port: number, failed: (reason: string) => void) => void;
 }
@@ -63,10 +63,10 @@ export interface ControlOptions {
  */
 export async function startControl(
   config: Config,
-  { count, spawn, reread, startSuccessor }: ControlOptions,
+  { count, spawn, rereading, startSuccessor }: ControlOptions,
 ): Promise<RunningControl> {
   const shared = shareOf(config, count);
-  const key = readCertifiedKey(config);
+  const key = readCertifiedKey(config, rereading.readFile);
   const { log, flushLog } = openLog(config);
   const warn: Warn = (message, details) => log.warning(message, details);
   const predecessor = config.takeover
@@ -119,10 +119,9 @@ export async function startControl(
       },
       stateLocked: () => stateFile?.locked ?? null,
     },
-    { key, reread, share },
+    { key, rereading, share },
   );
-  const own = assembled.services;
-  const live = assembled.ownLive;
+  const { services: own, ownLive: live } = assembled;
   const watchers = new WorkersWatchers(live);
   const gathered = new Gathered(own, () => supervisor.members);
   const services: Services = {

@@ -1,4 +1,5 @@
 import { flagName } from "../config/flag.ts";
+import type { ReadFile } from "../config/resolve.ts";
 import type { Config } from "../config/serve-config.ts";
 import { SERVE_FLAGS } from "../config/serve-flags.ts";
 import { ProxyError } from "../core/errors.ts";
@@ -14,10 +15,18 @@ export interface Reloaded {
   readonly needs_new_process: string[];
 }
 
+/** How what the proxy was started with is read once more. */
+export interface Rereading {
+  /** Flags, variables and the files that they name. @throws UsageError */
+  readonly config: () => Config;
+  /** What the configuration was read with from the start. */
+  readonly readFile: ReadFile;
+}
+
 export interface ReloadOptions {
   readonly config: Config;
-  /** Reads flags, variables and files once more. @throws UsageError */
-  readonly reread: () => Config;
+  /** Null where nothing can have changed. */
+  readonly rereading: Rereading | null;
   readonly keys: Pick<Keys, "use">;
   readonly certificate: Pick<CertificateInUse, "renew">;
   readonly log: EventLog;
@@ -56,10 +65,10 @@ export class Reload {
   }
 
   async #run(): Promise<Reloaded> {
-    const { reread, keys, certificate, log } = this.#options;
+    const { rereading, keys, certificate, log } = this.#options;
     try {
-      const next = reread();
-      const isRenewed = await certificate.renew(readCertifiedKey(next));
+      const next = rereading?.config() ?? this.#config;
+      const isRenewed = await certificate.renew(readCertifiedKey(next, rereading?.readFile));
       const { changed, others } = difference(this.#config, next);
       keys.use(next);
       this.#config = next;

@@ -9,6 +9,7 @@ import { joinNodes } from "./join-nodes.ts";
 import { listen, type Served } from "./listen.ts";
 import type { Listeners } from "./listeners.ts";
 import { openLog } from "./open-log.ts";
+import type { Rereading } from "./reload.ts";
 import { Predecessor } from "./takeover.ts";
 import { readCertifiedKey } from "./tls.ts";
 
@@ -39,12 +40,12 @@ export const CANNOT_BE_TAKEN_OVER =
 
 /**
  * Puts the proxy together and starts it.
- * @param reread Reads the configuration once more. @throws UsageError
+ * @param rereading Left out: what it was started with stays.
  * @throws what `Bun.serve` throws, such as EADDRINUSE; MetricsListenError, StateFileError, TakeoverError
  */
 export async function startProxy(
   config: Config,
-  reread: () => Config = () => config,
+  rereading: Rereading | null = null,
 ): Promise<RunningProxy> {
   const { log, flushLog } = openLog(config);
   const warn: Warn = (message, details) => log.warning(message, details);
@@ -76,9 +77,9 @@ export async function startProxy(
     stateLocked: () => stateFile?.locked ?? null,
   };
   const assembled = assemble(config, log, listening, {
-    key: readCertifiedKey(config),
+    key: readCertifiedKey(config, rereading?.readFile),
     traces,
-    reread,
+    rereading,
   });
   const { services, lifecycle, workers } = assembled;
   const { nodePolicy, registry, mode } = services;

@@ -1,13 +1,20 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { CertifiedKey } from "../cluster/messages.ts";
+import type { ReadFile } from "../config/resolve.ts";
 import type { Config } from "../config/serve-config.ts";
 import { UsageError } from "../config/usage-error.ts";
 
-/** What the files of `--tls-key` and `--tls-cert` hold now; null for HTTP. @throws Error of the system */
-export function readCertifiedKey({ tls }: Pick<Config, "tls">): CertifiedKey | null {
-  if (tls === null) return null;
-  return { key: readFileSync(tls.keyPath, "utf8"), cert: readFileSync(tls.certPath, "utf8") };
+/**
+ * What the files of `--tls-key` and `--tls-cert` hold now; null for HTTP.
+ * @param readFile As the configuration was read with: a pipe can be read but once.
+ * @throws Error of the system
+ */
+export function readCertifiedKey(
+  { tls }: Pick<Config, "tls">,
+  readFile: ReadFile = (path) => readFileSync(path, "utf8"),
+): CertifiedKey | null {
+  return tls === null ? null : { key: readFile(tls.keyPath), cert: readFile(tls.certPath) };
 }
 
 /** What `Bun.serve` is given to serve HTTPS; nothing for HTTP. */

@@ -2,6 +2,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { TEST_CERTIFICATE, TEST_KEY } from "../support/tls/files.ts";
 import { MAIN } from "./program.ts";
 
 setDefaultTimeout(60_000);
@@ -68,16 +69,42 @@ describe.skipIf(process.platform !== "linux")("keys that have no name", () => {
     expect(seenOf(proxy).told).not.toContain("canary");
   });
 
+  const HANDED = "--tls-key <(cat test/support/tls/key.pem) --tls-cert=/dev/fd/5";
+  const FD_5 = "exec 5<test/support/tls/certificate.pem;";
   test.each([
+    ["<(command)", HANDED, FD_5, []],
+    ["<(command), with workers", HANDED, FD_5, ["--workers", "2"]],
+    [
+      "a pipe",
+      `--tls-key /dev/stdin --tls-cert ${TEST_CERTIFICATE}`,
+      `exec < <(cat ${TEST_KEY});`,
+      [],
+    ],
+  ])("of the certificate may be in %s, and stay at a reload", async (_, words, before, flags) => {
+    await using proxy = await startByShell(words, before, flags);
+    expect(proxy.url).toStartWith("https:");
+    const ask = (path: string, method = "GET") =>
+      fetch(`${proxy.url}${path}`, { method, tls: { ca: readFileSync(TEST_CERTIFICATE, "utf8") } });
+    expect((await ask("/health")).status).toBe(200);
+    expect(await (await ask("/reload", "POST")).json()).toEqual({
+      changed: [],
+      needs_new_process: [],
+    });
+    expect((await ask("/health")).status).toBe(200);
+  });
+
+  test.each<readonly [string, string, string?]>([
     ["--api-keys @/dev/fd/99", "(ENOENT)"],
     ["--api-keys @/dev/fd/9 9</dev/zero", "holds more than 16 MiB"],
     ["--api-keys @<(true)", "holds no key"],
+    ["--tls-key <(echo key) --tls-cert <(echo cert)", "make no key with its certificate"],
     [
-      "--tls-key <(echo key) --tls-cert <(echo cert)",
+      "--ssl",
       "as of <(command), is not there: name a file",
+      "SSL_KEYFILE=/dev/fd/9 SSL_CERTFILE=/dev/fd/9",
     ],
-  ])("are refused in a line that says why: %s", async (words, why) => {
-    const started = startByShell(words).then(
+  ])("are refused in a line that says why: %s", async (words, why, before = "") => {
+    const started = startByShell(words, before).then(
       () => "started",
       (error: Error) => error.message,
     );
