@@ -15,7 +15,7 @@ import { cannotConnect, cannotHandOver, type FailedPair, type PlannedPair } from
 import { type Endpoint, endpointOf, type SessionNames } from "./session-names.ts";
 import type { Session } from "./sessions.ts";
 import { unlessAborted } from "./unless-aborted.ts";
-import { isWorthWaiting, Patience, untilChanged } from "./until-changed.ts";
+import { hasFailed, isWorthWaiting, Patience, untilChanged, untilHeard } from "./until-changed.ts";
 import { type Wants, wantsOf } from "./wants.ts";
 
 export interface RouteOptions {
@@ -114,6 +114,13 @@ export class Route {
   /** Whether it may go on waiting for engines to come back. */
   get hasTime(): boolean {
     return this.#patience.leftMs(this.#options) > 0;
+  }
+
+  /** The request was lost on `node`, and no other is left: waits for a word of it; see `untilHeard`. */
+  heard(node: Node): Promise<boolean | null> {
+    const hasAnother = () => this.hasAnother(node.role);
+    const limitMs = this.#patience.leftMs(this.#options);
+    return this.#unlessGone(untilHeard(node, { hasAnother, limitMs, ...this.#options }));
   }
 
   /** An engine was lost with it, and no other is left: those that it tried may be had again. */
@@ -228,15 +235,7 @@ export class Route {
     return typeof picked === "string" ? picked : picked.node;
   }
 
-  /** Whether it is of no use to this request; one that found an engine gone is, once that is back. */
-  #hasFailed(prefill: Node, decode: Node): boolean {
-    return this.#failed.some(
-      (pair) =>
-        pair.prefill === prefill &&
-        pair.decode === decode &&
-        (pair.failure.final || pair.failure.gone.length === 0 || prefill.absent || decode.absent),
-    );
-  }
+  readonly #hasFailed = (prefill: Node, decode: Node) => hasFailed(this.#failed, prefill, decode);
 
   /**
    * One try; a pair that fails it is of no more use to this request while there is another. One that

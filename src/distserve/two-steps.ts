@@ -23,7 +23,7 @@ import { type PrefillResult, prefill } from "./prefill.ts";
 import { migrationJson, type Transport } from "./protocol.ts";
 import type { Route, RouteOptions } from "./route.ts";
 import type { Session, SessionLedger } from "./sessions.ts";
-import { isWorthWaiting } from "./until-changed.ts";
+import { isNobodyThere, isWorthWaiting } from "./until-changed.ts";
 import {
   ELSEWHERE,
   isBroken,
@@ -213,11 +213,12 @@ export class TwoSteps {
     if (isSuspicious(result)) pairs.doubt(prefillNode, lease.node);
     this.#route.triedDecode.add(lease.node);
     if (!neverTaken(result)) {
+      session.free();
       return this.#failed(attempt, result, await this.#mayTryAgain(attempt, result));
     }
     const mayRetry =
       result.kind === "unread"
-        ? this.#retries.afterStatus(ELSEWHERE)
+        ? !lease.lastResort && this.#retries.afterStatus(ELSEWHERE)
         : this.#retries.afterFailure("refused");
     return { ...this.#failed(attempt, result, mayRetry), keepsBlocks: true };
   }
@@ -239,8 +240,16 @@ export class TwoSteps {
   }
 
   async #mayTryAgain(attempt: Attempt, result: Result): Promise<boolean> {
-    if (worthRetrying(attempt, result, this.#retries)) return true;
     const { lease } = attempt;
+    const isLost = result.kind === "lost" && this.#retries.maySendAgain;
+    if (isLost && this.#route.hasTime && !this.#route.hasAnother(lease.node.role)) {
+      const wasOut = await this.#route.heard(lease.node);
+      if (wasOut === null) this.#request.exchange.notRetried = "no_node";
+      return wasOut !== null && this.#retries.afterFailure("lost", wasOut);
+    }
+    // What was tried although it was out is tried once; refused, it was not.
+    if (lease.lastResort && result.kind !== "refused") return false;
+    if (worthRetrying(attempt, result, this.#retries)) return true;
     const wanted = this.#route.wantedOf(lease.node.role);
     return (
       this.#retries.mayFollowNodesFault &&
@@ -250,7 +259,7 @@ export class TwoSteps {
 
   #failed(attempt: Attempt, result: Result, mayRetry: boolean): Failed {
     return {
-      mayRetry: mayRetry && !attempt.lease.lastResort,
+      mayRetry,
       keepsBlocks: false,
       mayComeBack: mayComeBack(result),
       settle: () => {
@@ -282,11 +291,6 @@ export class TwoSteps {
       mayComeBack: true,
     };
   }
-}
-
-/** Whether no engine is left but, maybe, one that has yet to come up: whatever it tried is of use then. */
-function isNobodyThere(next: unknown): boolean {
-  return next === "unavailable" || next === "starting" || next === "returning";
 }
 
 function failedWith(mayRetry: boolean, settle: () => Promise<Reply>): Failed {

@@ -1,3 +1,4 @@
+import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { DROPPED } from "./pair.ts";
 import type { Pairs } from "./pairs.ts";
@@ -6,6 +7,11 @@ import type { FailedPair } from "./refusals.ts";
 /** Whether a node is there, or about to be, of which a place may be had. */
 export function isWorthWaiting(none: unknown): none is "full" | "starting" | "returning" {
   return none === "full" || none === "starting" || none === "returning";
+}
+
+/** Whether no engine is left but, maybe, one that has yet to come up: whatever was tried is of use then. */
+export function isNobodyThere(next: unknown): boolean {
+  return next === "unavailable" || next === "starting" || next === "returning";
 }
 
 interface Waits {
@@ -24,6 +30,53 @@ export class Patience {
     this.#untilMs ??= now() + pairWaitMs;
     return this.#untilMs - now();
   }
+}
+
+export interface Heard {
+  /** Whether another node may be asked instead. */
+  readonly hasAnother: () => boolean;
+  readonly limitMs: number;
+  readonly registry: Pick<Registry, "subscribe">;
+  /** Calls `act` after `ms`; the function returned prevents it. */
+  readonly after: (ms: number, act: () => void) => () => void;
+}
+
+/**
+ * A request was lost on `node`: resolves when a probe passes there, or another node may be asked, to whether it
+ * was out until then; to null when neither comes in time. What is still dying would lose the request again.
+ */
+export async function untilHeard(node: Node, heard: Heard): Promise<boolean | null> {
+  const { hasAnother, limitMs, registry, after } = heard;
+  // One that is out on trial has passed a probe, and loses requests all the same.
+  let wasOut = node.health.state !== "healthy" && node.health.doubt === null;
+  const { promise, resolve } = Promise.withResolvers<boolean | null>();
+  const stop = after(limitMs, () => resolve(null));
+  const unsubscribe = registry.subscribe({
+    stateChanged: (one, _from, to) => {
+      if (one === node && to !== "healthy" && node.health.doubt === null) wasOut = true;
+      if (to === "healthy" && (one === node || hasAnother())) resolve(wasOut);
+    },
+    said: (word) => {
+      const isWell = word.found === "probed" && word.result.kind === "ok";
+      if (isWell && word.node === node) resolve(wasOut);
+    },
+  });
+  try {
+    return await promise;
+  } finally {
+    stop();
+    unsubscribe();
+  }
+}
+
+/** Whether the pair has failed and is of no use; one that found an engine gone is, once that is back. */
+export function hasFailed(failed: readonly FailedPair[], prefill: Node, decode: Node): boolean {
+  return failed.some(
+    (pair) =>
+      pair.prefill === prefill &&
+      pair.decode === decode &&
+      (pair.failure.final || pair.failure.gone.length === 0 || prefill.absent || decode.absent),
+  );
 }
 
 export interface Awaited {

@@ -1,0 +1,83 @@
+/** Requests that are lost on the only engine of a role while that is out, or that are out with it. */
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
+import { times } from "../support/ask.ts";
+import { until } from "../support/until.ts";
+import { type Cluster, count, only, startCluster } from "./cluster.ts";
+
+// Each test starts processes, on machines that may be busy.
+setDefaultTimeout(60_000);
+
+const CHAT = "/v1/chat/completions";
+/** It listens, and is in no health: what it is paired with stays so. */
+const SICK = { path: "/health", fault: { kind: "answer", status: 500 } } as const;
+const RESETS = { path: CHAT, fault: { kind: "reset" } } as const;
+const FLAGS = ["--health-interval", "0.1"];
+const REQUESTS = 200;
+const AT_ONCE = 20;
+
+function of(cluster: Cluster, role: "prefills" | "decodes"): RunningEngine {
+  return only(cluster[role]);
+}
+
+async function untilOut({ proxy }: Cluster, { url }: RunningEngine): Promise<void> {
+  await until("it is out", async () => (await proxy.status())[url]?.state === "unhealthy");
+}
+
+describe.each(["prefills", "decodes"] as const)("the only one of the %s", (role) => {
+  test("that is out and resets a request which was tried there all the same is waited for", async () => {
+    await using cluster = await startCluster({ flags: FLAGS });
+    const engine = of(cluster, role);
+    engine.setFaults([SICK]);
+    await untilOut(cluster, engine);
+    engine.setFaults([SICK, RESETS]);
+    const answer = cluster.chat();
+    await until("it was tried", () => count(cluster, role, CHAT) > 0);
+    engine.setFaults([]);
+    expect((await answer).status).toBe(200);
+    expect(count(cluster, role, CHAT)).toBe(2);
+    await cluster.quiet();
+  });
+
+  test("that resets a request and fails its probes gets it again once it is well, and not before", async () => {
+    await using cluster = await startCluster({ flags: FLAGS });
+    const engine = of(cluster, role);
+    engine.setFaults([SICK, RESETS]);
+    const answer = cluster.chat();
+    await until("it was tried", () => count(cluster, role, CHAT) > 0);
+    await untilOut(cluster, engine);
+    // Time enough for another try: nobody but probes asks it.
+    const probed = () => count(cluster, role, "/health");
+    const before = probed();
+    await until("it is probed on", () => probed() > before + 3);
+    expect(count(cluster, role, CHAT)).toBe(1);
+    engine.setFaults([]);
+    expect((await answer).status).toBe(200);
+    expect(count(cluster, role, CHAT)).toBe(2);
+    await cluster.quiet();
+  });
+
+  test.each([
+    ["is in good health", [RESETS]],
+    ["fails its probes", [SICK, RESETS]],
+  ] as const)("that resets all it gets and %s gets few requests twice", async (_, faults) => {
+    await using cluster = await startCluster({ flags: [...FLAGS, "--queue-timeout", "0.5"] });
+    const engine = of(cluster, role);
+    engine.setFaults(faults);
+    const startedMs = performance.now();
+    let left = REQUESTS;
+    const client = async () => {
+      while (left > 0) {
+        left -= 1;
+        const answer = await cluster.chat();
+        expect(answer.status).toBe(502);
+        await answer.bytes();
+      }
+    };
+    await Promise.all(times(AT_ONCE, null).map(client));
+    const seconds = (performance.now() - startedMs) / 1_000;
+    expect(count(cluster, role, CHAT)).toBeLessThanOrEqual(1.2 * REQUESTS + 3 * (seconds + 1));
+    engine.setFaults([]);
+    await cluster.quiet();
+  });
+});
