@@ -153,6 +153,14 @@ function isEmptyPart(type: string, value: Readonly<Record<string, unknown>>): bo
   }
 }
 
+/** The status of a failure that a whole stream is or reports, or null. */
+export function failureOfStream(stream: Uint8Array): number | null {
+  const opening = new SseOpening();
+  opening.push(stream);
+  const verdict = opening.end();
+  return typeof verdict === "string" ? failureAtEnd(stream) : verdict.failure;
+}
+
 /** The status of a failure that is reported in `ending`, the last bytes of a stream, or null. */
 export function failureAtEnd(ending: Uint8Array): number | null {
   const bytes = Buffer.from(ending.buffer, ending.byteOffset, ending.length);

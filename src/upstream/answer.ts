@@ -2,7 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import { isEventStream, isPacked, retryAfterMs } from "../core/headers.ts";
 import type { Answered } from "../core/pool/lease.ts";
 import { failureOfWhole } from "../core/said-failure.ts";
-import { failureAtEnd, SseOpening } from "../core/sse-opening.ts";
+import { failureOfStream, SseOpening } from "../core/sse-opening.ts";
 import { BETWEEN_EVENTS, isEventEnd } from "../core/sse-tail.ts";
 import type { AnswerForm, Usage } from "../core/usage.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
@@ -46,7 +46,7 @@ export async function readAnswer(
     if (isShort(headers)) {
       const body = await answer.bytes();
       if (body.length > 0) begun(attempt, headers, clock);
-      const said = form === "events" ? failureAtEnd : failureOfWhole;
+      const said = form === "events" ? failureOfStream : failureOfWhole;
       const failure = answer.ok ? said(body) : null;
       return { answer, form, status: failure ?? status, pieces: [body], rest: null };
     }

@@ -47,7 +47,7 @@ afterAll(async () => {
 function stream(...events: readonly string[]): RawStep[] {
   return [
     { send: SSE_HEAD },
-    ...events.map((event) => ({ send: chunk(event) })),
+    ...events.filter((event) => event !== "").map((event) => ({ send: chunk(event) })),
     { send: LAST_CHUNK },
   ];
 }
@@ -149,16 +149,38 @@ const FAILURES = [
   ],
   ["nothing", CHAT, DONE],
   ["nothing at all", CHAT, ": x\n\n"],
+  ["no byte", CHAT, ""],
   ["an abort", CHAT, event({ choices: [{ delta: {}, finish_reason: "abort" }] }) + DONE],
 ] as const;
 
+/** The same in one piece, of known length, as a proxy in between may make of it. */
+function gathered(events: string): RawStep[] {
+  const head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
+  return [{ send: `${head}content-length: ${Buffer.byteLength(events)}\r\n\r\n${events}` }];
+}
+
 test.each(FAILURES)("%s failure under 200 goes round again", async (_, path, failing) => {
   good = [...APIS[path].opening, ...APIS[path].rest];
-  plan.push(stream(failing));
-  const answer = await post(path).ended;
-  expect(answer).toMatchObject({ status: 200, complete: true });
-  expect(answer.body.toString()).toBe(good.join(""));
+  for (const how of [stream, gathered]) {
+    // The budget of retries is a fifth of these and three more, enough for a case.
+    await Promise.all(times(10, null).map(() => post(path).ended));
+    plan.push(how(failing));
+    const answer = await post(path).ended;
+    expect(answer).toMatchObject({ status: 200, complete: true });
+    expect(answer.body.toString()).toBe(good.join(""));
+  }
 });
+
+test.each(Object.entries(APIS))(
+  "%s: a stream of known length that is well comes as it is",
+  async (path, { opening, rest }) => {
+    const events = [...opening, ...rest].join("");
+    plan.push(gathered(events));
+    const answer = await post(path).ended;
+    expect(answer).toMatchObject({ status: 200, complete: true });
+    expect(answer.body.toString()).toBe(events);
+  },
+);
 
 test("a whole answer that was given up goes round again", async () => {
   const whole = '{"choices":[{"finish_reason":"stop"}]}';
