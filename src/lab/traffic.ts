@@ -34,7 +34,10 @@ export function traffic(cluster: Cluster, options: TrafficOptions): Map<Node, nu
     counts.set(lease.node, nth + 1);
     options.onSent?.(lease);
     const { meanMs, outcome } = options.answer(lease.node, nth);
-    time.after(-meanMs * Math.log(1 - random()), () => lease.end(outcome));
+    time.after(-meanMs * Math.log(1 - random()), () => {
+      if (outcome.kind === "answered") lease.piece(time.nowMs);
+      lease.end(outcome);
+    });
   }
   return counts;
 }

@@ -277,19 +277,19 @@ export class Learning {
     if (failed) node.lastError = `answered a request with ${status}`;
     const { health } = node;
     const { state: from } = health;
-    const shown = passes(outcome, health.doubt ?? "answers");
+    const isEmpty = status === 200 && lease.firstByteAtMs === null;
+    const shown = passes(outcome, health.doubt ?? "answers", isEmpty);
     const passed = shown === "short" ? this.#peers.areAllShort(node, nowMs) : shown;
     if (health.answered(status) && this.#peers.mayGo(node)) health.doubted("answers", nowMs);
     health.trialEnded(lease, passed, nowMs);
     this.#listeners.changed(node, from);
-    const isEmpty = status === 200 && lease.firstByteAtMs === null;
     const isRefused = isRefusal(status) && lease.asked.kept === null;
     if (isRefused || isEmpty) this.#learnRefusal(lease, status, nowMs);
   }
 
   /** It refused a request, or gave an answer that holds nothing. */
   #learnRefusal({ node, asked: { client } }: Lease, status: number, nowMs: number): void {
-    const isUntold = status !== 200 && this.#peers.tellNothing(node, client, nowMs);
+    const isUntold = this.#peers.tellNothing(node, client, nowMs);
     node.conduct.refusedRequest(client, isUntold, nowMs);
     if (!this.#peers.refusesAlone(node, nowMs) || !this.#peers.mayGo(node)) return;
     const what = status === 200 ? "answers nothing to" : `refuses (${status})`;

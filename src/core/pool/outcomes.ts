@@ -18,9 +18,10 @@ export function lengthIn(outcome: Outcome): Length | null {
 /**
  * Whether what a node is out for is no more; null when the answer does not tell, and `short` when that depends
  * on whether its peers, too, give hardly any but short answers.
+ * @param isEmpty Whether it holds nothing.
  */
-export function passes(answer: Answered, doubt: Doubt): boolean | "short" | null {
-  const passed = passesTrial(answer.status, doubt);
+export function passes(answer: Answered, doubt: Doubt, isEmpty: boolean): boolean | "short" | null {
+  const passed = passesTrial(answer.status, doubt) && !(doubt === "refused" && isEmpty);
   if (doubt !== "short" || !passed) return passed;
   const length = lengthIn(answer);
   return length === null || length === "short" ? length : true;

@@ -1,7 +1,7 @@
 /** Nodes that refuse, where a strategy brings all that is alike to one of them. */
 import { expect, test } from "bun:test";
 import type { Wanted } from "../../../src/core/pool/choose.ts";
-import type { Lease } from "../../../src/core/pool/lease.ts";
+import type { Lease, Outcome } from "../../../src/core/pool/lease.ts";
 import type { Node } from "../../../src/core/pool/node.ts";
 import { NOTHING_ASKED, type Strategy } from "../../../src/core/strategies/strategy.ts";
 import { answered, Cluster, MODEL, OK } from "../../../src/lab/cluster.ts";
@@ -22,6 +22,7 @@ function play(
   seed: number,
   isRefused: (nth: number, url: string) => boolean,
   clients: readonly string[],
+  refusal: Outcome,
   take: (cluster: Cluster, wanted: Partial<Wanted>) => Lease = (one, wanted) => one.lease(wanted),
 ) {
   const cluster = new Cluster({ nodes: 4, strategy: toTheFirst, seed });
@@ -36,7 +37,7 @@ function play(
     cluster.time.advance(50);
     if (isRefused(nth, lease.node.url)) {
       refused += 1;
-      lease.end(answered(400));
+      lease.end(refusal);
     } else {
       lease.piece(cluster.time.nowMs);
       lease.end(OK);
@@ -60,29 +61,70 @@ function planned(cluster: Cluster, wanted: Partial<Wanted>): Lease {
   return cluster.lease({ ...wanted, among: (one) => one === node, insteadOf });
 }
 
-test.each([1, 3])("%d clients whose requests are good and bad take nobody out", (count) => {
-  const clients = CLIENTS.slice(0, count);
-  // As one does that asks again for less when it is refused.
-  const byTurns = (nth: number) => nth < 3 || nth % 2 === 0;
-  for (const seed of SEEDS) {
-    for (const take of [undefined, planned]) {
-      for (const bad of [0.3, 0.5, 0.7, 0.9]) {
-        const random = seededRandom(seed);
-        const isBad = times(400, null).map(() => random() < bad);
-        expect(play(400, seed, (nth) => isBad[nth] === true, clients, take).out).toEqual([]);
-      }
-      expect(play(100, seed, byTurns, clients, take).out).toEqual([]);
-    }
-  }
-});
+/** A 200 without a piece of a body is an answer that holds nothing. */
+const CASES = [400, 200].flatMap((status) =>
+  [1, 3].map((count) => ({ refusal: answered(status), status, count })),
+);
 
-test.each([1, 3])("one that refuses all, of %d clients, is found out", (clients) => {
-  for (const seed of SEEDS) {
-    const refuses = (_: number, url: string) => url === "http://n0";
-    for (const take of [undefined, planned]) {
-      const { out, refused } = play(200, seed, refuses, CLIENTS.slice(0, clients), take);
-      expect(out).toEqual(["http://n0"]);
-      expect(refused).toBeLessThan(40);
+test.each(CASES)(
+  "$count clients whose requests are good and bad ($status) take nobody out",
+  ({ refusal, count }) => {
+    const clients = CLIENTS.slice(0, count);
+    // As one does that asks again for less when it is refused.
+    const byTurns = (nth: number) => nth < 3 || nth % 2 === 0;
+    for (const seed of SEEDS) {
+      for (const take of [undefined, planned]) {
+        for (const bad of [0.3, 0.5, 0.7, 0.9, 1]) {
+          const random = seededRandom(seed);
+          const isBad = times(400, null).map(() => random() < bad);
+          const isRefused = (nth: number) => isBad[nth] === true;
+          expect(play(400, seed, isRefused, clients, refusal, take).out).toEqual([]);
+        }
+        expect(play(100, seed, byTurns, clients, refusal, take).out).toEqual([]);
+      }
     }
-  }
-});
+  },
+);
+
+test.each(CASES)(
+  "one that refuses all, of $count clients, is found out ($status)",
+  ({ refusal, count }) => {
+    for (const seed of SEEDS) {
+      const refuses = (_: number, url: string) => url === "http://n0";
+      for (const take of [undefined, planned]) {
+        const clients = CLIENTS.slice(0, count);
+        const { out, refused } = play(200, seed, refuses, clients, refusal, take);
+        expect(out).toEqual(["http://n0"]);
+        expect(refused).toBeLessThan(40);
+      }
+    }
+  },
+);
+
+test.each([400, 200])(
+  "a trial that is refused, or gets nothing (%d), brings nobody back",
+  (status) => {
+    const cluster = new Cluster({ nodes: 4, strategy: toTheFirst, seed: 1 });
+    const first = cluster.node("n0");
+    /** The first node has nothing good to say until it is well. */
+    const ask = (isWell: boolean) => {
+      const lease = cluster.lease({ asked: { ...NOTHING_ASKED, client: "a" } });
+      const isGood = isWell || lease.node !== first;
+      if (isGood) lease.piece(cluster.time.nowMs);
+      lease.end(isGood ? OK : answered(status));
+      return lease;
+    };
+    const isOut = () => first.health.state === "unhealthy";
+    while (!isOut()) ask(false);
+    // Ever further apart, up to half a minute.
+    const leases = times(400, null).map(() => {
+      cluster.time.advance(200);
+      return ask(false);
+    });
+    expect(leases.filter(({ node }) => node === first).length).toBeWithin(4, 8);
+    expect(isOut()).toBe(true);
+    cluster.time.advance(30_000);
+    expect(ask(true).trial).toBe(true);
+    expect(isOut()).toBe(false);
+  },
+);
