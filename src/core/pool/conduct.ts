@@ -24,6 +24,8 @@ export class Conduct {
   readonly refusedClients = new Set<string | null>();
   /** Nobody knew what its peers would answer; how many good answers they have given instead since, and when last, ms. */
   #isInQuestion = false;
+  /** A strategy has brought it what it refuses: what its peers answer otherwise is not the like. */
+  #isBrought = false;
   #answeredInstead = 0;
   #answeredInsteadAtMs = Number.NEGATIVE_INFINITY;
   /** Requests since its last sign of life that were given up, by client or time limit, after waiting long. */
@@ -58,12 +60,21 @@ export class Conduct {
     if (this.#isInQuestion) this.#answeredInstead += 1;
   }
 
-  /** @param isUntold Whether nothing tells what its peers would have answered. */
-  refusedRequest(client: string | null, isUntold: boolean, nowMs: number): void {
+  /**
+   * @param isBrought Whether a strategy may have brought it here for what it asks.
+   * @param isUntold Whether nothing tells what its peers would have answered.
+   */
+  refusedRequest(
+    client: string | null,
+    isBrought: boolean,
+    isUntold: boolean,
+    nowMs: number,
+  ): void {
     this.refused.add(nowMs);
     this.refusalsInARow += 1;
     if (this.refusedClients.size < 2) this.refusedClients.add(client);
-    if (isUntold && this.refusalsInARow >= ROW) this.#isInQuestion = true;
+    this.#isBrought ||= isBrought;
+    if ((isBrought || isUntold) && this.refusalsInARow >= ROW) this.#isInQuestion = true;
   }
 
   /**
@@ -77,11 +88,12 @@ export class Conduct {
   }
 
   /**
-   * The chance that all good requests since it is in question fell to its peers by the lots alone; 0 where they
-   * have got none by lot since `sinceMs`.
+   * The chance that all good requests since it is in question fell to its peers by the lots alone. Where they have
+   * got none by lot since `sinceMs`, 0 if what they got otherwise tells as much, else 1.
    */
   chanceOfLots(sinceMs: number): number {
-    return this.#answeredInsteadAtMs < sinceMs ? 0 : 0.5 ** this.#answeredInstead;
+    if (this.#answeredInsteadAtMs < sinceMs) return this.#isBrought ? 1 : 0;
+    return 0.5 ** this.#answeredInstead;
   }
 
   /** Whether it is known to refuse what comes, too: then it need not be asked whether it would. */
@@ -106,6 +118,7 @@ export class Conduct {
   #endRow(): void {
     this.refusalsInARow = 0;
     this.refusedClients.clear();
+    this.#isBrought = false;
     this.#isInQuestion = false;
     this.#answeredInstead = 0;
   }

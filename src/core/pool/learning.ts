@@ -6,7 +6,7 @@ import type { Answered, Lease, Outcome } from "./lease.ts";
 import type { ModelIndex } from "./model-index.ts";
 import { moveRequests } from "./move-requests.ts";
 import type { Node } from "./node.ts";
-import { isLookup, lengthIn, passes } from "./outcomes.ts";
+import { isLookup, lengthIn, mayBeBrought, passes } from "./outcomes.ts";
 import { Peers } from "./peers.ts";
 import type { Listeners } from "./registry-listener.ts";
 import { isBadAnswer, isRefusal, passesTrial, passOverMs } from "./statuses.ts";
@@ -288,9 +288,10 @@ export class Learning {
   }
 
   /** It refused a request, or gave an answer that holds nothing. */
-  #learnRefusal({ node, asked: { client } }: Lease, status: number, nowMs: number): void {
+  #learnRefusal({ node, asked }: Lease, status: number, nowMs: number): void {
+    const { client } = asked;
     const isUntold = this.#peers.tellNothing(node, client, nowMs);
-    node.conduct.refusedRequest(client, isUntold, nowMs);
+    node.conduct.refusedRequest(client, mayBeBrought(asked), isUntold, nowMs);
     if (!this.#peers.refusesAlone(node, nowMs) || !this.#peers.mayGo(node)) return;
     const what = status === 200 ? "answers nothing to" : `refuses (${status})`;
     this.doubted(node, "refused", `${what} what its peers answer`);

@@ -1,4 +1,5 @@
 /** What the outcome of a request says of its node. */
+import type { Asked } from "../strategies/strategy.ts";
 import type { Answered, Lease, Outcome } from "./lease.ts";
 import { type Length, lengthOf } from "./lengths.ts";
 import { isBadAnswer, passesTrial } from "./statuses.ts";
@@ -7,6 +8,11 @@ import type { Doubt } from "./trials.ts";
 /** It ran no model, and was answered. */
 export function isLookup({ asked }: Lease, outcome: Outcome): boolean {
   return asked.kept === "lookup" && outcome.kind === "answered" && !isBadAnswer(outcome.status);
+}
+
+/** Whether a strategy in force may bring what is alike to one node. */
+export function mayBeBrought({ blocks, key, session }: Asked): boolean {
+  return blocks.length > 0 || key !== null || session !== null;
 }
 
 /** How long the answer was; null when there was none that is whole and good, or nothing tells. */

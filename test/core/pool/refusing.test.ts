@@ -101,6 +101,32 @@ test.each(CASES)(
   },
 );
 
+test.each([
+  [400, "a"],
+  [400, null],
+  [200, "a"],
+  [200, null],
+])(
+  "requests that all refuse (%d), brought to one node by a strategy, take it out for no client (%p), whatever others answer him",
+  (status, client) => {
+    for (const seed of SEEDS) {
+      const cluster = new Cluster({ nodes: 4, strategy: "consistent_hash", seed });
+      const ask = (key: number, isGood: boolean) => {
+        const lease = cluster.lease({ asked: { ...NOTHING_ASKED, client, key } });
+        cluster.time.advance(100);
+        if (isGood) lease.piece(cluster.time.nowMs);
+        lease.end(isGood ? OK : answered(status));
+        return lease.node;
+      };
+      const home = ask(0, true);
+      const other = times(20, null).findIndex((_, nth) => ask(nth + 1, true) !== home) + 1;
+      for (let nth = 0; nth < 400; nth += 1) {
+        expect(ask(nth % 2 === 0 ? other : 0, nth % 2 !== 0).health.state).toBe("healthy");
+      }
+    }
+  },
+);
+
 test.each([400, 200])(
   "a trial that is refused, or gets nothing (%d), brings nobody back",
   (status) => {
