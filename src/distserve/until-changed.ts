@@ -36,14 +36,14 @@ export interface Heard {
   /** Whether another node may be asked instead. */
   readonly hasAnother: () => boolean;
   readonly limitMs: number;
-  readonly registry: Pick<Registry, "subscribe">;
+  readonly registry: Pick<Registry, "get" | "subscribe">;
   /** Calls `act` after `ms`; the function returned prevents it. */
   readonly after: (ms: number, act: () => void) => () => void;
 }
 
 /**
  * A request was lost on `node`: resolves when a probe passes there, or another node may be asked, to whether it
- * was out until then; to null when neither comes in time. What is still dying would lose the request again.
+ * was out until then; to null when neither comes in time, or the node is removed. What is still dying would lose the request again.
  */
 export async function untilHeard(node: Node, heard: Heard): Promise<boolean | null> {
   const { hasAnother, limitMs, registry, after } = heard;
@@ -56,11 +56,15 @@ export async function untilHeard(node: Node, heard: Heard): Promise<boolean | nu
       if (one === node && to !== "healthy" && node.health.doubt === null) wasOut = true;
       if (to === "healthy" && (one === node || hasAnother())) resolve(wasOut);
     },
+    nodeRemoved: (one) => {
+      if (one === node) resolve(null);
+    },
     said: (word) => {
       const isWell = word.found === "probed" && word.result.kind === "ok";
       if (isWell && word.node === node) resolve(wasOut);
     },
   });
+  if (registry.get(node.url) !== node) resolve(null);
   try {
     return await promise;
   } finally {

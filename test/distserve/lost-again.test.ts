@@ -57,6 +57,22 @@ describe.each(["prefills", "decodes"] as const)("the only one of the %s", (role)
     await cluster.quiet();
   });
 
+  test("that was removed and is gone is not waited for", async () => {
+    await using cluster = await startCluster({
+      engine: { timeScale: 1 },
+      flags: ["--queue-timeout", "600"],
+    });
+    const engine = of(cluster, role);
+    engine.setPace(0);
+    const answer = cluster.chat({ max_tokens: 1_000 });
+    await until("it runs there", () => engine.state().openRequests === 1);
+    const body = JSON.stringify({ url: engine.url });
+    const headers = { "content-type": "application/json" };
+    await fetch(`${cluster.proxy.url}/nodes/remove`, { method: "POST", headers, body });
+    await engine.stop(true);
+    expect((await answer).status).toBe(502);
+  });
+
   test.each([
     ["is in good health", [RESETS]],
     ["fails its probes", [SICK, RESETS]],
