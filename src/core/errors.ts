@@ -151,3 +151,16 @@ export function errorEnvelope(error: ProxyError, dialect: Dialect, requestId?: s
     ...error.options.beside,
   };
 }
+
+/**
+ * 503: somebody who may administer the proxy took it off.
+ * @param close Whether its body still comes: nobody reads the rest.
+ */
+export function cancelled(close = false): ProxyError {
+  return new ProxyError("service_unavailable", "An administrator cancelled this request.", {
+    isFinal: true,
+    close,
+    rejection: "cancelled",
+    proxyErrorType: "proxy_internal_response",
+  });
+}

@@ -2,10 +2,9 @@
  * One client's request, from its first byte to its answer's last: what logs, metrics and limits need
  * to know of it, written down as it happens and told once, at its end.
  */
-import { cancelled } from "./admission/refusals.ts";
 import { Bag, type InBag } from "./bag.ts";
 import type { Explained, Explainer } from "./choice.ts";
-import type { ErrorKind, Rejection } from "./errors.ts";
+import { cancelled, type ErrorKind, type Rejection } from "./errors.ts";
 import { Signal } from "./signal.ts";
 import type { Trace } from "./trace.ts";
 import type { Usage } from "./usage.ts";

@@ -1,7 +1,7 @@
 import type { Admission } from "../core/admission/admission.ts";
-import { cancelled, shuttingDown } from "../core/admission/refusals.ts";
+import { shuttingDown } from "../core/admission/refusals.ts";
 import type { Clock } from "../core/clock.ts";
-import { ProxyError } from "../core/errors.ts";
+import { cancelled, ProxyError } from "../core/errors.ts";
 import type { FailingNodes } from "../core/pool/failing-nodes.ts";
 import type { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";

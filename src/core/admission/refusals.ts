@@ -66,19 +66,6 @@ export function shuttingDown(): ProxyError {
   });
 }
 
-/**
- * 503: somebody who may administer the proxy took it off.
- * @param close Whether its body still comes: nobody reads the rest.
- */
-export function cancelled(close = false): ProxyError {
-  return new ProxyError("service_unavailable", "An administrator cancelled this request.", {
-    isFinal: true,
-    close,
-    rejection: "cancelled",
-    proxyErrorType: "proxy_internal_response",
-  });
-}
-
 /** No place to wait in: 429 when the client itself is the reason, else 503. */
 export function queueFull(blockedBy: Blocked, model: string | null): ProxyError {
   if (blockedBy === "client") {
