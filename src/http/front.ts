@@ -3,6 +3,7 @@ import type { RequestIds } from "../core/request-id.ts";
 import { dialectOf } from "./dialect.ts";
 import { errorResponse } from "./error-response.ts";
 import { pathOf, settleTarget, targetOf } from "./request-target.ts";
+import { METHODS } from "./routes/route.ts";
 import { notFound, type RouteTable } from "./routes/table.ts";
 
 export interface FrontOptions {
@@ -61,7 +62,7 @@ export function front({ table, answer, ids, origins }: FrontOptions) {
   /** Lets a page of another origin ask what it wants to: also errors are there to be read. */
   function preflight(asked: Headers): Response {
     const headers = new Headers({
-      "access-control-allow-methods": "GET, POST",
+      "access-control-allow-methods": METHODS.join(", "),
       "access-control-max-age": PREFLIGHT_MAX_AGE_S,
       vary: "Access-Control-Request-Headers",
     });

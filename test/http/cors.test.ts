@@ -43,7 +43,7 @@ function corsHeaders(headers: Headers): string[] {
 }
 
 describe("a page of another origin", () => {
-  test.each([CHAT, "/v1/messages", "/v1/models", "/health", "/nope"])(
+  test.each([CHAT, "/v1/messages", "/v1/models", "/v1/responses/resp_1", "/health", "/nope"])(
     "may ask %s, with the headers it names",
     async (path) => {
       const headers = {
@@ -53,7 +53,7 @@ describe("a page of another origin", () => {
       const answer = await ask(path, { method: "OPTIONS", headers });
       expect(answer.status).toBe(204);
       expect(answer.headers.get("access-control-allow-origin")).toBe("*");
-      expect(answer.headers.get("access-control-allow-methods")).toBe("GET, POST");
+      expect(answer.headers.get("access-control-allow-methods")).toBe("GET, POST, DELETE");
       expect(answer.headers.get("access-control-allow-headers")).toBe(
         headers["access-control-request-headers"],
       );

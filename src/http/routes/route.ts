@@ -3,9 +3,12 @@ import type { DocumentDecoration } from "elysia";
 import type { Who } from "../access.ts";
 import type { Services } from "../services.ts";
 
+/** All that rows may have; what pages of other origins are told that they may use. */
+export const METHODS = ["GET", "POST", "DELETE"] as const;
+
 /** What every row of the table says. */
 interface Row {
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: (typeof METHODS)[number];
   /** As Elysia's router reads it: `:name` is one part of a path, `*` all that is left of it. */
   readonly path: string;
   readonly who: Who;
@@ -18,7 +21,7 @@ interface Row {
 /** A request is sent on to an engine, its body as bytes. */
 export interface InferenceRoute extends Row {
   /** Without a body unless it is POST. */
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: (typeof METHODS)[number];
   /**
    * It runs no model and asks for something that an engine keeps: for what, by the path. Its body, if
    * it has one, is no JSON that is looked at. @throws ProxyError
