@@ -12,6 +12,9 @@ export type Fetch = (url: string, init: BunFetchRequestInit) => Promise<Response
  */
 export const LONGEST_IDLE_MS = 3_000;
 
+/** Of `Transfer-Encoding`: what leaves the bytes as they are. */
+const UNCODED: ReadonlySet<string> = new Set(["", "chunked", "identity"]);
+
 /** What sending takes. */
 export interface Wire {
   readonly fetch: Fetch;
@@ -61,8 +64,22 @@ function headCame(attempt: Attempt, answer: Response): Response | Unanswered {
     answer.body?.cancel().catch(() => {});
     return attempt.failed(new Error(`no answer has the status ${answer.status}`));
   }
+  const coding = answer.headers.get("transfer-encoding");
+  if (coding !== null && isCoded(coding)) {
+    answer.body?.cancel().catch(() => {});
+    return attempt.failed(new Error(`nobody asked for the transfer coding ${coding}`));
+  }
   attempt.connected = true;
   return answer;
+}
+
+/**
+ * Whether more than chunks has to be taken off. Such codings are between two ends of a connection (RFC 9112, 7);
+ * fetch leaves them on (Bun 1.4.5), and without the header nobody behind us could tell.
+ */
+function isCoded(transferEncoding: string): boolean {
+  const codings = transferEncoding.split(",").map((coding) => coding.trim().toLowerCase());
+  return codings.some((coding) => !UNCODED.has(coding));
 }
 
 /**

@@ -145,3 +145,19 @@ test("a compressed answer passes compressed, and only to who asked for it", asyn
   expect(Buffer.from(await answer.bytes())).toEqual(Buffer.from(packed));
   expect(engine.requests.at(-1)?.head.toLowerCase()).toContain("accept-encoding: gzip");
 });
+
+test.each(["gzip, chunked", "deflate,chunked", "gzip"])(
+  "an answer that is coded for its connection as %s, which nobody takes off, is none",
+  async (coding) => {
+    const packed = Bun.gzipSync(new TextEncoder().encode('{"packed":true}'));
+    const isChunked = coding.endsWith("chunked");
+    const [before, after] = isChunked
+      ? [`${packed.length.toString(16)}\r\n`, "\r\n0\r\n\r\n"]
+      : ["", ""];
+    const head = `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: ${coding}\r\n\r\n`;
+    steps = [{ send: head + before }, { send: packed }, { send: after }, { close: true }];
+    const answer = await ask();
+    expect(answer.status).toBe(502);
+    expect(await answer.text()).toContain(coding);
+  },
+);
