@@ -19,7 +19,7 @@ export interface Wanted {
   readonly model: string | null;
   readonly role: Role;
   readonly asked: Asked;
-  /** Nodes it has tried already; a request that has tried some gets only nodes known to be good. */
+  /** Nodes it has tried already; a request that has tried some gets only nodes known, or else believed, to be good. */
   readonly tried: ReadonlySet<Node>;
   /** Told why the one was chosen; left out: nobody wants to know. */
   readonly explainer?: Explainer | null;
@@ -80,19 +80,24 @@ export class Chooser {
     let full = false;
     let elsewhere = false;
     let resting = false;
+    let paroled: Node | null = null;
     for (const node of serving) {
       if (!first && tried.has(node)) continue;
       const { health } = node;
       const isRoutable = health.routable(nowMs);
       const othersHad = isRoutable ? 0 : (turn - node.lastTurn) / serving.length;
       if (!isRoutable && !(first && health.trialDue(nowMs, othersHad))) {
-        resting ||= health.state === "healthy" && isWanted(node, wanted);
+        if (health.state !== "healthy" || !isWanted(node, wanted)) continue;
+        if (health.doubt === null) resting = true;
+        else if (health.trialDue(nowMs) && !this.#isFull(node)) paroled = node;
       } else if (!isAny && !isWanted(node, wanted)) elsewhere ||= isRoutable;
       else if (this.#isFull(node)) full ||= isRoutable;
       else if (!isRoutable) return this.#onTrial(node, wanted, nowMs);
       else candidates.add(node);
     }
     if (candidates.size > 0) return this.#best(wanted, nowMs, false);
+    // Believed to be well: where there is no better one, a request that has failed elsewhere may decide about it.
+    if (paroled !== null) return this.#onTrial(paroled, wanted, nowMs);
     if (full) return "full";
     if (first && !elsewhere) return this.#lastResort(serving, wanted, nowMs);
     // Passed over for a moment, on its own word: it is full, and will have a place.

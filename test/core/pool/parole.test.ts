@@ -1,0 +1,44 @@
+/** Nodes that were out for their answers and of which nobody has asked anything since: a probe stands for them. */
+import { describe, expect, test } from "bun:test";
+import { QUIET_MS } from "../../../src/core/pool/trials.ts";
+import { answered, Cluster, OK } from "../../../src/lab/cluster.ts";
+
+describe("nodes on parole", () => {
+  /** Two workers have taken one out each, and then it was quiet. */
+  function onParole(): Cluster {
+    const cluster = new Cluster({ nodes: 2 });
+    const nodes = cluster.registry.nodes();
+    for (const node of nodes) cluster.registry.learning.doubted(node, "answers", "500");
+    cluster.time.advance(QUIET_MS + 1);
+    for (const node of nodes) cluster.pass(node);
+    expect(nodes.map(({ health }) => health.state)).toEqual(["healthy", "healthy"]);
+    return cluster;
+  }
+
+  test("have a request one after the other", () => {
+    const cluster = onParole();
+    const first = cluster.lease();
+    first.end(answered(500));
+    const tried = new Set([first.node]);
+    const second = cluster.lease({ tried });
+    expect([first.trial, second.trial]).toEqual([true, true]);
+    second.end(OK);
+    expect(second.node.health.doubt).toBeNull();
+  });
+
+  test("have none that a good one can have", () => {
+    const cluster = onParole();
+    const tried = new Set([cluster.lease().node]);
+    const good = cluster.join("good");
+    expect(cluster.lease({ tried }).node).toBe(good);
+  });
+
+  test("are nothing to wait for by whom one has failed, while the other decides about another", () => {
+    const cluster = onParole();
+    const first = cluster.lease();
+    const other = cluster.lease();
+    first.end(answered(500));
+    expect(other.node).not.toBe(first.node);
+    expect(cluster.acquire({ tried: new Set([first.node]) })).toBe("unavailable");
+  });
+});
