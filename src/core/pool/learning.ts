@@ -139,10 +139,11 @@ export class Learning {
     }
   }
 
-  /** Whether neither the node nor a peer has been asked for anything lately. */
+  /** Whether lately neither the node nor a peer has been asked for anything, or been taken out by another process. */
   #isQuiet(node: Node): boolean {
-    const since = this.#now() - QUIET_MS;
-    return [node, ...this.#peers.of(node)].every(({ conduct }) => conduct.askedAtMs < since);
+    const isIdle = ({ conduct }: Node) =>
+      Math.max(conduct.askedAtMs, conduct.outAtMs) < this.#now() - QUIET_MS;
+    return [node, ...this.#peers.of(node)].every(isIdle);
   }
 
   /** Nobody listens: whatever process listens there next is another one. */

@@ -3,6 +3,17 @@ import { describe, expect, test } from "bun:test";
 import { QUIET_MS } from "../../../src/core/pool/trials.ts";
 import { answered, Cluster, OK } from "../../../src/lab/cluster.ts";
 
+test("a node that another process took out is out, although nothing was asked of it here", () => {
+  const cluster = new Cluster({ nodes: 2 });
+  const node = cluster.node("n0");
+  cluster.registry.learning.doubted(node, "answers", "answered a request with 500");
+  cluster.pass(node);
+  expect(node.health.state).toBe("unhealthy");
+  cluster.time.advance(QUIET_MS + 1);
+  cluster.pass(node);
+  expect(node.health.state).toBe("healthy");
+});
+
 describe("nodes on parole", () => {
   /** Two workers have taken one out each, and then it was quiet. */
   function onParole(): Cluster {
