@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import { readCommandLine } from "../config/command-line.ts";
 import type { Flag } from "../config/flag.ts";
 import { type Environment, type ReadFile, resolveFlags } from "../config/resolve.ts";
+import { UsageError } from "../config/usage-error.ts";
 
 export interface Surroundings {
   readonly env: Environment;
@@ -44,6 +45,9 @@ export function readArguments<T extends TObject>(
 ): Arguments<Static<T>> {
   const line = readCommandLine(command, flags, argv);
   if (line.help !== null) return line;
+  if (line.operands.includes("")) {
+    throw new UsageError("an argument is empty; is the variable set that it comes from?");
+  }
   const resolved = resolveFlags(flags, line.given, env, prefix, readFile);
   const values: unknown = Value.Default(
     schema,

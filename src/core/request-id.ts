@@ -3,8 +3,11 @@
 /** Where clients and proxies before us put one, best known first. */
 const SOURCES = ["x-request-id", "x-correlation-id", "x-trace-id", "request-id"] as const;
 
-/** What is kept: token characters (RFC 9110 §5.6.2) and `:/=@`, nothing that could forge a log line. */
-const ACCEPTABLE = /^[-!#$%&'*+.^`|~\w:/=@]{1,128}$/;
+/**
+ * What is kept: token characters (RFC 9110 §5.6.2) and `:/=@`, nothing that could forge a log line; neither `.` nor `..`,
+ * which mean something else in the path by which a request is asked about.
+ */
+const ACCEPTABLE = /^(?!\.{1,2}$)[-!#$%&'*+.^`|~\w:/=@]{1,128}$/;
 
 /** Gives each request its id. */
 export class RequestIds {

@@ -95,3 +95,12 @@ test("requests cancel ends one, and says so when there is none", async () => {
   expect(again.code).toBe(1);
   expect(again.err).toContain("No request runs or waits by the id hangs");
 });
+
+test.each(["explain", "requests cancel", "nodes show"])(
+  "%s takes no empty argument for one: a script's variable may be unset",
+  async (command) => {
+    const { code, err } = await run([...command.split(" "), "", ...HERE()]);
+    expect(code).toBe(2);
+    expect(err).toContain("an argument is empty");
+  },
+);

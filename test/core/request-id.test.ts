@@ -27,12 +27,20 @@ describe("an id that came along is kept", () => {
   });
 });
 
-test.each(["", "two words", 'quo"te', "back\\slash", "<b>", "a,b", "é", "x".repeat(129)])(
-  "%j is replaced",
-  (given) => {
-    expect(idOf({ "x-request-id": given })).toMatch(MADE);
-  },
-);
+test.each([
+  "",
+  "two words",
+  'quo"te',
+  "back\\slash",
+  "<b>",
+  "a,b",
+  "é",
+  ".",
+  "..",
+  "x".repeat(129),
+])("%j is replaced", (given) => {
+  expect(idOf({ "x-request-id": given })).toMatch(MADE);
+});
 
 test("a new one depends on chance alone and always has the same length", () => {
   expect(idOf({})).toMatch(MADE);
