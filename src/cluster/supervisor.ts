@@ -163,13 +163,13 @@ export class Supervisor {
     await this.#allGone();
   }
 
-  /** Lets all finish within their time limit; resolves when they have ended. */
-  async drain(): Promise<void> {
+  /** Lets all finish; resolves when they have ended. @param limitMs Who has not by then hangs, and is killed soon after. */
+  async drain(limitMs: number): Promise<void> {
     this.#isEnding = true;
     for (const member of this.#members) {
       member.phase = "leaving";
       // It ends without an answer.
-      member.channel.ask({ do: "drain", isSaid: true }).catch(() => {});
+      member.ask({ do: "drain", isSaid: true }, limitMs).catch(() => {});
     }
     await this.#allGone();
   }

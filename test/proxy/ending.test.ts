@@ -1,0 +1,80 @@
+/** How a proxy with workers ends: what it says of them, and how long it waits. */
+import { expect, test } from "bun:test";
+import { Channel } from "../../src/cluster/channel.ts";
+import type { Spawn } from "../../src/cluster/member.ts";
+import { Supervisor } from "../../src/cluster/supervisor.ts";
+import { Table, tableBytes } from "../../src/cluster/table.ts";
+import { parseServeConfig } from "../../src/config/serve-config.ts";
+import { VirtualTime } from "../../src/lab/virtual-time.ts";
+import { Ending } from "../../src/proxy/ending.ts";
+
+/** Two workers that come up; `leaves` says what each does when it is to end. */
+async function startTwo(leaves: (exit: () => void) => void, flags: readonly string[]) {
+  const said: string[] = [];
+  const say = (message: string) => said.push(message);
+  const log = { info: say, warning: say, error: say, debug: say };
+  const time = new VirtualTime();
+  let pid = 0;
+  const spawn: Spawn = (receive) => {
+    pid += 1;
+    const { promise: exited, resolve } = Promise.withResolvers<string>();
+    const worker = new Channel(receive, (question) => {
+      if (!JSON.stringify(question).includes('"drain"')) return "1.0.0";
+      leaves(() => resolve("0"));
+      return new Promise(() => {});
+    });
+    return {
+      pid,
+      exited,
+      send: (message) => worker.receive(message),
+      kill: () => resolve("SIGKILL"),
+    };
+  };
+  const parsed = parseServeConfig(flags, {}, () => "");
+  if (parsed.help !== null) throw new Error("help instead of a configuration");
+  const { config } = parsed;
+  const size = { rows: 8, clients: 0 };
+  const supervisor = new Supervisor({
+    count: 2,
+    port: 1,
+    table: new Table(new Uint8Array(tableBytes(size)), size),
+    clock: time,
+    spawn,
+    beginning: () => ({
+      table: "",
+      size,
+      hasSessions: false,
+      hasNews: false,
+      config,
+      certificate: null,
+      via: "",
+      news: [],
+    }),
+    answer: () => null,
+    firstListens: () => {},
+    gone: () => {},
+    log,
+  });
+  await supervisor.start();
+  said.length = 0;
+  return { supervisor, ending: new Ending(config, log, () => []), time, said };
+}
+
+test("a worker that hangs is not waited for longer than a service manager waits for all", async () => {
+  const { supervisor, ending, time, said } = await startTwo(() => {}, ["--drain-timeout", "60"]);
+  const over = ending.drain(supervisor);
+  time.advance(64_000);
+  expect(supervisor.members).toHaveLength(2);
+  // 10 s after the time that they have.
+  time.advance(6_000);
+  await over;
+  expect(supervisor.members).toHaveLength(0);
+  expect(said.at(-1)).toStartWith("ending: workers ended before they had finished");
+});
+
+test("of those that ended since others took their place nothing is said: each has said it", async () => {
+  const { supervisor, ending, said } = await startTwo((exit) => exit(), []);
+  await supervisor.drain(1_000);
+  await ending.drain(supervisor);
+  expect(said).toEqual([]);
+});
