@@ -19,7 +19,6 @@ export class Minder {
   readonly #argv: readonly string[];
   #port = 0;
   readonly #children = new Set<Bun.Subprocess>();
-  #code = 0;
   /** Whether one that was started so is to be asked for successors of ours. */
   #isMinded = false;
   #failed: Failed = () => {};
@@ -62,8 +61,11 @@ export class Minder {
     say({ failed: reason });
   }
 
-  /** Signals are for whoever has taken our place, if we started it. */
-  handOn(): void {
+  /**
+   * We end, and signals are for whoever has taken our place, if we started it.
+   * @param isReplaced Else a signal ends us, and it ends whoever is only on the way.
+   */
+  handOn(isReplaced: boolean): void {
     if (this.#children.size === 0) return;
     for (const signal of OTHERS) {
       process.removeAllListeners(signal);
@@ -72,24 +74,25 @@ export class Minder {
       });
     }
     let isTold = false;
-    for (const signal of ENDING) {
-      process.on(signal, () => {
-        for (const child of this.#children) {
-          // systemd, or a terminal, sends the signal to all processes: it must not come twice.
-          if (!isTold && this.#known.has(child)) child.send("end");
-          else child.kill(signal);
-        }
-        isTold = true;
-      });
-    }
+    const end = (signal: NodeJS.Signals) => {
+      for (const child of this.#children) {
+        // systemd, or a terminal, sends the signal to all processes: it must not come twice.
+        if (!isTold && this.#known.has(child)) child.send("end");
+        else child.kill(signal);
+      }
+      isTold = true;
+    };
+    if (!isReplaced) end("SIGTERM");
+    for (const signal of ENDING) process.on(signal, end);
   }
 
-  /** Resolves when all that we have started have ended, with the exit code of the last one. */
+  /** Resolves when all that we have started have ended, with the exit code of the last one; 0 when none runs any more. */
   async ended(): Promise<number> {
+    let code = 0;
     while (this.#children.size > 0) {
-      await Promise.race([...this.#children].map(({ exited }) => exited));
+      code = await Promise.race([...this.#children].map(({ exited }) => exited));
     }
-    return this.#code;
+    return code;
   }
 
   #spawn(failed: Failed): void {
@@ -117,7 +120,6 @@ export class Minder {
     this.#children.add(child);
     void child.exited.then((code) => {
       this.#children.delete(child);
-      this.#code = code;
       failed(reason ?? `the new process ended with ${child.signalCode ?? code}; the log says why`);
     });
   }

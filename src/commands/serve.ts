@@ -18,7 +18,9 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
   }
   const { parseServeConfig } = await import("../config/serve-config.ts");
   const handedOn = takeHandedOn(env);
-  const readOnce = readingFrom(handedOn, readFile);
+  // What another process started in its own place waits for nobody: who wrote into a pipe for that one has gone.
+  const isStarted = process.send !== undefined;
+  const readOnce = readingFrom(handedOn, isStarted ? fromFilesOnly(readFile) : readFile);
   const parsed = parseServeConfig(argv, env, readOnce);
   if (parsed.help !== null) {
     await print(parsed.help);
@@ -78,7 +80,7 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
   }
 };
 
-/** While the proxy runs it waits for nobody: whoever opens a pipe stands still until somebody writes to it. */
+/** While a proxy runs it waits for nobody: whoever opens a pipe stands still until somebody writes to it. */
 function fromFilesOnly(readFile: ReadFile): ReadFile {
   return (path, mostBytes) => {
     if (statSync(path).isFile()) return readFile(path, mostBytes);

@@ -64,15 +64,21 @@ export async function supervise(
   await print(welcome(version, config, { ...proxy, workers: count }));
   for (const { level, text } of notes) proxy.log[level](text, {});
   for (const warning of startWarnings(config)) proxy.log.warning(warning, {});
+  let isReplaced: boolean;
   try {
-    await Promise.race([ended, proxy.failed, proxy.replaced]);
+    isReplaced = await Promise.race([
+      ended.then(() => false),
+      proxy.failed,
+      proxy.replaced.then(() => true),
+    ]);
   } catch (error) {
     await proxy.stop();
     throw error;
   }
-  minder.handOn();
+  minder.handOn(isReplaced);
   await proxy.drain(ended);
   const code = await minder.ended();
   if (cutBy !== null) process.kill(process.pid, cutBy);
-  return code;
+  // Of one that came too late to take our place it says nothing of us.
+  return isReplaced ? code : 0;
 }

@@ -187,3 +187,28 @@ test("workers end with a supervisor that is killed, and the port is free for the
     return next !== null;
   });
 });
+
+test("one that cannot take the supervisor's place waits for no pipe, ends with it, and says nothing of how it ended", async () => {
+  install(`import ${JSON.stringify(MAIN)};`);
+  const pipe = join(folder, "admin-key");
+  Bun.spawnSync(["mkfifo", pipe]);
+  const writer = Bun.spawn(["sh", "-c", 'echo key > "$0"', pipe]);
+  const flags = ["--admin-key", `@${pipe}`, "--workers", "1", "--state", join(folder, "one.json")];
+  await using one = await startProxy(flags, { command: [process.execPath, executable] });
+  await writer.exited;
+  const replace = () =>
+    fetch(`${one.url}/upgrade?supervisor=true`, {
+      method: "POST",
+      headers: { authorization: "Bearer key" },
+    });
+  const refused = await replace();
+  expect(refused.status).toBe(502);
+  expect(await refused.text()).toContain("Nothing was changed: the new process ended with 2");
+  expect(one.log()).toContain(`cannot read the file "${pipe}" (it is no regular file)`);
+  install("setInterval(() => {}, 60_000);");
+  const asked = replace().catch(() => null);
+  const children = () => `${Bun.spawnSync(["pgrep", "-P", `${one.process.pid}`]).stdout}`.trim();
+  await until("it is on its way", () => children().split("\n").length === 2);
+  expect(await one.end()).toBe(0);
+  await asked;
+});
