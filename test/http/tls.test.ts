@@ -17,6 +17,7 @@ import {
   TEST_CERTIFICATE,
   TEST_KEY,
   TLS_FLAGS,
+  UNKNOWN_EXTENSION,
 } from "../support/tls/files.ts";
 import { until } from "../support/until.ts";
 
@@ -215,6 +216,7 @@ describe("an engine that speaks HTTPS", () => {
     ["CERT_HAS_EXPIRED", EXPIRED, "renew it"],
     ["CERT_NOT_YET_VALID", NOT_YET_VALID, "is the clock right"],
     ["INVALID_PURPOSE", FOR_CLIENTS, "it was not made for a server"],
+    ["UNHANDLED_CRITICAL_EXTENSION", UNKNOWN_EXTENSION, "it, or an issuer's, is wrong"],
   ])("is refused with %s, which is said", async (code, cert, advice) => {
     const server = Bun.serve({
       hostname: "127.0.0.1",

@@ -16,3 +16,6 @@ export const EXPIRED = join(import.meta.dir, "expired.pem");
 
 /** Of the same key, for localhost, by which a client may say who it is, and no server. */
 export const FOR_CLIENTS = join(import.meta.dir, "for-clients.pem");
+
+/** Of the same key, for localhost, with an extension that is critical and that nobody knows. */
+export const UNKNOWN_EXTENSION = join(import.meta.dir, "unknown-extension.pem");
