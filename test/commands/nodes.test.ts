@@ -1,9 +1,10 @@
 /** `lmproxy nodes` against a real proxy and real engines. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { FOR_CLIENTS, TEST_CERTIFICATE, TEST_KEY, TLS_FLAGS } from "../support/tls/files.ts";
 import { until } from "../support/until.ts";
 import { run, startEngine, startProxy } from "./program.ts";
 
+setDefaultTimeout(60_000);
 const UNREACHABLE = "http://127.0.0.1:9";
 
 test("list, add, remove: what a person does to a running proxy", async () => {

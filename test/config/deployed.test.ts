@@ -1,10 +1,11 @@
 /** The unit of systemd and the container file say what lmproxy understands today, and agree with its defaults. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { PROXY_FIELDS } from "../../src/commands/proxy-flags.ts";
 import { parseServeConfig, type ServeConfig } from "../../src/config/serve-config.ts";
 import { run, startProxy } from "../commands/program.ts";
 
+setDefaultTimeout(60_000);
 const DEPLOY = join(import.meta.dir, "../../deploy");
 const EXECUTABLE = "/usr/local/bin/lmproxy";
 
