@@ -77,7 +77,7 @@ export interface Assembled {
 }
 
 /** Who asks engines whether they are well and what they serve. */
-type Engines = Pick<Upstream, "isWell" | "stillServes"> & Pick<ModelDiscovery, "find">;
+type Engines = Pick<Upstream, "isWell" | "stillServes" | "find">;
 
 /** What this process has in common with others of one proxy. */
 export interface Share {

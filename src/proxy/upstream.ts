@@ -15,7 +15,7 @@ export function createUpstream(
   config: Config,
   registry: Registry,
   pinned: PinnedFetch,
-  { isWell, stillServes }: Pick<Upstream, "stillServes" | "isWell">,
+  { isWell, stillServes, find }: Pick<Upstream, "isWell" | "stillServes" | "find">,
   clock: Clock,
   places: Places | undefined,
 ): Upstream {
@@ -39,6 +39,7 @@ export function createUpstream(
     fetch: pinned.fetch,
     isWell,
     stillServes,
+    find,
     failing: new FailingNodes(clock.now),
     admission: new Admission(registry, {
       maxConcurrency: config.maxConcurrency ?? Number.POSITIVE_INFINITY,

@@ -58,13 +58,13 @@ export async function dispatch(
       tried.add(attempt.lease.node);
       const mayRetry =
         !attempt.lease.lastResort &&
-        // Before the budget: it is for retries that are made.
-        registry.hasAnother(wanted) &&
-        (isNotThere(result, request) ||
-          (await hasUnloaded(attempt, result, request, upstream)) ||
-          worthRetrying(attempt, result, retries) ||
-          (retries.mayFollowNodesFault &&
-            (await isNodesFault(attempt.lease, result, wanted, upstream))));
+        ((await hasMoved(attempt, result, wanted, upstream)) ||
+          // Before the budget: it is for retries that are made.
+          (registry.hasAnother(wanted) &&
+            (isNotThere(result, request) ||
+              worthRetrying(attempt, result, retries) ||
+              (retries.mayFollowNodesFault &&
+                (await isNodesFault(attempt.lease, result, wanted, upstream))))));
       // Its client may have left while the node was asked: then its line is written, and this is no attempt.
       let lease = mayRetry && !request.signal.aborted ? registry.acquire(wanted) : null;
       const mayWait =
@@ -136,13 +136,20 @@ async function placeElsewhere(
   return (await admission.proceed(wanted, client, signal, () => registry.acquire(wanted))).lease;
 }
 
-/** Whether the node answered 404 since it has unloaded the model, an adapter maybe, that others still serve. */
-async function hasUnloaded(
+/**
+ * Whether the node answered 404 since it has unloaded the model, an adapter maybe, that others serve: those
+ * that are known to, or that say so now.
+ */
+async function hasMoved(
   { lease }: Attempt,
   result: Result,
-  { model }: InferenceRequest,
-  { retryRules, stillServes }: Upstream,
+  wanted: Wanted,
+  { registry, retryRules, stillServes, find }: Upstream,
 ): Promise<boolean> {
+  const { model } = wanted;
   if (result.kind !== "unread" || result.status !== 404 || model === null) return false;
-  return !(await stillServes(lease.node, model)) && retryRules.retry;
+  if (!retryRules.retry || registry.nodes().length < 2) return false;
+  if (await stillServes(lease.node, model)) return false;
+  if (!registry.hasAnother(wanted)) await find(model);
+  return registry.hasAnother(wanted);
 }

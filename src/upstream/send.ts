@@ -35,6 +35,8 @@ export interface Upstream extends Clock {
   readonly isWell: (node: Node) => Promise<boolean>;
   /** Whether a node serves a model that it has just answered with 404; soon known. */
   readonly stillServes: (node: Node, model: string) => Promise<boolean>;
+  /** Resolves once some node is known to serve a model, or soon, when none says so. */
+  readonly find: (model: string) => Promise<void>;
 }
 
 /** An answer that another node may better: nothing of it has been handed on. */

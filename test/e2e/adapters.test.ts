@@ -1,0 +1,41 @@
+/** Adapters that come and go while engines run: whoever serves one is asked for it, and at once. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { type AdapterNode, startAdapterNode } from "../support/adapter-node.ts";
+import { ask } from "../support/ask.ts";
+import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { until } from "../support/until.ts";
+import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(60_000);
+
+async function startBefore(workers: string, ...nodes: readonly AdapterNode[]) {
+  const urls = nodes.map(({ url }) => url);
+  const proxy = await startProxy(["--workers", workers, "--node", ...urls]);
+  await untilHealthy(proxy, nodes.length);
+  for (const { url, adapters } of nodes) await listed(proxy, url, ...adapters);
+  return proxy;
+}
+
+async function listed(proxy: ProxyProcess, url: string, ...adapters: readonly string[]) {
+  const wanted = ["base", ...adapters].toSorted().join();
+  await until(
+    `${url} serves ${wanted}`,
+    async () => (await proxy.status())[url]?.models.toSorted().join() === wanted,
+  );
+}
+
+test.each(["1", "2"])(
+  "an adapter that has moved to another node behind the proxy's back is asked for there (%s workers)",
+  async (workers) => {
+    await using first = startAdapterNode("a");
+    await using second = startAdapterNode();
+    await using proxy = await startBefore(workers, first, second);
+    expect((await ask(proxy, { model: "a" })).status).toBe(200);
+    first.adapters.delete("a");
+    second.adapters.add("a");
+    const answers = [await ask(proxy, { model: "a" }), await ask(proxy, { model: "a" })];
+    expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+    expect(first.asked).toEqual(["a", "a"]);
+    expect(second.asked).toEqual(["a", "a"]);
+  },
+);
