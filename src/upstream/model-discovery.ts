@@ -130,9 +130,12 @@ export class ModelDiscovery {
     const { clock } = this.#options;
     const running = this.#rereading.get(node);
     if (running !== undefined) return running;
-    const reread = new Promise<void>((resume) => clock.after(REREAD_DELAY_MS, resume)).then(() => {
+    const later = new Promise<void>((resume) => clock.after(REREAD_DELAY_MS, resume));
+    const reread = later.then(async () => {
+      // A list that was asked for before may not show what has changed since.
+      await this.#asking.get(node)?.answer;
       this.#rereading.delete(node);
-      return node.health.alive ? this.#ask(node) : undefined;
+      if (node.health.alive) await this.#ask(node);
     });
     this.#rereading.set(node, reread);
     return reread;

@@ -39,3 +39,19 @@ test.each(["1", "2"])(
     expect(second.asked).toEqual(["a", "a"]);
   },
 );
+
+test("an adapter is served at once although a list from before it was loaded is still to come", async () => {
+  await using node = startAdapterNode();
+  await using proxy = await startBefore("1", node);
+  node.listMs = 300;
+  const before = node.lists;
+  const early = ask(proxy, { model: "a" });
+  await until("its list is asked for", () => node.lists > before);
+  const loaded = await fetch(`${proxy.url}/v1/load_lora_adapter`, {
+    method: "POST",
+    body: JSON.stringify({ lora_name: "a", lora_path: "/a" }),
+  });
+  expect(loaded.status).toBe(200);
+  expect((await ask(proxy, { model: "a" })).status).toBe(200);
+  await early;
+});
