@@ -148,8 +148,9 @@ async function hasMoved(
 ): Promise<boolean> {
   const { model } = wanted;
   if (result.kind !== "unread" || result.status !== 404 || model === null) return false;
-  if (!retryRules.retry || registry.nodes().length < 2) return false;
-  if (await stillServes(lease.node, model)) return false;
+  if (registry.nodes().length < 2 || (await stillServes(lease.node, model))) return false;
+  lease.modelIsGone = true;
+  if (!retryRules.retry) return false;
   if (!registry.hasAnother(wanted)) await find(model);
   return registry.hasAnother(wanted);
 }

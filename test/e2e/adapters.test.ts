@@ -1,7 +1,7 @@
 /** Adapters that come and go while engines run: whoever serves one is asked for it, and at once. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { type AdapterNode, startAdapterNode } from "../support/adapter-node.ts";
-import { ask } from "../support/ask.ts";
+import { ask, times } from "../support/ask.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
@@ -55,3 +55,21 @@ test("an adapter is served at once although a list from before it was loaded is 
   expect((await ask(proxy, { model: "a" })).status).toBe(200);
   await early;
 });
+
+test.each(["1", "2"])(
+  "a node that has unloaded an adapter behind the proxy's back stays in for all else (%s workers)",
+  async (workers) => {
+    await using first = startAdapterNode("a");
+    await using second = startAdapterNode("a");
+    await using proxy = await startBefore(workers, first, second);
+    first.adapters.delete("a");
+    const asked = Array.from({ length: 20 }, () => ask(proxy, { model: "a" }));
+    const statuses = (await Promise.all(asked)).map(({ status }) => status);
+    expect(statuses).toEqual(times(20, 200));
+    expect(first.asked.length).toBeGreaterThan(3);
+    await listed(proxy, first.url);
+    const states = Object.values(await proxy.status()).map(({ state }) => state);
+    expect(states).toEqual(["healthy", "healthy"]);
+    expect(proxy.log()).not.toContain("node is out");
+  },
+);

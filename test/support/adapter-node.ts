@@ -39,7 +39,12 @@ export function startAdapterNode(...adapters: readonly string[]): AdapterNode {
       if (pathname === "/v1/unload_lora_adapter") return unload(node.adapters, body.lora_name);
       node.asked.push(body.model);
       if (body.model === "base" || node.adapters.has(body.model)) return Response.json({});
-      return refused(404, "NotFoundError", `The model \`${body.model}\` does not exist.`, "model");
+      return refused(
+        404,
+        "NotFoundError",
+        `The model \`${body.model}\` does not exist. Valid aliases: base.`,
+        "model",
+      );
     },
   });
   return Object.assign(node, {

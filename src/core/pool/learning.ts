@@ -279,12 +279,12 @@ export class Learning {
     const { health } = node;
     const { state: from } = health;
     const isEmpty = status === 200 && lease.firstByteAtMs === null;
-    const shown = passes(outcome, health.doubt ?? "answers", isEmpty);
+    const shown = lease.modelIsGone ? null : passes(outcome, health.doubt ?? "answers", isEmpty);
     const passed = shown === "short" ? this.#peers.areAllShort(node, nowMs) : shown;
     if (health.answered(status) && this.#peers.mayGo(node)) health.doubted("answers", nowMs);
     health.trialEnded(lease, passed, nowMs);
     this.#listeners.changed(node, from);
-    const isRefused = isRefusal(status) && lease.asked.kept === null;
+    const isRefused = isRefusal(status) && lease.asked.kept === null && !lease.modelIsGone;
     if (isRefused || isEmpty) this.#learnRefusal(lease, status, nowMs);
   }
 

@@ -64,6 +64,8 @@ export class Lease implements OpenRequest {
   status: number | null = null;
   /** When it ended, monotonic, ms; null while it is open. */
   endedAtMs: number | null = null;
+  /** Its node, asked anew, lists the model no longer: that it answered 404 says nothing else of it. */
+  modelIsGone = false;
   /** Set by whoever sends the request. */
   sender: Sender | null = null;
   /** What it holds up: dropped once, after the node has been given back. */
