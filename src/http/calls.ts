@@ -148,6 +148,10 @@ function nodesOf(call: NodeCall, request: Request, services: Services): readonly
   });
 }
 
+function isAnswered({ answer }: NodeAnswer): boolean {
+  return "status" in answer;
+}
+
 function didWell({ answer }: NodeAnswer): boolean {
   return "status" in answer && answer.status >= 200 && answer.status < 300;
 }
@@ -164,7 +168,10 @@ async function learn(call: NodeCall, answers: readonly NodeAnswer[], services: S
     for (const node of well) registry.learning.told(node, "awake");
   }
   if (/^(?:\/v1)?\/(?:un)?load_lora_adapter$/.test(path)) {
-    await Promise.all(well.map((node) => discovery.stillServes(node, "")));
+    // Also where it was refused: an engine that has it already may have more than is known here.
+    await Promise.all(
+      answers.filter(isAnswered).map(({ node }) => discovery.stillServes(node, "")),
+    );
   }
 }
 

@@ -73,3 +73,16 @@ test.each(["1", "2"])(
     expect(proxy.log()).not.toContain("node is out");
   },
 );
+
+test("an adapter that an engine is told to load, and has already, is served at once", async () => {
+  await using node = startAdapterNode();
+  await using proxy = await startBefore("1", node);
+  expect((await ask(proxy, { model: "a" })).status).toBe(404);
+  node.adapters.add("a");
+  const loaded = await fetch(`${proxy.url}/v1/load_lora_adapter`, {
+    method: "POST",
+    body: JSON.stringify({ lora_name: "a", lora_path: "/a" }),
+  });
+  expect(loaded.status).toBe(502);
+  expect((await ask(proxy, { model: "a" })).status).toBe(200);
+});
