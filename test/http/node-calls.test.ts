@@ -150,11 +150,15 @@ test("a node that does not answer is told after its time limit", async () => {
   await hanging.stop(true);
 });
 
-test("an adapter that is loaded this way is served at once", async () => {
+test.each([
+  ["vLLM", "/v1/load_lora_adapter"],
+  ["SGLang", "/load_lora_adapter"],
+])("an adapter that is loaded by the path of %s is served at once", async (_, path) => {
   await using node = startRecordingNode();
   await using proxy = await startProxy(["--node", node.url]);
   await untilHealthy(proxy);
-  await post(proxy, "/v1/load_lora_adapter", { lora_name: "adapter", lora_path: "/a" });
+  const { status } = await post(proxy, path, { lora_name: "adapter", lora_path: "/a" });
+  expect(status).toBe(200);
   expect((await ask(proxy, { model: "adapter" })).status).toBe(200);
 });
 

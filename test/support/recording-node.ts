@@ -23,7 +23,7 @@ export function startRecordingNode(models: readonly string[] = ["tiny"]): Record
       }
       const body = await request.text();
       node.asked.push(`${request.method} ${pathname}${search} ${body}`.trim());
-      if (pathname === "/v1/load_lora_adapter") node.models.push(JSON.parse(body).lora_name);
+      if (pathname.endsWith("/load_lora_adapter")) node.models.push(JSON.parse(body).lora_name);
       return Response.json({ port: server.port }, { status: node.status });
     },
   });

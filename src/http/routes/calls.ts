@@ -72,8 +72,10 @@ const TO_ALL: readonly (readonly [path: string, summary: string, timeoutMs: numb
   ["/wakeup", "Have all nodes take their memory back (LMDeploy)", LONG_MS],
   ["/start_profile", "Begin a profile on all nodes", SHORT_MS],
   ["/stop_profile", "End the profile on all nodes", LONG_MS],
-  ["/v1/load_lora_adapter", "Load an adapter on all nodes; it is served at once", LONG_MS],
-  ["/v1/unload_lora_adapter", "Unload an adapter on all nodes", LONG_MS],
+  ["/v1/load_lora_adapter", "Load an adapter on all nodes; it is served at once (vLLM)", LONG_MS],
+  ["/v1/unload_lora_adapter", "Unload an adapter on all nodes (vLLM)", LONG_MS],
+  ["/load_lora_adapter", "Load an adapter on all nodes; it is served at once (SGLang)", LONG_MS],
+  ["/unload_lora_adapter", "Unload an adapter on all nodes (SGLang)", LONG_MS],
 ];
 
 function toAll([path, summary, timeoutMs]: (typeof TO_ALL)[number]) {
