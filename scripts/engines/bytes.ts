@@ -83,6 +83,10 @@ const ASKS: readonly Ask[] = [
   { what: "a path nobody knows", path: "/v1/nowhere", body: chat() },
 ];
 
+const ADAPTER_ASKS: ReadonlySet<string> = new Set([
+  ...["chat", "chat, streamed", "completions", "completions, streamed", "responses, streamed"],
+]);
+
 function tool(): object {
   const parameters = { type: "object", properties: { city: { type: "string" } } };
   return { type: "function", function: { name: "weather", parameters } };
@@ -132,11 +136,29 @@ function difference(alone: Answer, through: Answer): string | null {
 
 /** Asks all of it; requests whose answers differ and the model's name that lmproxy answers itself stand out. */
 export async function compareBytes(engine: Engine, proxy: ProxyProcess): Promise<Row[]> {
+  const rows = await compareAsks(engine, proxy, ASKS, "bytes");
+  return [...rows, ...(await askWithClient(engine, proxy))];
+}
+
+/** Asks an adapter for chats and completions, whole and streamed. */
+export function compareAdapter(engine: Engine, proxy: ProxyProcess, model: string): Promise<Row[]> {
+  const asks = ASKS.flatMap((ask) =>
+    ADAPTER_ASKS.has(ask.what) ? [{ ...ask, body: { ...Object(ask.body), model } }] : [],
+  );
+  return compareAsks(engine, proxy, asks, "adapters");
+}
+
+async function compareAsks(
+  engine: Engine,
+  proxy: ProxyProcess,
+  asks: readonly Ask[],
+  part: string,
+): Promise<Row[]> {
   const same: string[] = [];
   const rows: Row[] = [];
   const row = (what: string, verdict: Row["verdict"], seen: string) =>
-    rows.push({ part: "bytes", kind: engine.kind.name, what, verdict, seen });
-  for (const ask of ASKS) {
+    rows.push({ part, kind: engine.kind.name, what, verdict, seen });
+  for (const ask of asks) {
     // The first warms the engine's caches; two that differ say that the engine itself varies.
     let alone: Answer[];
     let through: Answer;
@@ -152,11 +174,11 @@ export async function compareBytes(engine: Engine, proxy: ProxyProcess): Promise
     else row(ask.what, isOwnAnswer(ask, through) ? "limit" : "bad", found[1] ?? "");
   }
   row(
-    `${same.length} of ${ASKS.length} requests: same status, type and bytes`,
+    `${same.length} of ${asks.length} requests: same status, type and bytes`,
     "good",
     same.join(", "),
   );
-  return [...rows, ...(await askWithClient(engine, proxy))];
+  return rows;
 }
 
 /** lmproxy answers these itself. */

@@ -45,7 +45,8 @@ export async function install(
   return folder;
 }
 
-async function run(command: readonly string[]): Promise<void> {
+/** @throws Error with the last line that it said */
+export async function run(command: readonly string[]): Promise<void> {
   const child = Bun.spawn(["nice", "-n", "19", ...command], {
     stdin: "ignore",
     stdout: "ignore",

@@ -11,6 +11,8 @@ export interface EngineOptions {
   readonly ids?: "released" | "number" | "field";
   /** llama.cpp only: it gives its memory up when nothing has been asked for so long, s. */
   readonly sleepAfterS?: number;
+  /** vLLM only: it may load LoRA adapters, and has these from the start, NAME=FOLDER each. */
+  readonly adapters?: readonly string[];
 }
 
 export interface Command {
@@ -108,7 +110,7 @@ const vllm: Kind = {
     install(cache, "vllm", (folder) => [
       ...[program("tiny_model.py"), "hf", join(folder, "tiny"), "12"],
     ]),
-  command: (folder, port, { apiKey }) => ({
+  command: (folder, port, { apiKey, adapters }) => ({
     argv: [
       ...[join(folder, "bin/python"), "-m", "vllm.entrypoints.openai.api_server"],
       ...["--model", join(folder, "tiny"), "--served-model-name", "tiny"],
@@ -117,6 +119,8 @@ const vllm: Kind = {
       ...["--block-size", "32", "--num-gpu-blocks-override", "1024"],
       ...["--distributed-executor-backend", "uni"],
       ...(apiKey === undefined ? [] : ["--api-key", apiKey]),
+      ...(adapters === undefined ? [] : ["--enable-lora", "--max-loras", "2"]),
+      ...(adapters?.length ? ["--lora-modules", ...adapters] : []),
     ],
     env: {
       VLLM_CPU_KVCACHE_SPACE: "1",
@@ -124,6 +128,7 @@ const vllm: Kind = {
       OMP_NUM_THREADS: "1",
       HF_HUB_OFFLINE: "1",
       VLLM_NO_USAGE_STATS: "1",
+      VLLM_ALLOW_RUNTIME_LORA_UPDATING: "1",
       // Opens /sleep and /wake_up.
       VLLM_SERVER_DEV_MODE: "1",
     },

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { killAllAtExit } from "../../bench/host.ts";
 import { untilHealthy } from "../../test/support/until-healthy.ts";
+import { tryAdapters } from "./adapters.ts";
 import { compareBytes } from "./bytes.ts";
 import { tryDistServe } from "./distserve.ts";
 import { Engine } from "./engine.ts";
@@ -16,7 +17,7 @@ import { keep, writeTable } from "./page.ts";
 import { markdown, type Row } from "./report.ts";
 import { trySleep } from "./sleeping.ts";
 
-const PARTS = ["bytes", "leaving", "keys", "faults", "sleep", "distserve"] as const;
+const PARTS = ["bytes", "leaving", "keys", "faults", "sleep", "adapters", "distserve"] as const;
 type Part = (typeof PARTS)[number];
 
 const { values } = parseArgs({
@@ -55,6 +56,8 @@ async function runKind(kind: Kind, parts: readonly string[]): Promise<Row[]> {
   }
   if (has("keys")) await add(await tryKeys(kind, folder, executable));
   if (has("sleep") && kind.name === "llama") await add(await trySleep(kind, folder, executable));
+  if (has("adapters") && kind.name === "vllm")
+    await add(await tryAdapters(kind, folder, executable));
   if (has("distserve") && kind.name === "lmdeploy")
     await add(await tryDistServe(kind, folder, executable));
   return rows;

@@ -1,7 +1,7 @@
 /** What was found, row by row, and the page it is shown on. */
 
 export interface Row {
-  /** The part of the run: bytes, leaving, keys, faults, sleep or distserve. */
+  /** The part of the run: bytes, leaving, keys, faults, sleep, adapters or distserve. */
   readonly part: string;
   readonly kind: string;
   readonly what: string;
@@ -18,6 +18,7 @@ const TITLES: Readonly<Record<string, string>> = {
   keys: "Keys",
   faults: "Faults under load, one engine of two",
   sleep: "An engine's own sleep",
+  adapters: "LoRA adapters",
   distserve: "DistServe",
 };
 

@@ -1,6 +1,6 @@
 """A random model of a few MB: its answers are noise, all around them is the engine's.
 
-usage: tiny_model.py hf FOLDER LAYERS | gguf FILE LAYERS
+usage: tiny_model.py hf FOLDER LAYERS | gguf FILE LAYERS | adapter FOLDER LAYERS SEED
 """
 import json
 import os
@@ -106,6 +106,37 @@ def write_hf(folder):
     save_file(weights(), os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
 
 
+RANK = 8
+
+
+def write_adapter(folder):
+    """A LoRA adapter of the model of as many layers, strong enough that its words are others."""
+    from safetensors.numpy import save_file
+
+    random = np.random.default_rng(int(sys.argv[4]))
+    parts = ["q_proj", "v_proj"]
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": "tiny",
+        "r": RANK,
+        "lora_alpha": 2 * RANK,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": parts,
+    }
+    tensors = {}
+    for layer in range(LAYERS):
+        for part in parts:
+            at = f"base_model.model.model.layers.{layer}.self_attn.{part}"
+            for name, shape in (("lora_A", (RANK, HIDDEN)), ("lora_B", (HEADS * HEAD, RANK))):
+                tensors[f"{at}.{name}.weight"] = (random.standard_normal(shape) * 0.5).astype(np.float32)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "adapter_config.json"), "w") as file:
+        json.dump(config, file)
+    save_file(tensors, os.path.join(folder, "adapter_model.safetensors"), metadata={"format": "pt"})
+
+
 GGUF_NAMES = {
     "input_layernorm": "attn_norm",
     "post_attention_layernorm": "ffn_norm",
@@ -166,4 +197,4 @@ def write_gguf(path):
 
 
 if __name__ == "__main__":
-    {"hf": write_hf, "gguf": write_gguf}[sys.argv[1]](sys.argv[2])
+    {"hf": write_hf, "gguf": write_gguf, "adapter": write_adapter}[sys.argv[1]](sys.argv[2])
