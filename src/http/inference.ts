@@ -227,13 +227,17 @@ function serves(model: string, services: Services): boolean {
   return services.registry.serves(servedName(model, services));
 }
 
-/** SGLang's clients ask for an adapter as `served:adapter`; any node that serves the first may have it. */
+/**
+ * SGLang's clients ask for an adapter as `served:adapter`: of the nodes that list it by its own name, or, where
+ * none does, of any that serves the first.
+ */
 function servedName(model: string, { registry }: Services): string {
   const colon = model.lastIndexOf(":");
   if (colon <= 0 || registry.serves(model)) return model;
-  const base = model.slice(0, colon);
-  const isSglang = registry
+  const [base, adapter] = [model.slice(0, colon), model.slice(colon + 1)];
+  const nodes = registry
     .nodes()
-    .some(({ engine, models }) => engine === "sglang" && models.includes(base));
-  return isSglang ? base : model;
+    .filter(({ engine, models }) => engine === "sglang" && models.includes(base));
+  if (nodes.length === 0) return model;
+  return nodes.some(({ cards }) => cards.get(adapter)?.parent === base) ? adapter : base;
 }

@@ -253,6 +253,25 @@ test("SGLang's adapters are asked for as served:adapter", async () => {
   expect((await answered(proxy, "other:adapter"))[0]).toBe(404);
 });
 
+test("an adapter that SGLang lists is asked for where it is listed", async () => {
+  using without = startListing(list("served"));
+  using other = startListing(cards({ id: "served" }, { id: "adapter", parent: "served" }));
+  for (const { probes } of [without, other]) {
+    probes["/metrics"] = [{ send: httpAnswer("sglang:token_usage 0.1\n") }];
+  }
+  const flags = ["--metrics-interval", "0.05", "--strategy", "round_robin"];
+  await using proxy = await startProxy(["--node", without.url, other.url, ...flags]);
+  await listed(proxy, without.url, "served");
+  await listed(proxy, other.url, "served", "adapter");
+  await until("both are known for one", async () =>
+    Object.values(await proxy.status()).every(({ engine }) => engine === "sglang"),
+  );
+  for (let i = 0; i < 4; i += 1) expect((await answered(proxy, "served:adapter"))[0]).toBe(200);
+  const posts = (engine: typeof other) =>
+    engine.requests.filter(({ method }) => method === "POST").length;
+  expect([posts(without), posts(other)]).toEqual([0, 4]);
+});
+
 test("/metrics behind a slash is read, and --health-path may answer at length", async () => {
   using engine = startListing(
     list(...Array.from({ length: 3_000 }, (_, i) => `a-rather-long-name-${i}`)),
