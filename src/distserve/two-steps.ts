@@ -176,7 +176,8 @@ export class TwoSteps {
         // Refused by a decode engine that its prefill engine does not know any more: never freed,
         // since the number may be another request's by now.
         if (session.isDoubtful && failed.keepsBlocks) session.isLost = true;
-        if (session.isLost) continue;
+        // Lost with its decode engine, too, it may have been decoded: that says all there is to say of another try.
+        if (session.isLost && (failed.keepsBlocks || !failed.mayComeBack)) continue;
         if (!failed.keepsBlocks || !failed.mayRetry) {
           session.free();
           return failed;

@@ -3,7 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { times } from "../support/ask.ts";
 import { until } from "../support/until.ts";
-import { type Cluster, count, only, startCluster } from "./cluster.ts";
+import { type Cluster, count, only, startCluster, startRole } from "./cluster.ts";
 
 // Each test starts processes, on machines that may be busy.
 setDefaultTimeout(60_000);
@@ -94,6 +94,62 @@ describe.each(["prefills", "decodes"] as const)("the only one of the %s", (role)
     const seconds = (performance.now() - startedMs) / 1_000;
     expect(count(cluster, role, CHAT)).toBeLessThanOrEqual(1.2 * REQUESTS + 3 * (seconds + 1));
     engine.setFaults([]);
+    await cluster.quiet();
+  });
+});
+
+/** Takes the only engines of `roles` out, one after the other; then all come back as other processes. */
+async function replace(cluster: Cluster, roles: readonly ("prefills" | "decodes")[]) {
+  for (const role of roles) {
+    await of(cluster, role).stop(true);
+    await untilGone(cluster, of(cluster, role));
+  }
+  for (const role of roles) {
+    const again = { port: of(cluster, role).port, timeScale: 1 };
+    const is = role === "prefills" ? "Prefill" : "Decode";
+    cluster[role][0] = await startRole(is, cluster.proxy, again);
+  }
+}
+
+async function untilGone({ proxy }: Cluster, { url }: RunningEngine): Promise<void> {
+  await until("it is out", async () => (await proxy.status())[url]?.state !== "healthy");
+}
+
+const BOTH = ["prefills", "decodes"] as const;
+
+/** Sends requests that are decoded until their engines are gone. */
+async function askInVain(cluster: Cluster, requests: number): Promise<Promise<Response>[]> {
+  of(cluster, "decodes").setPace(0);
+  const answers = times(requests, null).map(() => cluster.chat());
+  await untilDecoded(cluster, requests);
+  return answers;
+}
+
+async function untilDecoded(cluster: Cluster, requests: number): Promise<void> {
+  const { state } = of(cluster, "decodes");
+  await until("all are decoded", () => state().openRequests === requests);
+}
+
+describe("requests that lose both of their engines, one after the other,", () => {
+  test("wait for both, however many they are", async () => {
+    await using cluster = await startCluster({ engine: { timeScale: 1 } });
+    // More than the budget of retries has room for.
+    const answers = await askInVain(cluster, 60);
+    await replace(cluster, BOTH);
+    const statuses = (await Promise.all(answers)).map(({ status }) => status);
+    expect(new Set(statuses)).toEqual(new Set([200]));
+    await cluster.quiet();
+  });
+
+  test("are not sent a third time", async () => {
+    await using cluster = await startCluster({ flags: FLAGS, engine: { timeScale: 1 } });
+    const [answer] = await askInVain(cluster, 1);
+    await replace(cluster, ["decodes"]);
+    of(cluster, "decodes").setPace(0);
+    await untilDecoded(cluster, 1);
+    await replace(cluster, BOTH);
+    expect((await answer)?.status).toBe(502);
+    expect(count(cluster, "decodes", CHAT)).toBe(0);
     await cluster.quiet();
   });
 });
