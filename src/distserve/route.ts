@@ -116,11 +116,10 @@ export class Route {
     return this.#patience.leftMs(this.#options) > 0;
   }
 
-  /** The request was lost on `node`, and no other is left: waits for a word of it; see `untilHeard`. */
+  /** The request was lost on `node`, the only one of its role: waits for a word of it; see `untilHeard`. */
   heard(node: Node): Promise<boolean | null> {
-    const hasAnother = () => this.hasAnother(node.role);
-    const limitMs = this.#patience.leftMs(this.#options);
-    return this.#unlessGone(untilHeard(node, { hasAnother, limitMs, ...this.#options }));
+    const heard = { isOnly: this.isOnly, limitMs: this.#patience.leftMs(this.#options) };
+    return this.#unlessGone(untilHeard(node, { ...heard, ...this.#options }));
   }
 
   /** An engine was lost with it, and no other is left: those that it tried may be had again. */
@@ -175,8 +174,12 @@ export class Route {
     return role === "Decode" ? this.#wants.Decode : this.#wants.Prefill;
   }
 
-  /** Whether there is another node of the role that it has not tried. */
-  readonly hasAnother = (role: Role) => this.#options.registry.hasAnother(this.wantedOf(role));
+  /** Whether there is another node of the role than those of `tried`, which are those that it has tried. */
+  readonly hasAnother = (role: Role, tried = this.wantedOf(role).tried) =>
+    this.#options.registry.hasAnother({ ...this.wantedOf(role), tried });
+
+  /** Whether there is no other of its role, tried or not. */
+  readonly isOnly = (node: Node) => !this.hasAnother(node.role, new Set([node]));
 
   /** It needs no node any more. */
   readonly end = () => this.#options.room.arrived(this);
@@ -237,10 +240,7 @@ export class Route {
 
   readonly #hasFailed = (prefill: Node, decode: Node) => hasFailed(this.#failed, prefill, decode);
 
-  /**
-   * One try; a pair that fails it is of no more use to this request while there is another. One that
-   * was dropped meanwhile did not fail.
-   */
+  /** One try; a pair that fails it, and was not dropped meanwhile, is of no more use while there is another. */
   async #connect(pair: PlannedPair): Promise<void> {
     const { prefill, decode } = pair;
     const failure = await this.#unlessGone(this.#options.pairs.connect(prefill, decode));

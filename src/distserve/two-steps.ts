@@ -243,7 +243,7 @@ export class TwoSteps {
   async #mayTryAgain(attempt: Attempt, result: Result): Promise<boolean> {
     const { lease } = attempt;
     const isLost = result.kind === "lost" && this.#retries.maySendAgain;
-    if (isLost && this.#route.hasTime && !this.#route.hasAnother(lease.node.role)) {
+    if (isLost && this.#route.hasTime && this.#route.isOnly(lease.node)) {
       const wasOut = await this.#route.heard(lease.node);
       if (wasOut === null) this.#request.exchange.notRetried = "no_node";
       return wasOut !== null && this.#retries.afterFailure("lost", wasOut);

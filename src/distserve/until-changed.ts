@@ -33,8 +33,8 @@ export class Patience {
 }
 
 export interface Heard {
-  /** Whether another node may be asked instead. */
-  readonly hasAnother: () => boolean;
+  /** Whether no other node may be asked instead. */
+  readonly isOnly: (node: Node) => boolean;
   readonly limitMs: number;
   readonly registry: Pick<Registry, "get" | "subscribe">;
   /** Calls `act` after `ms`; the function returned prevents it. */
@@ -46,7 +46,7 @@ export interface Heard {
  * was out until then; to null when neither comes in time, or the node is removed. What is still dying would lose the request again.
  */
 export async function untilHeard(node: Node, heard: Heard): Promise<boolean | null> {
-  const { hasAnother, limitMs, registry, after } = heard;
+  const { isOnly, limitMs, registry, after } = heard;
   // One that is out on trial has passed a probe, and loses requests all the same.
   let wasOut = node.health.state !== "healthy" && node.health.doubt === null;
   const { promise, resolve } = Promise.withResolvers<boolean | null>();
@@ -54,7 +54,7 @@ export async function untilHeard(node: Node, heard: Heard): Promise<boolean | nu
   const unsubscribe = registry.subscribe({
     stateChanged: (one, _from, to) => {
       if (one === node && to !== "healthy" && node.health.doubt === null) wasOut = true;
-      if (to === "healthy" && (one === node || hasAnother())) resolve(wasOut);
+      if (to === "healthy" && (one === node || !isOnly(node))) resolve(wasOut);
     },
     nodeRemoved: (one) => {
       if (one === node) resolve(null);

@@ -153,3 +153,18 @@ describe("requests that lose both of their engines, one after the other,", () =>
     await cluster.quiet();
   });
 });
+
+test("one that has turned a request down for a moment is asked again when the other has lost it", async () => {
+  const flags = ["--decode-strategy", "round_robin", "--queue-timeout", "600"];
+  await using cluster = await startCluster({ decodes: 2, flags });
+  expect((await cluster.chat()).status).toBe(200);
+  const [first, second] = cluster.decodes;
+  if (first === undefined || second === undefined) throw new Error("there are two");
+  const hadOne = (first.state().requestsByPath[CHAT] ?? 0) > 0;
+  const [busy, dying] = hadOne ? [second, first] : [first, second];
+  busy.setFaults([{ path: CHAT, fault: { kind: "answer", status: 503 }, count: 1 }]);
+  dying.setFaults([SICK, RESETS]);
+  const before = count(cluster, "decodes", CHAT);
+  expect((await cluster.chat()).status).toBe(200);
+  expect(count(cluster, "decodes", CHAT)).toBe(before + 3);
+});
