@@ -43,8 +43,12 @@ const TRIAL_TIMES = 1.5;
 const SLOW_LEAST_MS = 50;
 /** No more nodes than this are looked at closely at a time, the slowest first: each is compared with all others. */
 const SUSPECTS = 8;
-/** Refusals in a row are the node's when their chance, were it like its peers, is below this. */
+/** Refusals in a row are the node's when their chance, were it like its peers, is below this; ... */
 const BY_CHANCE = 1e-3;
+/** ... where these refuse some of what comes, too, below this: such rows come by chance all the time. */
+const BY_CHANCE_OFTEN = 1e-6;
+/** One in the last twenty seconds. */
+const SOME = 0.5;
 
 /** A node that was out for short answers is back after so many more when that is as likely as this with its peers. */
 const SHORT_TRIALS = 6;
@@ -210,12 +214,16 @@ export class Peers {
     const peers = this.of(node);
     let good = 0;
     let refused = 0;
+    let refuseNow = 0;
     for (const { conduct } of peers) {
       good += conduct.good.at(nowMs);
       refused += conduct.refused.at(nowMs);
+      if (conduct.refusesToo(nowMs)) refuseNow += 1;
     }
-    const chance = (refused + 1) / (refused + good + 2);
-    if (good < 1 || chance ** refusalsInARow >= BY_CHANCE) return false;
+    // Bad requests come together: what all refuse now says more than what they have answered before.
+    const chance = Math.max((refused + 1) / (refused + good + 2), refuseNow / peers.length);
+    const belowThis = refused < SOME ? BY_CHANCE : BY_CHANCE_OFTEN;
+    if (good < 1 || chance ** refusalsInARow >= belowThis) return false;
     // A client's requests may be good and bad by turns: what peers got of it by lot is not always like the node's.
     if (node.conduct.chanceOfLots(nowMs - RECENT_MS) >= BY_CHANCE) return false;
     // What follows one client is that client's, unless peers answer him.

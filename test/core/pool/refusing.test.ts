@@ -1,5 +1,5 @@
 /** Nodes that refuse, where a strategy brings all that is alike to one of them. */
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { Wanted } from "../../../src/core/pool/choose.ts";
 import type { Lease, Outcome } from "../../../src/core/pool/lease.ts";
 import type { Node } from "../../../src/core/pool/node.ts";
@@ -154,3 +154,40 @@ test.each([400, 200])(
     expect(isOut()).toBe(false);
   },
 );
+
+/** A client asks 20 times a second, for what all refuse or nobody does; how often a node goes out that is as all others. */
+function outsOfHealthy(nodes: number, seed: number, isBad: (nth: number) => boolean): number {
+  const cluster = new Cluster({ nodes, seed });
+  const { time, random, registry } = cluster;
+  let outs = 0;
+  registry.subscribe({
+    stateChanged: (_node, _from, to) => {
+      if (to === "unhealthy") outs += 1;
+    },
+  });
+  for (let nth = 0; nth < 2_400; nth += 1) {
+    time.advance(50);
+    const lease = cluster.lease({ asked: { ...NOTHING_ASKED, client: "a" } });
+    const bad = isBad(nth);
+    time.after(20 + 100 * random(), () => {
+      if (!bad) lease.piece(time.nowMs);
+      lease.end(bad ? answered(400) : OK);
+    });
+  }
+  return outs;
+}
+
+describe.each([2, 8])("of %d nodes that refuse the same", (nodes) => {
+  test.each([0.1, 0.3, 0.5, 0.8])("none is out for %d of one client's requests", (bad) => {
+    for (const seed of SEEDS) {
+      const random = seededRandom(seed);
+      expect(outsOfHealthy(nodes, seed, () => random() < bad)).toBe(0);
+    }
+  });
+
+  test("hardly any is out for bad requests that come one after the other", () => {
+    // Two rows for each seed.
+    const outs = SEEDS.map((seed) => outsOfHealthy(nodes, seed, (nth) => nth % 1_200 >= 1_180));
+    expect(outs.reduce((sum, one) => sum + one, 0)).toBeLessThan(SEEDS.length);
+  });
+});
