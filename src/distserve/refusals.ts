@@ -1,5 +1,7 @@
 /** What clients are told whose request no pair of engines can answer. */
+import { calledBy } from "../core/admission/refusals.ts";
 import { ProxyError } from "../core/errors.ts";
+import type { Wanted } from "../core/pool/choose.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { HandshakeFailure } from "./handshake.ts";
 import { type Endpoint, muteReleases } from "./session-names.ts";
@@ -19,7 +21,8 @@ export interface FailedPair extends PlannedPair {
 const MOST_NAMED = 3;
 
 /** 502: no prefill engine says under which number it keeps blocks. */
-export function cannotHandOver(model: string | null, endpoint: Endpoint): ProxyError {
+export function cannotHandOver(wanted: Wanted, endpoint: Endpoint): ProxyError {
+  const model = calledBy(wanted);
   const what = model === null ? "any model" : `the model \`${model}\``;
   return new ProxyError(
     "upstream_error",

@@ -97,7 +97,7 @@ export class Route {
       } else if (next !== null) {
         next = await this.#untilConnected();
       } else {
-        if (this.#noneIsNamed()) throw cannotHandOver(this.wanted.model, this.#endpoint);
+        if (this.#noneIsNamed()) throw cannotHandOver(this.wanted, this.#endpoint);
         if (this.#planned !== null) await this.#connect(this.#planned);
         // Connecting took its time: chosen anew, among what is connected now.
         next = this.take();
@@ -166,7 +166,7 @@ export class Route {
 
   /** What it is told when there is no pair for it. */
   get refusal(): ProxyError {
-    return this.#failed.length === 0 ? noNode(this.wanted.model) : cannotConnect(this.#failed);
+    return this.#failed.length === 0 ? noNode(this.wanted) : cannotConnect(this.#failed);
   }
 
   /** What it wants of a node of the role, whichever it is paired with. */

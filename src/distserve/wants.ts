@@ -6,14 +6,14 @@ import type { InferenceRequest } from "../upstream/request.ts";
 export type Wants = Readonly<Record<"Prefill" | "Decode", Wanted>>;
 
 export function wantsOf(
-  { model, asked }: InferenceRequest,
+  { model, called, asked }: InferenceRequest,
   triedPrefill: ReadonlySet<Node>,
   triedDecode: ReadonlySet<Node>,
 ): Wants {
   // The first byte of a prefill's answer tells of the prefill, whatever its client asked for.
   const ofPrefill = asked.stream ? asked : { ...asked, stream: true };
   return {
-    Prefill: { model, role: "Prefill", asked: ofPrefill, tried: triedPrefill },
-    Decode: { model, role: "Decode", asked, tried: triedDecode },
+    Prefill: { model, called, role: "Prefill", asked: ofPrefill, tried: triedPrefill },
+    Decode: { model, called, role: "Decode", asked, tried: triedDecode },
   };
 }

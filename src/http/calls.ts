@@ -139,7 +139,7 @@ function nodesOf(call: NodeCall, request: Request, services: Services): readonly
     model === null ? registry.nodes() : ROLES.flatMap((role) => registry.serving(model, role));
   if (nodes.length > 0) return nodes;
   if (model !== null && registry.nodes().length > 0) {
-    throw new ProxyError("model_not_found", `No node serves the model \`${model}\`.`, {
+    throw new ProxyError("model_not_found", `No node serves the model \`${call.model}\`.`, {
       param: "model",
     });
   }

@@ -1,4 +1,4 @@
-import { listed, shuttingDown } from "../core/admission/refusals.ts";
+import { listed, shuttingDown, unknownModel } from "../core/admission/refusals.ts";
 import { ProxyError } from "../core/errors.ts";
 import { CANCELLED, CLIENT_GONE, type Exchange } from "../core/exchange.ts";
 import { requestHeaders } from "../core/headers.ts";
@@ -9,6 +9,7 @@ import { isCancelled } from "../upstream/request.ts";
 import { dialectOf, nameForAnthropic } from "./dialect.ts";
 import { errorResponse, unexpectedError } from "./error-response.ts";
 import { keptRequest } from "./kept.ts";
+import { knownModels } from "./models.ts";
 import { letGo, readBody } from "./read-body.ts";
 import { readHead } from "./read-head.ts";
 import { pathOf, targetOf } from "./request-target.ts";
@@ -96,14 +97,15 @@ async function answer(
     const type = headers.get("content-type");
     const isLookup = route.asksFor !== undefined;
     const reading = isLookup
-      ? { head: null, body: sent, model: null }
+      ? { head: null, body: sent, model: null, called: null }
       : readHead(sent, type, services.aliases.ownName, services.bodyLimits.soon);
-    const { head, body, model } = reading instanceof Promise ? await reading : reading;
+    const { head, body, model, called } = reading instanceof Promise ? await reading : reading;
     exchange.model = model;
     exchange.stream = head?.stream === true;
     // An engine may have learned the model since it was asked last, or is about to say what it serves.
     if (model !== null && !serves(model, services) && !isAnyones(services)) {
       await services.discovery.find(model);
+      if (!serves(model, services)) throw unknownModel({ model, called }, knownModels(services));
     }
     // Draining may have begun while the body came, and nobody would wait for what starts now.
     if (!services.lifecycle.open) throw shuttingDown();
@@ -138,6 +140,7 @@ async function answer(
       }),
       body,
       model: isLookup ? null : routedModel(model, services),
+      called,
       head,
       kept,
       asked: isLookup
@@ -198,11 +201,11 @@ function refuseLoop(headers: Headers, via: string): void {
 }
 
 /** A body that names no model may go anywhere while all nodes serve the same, adapters aside. */
-function anyModel({ registry }: Services): null {
-  if (serveTheSame(registry.nodes())) return null;
+function anyModel(services: Services): null {
+  if (serveTheSame(services.registry.nodes())) return null;
   throw new ProxyError(
     "invalid_request",
-    `Name one of the models in \`model\`: ${listed(registry.models())}.`,
+    `Name one of the models in \`model\`: ${listed(knownModels(services).models())}.`,
     { param: "model" },
   );
 }

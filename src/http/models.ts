@@ -1,4 +1,4 @@
-import { unknownModel } from "../core/admission/refusals.ts";
+import { type KnownModels, unknownModel } from "../core/admission/refusals.ts";
 import type { ModelCard } from "../core/engine/model-list.ts";
 import type { Services } from "./services.ts";
 
@@ -54,9 +54,14 @@ function anthropicModel(card: ModelCard, createdS: number) {
   return { id, type: "model", display_name: id, created_at };
 }
 
+/** What refusals name: all that clients may ask for. */
+export function knownModels(listed: Listed): KnownModels {
+  return { nodes: () => listed.registry.nodes(), models: () => [...cards(listed).keys()] };
+}
+
 function oneCard(listed: Listed, id: string): ModelCard {
   const card = cards(listed).get(id);
-  if (card === undefined) throw unknownModel(id, listed.registry);
+  if (card === undefined) throw unknownModel({ model: id }, knownModels(listed));
   return card;
 }
 

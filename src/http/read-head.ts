@@ -20,6 +20,8 @@ export interface ReadHead {
   readonly body: Uint8Array;
   /** That name; null where the body names none. */
   readonly model: string | null;
+  /** What its client calls it. */
+  readonly called: string | null;
 }
 
 /** The name that engines know a model by which clients call `model`. */
@@ -40,7 +42,7 @@ export function readHead(
   if (sent.length > ONE_SLICE_BYTES) return readLarge(sent, ownName, soon);
   const head = scanRequestHead(sent);
   const body = asItGoesOut(sent, head, ownName);
-  return readFrom(body === sent ? head : scanRequestHead(body), body);
+  return readFrom(body === sent ? head : scanRequestHead(body), body, head);
 }
 
 async function readLarge(
@@ -51,11 +53,12 @@ async function readLarge(
   const pause = () => new Promise<void>(soon);
   const head = await scanRequestHeadInSlices(sent, pause);
   const body = asItGoesOut(sent, head, ownName);
-  return readFrom(body === sent ? head : await scanRequestHeadInSlices(body, pause), body);
+  const goesOut = body === sent ? head : await scanRequestHeadInSlices(body, pause);
+  return readFrom(goesOut, body, head);
 }
 
-function readFrom(head: RequestHead, body: Uint8Array): ReadHead {
-  return { head, body, model: named(head.model) };
+function readFrom(head: RequestHead, body: Uint8Array, asSent: RequestHead): ReadHead {
+  return { head, body, model: named(head.model), called: named(asSent.model) };
 }
 
 /** Engines take an empty name for none. */
@@ -73,9 +76,10 @@ function asItGoesOut(sent: Uint8Array, head: RequestHead, ownName: OwnName): Uin
 
 function readForm(sent: Uint8Array, type: string, ownName: OwnName): ReadHead {
   const field = multipartModel(sent, type);
-  if (field === null) return { head: null, body: sent, model: null };
+  if (field === null) return { head: null, body: sent, model: null, called: null };
   const model = ownName(field.model);
-  if (model === field.model) return { head: null, body: sent, model: named(model) };
+  const called = named(field.model);
+  if (model === field.model) return { head: null, body: sent, model: called, called };
   const [before, after] = [sent.subarray(0, field.start), sent.subarray(field.end)];
-  return { head: null, body: Buffer.concat([before, Buffer.from(model), after]), model };
+  return { head: null, body: Buffer.concat([before, Buffer.from(model), after]), model, called };
 }

@@ -23,11 +23,12 @@ export async function dispatch(
   role: Role = "Hybrid",
 ): Promise<Reply> {
   const { admission, budgets, registry, retryRules } = upstream;
-  const { exchange, kept } = request;
+  const { exchange, kept, called } = request;
   const tried = new Set<Node>();
   const { explainer } = exchange;
   const only = kept?.keeper ?? null;
-  const wanted = { model: request.model, role, asked: request.asked, tried, explainer, only };
+  const { model, asked } = request;
+  const wanted = { model, called, role, asked, tried, explainer, only };
   const isUnread = kept?.isSought === true ? mayBeElsewhere : isRetriable;
   let place: Admitted;
   try {

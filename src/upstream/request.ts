@@ -23,6 +23,8 @@ export interface InferenceRequest {
   readonly body: Uint8Array;
   /** Null when the body names none, or is no JSON. */
   readonly model: string | null;
+  /** What its client calls that, which errors say; left out: the same. */
+  readonly called?: string | null | undefined;
   /** Null when the body is no JSON. */
   readonly head: RequestHead | null;
   /** Null when it has to do with nothing that engines keep. */

@@ -110,3 +110,37 @@ test("calls to the nodes of a model, or to one, take an alias", async () => {
     expect(node.asked).toEqual([`${method} ${path.split("?")[0]}`]);
   }
 });
+
+describe("errors say the name that the client sent", () => {
+  async function messageFor(path: string, body: object): Promise<string> {
+    const answer = await fetch(proxy.url + path, { method: "POST", body: JSON.stringify(body) });
+    return `${answer.status} ${await answer.text()}`;
+  }
+
+  test.each(["lost", "lost:adapter"])("that nobody serves: %s", async (model) => {
+    const message = await messageFor("/v1/completions", { model, prompt: "x" });
+    expect(message).toStartWith("404 ");
+    expect(message).toContain(`The model \`${model}\` does not exist; served are: `);
+    expect(message).not.toContain("nobody-has-it");
+    for (const name of ["org/llama", "real", "gpt-4o"]) expect(message).toContain(name);
+  });
+
+  test("of which no engine can take requests", async () => {
+    await using engine = startRecordingNode(["served"]);
+    await using other = await startProxy(["--node", engine.url, "--model-alias", "gpt-4=served"]);
+    await untilHealthy(other, 1);
+    await fetch(`${other.url}/nodes/drain`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ url: engine.url }),
+    });
+    const answer = await fetch(`${other.url}/v1/completions`, {
+      method: "POST",
+      body: JSON.stringify({ model: "gpt-4", prompt: "x" }),
+    });
+    expect([answer.status, await answer.text()]).toEqual([
+      503,
+      expect.stringContaining("the model `gpt-4` can"),
+    ]);
+  });
+});

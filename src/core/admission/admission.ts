@@ -155,8 +155,8 @@ export class Admission {
     const attempt = () => this.#try(wanted, since, client, take);
     const got = ahead ?? attempt();
     if (typeof got !== "string") return got;
-    if (!this.#isKnown(wanted)) throw unknownModel(wanted.model, this.#registry);
-    if (got === "unavailable") throw noNode(wanted.model);
+    if (!this.#isKnown(wanted)) throw unknownModel(wanted, this.#registry);
+    if (got === "unavailable") throw noNode(wanted);
     return this.#waitInLine({ wanted, client, signal, since, blockedBy: got, attempt });
   }
 
@@ -175,7 +175,7 @@ export class Admission {
       return typeof lease === "string" ? blockedBy(lease) : { lease };
     };
     const got = attempt();
-    if (got === "unavailable") throw noNode(wanted.model);
+    if (got === "unavailable") throw noNode(wanted);
     if (typeof got !== "string") return got;
     const wait = { wanted, client, signal, since: 0, blockedBy: got, attempt };
     return await this.#wait(this.#furtherLine, wait);
@@ -216,8 +216,8 @@ export class Admission {
     const elsewhere = this.#places.others?.waiting ?? 0;
     if (this.#line.size + elsewhere >= this.#options.queueSize) {
       const other = this.#line.toGiveWay(wait.client);
-      if (other === null) throw queueFull(wait.blockedBy, wait.wanted.model);
-      other.refuse(queueFull(this.#line.blockedBy(other), other.wanted.model));
+      if (other === null) throw queueFull(wait.blockedBy, wait.wanted);
+      other.refuse(queueFull(this.#line.blockedBy(other), other.wanted));
     }
     return await this.#wait(this.#line, wait);
   }

@@ -14,6 +14,13 @@ export function listed(models: readonly string[]): string {
   return more > 0 ? `${named} and ${more} more, see /v1/models` : named;
 }
 
+type NamesModel = Pick<Wanted, "model" | "called">;
+
+/** The model by the name that its client knows. */
+export function calledBy({ model, called = model }: NamesModel): string | null {
+  return called;
+}
+
 /** What a refusal of a model that nobody is known to serve depends on. */
 export interface KnownModels {
   /** All nodes. */
@@ -22,7 +29,8 @@ export interface KnownModels {
 }
 
 /** 404 that names what exists; 503 as long as some engine has not said what it serves. */
-export function unknownModel(model: string | null, known: KnownModels): ProxyError {
+export function unknownModel(wanted: NamesModel, known: KnownModels): ProxyError {
+  const model = calledBy(wanted);
   const nodes = known.nodes();
   if (nodes.length === 0 || model === null) {
     const message = "No engine is registered; register one with POST /nodes/add.";
@@ -47,7 +55,8 @@ export function unknownModel(model: string | null, known: KnownModels): ProxyErr
 }
 
 /** 503: the model is known, but none of its nodes can take a request now. */
-export function noNode(model: string | null): ProxyError {
+export function noNode(wanted: NamesModel): ProxyError {
+  const model = calledBy(wanted);
   const what = model === null ? "any model" : `the model \`${model}\``;
   return new ProxyError(
     "service_unavailable",
@@ -67,7 +76,7 @@ export function shuttingDown(): ProxyError {
 }
 
 /** No place to wait in: 429 when the client itself is the reason, else 503. */
-export function queueFull(blockedBy: Blocked, model: string | null): ProxyError {
+export function queueFull(blockedBy: Blocked, wanted: NamesModel): ProxyError {
   if (blockedBy === "client") {
     return new ProxyError(
       "rate_limit_exceeded",
@@ -75,7 +84,7 @@ export function queueFull(blockedBy: Blocked, model: string | null): ProxyError 
       { retryAfterS: 1, rejection: "client_limit" },
     );
   }
-  if (blockedBy === "starting" || blockedBy === "returning") return noNode(model);
+  if (blockedBy === "starting" || blockedBy === "returning") return noNode(wanted);
   return new ProxyError(
     "service_unavailable",
     "All engines are busy and the queue is full; try again.",
@@ -84,8 +93,8 @@ export function queueFull(blockedBy: Blocked, model: string | null): ProxyError 
 }
 
 /** 503: its turn did not come in time. */
-export function waitedTooLong(blockedBy: Blocked, { model }: Wanted): ProxyError {
-  if (blockedBy === "starting" || blockedBy === "returning") return noNode(model);
+export function waitedTooLong(blockedBy: Blocked, wanted: Wanted): ProxyError {
+  if (blockedBy === "starting" || blockedBy === "returning") return noNode(wanted);
   return new ProxyError(
     "service_unavailable",
     "The request waited too long for a free engine; try again.",

@@ -17,6 +17,8 @@ export type NoNode = "unknown_model" | "starting" | "returning" | "full" | "unav
 export interface Wanted {
   /** Null: any model will do. */
   readonly model: string | null;
+  /** What its client calls that; left out: the same. */
+  readonly called?: string | null | undefined;
   readonly role: Role;
   readonly asked: Asked;
   /** Nodes it has tried already; a request that has tried some gets only nodes known, or else believed, to be good. */

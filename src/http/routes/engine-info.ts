@@ -50,16 +50,21 @@ function row(path: string, summary: string, anyNode: boolean): AnsweringRoute {
     answer: ({ request }, services) => {
       const asked = new URL(request.url).searchParams.get("model");
       const model = asked === null ? null : services.aliases.ownName(asked);
-      return askOne(path, nodesFor(model, anyNode, services), services);
+      return askOne(path, nodesFor(model, asked, anyNode, services), services);
     },
   });
 }
 
-function nodesFor(model: string | null, anyNode: boolean, services: Services): Node[] {
+function nodesFor(
+  model: string | null,
+  called: string | null,
+  anyNode: boolean,
+  services: Services,
+): Node[] {
   const { registry, now } = services;
   const nodes = registry.nodes().filter(({ models }) => model === null || models.includes(model));
   if (nodes.length === 0 && model !== null) {
-    throw new ProxyError("model_not_found", `No node serves the model \`${model}\`.`, {
+    throw new ProxyError("model_not_found", `No node serves the model \`${called}\`.`, {
       param: "model",
     });
   }
