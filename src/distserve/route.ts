@@ -54,10 +54,13 @@ export class Route {
   #planned: PlannedPair | null = null;
   #lostOne = false;
   readonly #patience = new Patience();
+  /** End all waits: when the client leaves, and when the proxy shuts down. */
+  readonly #signals: readonly Signal[];
 
   constructor(request: InferenceRequest, options: RouteOptions) {
     this.#options = options;
     this.#request = request;
+    this.#signals = [request.signal, options.closing];
     this.#endpoint = endpointOf(request.target);
     this.#wants = wantsOf(request, this.triedPrefill, this.triedDecode);
     this.wanted = { ...this.#wants.Prefill, explainer: request.exchange.explainer };
@@ -118,8 +121,8 @@ export class Route {
 
   /** The request was lost on `node`, the only one of its role: waits for a word of it; see `untilHeard`. */
   heard(node: Node): Promise<boolean | null> {
-    const heard = { isOnly: this.isOnly, limitMs: this.#patience.leftMs(this.#options) };
-    return this.#unlessGone(untilHeard(node, { ...heard, ...this.#options }));
+    const waits = { isOnly: this.isOnly, limitMs: this.#patience.leftMs(this.#options) };
+    return untilHeard(node, { ...waits, signals: this.#signals, ...this.#options });
   }
 
   /** An engine was lost with it, and no other is left: those that it tried may be had again. */
@@ -243,7 +246,8 @@ export class Route {
   /** One try; a pair that fails it, and was not dropped meanwhile, is of no more use while there is another. */
   async #connect(pair: PlannedPair): Promise<void> {
     const { prefill, decode } = pair;
-    const failure = await this.#unlessGone(this.#options.pairs.connect(prefill, decode));
+    const connecting = this.#options.pairs.connect(prefill, decode);
+    const failure = await unlessAborted(connecting, this.#signals);
     if (failure !== null && failure !== DROPPED) this.#failed.push({ ...pair, failure });
   }
 
@@ -283,17 +287,12 @@ export class Route {
     for (;;) {
       const failed = this.#failed.splice(0);
       const limitMs = this.#patience.leftMs(this.#options);
-      const awaited = { failed, lostOne: this.#lostOne, limitMs, ...this.#options };
-      const hasChanged = await this.#unlessGone(untilChanged(awaited));
+      const awaited = { failed, lostOne: this.#lostOne, limitMs, signals: this.#signals };
+      const hasChanged = await untilChanged({ ...awaited, ...this.#options });
       if (!hasChanged) this.#failed.push(...failed);
       const next = this.take();
       if (isWorthWaiting(next) || typeof next !== "string") return next;
       if (!hasChanged || limitMs <= 0) throw this.refusal;
     }
-  }
-
-  /** @throws what the client's signal gives when it leaves; ProxyError when the proxy shuts down */
-  #unlessGone<T>(waiting: Promise<T>): Promise<T> {
-    return unlessAborted(waiting, [this.#request.signal, this.#options.closing]);
   }
 }

@@ -1,8 +1,10 @@
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
+import type { Signal } from "../core/signal.ts";
 import { DROPPED } from "./pair.ts";
 import type { Pairs } from "./pairs.ts";
 import type { FailedPair } from "./refusals.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 
 /** Whether a node is there, or about to be, of which a place may be had. */
 export function isWorthWaiting(none: unknown): none is "full" | "starting" | "returning" {
@@ -39,6 +41,8 @@ export interface Heard {
   readonly registry: Pick<Registry, "get" | "subscribe">;
   /** Calls `act` after `ms`; the function returned prevents it. */
   readonly after: (ms: number, act: () => void) => () => void;
+  /** What ends the wait: it rejects with the reason of the first that is aborted, and holds nothing any more. */
+  readonly signals: readonly Signal[];
 }
 
 /**
@@ -46,7 +50,7 @@ export interface Heard {
  * was out until then; to null when neither comes in time, or the node is removed. What is still dying would lose the request again.
  */
 export async function untilHeard(node: Node, heard: Heard): Promise<boolean | null> {
-  const { isOnly, limitMs, registry, after } = heard;
+  const { isOnly, limitMs, registry, after, signals } = heard;
   // One that is out on trial has passed a probe, and loses requests all the same.
   let wasOut = node.health.state !== "healthy" && node.health.doubt === null;
   const { promise, resolve } = Promise.withResolvers<boolean | null>();
@@ -66,7 +70,7 @@ export async function untilHeard(node: Node, heard: Heard): Promise<boolean | nu
   });
   if (registry.get(node.url) !== node) resolve(null);
   try {
-    return await promise;
+    return await unlessAborted(promise, signals);
   } finally {
     stop();
     unsubscribe();
@@ -93,6 +97,8 @@ export interface Awaited {
   readonly registry: Pick<Registry, "subscribe">;
   /** Calls `act` after `ms`; the function returned prevents it. */
   readonly after: (ms: number, act: () => void) => () => void;
+  /** What ends the wait: it rejects with the reason of the first that is aborted, and holds nothing any more. */
+  readonly signals: readonly Signal[];
 }
 
 /**
@@ -100,7 +106,7 @@ export interface Awaited {
  * becomes well; to false when nothing is left to wait for, or the time is over.
  */
 export async function untilChanged(awaited: Awaited): Promise<boolean> {
-  const { failed, limitMs, pairs, registry, after } = awaited;
+  const { failed, limitMs, pairs, registry, after, signals } = awaited;
   const mayReturn = awaited.lostOne || failed.some(wasThere);
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const stop = after(Math.max(limitMs, 0), () => resolve(false));
@@ -125,7 +131,7 @@ export async function untilChanged(awaited: Awaited): Promise<boolean> {
     if (!mayReturn) resolve(false);
   });
   try {
-    return await promise;
+    return await unlessAborted(promise, signals);
   } finally {
     stop();
     unsubscribe();

@@ -1,7 +1,8 @@
 /** What a request waits for that no pair is left for. */
 import { describe, expect, test } from "bun:test";
 import type { Node } from "../../src/core/pool/node.ts";
-import { untilChanged } from "../../src/distserve/until-changed.ts";
+import { Signal } from "../../src/core/signal.ts";
+import { untilChanged, untilHeard } from "../../src/distserve/until-changed.ts";
 import { Cluster } from "../../src/lab/cluster.ts";
 
 /** A request whose pair could not be connected: nobody listened at the prefill engine's. */
@@ -15,6 +16,7 @@ function waiting(become: (cluster: Cluster) => Node) {
     lostOne: false,
     limitMs: 30_000,
     pairs: { settled: () => Promise.resolve(null) },
+    signals: [],
     registry: cluster.registry,
     after: (ms, act) => cluster.time.after(ms, act),
   });
@@ -65,4 +67,52 @@ test("one that is drained is not waited for", async () => {
 test("one that has never been there is not waited for", async () => {
   const { changed } = waiting((cluster) => cluster.register("prefill", PREFILL));
   expect(await changed).toBe(false);
+});
+
+/** A cluster's registry and clock, and how much of them is held. */
+function watched() {
+  const { registry, time } = new Cluster({ nodes: 1 });
+  const [node] = registry.nodes();
+  if (node === undefined) throw new Error("it has one");
+  let held = 0;
+  const counting = (end: () => void) => {
+    held += 1;
+    return () => {
+      held -= 1;
+      end();
+    };
+  };
+  return {
+    node,
+    held: () => held,
+    registry: {
+      get: registry.get.bind(registry),
+      subscribe: (listener: Parameters<typeof registry.subscribe>[0]) =>
+        counting(registry.subscribe(listener)),
+    },
+    after: (ms: number, act: () => void) => counting(time.after(ms, act)),
+  };
+}
+
+test("a wait for a word of the node that lost a request is over when its client leaves, and holds nothing", async () => {
+  const { node, held, ...surroundings } = watched();
+  const signal = new Signal();
+  const isOnly = () => true;
+  const waiting = untilHeard(node, { ...surroundings, isOnly, limitMs: 1e6, signals: [signal] });
+  expect(held()).toBe(2);
+  signal.abort("gone");
+  expect(await waiting.catch((reason: unknown) => reason)).toBe("gone");
+  expect(held()).toBe(0);
+});
+
+test("so is a wait for pairs", async () => {
+  const { node: _, held, ...surroundings } = watched();
+  const signal = new Signal();
+  const pairs = { settled: async () => null };
+  const awaited = { failed: [], lostOne: true, limitMs: 1e6, pairs, signals: [signal] };
+  const waiting = untilChanged({ ...surroundings, ...awaited });
+  expect(held()).toBe(2);
+  signal.abort("gone");
+  expect(await waiting.catch((reason: unknown) => reason)).toBe("gone");
+  expect(held()).toBe(0);
 });
