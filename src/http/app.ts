@@ -19,27 +19,46 @@ export function createApp(routes: readonly Route[], table: RouteTable, services:
     // Otherwise the path is looked for behind the 11th character of the URL: a short `Host` shifts it.
     handler: { standardHostname: false },
   });
-  app.onError(({ error, code, request }) => {
+  const error = errorHandler(table, services);
+  // By each route for itself, and for what no route answers: what an app has when a route is added, Elysia
+  // merges into it, and that takes longer than all else about adding it.
+  for (const route of routes) {
+    if ("answer" in route) addAnswering(app, route, services, error);
+    else {
+      app.route(route.method, route.path, ({ request }) => infer(request, route, services), {
+        parse: "none",
+        error,
+      });
+    }
+  }
+  app.onError(error);
+  return app;
+}
+
+interface Failed {
+  readonly error: unknown;
+  readonly code: string | number;
+  readonly request: Request;
+}
+
+function errorHandler(table: RouteTable, services: Services): (failed: Failed) => Response {
+  return ({ error, code, request }) => {
     const path = pathOf(targetOf(request));
     const { headers } = request;
     const id = services.ids.of(headers);
     const known = toProxyError(error) ?? toClientError(error, code, request.method, path, table);
     const shown = known ?? unexpectedError(error, services.log, { id, path });
     return errorResponse(shown, dialectOf(path, headers), id, services.as);
-  });
-  for (const route of routes) {
-    if ("answer" in route) addAnswering(app, route, services);
-    else {
-      app.route(route.method, route.path, ({ request }) => infer(request, route, services), {
-        parse: "none",
-      });
-    }
-  }
-  return app;
+  };
 }
 
 /** Whoever may not call a route gets no further than `admit`, which comes before anything is read. */
-function addAnswering(app: Elysia, route: AnsweringRoute, services: Services): void {
+function addAnswering(
+  app: Elysia,
+  route: AnsweringRoute,
+  services: Services,
+  error: (failed: Failed) => Response,
+): void {
   const { method, path, who, body, query, response, refusesHead, goesOn } = route;
   const { access, adminBodyLimits, peers } = services;
   const admit = ({ request }: { readonly request: Request }) => {
@@ -53,6 +72,7 @@ function addAnswering(app: Elysia, route: AnsweringRoute, services: Services): v
     app.route(method, path, ({ request }) => askControl(request, services), {
       beforeHandle: admit,
       parse: "none",
+      error,
     });
     return;
   }
@@ -78,6 +98,7 @@ function addAnswering(app: Elysia, route: AnsweringRoute, services: Services): v
     {
       ...schemas,
       beforeHandle: admit,
+      error,
       parse:
         body === undefined
           ? "none"

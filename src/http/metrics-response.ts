@@ -1,11 +1,13 @@
-import { promisify } from "node:util";
-import { gzip } from "node:zlib";
-
 /** Smaller pages are not worth packing, bytes. */
 const LEAST_PACKED_BYTES = 4 * 1024;
 
 /** In a thread of its own: a megabyte takes longer than a chunk of anybody's stream should wait. */
-const pack = promisify(gzip);
+async function pack(text: string): Promise<Buffer> {
+  const { gzip } = await import("node:zlib");
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+  gzip(text, { level: 1 }, (error, packed) => (error === null ? resolve(packed) : reject(error)));
+  return await promise;
+}
 
 /** The page as whoever reads it asks for it: dialect by `Accept`, packed by `Accept-Encoding`. */
 export async function metricsResponse(
@@ -28,5 +30,5 @@ export async function packed(request: Request, text: string, type: string): Prom
   const mayPack = /\bgzip\b/i.test(request.headers.get("accept-encoding") ?? "");
   if (!mayPack || text.length < LEAST_PACKED_BYTES) return new Response(text, { headers });
   headers.set("content-encoding", "gzip");
-  return new Response(await pack(text, { level: 1 }), { headers });
+  return new Response(await pack(text), { headers });
 }

@@ -86,7 +86,7 @@ export interface Services {
     | ((what: "workers" | "all") => Promise<{ readonly from: string; readonly to: string }>)
     | null;
   /** Each flag with its value, keys masked. */
-  readonly flags: Readonly<Record<string, string>>;
+  readonly flags: () => Readonly<Record<string, string>>;
   /** Whether the state file is kept from other processes; null without one. */
   readonly stateLocked: () => boolean | null;
   readonly log: Log;

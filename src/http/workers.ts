@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type { Role } from "../core/engine/roles.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Node } from "../core/pool/node.ts";
@@ -16,7 +15,7 @@ const TYPES: Readonly<Record<Role, string>> = {
 
 /** The same for the same URL, also after a restart; of a UUID's form, which some clients check. */
 export function workerId(url: string): string {
-  const hex = createHash("sha256").update(url).digest("hex");
+  const hex = Bun.CryptoHasher.hash("sha256", url, "hex");
   return [8, 12, 16, 20, 32].map((end, at) => hex.slice([0, 8, 12, 16, 20][at], end)).join("-");
 }
 

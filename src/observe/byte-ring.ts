@@ -4,13 +4,17 @@ export type Leaves = (view: DataView, at: number, length: number) => void;
 /** Before each record, its length. */
 const HEAD_BYTES = 4;
 
+/** What it begins with, bytes: who sees few records, or has just started, needs no more. */
+const LEAST_BYTES = 64 * 1024;
+
 /**
  * Records one behind the other in one piece of memory, the oldest of which make room for the next.
  * However many they are, they are one object to the collector of garbage, and take exactly what they take.
  */
 export class ByteRing {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
+  readonly #mostBytes: number;
+  #bytes: Uint8Array;
+  #view: DataView;
   #count = 0;
   /** Where the oldest begins, and where the next will. */
   #first = 0;
@@ -18,9 +22,10 @@ export class ByteRing {
   /** Where the records behind `#first` end, if others stand at the beginning already; else null. */
   #lapEnd: number | null = null;
 
-  /** @param size Bytes, lengths of records included. */
-  constructor(size: number) {
-    this.#bytes = new Uint8Array(size);
+  /** @param mostBytes What it takes once so much was added, lengths of records included. */
+  constructor(mostBytes: number) {
+    this.#mostBytes = mostBytes;
+    this.#bytes = new Uint8Array(Math.min(mostBytes, LEAST_BYTES));
     this.#view = new DataView(this.#bytes.buffer);
   }
 
@@ -34,8 +39,11 @@ export class ByteRing {
   /** Adds a copy of the first `length` bytes of `from`; nothing happens when that is more than all there is. */
   append(from: Uint8Array, length: number, leaves: Leaves): void {
     const taken = HEAD_BYTES + length;
-    if (taken > this.#bytes.length) return;
-    while (!this.#fits(taken)) this.#dropFirst(leaves);
+    if (taken > this.#mostBytes) return;
+    while (!this.#fits(taken)) {
+      if (this.#bytes.length < this.#mostBytes) this.#grow();
+      else this.#dropFirst(leaves);
+    }
     this.#view.setUint32(this.#next, length, true);
     // Without a view of them, which would be the only object that a record costs.
     Buffer.prototype.copy.call(from, this.#bytes, this.#next + HEAD_BYTES, 0, length);
@@ -62,6 +70,14 @@ export class ByteRing {
     this.#lapEnd = this.#next;
     this.#next = 0;
     return true;
+  }
+
+  /** None has left yet: they all stand in one piece, from the front. */
+  #grow(): void {
+    const before = this.#bytes;
+    this.#bytes = new Uint8Array(Math.min(this.#mostBytes, 2 * before.length));
+    this.#bytes.set(before);
+    this.#view = new DataView(this.#bytes.buffer);
   }
 
   #dropFirst(leaves: Leaves): void {

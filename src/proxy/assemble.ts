@@ -238,7 +238,8 @@ export function assemble(
     exposesNode: config.exposeNode,
     registry,
     discovery: engines,
-    flags: Object.fromEntries(shownFlags(effective(config)).map((row) => [row.name, row.value])),
+    flags: () =>
+      Object.fromEntries(shownFlags(effective(config)).map(({ name, value }) => [name, value])),
     stateLocked: listening.stateLocked,
     log,
     now,

@@ -1,5 +1,5 @@
 /** What the proxy uses where nothing was given: one place for the start and for `--print-config`. */
-import { isatty } from "node:tty";
+import { fstatSync } from "node:fs";
 import type { Config } from "../config/serve-config.ts";
 import { LOCAL_AND_PRIVATE } from "../core/address/cidr.ts";
 import type { LineFormat } from "../observe/line-format.ts";
@@ -20,7 +20,17 @@ export function trustedNetworks({ trustNodes, adminKey }: Config): readonly stri
 /** People read a terminal, programs all else. */
 export function lineFormat({ logFormat }: Config): LineFormat {
   if (logFormat !== "auto") return logFormat;
-  return isatty(2) ? "text" : "json";
+  return isTerminal(2) ? "text" : "json";
+}
+
+function isTerminal(descriptor: number): boolean {
+  try {
+    if (!fstatSync(descriptor).isCharacterDevice()) return false;
+  } catch {
+    // It is closed.
+    return false;
+  }
+  return process.getBuiltinModule("node:tty").isatty(descriptor);
 }
 
 /** The configuration with those values in their places. */

@@ -1,6 +1,5 @@
 /** The new proxy's side of a takeover. */
 import { statSync } from "node:fs";
-import { connect } from "node:net";
 import { Value } from "@sinclair/typebox/value";
 import { version } from "../../package.json";
 import type { Config } from "../config/serve-config.ts";
@@ -210,11 +209,14 @@ async function dies(path: string, { now, after }: Clock): Promise<boolean> {
   return true;
 }
 
-function accepts(path: string): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const socket = connect(path, () => resolve(true));
-  socket.on("error", () => resolve(false));
-  return promise.finally(() => socket.destroy());
+async function accepts(path: string): Promise<boolean> {
+  try {
+    const socket = await Bun.connect({ unix: path, socket: { data() {} } });
+    socket.terminate();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**

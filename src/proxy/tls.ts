@@ -1,4 +1,3 @@
-import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { CertifiedKey } from "../cluster/messages.ts";
 import type { ReadFile } from "../config/resolve.ts";
@@ -72,6 +71,7 @@ export class CertificateInUse {
   get notAfterS(): number | null {
     if (this.#key === null) return null;
     try {
+      const { X509Certificate } = process.getBuiltinModule("node:crypto");
       return Date.parse(new X509Certificate(this.#key.cert).validTo) / 1_000;
     } catch {
       // Serving has its own say about that.

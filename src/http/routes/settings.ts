@@ -30,7 +30,7 @@ export const settingRoutes = [
       },
     },
     response: Settings,
-    answer: (_, { flags, stateLocked }) => ({ flags, state_locked: stateLocked() }),
+    answer: (_, { flags, stateLocked }) => ({ flags: flags(), state_locked: stateLocked() }),
   }),
   route({
     method: "POST",
