@@ -132,22 +132,20 @@ export const NodeStatus = t.Object({
 });
 
 /** Everything that is known of a node. */
-export const ShownNode = t.Composite([
-  t.Object({ url: t.String() }),
-  NodeStatus,
-  t.Object({
-    failures: t.Array(
-      t.Object({
-        at: t.String({ description: "When its request had ended, RFC 3339" }),
-        id: t.String({ description: "The request's; see /debug/requests/{id}" }),
-        outcome: t.String(),
-        status: t.Union([t.Number(), t.Null()]),
-        detail: t.Union([t.String(), t.Null()]),
-      }),
-      { description: "The last attempts that failed there, the latest first, ten at most" },
-    ),
-  }),
-]);
+export const ShownNode = t.Object({
+  url: t.String(),
+  ...NodeStatus.properties,
+  failures: t.Array(
+    t.Object({
+      at: t.String({ description: "When its request had ended, RFC 3339" }),
+      id: t.String({ description: "The request's; see /debug/requests/{id}" }),
+      outcome: t.String(),
+      status: t.Union([t.Number(), t.Null()]),
+      detail: t.Union([t.String(), t.Null()]),
+    }),
+    { description: "The last attempts that failed there, the latest first, ten at most" },
+  ),
+});
 
 function figure(description: string) {
   return Type.Optional(Type.Union([Type.Number(), Type.Null()], { description }));

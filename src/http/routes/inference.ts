@@ -28,7 +28,10 @@ function rows(tag: string, endpoints: Readonly<Record<string, Endpoint>>): Infer
   return Object.entries(endpoints).map(([path, endpoint]) => ({
     ...ROW,
     path,
-    detail: inferenceOperation(tag, endpoint),
+    // Made when the document is asked for: it is long, and a start need not wait for it.
+    get detail() {
+      return inferenceOperation(tag, endpoint);
+    },
   }));
 }
 
