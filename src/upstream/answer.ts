@@ -123,11 +123,9 @@ const END_MARK = /\[DONE\]|message_stop|response\.(?:completed|incomplete|failed
 
 /**
  * Whether an answer that ended with its connection, `last` being the end of what came, was cut.
- * @param headers The engine's.
  */
-export function isCut(headers: Headers, target: string, last: Uint8Array): boolean {
+export function isCut(form: AnswerForm | null, target: string, last: Uint8Array): boolean {
   const text = Buffer.from(last.buffer, last.byteOffset, last.length).toString("latin1");
-  const form = formOf(headers);
   if (form === "events") {
     if (!isEventEnd(last)) return true;
     const lastEvent = text.split(BETWEEN_EVENTS).findLast(saysAnything) ?? "";

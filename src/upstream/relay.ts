@@ -4,6 +4,7 @@ import { ProxyError } from "../core/errors.ts";
 import { CANCELLED, CLIENT_GONE, COMPLETE, type End, SHUTDOWN } from "../core/exchange.ts";
 import { answerHeaders } from "../core/headers.ts";
 import type { KeptRequest } from "../core/pool/kept-request.ts";
+import type { Answered } from "../core/pool/lease.ts";
 import { failureAtEnd } from "../core/sse-opening.ts";
 import { finalErrorEvent, isEventEnd, isNumbered, SequenceNumbers } from "../core/sse-tail.ts";
 import { type AnswerForm, OPENING_BYTES, usageOf } from "../core/usage.ts";
@@ -68,7 +69,10 @@ export function handOn(
     return new Reply(answer.status, headers, body);
   }
   lease.answering(judged.status);
-  const relaying = { attempt, answer, clock, form, request, keeping, failure, mayBeCut };
+  // Not the answer itself, whose head would be kept for as long as its stream.
+  const outcome = answered(answer, clock, failure ?? answer.status);
+  const tells = took(answer, request) ? form : null;
+  const relaying = { attempt, outcome, tells, clock, form, request, keeping, failure, mayBeCut };
   return new Reply(answer.status, headers, pieceByPiece(joined(pieces), rest, relaying));
 }
 
@@ -86,7 +90,10 @@ function joined(pieces: readonly Uint8Array[]): Uint8Array | null {
 
 interface Relaying {
   readonly attempt: Attempt;
-  readonly answer: Response;
+  /** As far as it is known before the end. */
+  readonly outcome: Answered;
+  /** How it is written, if it may say how many tokens it took; else null. */
+  readonly tells: AnswerForm | null;
   readonly clock: Clock;
   /** Null when nothing can be read of it. */
   readonly form: AnswerForm | null;
@@ -109,7 +116,7 @@ function pieceByPiece(
   reader: PieceReader,
   relaying: Relaying,
 ): PieceByPiece {
-  const { attempt, answer, clock, form, request, keeping, mayBeCut } = relaying;
+  const { attempt, outcome, tells, clock, form, request, keeping, mayBeCut } = relaying;
   const { exchange, target } = request;
   const kept = form !== null || mayBeCut ? new Ending() : null;
   const isEvents = form === "events";
@@ -138,21 +145,21 @@ function pieceByPiece(
           piece = next.value;
         }
         const ending = kept?.bytes ?? NOTHING;
-        if (mayBeCut && isCut(answer.headers, target, ending)) throw new Error(CUT);
+        if (mayBeCut && isCut(form, target, ending)) throw new Error(CUT);
         isWhole = true;
         const failure = relaying.failure ?? (isEvents ? failureAtEnd(ending) : null);
-        const tells = form !== null && took(answer, request);
-        const usage = tells ? usageOf(form, target, opening, ending) : null;
+        const usage = tells === null ? null : usageOf(tells, target, opening, ending);
         exchange.usage = usage;
-        const tokens = tells ? saidTokens(form, usage, exchange.bytesOut) : null;
+        const tokens = tells === null ? null : saidTokens(tells, usage, exchange.bytesOut);
         const said = areFew(tokens) && !isTelling ? null : tokens;
-        attempt.lease.end(answered(answer, clock, failure ?? answer.status, usage, said));
+        const status = failure ?? outcome.status;
+        attempt.lease.end({ ...outcome, status, usage, saidTokens: said });
         exchange.end(failure === null ? COMPLETE : SAID_FAILURE);
         sink.close();
       } catch (error) {
         if (isWhole) {
           // The client has all of it: what goes wrong then is ours, neither its nor the engine's.
-          attempt.lease.end(answered(answer, clock));
+          attempt.lease.end(outcome);
           exchange.end(COMPLETE);
           sink.close();
           // Where it is logged as what nobody has caught: a stream would keep it to itself.
