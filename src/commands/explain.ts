@@ -156,7 +156,7 @@ function drawChoice(choice: NonNullable<Static<typeof Attempt>["choice"]>): stri
     : `${by} chose it among ${candidates}; the lowest score wins.`;
   const compared =
     why === "comparison"
-      ? " One before it refuses, or gives absurdly short answers; this one is compared with it."
+      ? " One before it gives absurdly short answers, and is compared with this one, or a peer is trying what it refused."
       : "";
   const all = last_resort ? " No node was routable: all were tried." : "";
   const said = wrapped(`${WHY[why] ?? plain(chose)}${compared}${all}`, WIDTH, "    ");

@@ -177,6 +177,17 @@ export class RetryState {
     return (status === 502 || status === 504) && this.#afterBadAnswer();
   }
 
+  /**
+   * The engine refused what its peers may answer, or answered with nothing: may one of them show that? Once.
+   * @param mayHaveRun Nothing came of it, and yet it may have been computed.
+   */
+  afterDoubt(mayHaveRun: boolean): boolean {
+    if (!this.#rules.retry || (mayHaveRun && !this.#rules.retrySent)) return false;
+    if (mayHaveRun) this.#lost += 1;
+    this.#refusals += 1;
+    return this.#refusals <= MOST_REFUSALS && this.#lost <= 1 && this.#draw();
+  }
+
   /** Whether another node may be asked, free, if a 500 turns out to be its node's fault: once. */
   get mayFollowNodesFault(): boolean {
     return this.#rules.retry && this.#internalErrors === 1 && this.#lost === 0;

@@ -1,6 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import { isEventStream, isPacked, retryAfterMs } from "../core/headers.ts";
 import type { Answered } from "../core/pool/lease.ts";
+import { EMPTY } from "../core/pool/statuses.ts";
 import { failureOfWhole } from "../core/said-failure.ts";
 import { failureOfStream, SseOpening } from "../core/sse-opening.ts";
 import { BETWEEN_EVENTS, isEventEnd } from "../core/sse-tail.ts";
@@ -48,23 +49,30 @@ export async function readAnswer(
       if (body.length > 0) begun(attempt, headers, clock);
       const said = form === "events" ? failureOfStream : failureOfWhole;
       const failure = answer.ok ? said(body) : null;
-      return { answer, form, status: failure ?? status, pieces: [body], rest: null };
+      const amount = failure ?? (body.length > 0 ? status : nothing(status));
+      return { answer, form, status: amount, pieces: [body], rest: null };
     }
     const reader: PieceReader | undefined = answer.body?.getReader();
-    if (reader === undefined) return { answer, form, status, pieces: [], rest: null };
+    if (reader === undefined)
+      return { answer, form, status: nothing(status), pieces: [], rest: null };
     if (answer.ok && form === "events") {
       return await readOpening(attempt, answer, reader, clock);
     }
     const first = await reader.read();
     if (first.done) {
       if (answer.ok && status !== 204 && endsWithConnection(headers)) throw new Error(CUT);
-      return { answer, form, status, pieces: [], rest: null };
+      return { answer, form, status: nothing(status), pieces: [], rest: null };
     }
     begun(attempt, headers, clock);
     return { answer, form, status, pieces: [first.value], rest: reader };
   } catch (error) {
     return attempt.failed(error);
   }
+}
+
+/** What an answer without a byte amounts to. */
+function nothing(status: number): number {
+  return status === 200 ? EMPTY : status;
 }
 
 /** Its first piece is there, over a connection that may be used again. */

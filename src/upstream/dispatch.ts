@@ -9,7 +9,15 @@ import { isRetriable, RetryState } from "../core/retry.ts";
 import { Attempt } from "./attempt.ts";
 import { givenUp, type Reply } from "./reply.ts";
 import { type InferenceRequest, isCancelled } from "./request.ts";
-import { discard, type Result, send, settle, type Upstream, worthRetrying } from "./send.ts";
+import {
+  discard,
+  isRefused,
+  type Result,
+  send,
+  settle,
+  type Upstream,
+  worthRetrying,
+} from "./send.ts";
 import { isNodesFault } from "./whose-fault.ts";
 
 /**
@@ -29,7 +37,7 @@ export async function dispatch(
   const only = kept?.keeper ?? null;
   const { model, asked } = request;
   const wanted = { model, called, role, asked, tried, explainer, only };
-  const isUnread = kept?.isSought === true ? mayBeElsewhere : isRetriable;
+  const mayBetter = kept?.isSought === true ? mayBeElsewhere : isRetriable;
   let place: Admitted;
   try {
     const admitted = admission.admit(wanted, request.client, request.signal);
@@ -45,6 +53,8 @@ export async function dispatch(
   const mayMove = () =>
     !attempt.lease.lastResort && retries.maySendAgain && registry.hasAnother(wanted);
   attempt.mayMove = mayMove;
+  const isUnread = (status: number) =>
+    mayBetter(status) || (isRefusal(status) && registry.mayAskPeer(attempt.lease, wanted));
   exchange.attempt(place.lease);
   const leave = () => {
     attempt.stopWith(request.signal);
@@ -67,11 +77,13 @@ export async function dispatch(
               (retries.mayFollowNodesFault &&
                 (await isNodesFault(attempt.lease, result, wanted, upstream))))));
       // Its client may have left while the node was asked: then its line is written, and this is no attempt.
-      let lease = mayRetry && !request.signal.aborted ? registry.acquire(wanted) : null;
+      const refused = isRefused(result) ? attempt.lease : null;
+      let lease = mayRetry && !request.signal.aborted ? registry.acquire(wanted, refused) : null;
+      // Refused for itself, so it seems: another node may see it otherwise, but not after a wait.
       const mayWait =
         lease === "full" &&
         admission.mayWait &&
-        (isNotThere(result, request) || !isRefusedRequest(result));
+        (isNotThere(result, request) || !isRefused(result));
       if (!mayWait && !(lease instanceof Lease)) {
         noteNoNode(attempt, result, wanted, request, upstream);
         return await settle(attempt, result, request, upstream);
@@ -119,13 +131,8 @@ function noteNoNode(
   { registry, retryRules }: Upstream,
 ): void {
   const rules = new RetryState(retryRules, () => true);
-  if (registry.hasAnother(wanted) || isRefusedRequest(result)) return;
+  if (registry.hasAnother(wanted) || isRefused(result)) return;
   if (worthRetrying(attempt, result, rules)) exchange.notRetried = "no_node";
-}
-
-/** The request was refused for itself, so it seems: another node may see it otherwise, but not after a wait. */
-function isRefusedRequest(result: Result): boolean {
-  return result.kind === "unread" && isRefusal(result.status);
 }
 
 /** Others could take the request, and are full: it waits like everybody, ahead of those that have no place yet. */

@@ -6,6 +6,7 @@ import type { FailingNodes } from "../core/pool/failing-nodes.ts";
 import type { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
+import { EMPTY, isRefusal } from "../core/pool/statuses.ts";
 import { failureType } from "../core/proxy-status.ts";
 import type { RetryBudgets } from "../core/retry.ts";
 import { isRetriable, type RetryRules, type RetryState } from "../core/retry.ts";
@@ -99,13 +100,25 @@ export function worthRetrying(attempt: Attempt, result: Result, retries: RetrySt
     case "relayed":
       return false;
     case "unread":
-      return retries.afterStatus(result.status);
+      return isDoubt(result.status)
+        ? retries.afterDoubt(result.status === EMPTY)
+        : retries.afterStatus(result.status);
     case "stopped":
       // The node went out under a request it had: as good as a lost connection.
       return result.why === "node_ejected" && retries.afterFailure("lost");
     default:
       return retries.afterFailure(result.kind, tookOut(attempt.lease));
   }
+}
+
+/** Whether it is left unread only where its node is in doubt. */
+function isDoubt(status: number): boolean {
+  return isRefusal(status) && !isRetriable(status);
+}
+
+/** Whether its node refused the request, or answered it with nothing. */
+export function isRefused(result: Result): result is Unread {
+  return result.kind === "unread" && isRefusal(result.status);
 }
 
 /** Whether the node went out for the failure of this lease. */

@@ -8,7 +8,8 @@ const NO_SENT: RetryRules = { retry: true, retrySent: false };
 /**
  * What a request may do after each of its attempts: `free` for another one, `drawn` for one from the
  * budget, `no` for none.
- * @param attempts How they ended: `refused`, `lost`, `timeout`, `broken`, or a status.
+ * @param attempts How they ended: `refused`, `lost`, `timeout`, `broken`, `doubted` (a refusal of a node in doubt),
+ * `empty` (its answer that holds nothing), or a status.
  */
 function granted(attempts: string, rules: RetryRules, budgetLeft = true): string {
   let draws = 0;
@@ -18,15 +19,18 @@ function granted(attempts: string, rules: RetryRules, budgetLeft = true): string
   });
   const grants = attempts.split(" ").map((attempt) => {
     draws = 0;
-    const status = Number(attempt);
-    const may = Number.isNaN(status)
-      ? state.afterFailure(kindOf(attempt))
-      : state.afterStatus(status);
+    const may = mayFollow(state, attempt);
     expect(draws).toBeLessThanOrEqual(1);
     if (!may) return "no";
     return draws === 0 ? "free" : "drawn";
   });
   return grants.join(" ");
+}
+
+function mayFollow(state: RetryState, attempt: string): boolean {
+  if (attempt === "doubted" || attempt === "empty") return state.afterDoubt(attempt === "empty");
+  const status = Number(attempt);
+  return Number.isNaN(status) ? state.afterFailure(kindOf(attempt)) : state.afterStatus(status);
 }
 
 function kindOf(attempt: string): "refused" | "lost" | "timeout" | "broken" {
@@ -73,6 +77,14 @@ describe("after each attempt", () => {
     ["404", "free"],
     ["404 401", "free no"],
     ["503 404", "free free"],
+    // One of a node in doubt, and what may have been computed no more than twice.
+    ["doubted", "drawn"],
+    ["doubted doubted", "drawn no"],
+    ["doubted 404", "drawn no"],
+    ["doubted lost", "drawn free"],
+    ["empty", "drawn"],
+    ["empty lost", "drawn no"],
+    ["lost empty", "free no"],
     ["408", "no"],
     ["501", "no"],
     ["505", "no"],
@@ -90,11 +102,12 @@ describe("after each attempt", () => {
     ["502", "no"],
     ["504", "no"],
     ["timeout", "no"],
+    ["doubted", "no"],
   ])("with the budget spent, %s: %s", (attempts, grants) => {
     expect(granted(attempts, ALL, false)).toBe(grants);
   });
 
-  test.each(["refused", "lost", "timeout", "429", "500", "502", "503", "504"])(
+  test.each(["refused", "lost", "timeout", "doubted", "empty", "429", "500", "502", "503", "504"])(
     "with --no-retry, %s: no",
     (attempt) => {
       expect(granted(attempt, NONE)).toBe("no");
@@ -108,6 +121,8 @@ describe("after each attempt", () => {
     ["refused lost", "free no"],
     ["503 429", "free free"],
     ["500", "drawn"],
+    ["doubted", "drawn"],
+    ["empty", "no"],
   ])("with --no-retry-sent, %s: %s", (attempts, grants) => {
     expect(granted(attempts, NO_SENT)).toBe(grants);
   });

@@ -136,7 +136,7 @@ export class Chooser {
     const { comparison } = node.conduct.lengths;
     const lot = comparison?.draw(this.#options.random) ?? null;
     if (lot === "node") return { node, trial: false, lastResort, comparison };
-    const peers = this.#peersToCompare(node, lot === null, wanted, nowMs);
+    const peers = this.#peersToCompare(node, lot === null, nowMs);
     if (peers.length === 0) return { node, trial: false, lastResort };
     candidates.keep(peers);
     return {
@@ -148,11 +148,13 @@ export class Chooser {
     };
   }
 
-  /** Where a request goes that is not to go to `node`. @param refuses Whether that is only so since it may refuse alone. */
-  #peersToCompare(node: Node, refuses: boolean, { asked }: Wanted, nowMs: number): Node[] {
-    if (refuses && !node.conduct.leavesToPeer(asked.client, this.#options.random)) return [];
+  /** Where a request goes that is not to go to `node`. @param refuses Whether that is only so since a peer has what it refused. */
+  #peersToCompare(node: Node, refuses: boolean, nowMs: number): Node[] {
+    if (refuses && !node.conduct.refusals.isInQuestion(nowMs)) return [];
     const peers = this.#candidates.seen().map((one) => one.node);
-    return peers.filter((one) => one !== node && !(refuses && one.conduct.refusesToo(nowMs)));
+    return peers.filter(
+      (one) => one !== node && !(refuses && one.conduct.refusals.isSuspect(nowMs)),
+    );
   }
 
   #byStrategy(

@@ -6,10 +6,11 @@ import type { Answered, Lease, Outcome } from "./lease.ts";
 import type { ModelIndex } from "./model-index.ts";
 import { moveRequests } from "./move-requests.ts";
 import type { Node } from "./node.ts";
-import { isLookup, lengthIn, mayBeBrought, passes } from "./outcomes.ts";
+import { isLookup, lengthIn, passes } from "./outcomes.ts";
 import { Peers } from "./peers.ts";
 import type { Listeners } from "./registry-listener.ts";
-import { isBadAnswer, isRefusal, passesTrial, passOverMs } from "./statuses.ts";
+import { SecondOpinions } from "./second-opinions.ts";
+import { isBadAnswer, isGood, isRefusal, passesTrial, passOverMs } from "./statuses.ts";
 import { Tellings } from "./told.ts";
 import { type Doubt, isShownByHead, QUIET_MS, SERVED_LATELY_MS } from "./trials.ts";
 import { mayBePrefill, Watch } from "./watch.ts";
@@ -18,6 +19,7 @@ import { mayBePrefill, Watch } from "./watch.ts";
 export class Learning {
   readonly #peers: Peers;
   readonly #watch: Watch;
+  readonly secondOpinions: SecondOpinions;
   readonly #listeners: Listeners;
   readonly #now: () => number;
   readonly #told = new Tellings();
@@ -27,6 +29,11 @@ export class Learning {
     this.#listeners = listeners;
     this.#now = now;
     this.#peers = new Peers(index);
+    this.secondOpinions = new SecondOpinions({
+      peers: this.#peers,
+      now,
+      doubt: (node, reason) => this.doubted(node, "refused", reason),
+    });
     this.#watch = new Watch({
       index,
       peers: this.#peers,
@@ -185,8 +192,9 @@ export class Learning {
   /** The first word of an answer came. */
   firstByte(lease: Lease, nowMs: number): void {
     const { node, asked, longestBytes, startedAtMs, status } = lease;
-    const isGood = status !== null && status >= 200 && status < 300;
-    if (lease.generation !== node.generation || !isGood || asked.kept === "lookup") return;
+    const isWorthless = status === null || !isGood(status);
+    if (lease.generation !== node.generation || isWorthless || asked.kept === "lookup") return;
+    this.secondOpinions.answered(lease);
     const { health, conduct } = node;
     const tookMs = nowMs - startedAtMs;
     if (lease.trial && health.doubt === "late") {
@@ -194,12 +202,12 @@ export class Learning {
       this.#trialEnded(node, lease, passed, nowMs);
     } else if (startedAtMs < health.healthySinceMs) return;
     conduct.answers.add(asked, longestBytes, tookMs, nowMs);
-    conduct.answeredWell(nowMs);
-    lease.insteadOf?.conduct.answeredInstead(nowMs);
+    conduct.refusals.answeredWell();
   }
 
   ended(lease: Lease, outcome: Outcome, nowMs: number): void {
     const { node } = lease;
+    this.secondOpinions.ended(lease);
     // A request sent before the engine was replaced says nothing of the engine there now.
     const stale = lease.generation !== node.generation;
     const unheard = lease.firstByteAtMs === null;
@@ -278,23 +286,11 @@ export class Learning {
     if (failed) node.lastError = `answered a request with ${status}`;
     const { health } = node;
     const { state: from } = health;
-    const isEmpty = status === 200 && lease.firstByteAtMs === null;
-    const shown = lease.modelIsGone ? null : passes(outcome, health.doubt ?? "answers", isEmpty);
+    const shown = lease.modelIsGone ? null : passes(outcome, health.doubt ?? "answers");
     const passed = shown === "short" ? this.#peers.areAllShort(node, nowMs) : shown;
     if (health.answered(status) && this.#peers.mayGo(node)) health.doubted("answers", nowMs);
     health.trialEnded(lease, passed, nowMs);
     this.#listeners.changed(node, from);
-    const isRefused = isRefusal(status) && lease.asked.kept === null && !lease.modelIsGone;
-    if (isRefused || isEmpty) this.#learnRefusal(lease, status, nowMs);
-  }
-
-  /** It refused a request, or gave an answer that holds nothing. */
-  #learnRefusal({ node, asked }: Lease, status: number, nowMs: number): void {
-    const { client } = asked;
-    const isUntold = this.#peers.tellNothing(node, client, nowMs);
-    node.conduct.refusedRequest(client, mayBeBrought(asked), isUntold, nowMs);
-    if (!this.#peers.refusesAlone(node, nowMs) || !this.#peers.mayGo(node)) return;
-    const what = status === 200 ? "answers nothing to" : `refuses (${status})`;
-    this.doubted(node, "refused", `${what} what its peers answer`);
+    if (isRefusal(status)) this.secondOpinions.refused(lease, nowMs);
   }
 }

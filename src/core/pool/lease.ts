@@ -66,6 +66,8 @@ export class Lease implements OpenRequest {
   endedAtMs: number | null = null;
   /** Its node, asked anew, lists the model no longer: that it answered 404 says nothing else of it. */
   modelIsGone = false;
+  /** Where the same request was refused, or answered with nothing, just before; null: nowhere. */
+  refusedBy: Lease | null = null;
   /** Set by whoever sends the request. */
   sender: Sender | null = null;
   /** What it holds up: dropped once, after the node has been given back. */

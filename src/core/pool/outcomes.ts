@@ -1,5 +1,4 @@
 /** What the outcome of a request says of its node. */
-import type { Asked } from "../strategies/strategy.ts";
 import type { Answered, Lease, Outcome } from "./lease.ts";
 import { type Length, lengthOf } from "./lengths.ts";
 import { isBadAnswer, passesTrial } from "./statuses.ts";
@@ -8,11 +7,6 @@ import type { Doubt } from "./trials.ts";
 /** It ran no model, and was answered. */
 export function isLookup({ asked }: Lease, outcome: Outcome): boolean {
   return asked.kept === "lookup" && outcome.kind === "answered" && !isBadAnswer(outcome.status);
-}
-
-/** Whether a strategy in force may bring what is alike to one node. */
-export function mayBeBrought({ blocks, key, session }: Asked): boolean {
-  return blocks.length > 0 || key !== null || session !== null;
 }
 
 /** How long the answer was; null when there was none that is whole and good, or nothing tells. */
@@ -24,10 +18,9 @@ export function lengthIn(outcome: Outcome): Length | null {
 /**
  * Whether what a node is out for is no more; null when the answer does not tell, and `short` when that depends
  * on whether its peers, too, give hardly any but short answers.
- * @param isEmpty Whether it holds nothing.
  */
-export function passes(answer: Answered, doubt: Doubt, isEmpty: boolean): boolean | "short" | null {
-  const passed = passesTrial(answer.status, doubt) && !(doubt === "refused" && isEmpty);
+export function passes(answer: Answered, doubt: Doubt): boolean | "short" | null {
+  const passed = passesTrial(answer.status, doubt);
   if (doubt !== "short" || !passed) return passed;
   const length = lengthIn(answer);
   return length === null || length === "short" ? length : true;

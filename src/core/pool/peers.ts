@@ -43,13 +43,6 @@ const TRIAL_TIMES = 1.5;
 const SLOW_LEAST_MS = 50;
 /** No more nodes than this are looked at closely at a time, the slowest first: each is compared with all others. */
 const SUSPECTS = 8;
-/** Refusals in a row are the node's when their chance, were it like its peers, is below this; ... */
-const BY_CHANCE = 1e-3;
-/** ... where these refuse some of what comes, too, below this: such rows come by chance all the time. */
-const BY_CHANCE_OFTEN = 1e-6;
-/** One in the last twenty seconds. */
-const SOME = 0.5;
-
 /** A node that was out for short answers is back after so many more when that is as likely as this with its peers. */
 const SHORT_TRIALS = 6;
 const LIKELY = 0.3;
@@ -205,43 +198,6 @@ export class Peers {
       if (slowness !== null) ratios.push(slowness);
     }
     return ratios.length < SLOW_LEAST ? 1 : Math.max(quantile(ratios, SLOW_SHARE), 1);
-  }
-
-  /** Whether it refuses what its peers answer: one client's bad requests are refused by all alike. */
-  refusesAlone(node: Node, nowMs: number): boolean {
-    const { refusalsInARow, refusedClients } = node.conduct;
-    if (refusalsInARow < 2) return false;
-    const peers = this.of(node);
-    let good = 0;
-    let refused = 0;
-    let refuseNow = 0;
-    for (const { conduct } of peers) {
-      good += conduct.good.at(nowMs);
-      refused += conduct.refused.at(nowMs);
-      if (conduct.refusesToo(nowMs)) refuseNow += 1;
-    }
-    // Bad requests come together: what all refuse now says more than what they have answered before.
-    const chance = Math.max((refused + 1) / (refused + good + 2), refuseNow / peers.length);
-    const belowThis = refused < SOME ? BY_CHANCE : BY_CHANCE_OFTEN;
-    if (good < 1 || chance ** refusalsInARow >= belowThis) return false;
-    // A client's requests may be good and bad by turns: what peers got of it by lot is not always like the node's.
-    if (node.conduct.chanceOfLots(nowMs - RECENT_MS) >= BY_CHANCE) return false;
-    // What follows one client is that client's, unless peers answer him.
-    const [client] = refusedClients;
-    return (
-      refusedClients.size > 1 ||
-      client === undefined ||
-      client === null ||
-      this.serve(node, client, nowMs - RECENT_MS)
-    );
-  }
-
-  /** Whether nothing of late, but for what they got by lot, tells what its peers answer to the like of `client`. */
-  tellNothing(node: Node, client: string | null, nowMs: number): boolean {
-    const sinceMs = nowMs - RECENT_MS;
-    if (node.conduct.chanceOfLots(sinceMs) > 0) return true;
-    if (client !== null) return !this.serve(node, client, sinceMs);
-    return this.of(node).every(({ conduct }) => conduct.good.at(nowMs) < 1);
   }
 
   /** Whether any of its peers has answered `client` well since `sinceMs`. */

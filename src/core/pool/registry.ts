@@ -73,8 +73,37 @@ export class Registry {
     );
   }
 
-  /** Chooses a node and reserves it, in one synchronous step. */
-  acquire(wanted: Wanted): Lease | NoNode {
+  /**
+   * Whether a request that was refused, or answered with nothing, at its first node should be tried on a peer, which
+   * shows whose fault that is.
+   */
+  mayAskPeer(refused: Lease, { model, role, tried, only = null }: Wanted): boolean {
+    const nowMs = this.#options.now();
+    return (
+      tried.size === 0 &&
+      only === null &&
+      !refused.lastResort &&
+      this.learning.secondOpinions.mayAsk(refused) &&
+      this.serving(model, role).some((node) => node !== refused.node && node.health.routable(nowMs))
+    );
+  }
+
+  /** Reserves a peer for what was refused, or answered with nothing: rather one whose own refusals are not in doubt. */
+  #acquirePeer(wanted: Wanted, refused: Lease): Lease | NoNode {
+    const nowMs = this.#options.now();
+    const among = ({ conduct }: Node) => !conduct.refusals.isSuspect(nowMs);
+    const unsuspected = this.acquire({ ...wanted, among });
+    const lease = unsuspected instanceof Lease ? unsuspected : this.acquire(wanted);
+    if (lease instanceof Lease) this.learning.secondOpinions.asks(lease, refused);
+    return lease;
+  }
+
+  /**
+   * Chooses a node and reserves it, in one synchronous step.
+   * @param refused Where it was refused just now, or answered with nothing.
+   */
+  acquire(wanted: Wanted, refused: Lease | null = null): Lease | NoNode {
+    if (refused !== null) return this.#acquirePeer(wanted, refused);
     const startedAtMs = this.#options.now();
     const serving = this.serving(wanted.model, wanted.role);
     for (let lost = 0; lost < MOST_LOST_PLACES; lost += 1) {

@@ -8,12 +8,21 @@ export function isBadAnswer(status: number): boolean {
 
 /** What a node has to answer to come back, by what it is out for. */
 export function passesTrial(status: number, doubt: Doubt = "answers"): boolean {
-  return doubt === "refused" ? status >= 200 && status < 300 : status < 500 && status !== 429;
+  return doubt === "refused" ? isGood(status) : status < 500 && status !== 429;
 }
 
-/** Statuses by which an engine refuses a request that its peers may well answer. */
+/** What a good answer amounts to that holds nothing. */
+export const EMPTY = 204;
+const REFUSALS: ReadonlySet<number> = new Set([400, 401, 403, 404, 422, EMPTY]);
+
+/** Statuses by which an engine refuses a request, or gives nothing for it, that its peers may well answer. */
 export function isRefusal(status: number): boolean {
-  return status === 400 || status === 401 || status === 403 || status === 404;
+  return REFUSALS.has(status);
+}
+
+/** An answer that holds something. */
+export function isGood(status: number): boolean {
+  return status >= 200 && status < 300 && status !== EMPTY;
 }
 
 const LONGEST_PASS_OVER_MS = 10_000;

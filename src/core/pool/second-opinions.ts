@@ -1,0 +1,73 @@
+/**
+ * Whose fault refusals are. Every engine refuses bad requests, and a client's come together; a node that is wrongly
+ * configured refuses good ones, and under a strategy that brings what is alike to one node its peers may be asked
+ * nothing of the kind. So nothing is guessed of what peers answer otherwise: one request that was refused, or answered
+ * with nothing, is tried on a peer, and its client gets what comes of that.
+ */
+import type { Lease } from "./lease.ts";
+import type { Node } from "./node.ts";
+import type { Peers } from "./peers.ts";
+import { EMPTY } from "./statuses.ts";
+
+export interface SecondOpinionsOptions {
+  readonly peers: Peers;
+  /** Monotonic clock, ms. */
+  readonly now: () => number;
+  /** The node is no longer to be trusted, because … */
+  readonly doubt: (node: Node, reason: string) => void;
+}
+
+export class SecondOpinions {
+  readonly #options: SecondOpinionsOptions;
+
+  constructor(options: SecondOpinionsOptions) {
+    this.#options = options;
+  }
+
+  /** Whether what a request gets just now, a refusal or nothing, should be tried on a peer. */
+  mayAsk(lease: Lease): boolean {
+    const { node, asked, trial } = lease;
+    const { refusals } = node.conduct;
+    return isTelling(lease) && (trial || refusals.mayAsk(asked.client, this.#options.now()));
+  }
+
+  /** `lease` sends to a peer what was refused, or answered with nothing, as `refused`. */
+  asks(lease: Lease, refused: Lease): void {
+    if (!isTelling(refused)) return;
+    lease.refusedBy = refused;
+    refused.node.conduct.refusals.asks(lease, this.#options.now());
+  }
+
+  /** A request got a refusal, or nothing; another node may have given it the same just before. */
+  refused(lease: Lease, nowMs: number): void {
+    const { node, asked, refusedBy } = lease;
+    if (!isTelling(lease)) return;
+    const { refusals } = node.conduct;
+    if (refusedBy === null) {
+      refusals.refused(nowMs);
+      return;
+    }
+    refusals.excuses(asked.client, nowMs);
+    refusedBy.node.conduct.refusals.alike(asked.client, nowMs);
+  }
+
+  /** A request is answered well; another node may have refused it just before. */
+  answered({ refusedBy }: Lease): void {
+    if (refusedBy === null) return;
+    const { node, generation, status } = refusedBy;
+    if (generation !== node.generation) return;
+    if (!node.conduct.refusals.refuted() || !this.#options.peers.mayGo(node)) return;
+    const what = status === EMPTY ? "answers nothing to" : `refuses (${status})`;
+    this.#options.doubt(node, `${what} what its peers answer`);
+  }
+
+  /** A request has ended, whichever way. */
+  ended(lease: Lease): void {
+    lease.refusedBy?.node.conduct.refusals.askEnded(lease);
+  }
+}
+
+/** Whether a refusal says anything of the node: not of something that another one may keep, or serve by now. */
+function isTelling({ asked, modelIsGone }: Lease): boolean {
+  return asked.kept === null && !modelIsGone;
+}
