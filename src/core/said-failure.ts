@@ -92,6 +92,21 @@ export function failureOfWhole(body: Uint8Array): number | null {
   return failures.every((failure) => failure !== null) ? (failures[0] ?? null) : null;
 }
 
+/** An answer that holds nothing is shorter, bytes: its names, and what it took. */
+const NOTHING_WITHIN_BYTES = 1_024;
+const EMPTY_LIST = /"(?:choices|data)"\s*:\s*\[\s*\]/;
+
+/** Whether a whole answer holds nothing: not a byte, or, in JSON, a list without a choice or an embedding. */
+export function holdsNothing(body: Uint8Array): boolean {
+  if (body.length === 0) return true;
+  if (body.length > NOTHING_WITHIN_BYTES) return false;
+  const text = decoder.decode(body);
+  if (!EMPTY_LIST.test(text)) return false;
+  const { choices, data } = readObject(text) ?? {};
+  const list = choices ?? data;
+  return Array.isArray(list) && list.length === 0;
+}
+
 /** Whether a whole answer in JSON was given up in its middle: every choice is aborted, and some have text or calls. */
 export function isPartial(body: Uint8Array): boolean {
   const choices = readObject(decoder.decode(body))?.choices;

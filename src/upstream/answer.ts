@@ -2,7 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import { isEventStream, isPacked, retryAfterMs } from "../core/headers.ts";
 import type { Answered } from "../core/pool/lease.ts";
 import { EMPTY } from "../core/pool/statuses.ts";
-import { failureOfWhole } from "../core/said-failure.ts";
+import { failureOfWhole, holdsNothing } from "../core/said-failure.ts";
 import { failureOfStream, SseOpening } from "../core/sse-opening.ts";
 import { BETWEEN_EVENTS, isEventEnd } from "../core/sse-tail.ts";
 import type { AnswerForm, Usage } from "../core/usage.ts";
@@ -49,7 +49,7 @@ export async function readAnswer(
       if (body.length > 0) begun(attempt, headers, clock);
       const said = form === "events" ? failureOfStream : failureOfWhole;
       const failure = answer.ok ? said(body) : null;
-      const amount = failure ?? (body.length > 0 ? status : nothing(status));
+      const amount = failure ?? (holdsNothing(body) ? nothing(status) : status);
       return { answer, form, status: amount, pieces: [body], rest: null };
     }
     const reader: PieceReader | undefined = answer.body?.getReader();
@@ -70,7 +70,7 @@ export async function readAnswer(
   }
 }
 
-/** What an answer without a byte amounts to. */
+/** What an answer that holds nothing amounts to. */
 function nothing(status: number): number {
   return status === 200 ? EMPTY : status;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { failureOfWhole } from "../../src/core/said-failure.ts";
+import { failureOfWhole, holdsNothing } from "../../src/core/said-failure.ts";
 import {
   failureAtEnd,
   MAX_OPENING_BYTES,
@@ -216,4 +216,18 @@ describe("a whole answer", () => {
     expect(read({ data: ["abort"] })).toBeNull();
     expect(read(["abort"])).toBeNull();
   });
+});
+
+test.each([
+  ["", true],
+  ['{"choices":[]}', true],
+  ['{"id":"x", "choices" : [ ] ,"usage":{"completion_tokens":0}}\n', true],
+  ['{"object":"list","data":[]}', true],
+  ['{"choices":[{"text":"\\"choices\\":[]"}]}', false],
+  ['{"choices":[{"text":"","extra":{"choices":[]}}]}', false],
+  ['{"choices":[],', false],
+  ["{}", false],
+  [`{"choices":[],"padding":"${"x".repeat(2_000)}"}`, false],
+])("%p holds nothing: %p", (answer, isSo) => {
+  expect(holdsNothing(new TextEncoder().encode(answer))).toBe(isSo);
 });
