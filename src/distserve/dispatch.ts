@@ -2,6 +2,7 @@ import { ProxyError } from "../core/errors.ts";
 import { dispatch } from "../upstream/dispatch.ts";
 import { givenUp, type Reply } from "../upstream/reply.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
+import { TimeLeft } from "../upstream/time-left.ts";
 import { decodeBody, refuseSeveral } from "./bodies.ts";
 import { Route } from "./route.ts";
 import { type DistServeParts, TwoSteps } from "./two-steps.ts";
@@ -30,13 +31,15 @@ export async function dispatchDistServe(
     const dummy = { ...request, body: decodeBody(body, head, dummyMigration) };
     return await dispatch(dummy, parts.upstream, "Decode");
   }
-  const route = new Route(request, parts);
+  const time = new TimeLeft(request.signal, parts.after);
+  const route = new Route({ ...request, signal: time.signal }, parts);
   try {
-    return await new TwoSteps(request, head, route, parts).answer();
+    return await new TwoSteps(request, head, route, parts).answer(time);
   } catch (error) {
     if (request.signal.aborted) return givenUp(request.signal);
     throw error;
   } finally {
     route.end();
+    time.stop();
   }
 }

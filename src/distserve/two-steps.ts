@@ -17,8 +17,10 @@ import {
   type Upstream,
   worthRetrying,
 } from "../upstream/send.ts";
+import type { TimeLeft } from "../upstream/time-left.ts";
 import { isNodesFault } from "../upstream/whose-fault.ts";
 import { decodeBody, prefillBody } from "./bodies.ts";
+import { type Failed, failedWith } from "./failed.ts";
 import { type PrefillResult, prefill } from "./prefill.ts";
 import { migrationJson, type Transport } from "./protocol.ts";
 import type { Route, RouteOptions } from "./route.ts";
@@ -44,19 +46,6 @@ export interface DistServeParts extends RouteOptions {
 
 type Prefilled = Extract<PrefillResult, { readonly kind: "prefilled" }>;
 
-/** An attempt that failed before the client saw a byte. */
-interface Failed {
-  readonly mayRetry: boolean;
-  /** The decode node provably never took the blocks on: another one may have them. */
-  readonly keepsBlocks: boolean;
-  /** An engine was lost under it, and may be asked again once it is back. */
-  readonly mayComeBack: boolean;
-  /** What the client gets when there is no further attempt. @throws ProxyError */
-  readonly settle: () => Promise<Reply>;
-  /** To be called instead when there is one. */
-  readonly discard: () => void;
-}
-
 /** One request on its way through prefill and decode, as often as it has to start over. */
 export class TwoSteps {
   readonly #request: InferenceRequest;
@@ -66,8 +55,8 @@ export class TwoSteps {
   readonly #retries: RetryState;
   /** The attempt that ends when the client leaves; a prefill does not. */
   readonly #current: { attempt: Attempt | null } = { attempt: null };
-  /** When the first attempt began: the total time limit is the whole request's. */
-  #startedAtMs: number | undefined;
+  /** When it was admitted, ms: the total time limit is the whole request's. */
+  #startedAtMs = 0;
 
   /** @param request With headers for engines that take DistServe's fields. */
   constructor(request: InferenceRequest, head: RequestHead, route: Route, parts: DistServeParts) {
@@ -87,14 +76,19 @@ export class TwoSteps {
     });
   }
 
-  /** @throws ProxyError; what the client's signal gives when it left while waiting */
-  async answer(): Promise<Reply> {
+  /**
+   * @param time Bounds the waits of its route; begins once it is admitted.
+   * @throws ProxyError; what the client's signal gives when it left while waiting
+   */
+  async answer(time: TimeLeft): Promise<Reply> {
     const { client, signal, model } = this.#request;
-    const { admission, budgets } = this.#parts.upstream;
+    const { admission, budgets, deadlines } = this.#parts.upstream;
     const admitted = admission.admitWith(this.#route.wanted, client, signal, this.#route.take);
     const place = admitted instanceof Admitted ? admitted : await admitted;
     try {
       this.#request.exchange.admitted();
+      this.#startedAtMs = this.#parts.now();
+      time.begin(deadlines.leftMs(this.#startedAtMs));
       budgets.request(model);
       return await this.#run(place);
     } finally {
@@ -226,7 +220,6 @@ export class TwoSteps {
 
   #begin(lease: Lease): Attempt {
     const attempt = new Attempt(lease, this.#startedAtMs);
-    this.#startedAtMs = attempt.requestStartedAtMs;
     this.#request.exchange.attempt(lease);
     // What its client has left has nothing to go on to: its node need not hold it.
     attempt.mayMove = () =>
@@ -292,8 +285,4 @@ export class TwoSteps {
       mayComeBack: true,
     };
   }
-}
-
-function failedWith(mayRetry: boolean, settle: () => Promise<Reply>): Failed {
-  return { mayRetry, keepsBlocks: false, mayComeBack: false, settle, discard: () => {} };
 }

@@ -41,6 +41,12 @@ export class Deadlines {
     this.#options = options;
   }
 
+  /** What is left of the whole time of a request that began at `startedAtMs`, ms; null for no limit. */
+  leftMs(startedAtMs: number): number | null {
+    const { limits, clock } = this.#options;
+    return limits.totalMs === null ? null : startedAtMs + limits.totalMs - clock.now();
+  }
+
   start(): void {
     this.#stopTicking ??= this.#options.clock.every(TICK_MS, () => this.tick());
   }

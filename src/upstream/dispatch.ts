@@ -18,6 +18,7 @@ import {
   type Upstream,
   worthRetrying,
 } from "./send.ts";
+import { TimeLeft } from "./time-left.ts";
 import { isNodesFault } from "./whose-fault.ts";
 
 /**
@@ -89,7 +90,9 @@ export async function dispatch(
         return await settle(attempt, result, request, upstream);
       }
       if (result.kind === "unread") discard(attempt, result, upstream);
-      if (!(lease instanceof Lease)) lease = await placeElsewhere(wanted, request, upstream);
+      if (!(lease instanceof Lease)) {
+        lease = await placeElsewhere(wanted, request, upstream, attempt.requestStartedAtMs);
+      }
       place.hold(lease);
       exchange.attempt(lease);
       attempt = new Attempt(lease, attempt.requestStartedAtMs);
@@ -139,9 +142,17 @@ function noteNoNode(
 async function placeElsewhere(
   wanted: Wanted,
   { client, signal }: InferenceRequest,
-  { admission, registry }: Upstream,
+  { admission, registry, deadlines, after }: Upstream,
+  startedAtMs: number,
 ): Promise<Lease> {
-  return (await admission.proceed(wanted, client, signal, () => registry.acquire(wanted))).lease;
+  const time = new TimeLeft(signal, after);
+  time.begin(deadlines.leftMs(startedAtMs));
+  try {
+    const take = () => registry.acquire(wanted);
+    return (await admission.proceed(wanted, client, time.signal, take)).lease;
+  } finally {
+    time.stop();
+  }
 }
 
 /**

@@ -136,3 +136,20 @@ test("with --queue-timeout 0 it gets what there is", async () => {
   await Promise.race(answers);
   expect((await letAnswer(staying, answers)).sort()).toEqual([200, 500]);
 });
+
+test("what has to move waits no longer than --timeout, and is not sent on after that", async () => {
+  const [going, resting] = [startOddEngine(), startOddEngine()];
+  await using proxy = await startProxy(["--node", going.url, resting.url, "--timeout", "1"]);
+  await untilHealthy(proxy, 2);
+  resting.answer = () => new Response("busy", { status: 503, headers: { "retry-after": "60" } });
+  await until("it is passed over for ten seconds", async () => {
+    await ask(proxy);
+    return resting.requests > 0;
+  });
+  resting.answer = good;
+  going.answer = () => new Response("no", { status: 500 });
+  const before = resting.requests;
+  expect((await ask(proxy)).status).toBe(504);
+  expect(resting.requests).toBe(before);
+  await Promise.all([going.stop(), resting.stop()]);
+});
