@@ -4,8 +4,9 @@ import { givenUp, type Reply } from "../upstream/reply.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
 import { TimeLeft } from "../upstream/time-left.ts";
 import { decodeBody, refuseSeveral } from "./bodies.ts";
+import type { DistServeParts } from "./parts.ts";
 import { Route } from "./route.ts";
-import { type DistServeParts, TwoSteps } from "./two-steps.ts";
+import { TwoSteps } from "./two-steps.ts";
 
 /** Newer LMDeploy engines take DistServe's fields from nobody who does not send this. */
 const PROXY_HEADER = "x-lmdeploy-distserve-proxy";
@@ -31,6 +32,8 @@ export async function dispatchDistServe(
     const dummy = { ...request, body: decodeBody(body, head, dummyMigration) };
     return await dispatch(dummy, parts.upstream, "Decode");
   }
+  await knowEngines(request.model, parts);
+  if (request.signal.aborted) return givenUp(request.signal);
   const time = new TimeLeft(request.signal, parts.after);
   const route = new Route({ ...request, signal: time.signal }, parts);
   try {
@@ -41,5 +44,16 @@ export async function dispatchDistServe(
   } finally {
     route.end();
     time.stop();
+  }
+}
+
+/** An adapter that engines of one role are known to serve may have moved among those of the other. */
+async function knowEngines(
+  model: string | null,
+  { registry, upstream }: DistServeParts,
+): Promise<void> {
+  if (model === null || !registry.serves(model)) return;
+  for (const role of ["Prefill", "Decode"] as const) {
+    if (registry.serving(model, role).length === 0) await upstream.find(model, role);
   }
 }

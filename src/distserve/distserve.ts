@@ -11,10 +11,10 @@ import { EngineCalls } from "./engine-calls.ts";
 import type { FreeResult } from "./free-lane.ts";
 import { handshake } from "./handshake.ts";
 import { type PairReport, Pairs } from "./pairs.ts";
+import type { DistServeParts } from "./parts.ts";
 import { DUMMY, migrationJson, type Transport } from "./protocol.ts";
 import { SessionNames } from "./session-names.ts";
 import { SessionLedger } from "./sessions.ts";
-import type { DistServeParts } from "./two-steps.ts";
 import { WarmUp } from "./warm-up.ts";
 
 type Fields = Readonly<Record<string, string | number>>;

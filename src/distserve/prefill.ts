@@ -49,15 +49,17 @@ const LONGEST_LINGER_MS = 600_000;
  * administrator or its node is ejected, the result comes at once, but the answer is still read if there is one, and its session freed. An engine that hangs must
  * not hold what clients have left behind: some time after its client a prefill is broken off.
  * @param request With the prefill's body.
+ * @param isUnread Which failures are left unread for now, since another node may do better.
  */
 export async function prefill(
   attempt: Attempt,
   request: InferenceRequest,
   upstream: Sending,
   learnt: Learnt,
+  isUnread: (status: number) => boolean = isRetriable,
 ): Promise<PrefillResult> {
   const wire = new AbortController();
-  const answering = sendAndRead(attempt, request, upstream, learnt, wire);
+  const answering = sendAndRead(attempt, request, upstream, learnt, isUnread, wire);
   const { promise: stopped, resolve } = Promise.withResolvers<null>();
   attempt.signal.addEventListener("abort", () => resolve(null), { once: true });
   if (attempt.signal.aborted) resolve(null);
@@ -99,6 +101,7 @@ async function sendAndRead(
   request: InferenceRequest,
   upstream: Sending,
   learnt: Learnt,
+  isUnread: (status: number) => boolean,
   wire: AbortController,
 ): Promise<PrefillResult> {
   const answer = await forward(attempt, request, upstream, wire.signal);
@@ -106,7 +109,7 @@ async function sendAndRead(
   // It names no session: nothing is lost when its connection ends with the attempt.
   if (!answer.ok) endWith(attempt, wire);
   const { status } = answer;
-  if (isRetriable(status)) return { kind: "unread", answer, status, judged: null };
+  if (isUnread(status)) return { kind: "unread", answer, status, judged: null };
   if (answer.ok) {
     return await readSession(attempt, answer, request.target, upstream, learnt);
   }

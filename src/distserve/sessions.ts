@@ -1,5 +1,6 @@
 import type { Lease, Outcome } from "../core/pool/lease.ts";
 import { loggedNode, type Node } from "../core/pool/node.ts";
+import { isGood } from "../core/pool/statuses.ts";
 import { FreeLane, type FreeResult } from "./free-lane.ts";
 import { SeenNumbers } from "./seen-numbers.ts";
 
@@ -222,7 +223,7 @@ export class SessionLedger {
 }
 
 function settle(session: Session, outcome: Outcome): void {
-  const isWhole = outcome.kind === "answered" && outcome.status >= 200 && outcome.status < 300;
+  const isWhole = outcome.kind === "answered" && isGood(outcome.status);
   if (isWhole) session.handedOver();
   else session.free();
 }

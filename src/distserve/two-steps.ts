@@ -3,46 +3,31 @@ import type { RequestHead } from "../core/body/request-head.ts";
 import { ProxyError } from "../core/errors.ts";
 import { CLIENT_GONE } from "../core/exchange.ts";
 import { Lease } from "../core/pool/lease.ts";
-import type { Node } from "../core/pool/node.ts";
-import { RetryState } from "../core/retry.ts";
+import { isRefusal } from "../core/pool/statuses.ts";
+import { isRetriable, RetryState } from "../core/retry.ts";
 import { Attempt } from "../upstream/attempt.ts";
-import { draw } from "../upstream/dispatch.ts";
+import { draw, hasMoved } from "../upstream/dispatch.ts";
 import { givenUp, Reply } from "../upstream/reply.ts";
 import { type InferenceRequest, isCancelled } from "../upstream/request.ts";
-import {
-  discard,
-  type Result,
-  send,
-  settle,
-  type Upstream,
-  worthRetrying,
-} from "../upstream/send.ts";
+import { discard, isRefused, type Result, send, settle, worthRetrying } from "../upstream/send.ts";
 import type { TimeLeft } from "../upstream/time-left.ts";
 import { isNodesFault } from "../upstream/whose-fault.ts";
 import { decodeBody, prefillBody } from "./bodies.ts";
 import { type Failed, failedWith } from "./failed.ts";
+import type { DistServeParts } from "./parts.ts";
 import { type PrefillResult, prefill } from "./prefill.ts";
-import { migrationJson, type Transport } from "./protocol.ts";
-import type { Route, RouteOptions } from "./route.ts";
-import type { Session, SessionLedger } from "./sessions.ts";
+import { migrationJson } from "./protocol.ts";
+import type { Route } from "./route.ts";
+import type { Session } from "./sessions.ts";
 import { isNobodyThere, isWorthWaiting } from "./until-changed.ts";
 import {
   ELSEWHERE,
   isBroken,
+  isElsewhere,
   isSuspicious,
-  isUnread,
   mayComeBack,
   neverTaken,
 } from "./verdicts.ts";
-
-/** What DistServe requests share. */
-export interface DistServeParts extends RouteOptions {
-  readonly upstream: Upstream;
-  readonly sessions: SessionLedger;
-  /** Asks a prefill engine for a sign of life; when nobody listens there its sessions are lost. */
-  readonly stillThere: (prefill: Node) => Promise<void>;
-  readonly transport: Transport;
-}
 
 type Prefilled = Extract<PrefillResult, { readonly kind: "prefilled" }>;
 
@@ -55,6 +40,8 @@ export class TwoSteps {
   readonly #retries: RetryState;
   /** The attempt that ends when the client leaves; a prefill does not. */
   readonly #current: { attempt: Attempt | null } = { attempt: null };
+  /** Where it was refused, or answered with nothing, until a peer gets it. */
+  #refused: Lease | null = null;
   /** When it was admitted, ms: the total time limit is the whole request's. */
   #startedAtMs = 0;
 
@@ -111,7 +98,9 @@ export class TwoSteps {
       }
       next = answer.mayRetry ? this.#route.take() : "unavailable";
       if (isNobodyThere(next) && answer.mayRetry && answer.mayComeBack) next = this.#route.again();
-      const isStuck = typeof next === "string" && !isWorthWaiting(next) && !this.#route.mayWait;
+      const isStuck = answer.isRefused
+        ? !(next instanceof Lease)
+        : typeof next === "string" && !isWorthWaiting(next) && !this.#route.mayWait;
       if (answer.mayRetry && isStuck) this.#request.exchange.notRetried = "no_node";
       if (!answer.mayRetry || isStuck) return await answer.settle();
       answer.discard();
@@ -130,7 +119,8 @@ export class TwoSteps {
     // Its answer is read here.
     headers.set("accept-encoding", "identity");
     const request = { ...this.#request, headers, body };
-    const result = await prefill(attempt, request, upstream, this.#parts);
+    const isUnread = (status: number) => isRetriable(status) || this.#mayAskPeer(status, lease);
+    const result = await prefill(attempt, request, upstream, this.#parts, isUnread);
     if (result.kind === "prefilled") return result;
     if (result.kind === "relayed") {
       this.#endWithClient(attempt);
@@ -196,6 +186,7 @@ export class TwoSteps {
     const attempt = this.#begin(lease);
     this.#endWithClient(attempt);
     session.decodingOn = lease.node;
+    const isUnread = (status: number) => isElsewhere(status) || this.#mayAskPeer(status, lease);
     const result = await send(attempt, request, upstream, isUnread);
     session.decodingOn = null;
     if (result.kind === "relayed") {
@@ -205,15 +196,16 @@ export class TwoSteps {
     }
     // It may be the prefill engine that is gone: then this is no word on the request.
     if (isBroken(result)) await this.#parts.stillThere(prefillNode);
-    if (isSuspicious(result)) pairs.doubt(prefillNode, lease.node);
     this.#route.triedDecode.add(lease.node);
+    const isMoved = await hasMoved(attempt, result, this.#route.wantedOf("Decode"), upstream);
+    if (isSuspicious(result) && !lease.modelIsGone) pairs.doubt(prefillNode, lease.node);
     if (!neverTaken(result)) {
       session.free();
       return this.#failed(attempt, result, await this.#mayTryAgain(attempt, result));
     }
     const mayRetry =
       result.kind === "unread"
-        ? !lease.lastResort && this.#retries.afterStatus(ELSEWHERE)
+        ? !lease.lastResort && (isMoved || this.#retries.afterStatus(ELSEWHERE))
         : this.#retries.afterFailure("refused");
     return { ...this.#failed(attempt, result, mayRetry), keepsBlocks: true };
   }
@@ -221,6 +213,10 @@ export class TwoSteps {
   #begin(lease: Lease): Attempt {
     const attempt = new Attempt(lease, this.#startedAtMs);
     this.#request.exchange.attempt(lease);
+    if (this.#refused?.node.role === lease.node.role) {
+      this.#parts.registry.learning.secondOpinions.asks(lease, this.#refused);
+      this.#refused = null;
+    }
     // What its client has left has nothing to go on to: its node need not hold it.
     attempt.mayMove = () =>
       this.#request.signal.aborted ||
@@ -243,17 +239,27 @@ export class TwoSteps {
     }
     // What was tried although it was out is tried once; refused, it was not.
     if (lease.lastResort && result.kind !== "refused") return false;
-    if (worthRetrying(attempt, result, this.#retries)) return true;
     const wanted = this.#route.wantedOf(lease.node.role);
+    if (await hasMoved(attempt, result, wanted, this.#parts.upstream)) return true;
+    if (worthRetrying(attempt, result, this.#retries)) return true;
     return (
       this.#retries.mayFollowNodesFault &&
       (await isNodesFault(lease, result, wanted, this.#parts.upstream))
     );
   }
 
+  /** Whether what a node of either role refuses, or answers with nothing, should be tried on a peer. */
+  #mayAskPeer(status: number, lease: Lease): boolean {
+    const wanted = this.#route.wantedOf(lease.node.role);
+    return isRefusal(status) && this.#parts.registry.mayAskPeer(lease, wanted);
+  }
+
   #failed(attempt: Attempt, result: Result, mayRetry: boolean): Failed {
+    const { lease } = attempt;
+    if (isRefused(result)) this.#refused = lease;
     return {
       mayRetry,
+      isRefused: isRefused(result) && !lease.modelIsGone,
       keepsBlocks: false,
       mayComeBack: mayComeBack(result),
       settle: () => {

@@ -8,7 +8,7 @@ import type { Result } from "../upstream/send.ts";
 export const ELSEWHERE = 503;
 
 /** What the decode node refuses, another may take. */
-export function isUnread(status: number): boolean {
+export function isElsewhere(status: number): boolean {
   return isRetriable(status) || isRefusal(status);
 }
 

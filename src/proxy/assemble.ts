@@ -157,7 +157,7 @@ export function assemble(
   });
   const { fetch } = pinned;
   const engines: Engines = share?.engines ?? {
-    find: (model: string) => discovery.find(model),
+    find: (model, role) => discovery.find(model, role),
     stillServes: (node: Node, model: string) => discovery.stillServes(node, model),
     isWell: (node: Node) => prober.isWell(node),
   };

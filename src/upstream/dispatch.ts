@@ -159,17 +159,17 @@ async function placeElsewhere(
  * Whether the node answered 404 since it has unloaded the model, an adapter maybe, that others serve: those
  * that are known to, or that say so now.
  */
-async function hasMoved(
+export async function hasMoved(
   { lease }: Attempt,
   result: Result,
   wanted: Wanted,
   { registry, retryRules, stillServes, find }: Upstream,
 ): Promise<boolean> {
-  const { model } = wanted;
+  const { model, role } = wanted;
   if (result.kind !== "unread" || result.status !== 404 || model === null) return false;
   if (registry.nodes().length < 2 || (await stillServes(lease.node, model))) return false;
   lease.modelIsGone = true;
   if (!retryRules.retry) return false;
-  if (!registry.hasAnother(wanted)) await find(model);
+  if (!registry.hasAnother(wanted)) await find(model, role);
   return registry.hasAnother(wanted);
 }

@@ -1,6 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { Answer } from "../core/engine/answer.ts";
 import { readModels } from "../core/engine/model-list.ts";
+import type { Role } from "../core/engine/roles.ts";
 import type { Failure } from "../core/failure.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
@@ -89,14 +90,17 @@ export class ModelDiscovery {
   /**
    * Resolves as soon as some node is known to serve `model`, or as nobody is likely to say so any more:
    * at the latest after two seconds.
+   * @param role That the node is to have; null: any.
    */
-  async find(model: string): Promise<void> {
+  async find(model: string, role: Role | null = null): Promise<void> {
     const { registry, clock } = this.#options;
-    if (registry.serves(model) || registry.nodes().length === 0) return;
+    const isServed = () =>
+      role === null ? registry.serves(model) : registry.serving(model, role).length > 0;
+    if (isServed() || registry.nodes().length === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     let isAsked = false;
     const look = () => {
-      if (registry.serves(model) || (isAsked && !this.#mayLearnSoon())) resolve();
+      if (isServed() || (isAsked && !this.#mayLearnSoon())) resolve();
     };
     this.#waiting.add(look);
     const cancel = [

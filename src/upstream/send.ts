@@ -1,6 +1,7 @@
 import type { Admission } from "../core/admission/admission.ts";
 import { shuttingDown } from "../core/admission/refusals.ts";
 import type { Clock } from "../core/clock.ts";
+import type { Role } from "../core/engine/roles.ts";
 import { cancelled, ProxyError } from "../core/errors.ts";
 import type { FailingNodes } from "../core/pool/failing-nodes.ts";
 import type { Lease } from "../core/pool/lease.ts";
@@ -36,8 +37,8 @@ export interface Upstream extends Clock {
   readonly isWell: (node: Node) => Promise<boolean>;
   /** Whether a node serves a model that it has just answered with 404; soon known. */
   readonly stillServes: (node: Node, model: string) => Promise<boolean>;
-  /** Resolves once some node is known to serve a model, or soon, when none says so. */
-  readonly find: (model: string) => Promise<void>;
+  /** Resolves once some node of a role is known to serve a model, or soon, when none says so. */
+  readonly find: (model: string, role: Role) => Promise<void>;
 }
 
 /** An answer that another node may better: nothing of it has been handed on. */

@@ -1,0 +1,127 @@
+/** Engines that refuse what their peers answer, and adapters that have gone from one of them. */
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
+import { times } from "../support/ask.ts";
+import { startProxy } from "../support/proxy.ts";
+import { until } from "../support/until.ts";
+import { type Cluster, chat, count, MODEL, only, startCluster, startRole } from "./cluster.ts";
+
+// Each test starts processes, on machines that may be busy.
+setDefaultTimeout(60_000);
+
+const CHAT = "/v1/chat/completions";
+// By no other strategy it is sure to get a share.
+const FLAGS = ["--strategy", "random"];
+
+async function statuses(
+  cluster: Pick<Cluster, "chat">,
+  requests: number,
+  body: object = {},
+): Promise<number[]> {
+  const all: number[] = [];
+  for (let nth = 0; nth < requests; nth += 1) {
+    const answer = await cluster.chat(body);
+    all.push((await answer.bytes()).length === 0 ? 0 : answer.status);
+  }
+  return all;
+}
+
+function refuse(engine: RunningEngine, status: number): void {
+  engine.setFaults([
+    { path: CHAT, fault: { kind: "answer", status, body: status === 200 ? "" : "no" } },
+  ]);
+}
+
+test.each([
+  ["prefills", 400, "refuses (400)", 1],
+  ["prefills", 422, "refuses (422)", 1],
+  ["prefills", 403, "refuses (403)", 0],
+  // It is offered the same blocks.
+  ["decodes", 400, "refuses (400)", 0],
+  ["decodes", 200, "answers nothing to", 1],
+] as const)(
+  "of three %s one answers everything with %d: it %s what its peers answer",
+  async (role, status, what, seen) => {
+    await using cluster = await startCluster({ prefills: 3, decodes: 3, flags: FLAGS });
+    const odd = only(cluster[role]);
+    refuse(odd, status);
+    const all = await statuses(cluster, 40);
+    expect(all.filter((one) => one !== 200).length).toBeLessThanOrEqual(seen);
+    expect((await cluster.proxy.status())[odd.url]?.last_error).toBe(
+      `${what} what its peers answer`,
+    );
+    await cluster.quiet();
+  },
+);
+
+test.each(["prefills", "decodes"] as const)(
+  "where all %s refuse, none is out, and few requests are tried twice",
+  async (role) => {
+    await using cluster = await startCluster({ prefills: 2, decodes: 2, flags: FLAGS });
+    for (const engine of cluster[role]) refuse(engine, 400);
+    expect(await statuses(cluster, 40)).toEqual(times(40, 400));
+    expect(cluster.proxy.log().includes("node is out")).toBe(false);
+    // Blocks are offered to another decode engine as ever.
+    expect(count(cluster, role, CHAT)).toBeLessThanOrEqual(role === "prefills" ? 50 : 80);
+    await cluster.quiet();
+  },
+);
+
+/** Two engines of either role whose models are read from their lists, as those are that flags name. */
+async function startListed(models: (role: "prefills" | "decodes", nth: number) => string[]) {
+  const start = (role: "prefills" | "decodes") =>
+    times(2, null).map((_, nth) =>
+      startRole(role === "prefills" ? "Prefill" : "Decode", null, { models: models(role, nth) }),
+    );
+  const prefills = await Promise.all(start("prefills"));
+  const decodes = await Promise.all(start("decodes"));
+  const proxy = await startProxy([
+    ...["--serving-strategy", "DistServe", ...FLAGS],
+    ...prefills.flatMap(({ url }) => ["--prefill", url]),
+    ...decodes.flatMap(({ url }) => ["--decode", url]),
+  ]);
+  await until("all are connected, and their models known", async () => {
+    const statuses = await proxy.status();
+    return [...prefills, ...decodes].every(({ url }) => {
+      const status = statuses[url];
+      return status?.state === "healthy" && status.pairs === 2 && status.models.includes(MODEL);
+    });
+  });
+  return {
+    proxy,
+    prefills,
+    decodes,
+    chat: (body: object) => chat(proxy.url, body),
+    async [Symbol.asyncDispose]() {
+      await proxy.end("SIGKILL");
+      await Promise.all([...prefills, ...decodes].map((engine) => engine.stop(true)));
+    },
+  };
+}
+
+describe.each(["prefills", "decodes"] as const)(
+  "an adapter that one of two %s has unloaded",
+  (role) => {
+    test("is asked of the one that has loaded it meanwhile", async () => {
+      await using cluster = await startListed((of, nth) =>
+        of === role && nth === 1 ? [MODEL] : [MODEL, "a"],
+      );
+      const [first, second] = cluster[role];
+      expect(await statuses(cluster, 2, { model: "a" })).toEqual(times(2, 200));
+      first?.setModels([MODEL]);
+      second?.setModels([MODEL, "a"]);
+      expect(await statuses(cluster, 4, { model: "a" })).toEqual(times(4, 200));
+      expect(cluster.proxy.log().includes("node is out")).toBe(false);
+    });
+
+    test("takes it out for nothing else", async () => {
+      await using cluster = await startListed(() => [MODEL, "a"]);
+      only(cluster[role]).setModels([MODEL]);
+      const asked = times(20, null).map(async () => (await cluster.chat({ model: "a" })).status);
+      expect(await Promise.all(asked)).toEqual(times(20, 200));
+      expect(cluster.proxy.log().includes("node is out")).toBe(false);
+      // Nor is its pair in doubt, which would be made anew.
+      expect(cluster.proxy.log().match(/pair connected/g)?.length).toBe(4);
+    });
+  },
+);
