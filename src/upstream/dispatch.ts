@@ -79,7 +79,8 @@ export async function dispatch(
                 (await isNodesFault(attempt.lease, result, wanted, upstream))))));
       // Its client may have left while the node was asked: then its line is written, and this is no attempt.
       const refused = isRefused(result) ? attempt.lease : null;
-      let lease = mayRetry && !request.signal.aborted ? registry.acquire(wanted, refused) : null;
+      const again = { ...wanted, hasAnswer: result.kind === "unread" };
+      let lease = mayRetry && !request.signal.aborted ? registry.acquire(again, refused) : null;
       // Refused for itself, so it seems: another node may see it otherwise, but not after a wait.
       const mayWait =
         lease === "full" &&

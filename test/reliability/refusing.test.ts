@@ -1,7 +1,7 @@
 /** Engines that refuse, or answer with nothing, all that a strategy brings to them, while their peers are asked nothing. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { ask, times } from "../support/ask.ts";
-import { good, startOddEngine } from "../support/odd-engine.ts";
+import { good, silence, startOddEngine } from "../support/odd-engine.ts";
 import { startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
@@ -116,4 +116,32 @@ test.each(["--no-retry"])("with %s nothing is tried twice", async (flag) => {
   odd.answer = () => new Response("{}", { status: 400 });
   expect(new Set(await send(20))).toEqual(new Set([400]));
   expect(engines.reduce((sum, { requests }) => sum + requests, 0)).toBe(24);
+});
+
+test("what was refused is not sent on to a node that hung, and may hang still, though nobody asked since", async () => {
+  const flags = ["--strategy", "round_robin", "--health-interval", "0.1"];
+  const [hung, other] = [startOddEngine(), startOddEngine()];
+  await using proxy = await startProxy(["--node", hung.url, "--node", other.url, ...flags]);
+  await untilHealthy(proxy, 2);
+  const state = async () => (await proxy.status())[hung.url]?.state;
+  await Promise.all(times(20, null).map(() => ask(proxy)));
+  hung.answer = silence;
+  const asked: Promise<Response>[] = [];
+  await until("it is out", async () => {
+    asked.push(ask(proxy, { stream: true }));
+    await Bun.sleep(50);
+    return (await state()) === "unhealthy";
+  });
+  await Promise.all(asked);
+  const refusal = Promise.withResolvers<Response>();
+  other.answer = () => refusal.promise;
+  const before = hung.requests;
+  // Of few requests it gets none on trial.
+  const answer = ask(proxy);
+  await until("it counts as healthy, since nobody asks", async () => (await state()) === "healthy");
+  expect(other.open).toBe(1);
+  refusal.resolve(new Response("no", { status: 404 }));
+  expect((await answer).status).toBe(404);
+  expect(hung.requests).toBe(before);
+  await Promise.all([hung.stop(), other.stop()]);
 });

@@ -29,6 +29,8 @@ export interface Wanted {
   readonly among?: (node: Node) => boolean;
   /** It goes there or nowhere; left out: anywhere. */
   readonly only?: Node | null;
+  /** It was answered elsewhere, if badly: it has something to lose on a node that may give no answer at all. */
+  readonly hasAnswer?: boolean;
   /** What `pick` has said of this, where that was asked before. */
   readonly insteadOf?: Node | undefined;
 }
@@ -91,14 +93,17 @@ export class Chooser {
       if (!isRoutable && !(first && health.trialDue(nowMs, othersHad))) {
         if (health.state !== "healthy" || !isWanted(node, wanted)) continue;
         if (health.doubt === null) resting = true;
-        else if (health.trialDue(nowMs) && !this.#isFull(node)) paroled = node;
+        else if (health.trialDue(nowMs) && !this.#isFull(node) && mayDecide(wanted, node)) {
+          paroled = node;
+        }
       } else if (!isAny && !isWanted(node, wanted)) elsewhere ||= isRoutable;
       else if (this.#isFull(node)) full ||= isRoutable;
       else if (!isRoutable) return this.#onTrial(node, wanted, nowMs);
       else candidates.add(node);
     }
     if (candidates.size > 0) return this.#best(wanted, nowMs, false);
-    // Believed to be well: where there is no better one, a request that has failed elsewhere may decide about it.
+    // Believed to be well: where there is no better one, a request that has failed elsewhere may decide about it. Lost
+    // there, it gets an error if it does not, and its client's next try would be the one to decide.
     if (paroled !== null) return this.#onTrial(paroled, wanted, nowMs);
     if (full) return "full";
     if (first && !elsewhere) return this.#lastResort(serving, wanted, nowMs);
@@ -191,6 +196,11 @@ export class Chooser {
 function absent({ health }: Node): "starting" | "returning" | null {
   if (health.comesBack) return "returning";
   return health.state === "starting" ? "starting" : null;
+}
+
+/** Whether a request that has failed elsewhere may decide about a node on parole: it may be silent, with no other to go on to. */
+function mayDecide({ hasAnswer = false }: Wanted, { health: { doubt } }: Node): boolean {
+  return !hasAnswer || (doubt !== "late" && doubt !== "stalled");
 }
 
 function isWanted(node: Node, { among, only = null }: Wanted): boolean {

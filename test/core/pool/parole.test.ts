@@ -1,7 +1,8 @@
 /** Nodes that were out for their answers and of which nobody has asked anything since: a probe stands for them. */
 import { describe, expect, test } from "bun:test";
-import { QUIET_MS } from "../../../src/core/pool/trials.ts";
-import { answered, Cluster, OK } from "../../../src/lab/cluster.ts";
+import { Lease } from "../../../src/core/pool/lease.ts";
+import { type Doubt, QUIET_MS } from "../../../src/core/pool/trials.ts";
+import { answered, Cluster, LOST, OK } from "../../../src/lab/cluster.ts";
 
 test("a node that another process took out is out, although nothing was asked of it here", () => {
   const cluster = new Cluster({ nodes: 2 });
@@ -16,10 +17,10 @@ test("a node that another process took out is out, although nothing was asked of
 
 describe("nodes on parole", () => {
   /** Two workers have taken one out each, and then it was quiet. */
-  function onParole(): Cluster {
+  function onParole(why: Doubt = "answers"): Cluster {
     const cluster = new Cluster({ nodes: 2 });
     const nodes = cluster.registry.nodes();
-    for (const node of nodes) cluster.registry.learning.doubted(node, "answers", "500");
+    for (const node of nodes) cluster.registry.learning.doubted(node, why, "so it is");
     cluster.time.advance(QUIET_MS + 1);
     for (const node of nodes) cluster.pass(node);
     expect(nodes.map(({ health }) => health.state)).toEqual(["healthy", "healthy"]);
@@ -52,4 +53,25 @@ describe("nodes on parole", () => {
     expect(other.node).not.toBe(first.node);
     expect(cluster.acquire({ tried: new Set([first.node]) })).toBe("unavailable");
   });
+
+  test.each([
+    ["answers", true, "tried"],
+    ["refused", true, "tried"],
+    ["short", true, "tried"],
+    // An error or a refusal is better than a wait without end.
+    ["late", true, "left alone"],
+    ["stalled", true, "left alone"],
+    // Its client's next try would go there: this one may as well.
+    ["late", false, "tried"],
+    ["stalled", false, "tried"],
+  ] as const)(
+    "out as %s, for one that has an answer from elsewhere (%p), are %s",
+    (why, hasAnswer, what) => {
+      const cluster = onParole(why);
+      const first = cluster.lease();
+      first.end(hasAnswer ? answered(503) : LOST);
+      const next = cluster.acquire({ tried: new Set([first.node]), hasAnswer });
+      expect(next instanceof Lease ? "tried" : "left alone").toBe(what);
+    },
+  );
 });
