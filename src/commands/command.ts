@@ -23,28 +23,32 @@ export interface Surroundings {
  */
 export type Run = (argv: readonly string[], surroundings: Surroundings) => Promise<number>;
 
-/** Either the help that was asked for, or the values of all flags and the operands. */
-export type Arguments<T> =
-  | { readonly help: string }
-  | { readonly help: null; readonly values: T; readonly operands: readonly string[] };
+/** The values of all flags, and the operands. */
+interface Arguments<T> {
+  readonly values: T;
+  readonly operands: readonly string[];
+}
 
 /**
  * Reads a command line whose flags fill the fields of `schema`; a field without a flag gets its
- * default.
+ * default. Resolves with null when help was asked for, once that is printed.
  *
  * @param prefix what the variables of these flags begin with
  * @throws UsageError
  */
-export function readArguments<T extends TObject>(
+export async function readArguments<T extends TObject>(
   command: Command,
   flags: readonly Flag[],
   schema: T,
   argv: readonly string[],
-  { env, readFile }: Surroundings,
+  { env, readFile, print }: Surroundings,
   prefix: string,
-): Arguments<Static<T>> {
+): Promise<Arguments<Static<T>> | null> {
   const line = readCommandLine(command, flags, argv);
-  if (line.help !== null) return line;
+  if (line.help !== null) {
+    await print(line.help);
+    return null;
+  }
   if (line.operands.includes("")) {
     throw new UsageError("an argument is empty; is the variable set that it comes from?");
   }
@@ -54,5 +58,5 @@ export function readArguments<T extends TObject>(
     Object.fromEntries([...resolved].map(([key, { value }]) => [key, value])),
   );
   Value.Assert(schema, values);
-  return { help: null, values, operands: line.operands };
+  return { values, operands: line.operands };
 }

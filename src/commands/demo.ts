@@ -84,11 +84,8 @@ export const run: Run = async (argv, surroundings) => {
   const command = new Command("lmproxy demo").description(
     "Start simulated engines and a proxy, kill one of them under load, and go on until Ctrl-C.",
   );
-  const line = readArguments(command, FLAGS, Settings, argv, surroundings, "LMPROXY_DEMO_");
-  if (line.help !== null) {
-    await surroundings.print(line.help);
-    return 0;
-  }
+  const line = await readArguments(command, FLAGS, Settings, argv, surroundings, "LMPROXY_DEMO_");
+  if (line === null) return 0;
   const signal = untilSignal();
   const demo = new Demo(line.values, surroundings);
   try {

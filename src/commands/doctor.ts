@@ -32,11 +32,8 @@ export const run: Run = async (argv, surroundings) => {
     "Look at a running proxy and its nodes, change nothing, and say what is wrong and what to do: exit " +
       "status 0 when nothing is, 3 when something is, 1 when the proxy does not answer.",
   );
-  const line = readArguments(command, FLAGS, Settings, argv, surroundings, "LMPROXY_DOCTOR_");
-  if (line.help !== null) {
-    await surroundings.print(line.help);
-    return 0;
-  }
+  const line = await readArguments(command, FLAGS, Settings, argv, surroundings, "LMPROXY_DOCTOR_");
+  if (line === null) return 0;
   const { proxyUrl, adminKey, json } = line.values;
   const found = findings(await gather(new ProxyClient(proxyUrl, adminKey)));
   await surroundings.print(

@@ -201,11 +201,8 @@ export const run: Run = async (argv, surroundings) => {
         "Variables: LMPROXY_ENGINE_ and the first name, as LMPROXY_ENGINE_PORT.",
       ].join("\n"),
     );
-  const line = readArguments(command, FLAGS, Settings, argv, surroundings, "LMPROXY_ENGINE_");
-  if (line.help !== null) {
-    await surroundings.print(line.help);
-    return 0;
-  }
+  const line = await readArguments(command, FLAGS, Settings, argv, surroundings, "LMPROXY_ENGINE_");
+  if (line === null) return 0;
   const { advertisedUrl, apiKey, speed, ...settings } = line.values;
   if (settings.models.length === 0) {
     throw new UsageError("lmproxy engine needs --model, the name of the model it serves");

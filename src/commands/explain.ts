@@ -81,11 +81,15 @@ export const run: Run = async (argv, surroundings) => {
   const command = new Command("lmproxy explain")
     .description("Show how a request went, and why its nodes were chosen.")
     .argument("<id>", "the request's, as X-Request-Id and the log have it");
-  const line = readArguments(command, FLAGS, Settings, argv, surroundings, "LMPROXY_EXPLAIN_");
-  if (line.help !== null) {
-    await surroundings.print(line.help);
-    return 0;
-  }
+  const line = await readArguments(
+    command,
+    FLAGS,
+    Settings,
+    argv,
+    surroundings,
+    "LMPROXY_EXPLAIN_",
+  );
+  if (line === null) return 0;
   const { proxyUrl, adminKey, json } = line.values;
   const path = `/debug/requests/${encodeURIComponent(line.operands[0] ?? "")}`;
   const client = new ProxyClient(proxyUrl, adminKey);

@@ -39,11 +39,8 @@ export const run: Run = async (argv, surroundings) => {
   const command = new Command("lmproxy health").description(
     "Ask a running proxy whether it is up: exit status 0 when it is, 1 when it does not answer.",
   );
-  const line = readArguments(command, FLAGS, Settings, argv, surroundings, "LMPROXY_HEALTH_");
-  if (line.help !== null) {
-    await surroundings.print(line.help);
-    return 0;
-  }
+  const line = await readArguments(command, FLAGS, Settings, argv, surroundings, "LMPROXY_HEALTH_");
+  if (line === null) return 0;
   const { proxyUrl, ready } = line.values;
   const root = proxyUrl.replace(/\/+$/, "");
   const url = `${root}${ready ? "/ready" : "/health"}`;

@@ -25,11 +25,15 @@ export const run: Run = async (argv, surroundings) => {
       "Replay recorded or made-up traffic against modelled engines in virtual time, strategy by strategy.",
     )
     .addHelpText("after", "\nVariables: LMPROXY_LAB_ and the first name, as LMPROXY_LAB_SEEDS.");
-  const line = readArguments(command, LAB_FLAGS, LabSettings, argv, surroundings, "LMPROXY_LAB_");
-  if (line.help !== null) {
-    await surroundings.print(line.help);
-    return 0;
-  }
+  const line = await readArguments(
+    command,
+    LAB_FLAGS,
+    LabSettings,
+    argv,
+    surroundings,
+    "LMPROXY_LAB_",
+  );
+  if (line === null) return 0;
   const { readFile } = surroundings;
   const {
     nodes,

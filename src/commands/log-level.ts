@@ -37,11 +37,8 @@ export const run: Run = async (argv, surroundings) => {
   const command = new Command("lmproxy log-level")
     .description("Show or change how much a running proxy logs, until it ends.")
     .argument("[level]", LEVEL_KIND.expects);
-  const line = readArguments(command, FLAGS, Settings, argv, surroundings, "LMPROXY_LOG_");
-  if (line.help !== null) {
-    await surroundings.print(line.help);
-    return 0;
-  }
+  const line = await readArguments(command, FLAGS, Settings, argv, surroundings, "LMPROXY_LOG_");
+  if (line === null) return 0;
   const { proxyUrl, adminKey, format } = line.values;
   const [given] = line.operands;
   const level = given === undefined ? undefined : LEVEL_KIND.parse(given);

@@ -247,11 +247,8 @@ export const run: Run = async (argv, surroundings) => {
   const described = namesUrl ? "the node's URL, or NAME=URL" : "the node's URL, or its name";
   if (action.operand !== null) command.argument(action.operand, described);
   const flags = [...action.flags, ...PROXY_FLAGS];
-  const line = readArguments(command, flags, Settings, rest, surroundings, "LMPROXY_NODES_");
-  if (line.help !== null) {
-    await surroundings.print(line.help);
-    return 0;
-  }
+  const line = await readArguments(command, flags, Settings, rest, surroundings, "LMPROXY_NODES_");
+  if (line === null) return 0;
   const [url = ""] = line.operands;
   const isKnown = url === "" || (!namesUrl && NODE_NAME.test(url));
   const { parse, expects } = namesUrl ? kinds.namedNodeUrl : kinds.nodeUrl;

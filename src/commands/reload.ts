@@ -17,11 +17,15 @@ export const run: Run = async (argv, surroundings) => {
     "Have a running proxy read the files of its flags again, as SIGHUP does: keys (@path), and the " +
       "certificate, for new connections. A file that cannot be used changes nothing.",
   );
-  const line = readArguments(command, PROXY_FLAGS, Settings, argv, surroundings, "LMPROXY_RELOAD_");
-  if (line.help !== null) {
-    await surroundings.print(line.help);
-    return 0;
-  }
+  const line = await readArguments(
+    command,
+    PROXY_FLAGS,
+    Settings,
+    argv,
+    surroundings,
+    "LMPROXY_RELOAD_",
+  );
+  if (line === null) return 0;
   const { proxyUrl, adminKey } = line.values;
   // Workers take a new certificate one after the other.
   const client = new ProxyClient(proxyUrl, adminKey, EVERY_WORKER_TIMEOUT_MS);

@@ -43,11 +43,15 @@ export const run: Run = async (argv, surroundings) => {
   const command = new Command("lmproxy requests").description(
     "Show the requests that run or wait, oldest first. `lmproxy requests cancel ID` ends one.",
   );
-  const line = readArguments(command, FLAGS, Settings, argv, surroundings, "LMPROXY_REQUESTS_");
-  if (line.help !== null) {
-    await surroundings.print(line.help);
-    return 0;
-  }
+  const line = await readArguments(
+    command,
+    FLAGS,
+    Settings,
+    argv,
+    surroundings,
+    "LMPROXY_REQUESTS_",
+  );
+  if (line === null) return 0;
   const { proxyUrl, adminKey, json } = line.values;
   const client = new ProxyClient(proxyUrl, adminKey);
   const answer = client.as(OpenRequests, await client.get("/debug/requests"));
@@ -59,7 +63,7 @@ async function cancel(argv: readonly string[], surroundings: Surroundings): Prom
   const command = new Command("lmproxy requests cancel")
     .description("End all requests by an id; their clients get an error.")
     .argument("<id>", "as lmproxy requests shows it");
-  const line = readArguments(
+  const line = await readArguments(
     command,
     PROXY_FLAGS,
     Type.Object(PROXY_FIELDS),
@@ -67,10 +71,7 @@ async function cancel(argv: readonly string[], surroundings: Surroundings): Prom
     surroundings,
     "LMPROXY_REQUESTS_",
   );
-  if (line.help !== null) {
-    await surroundings.print(line.help);
-    return 0;
-  }
+  if (line === null) return 0;
   const { proxyUrl, adminKey } = line.values;
   const [id = ""] = line.operands;
   const path = `/debug/requests/${encodeURIComponent(id)}`;

@@ -24,7 +24,7 @@ export const run: Run = async (argv, surroundings) => {
     "Replace the workers of a running proxy, one after the other, by the executable that lies in its " +
       "place now. No connection is refused and no answer is cut.",
   );
-  const line = readArguments(
+  const line = await readArguments(
     command,
     FLAGS,
     Type.Object(FIELDS),
@@ -32,10 +32,7 @@ export const run: Run = async (argv, surroundings) => {
     surroundings,
     "LMPROXY_UPGRADE_",
   );
-  if (line.help !== null) {
-    await surroundings.print(line.help);
-    return 0;
-  }
+  if (line === null) return 0;
   const { proxyUrl, adminKey, supervisor } = line.values;
   const path = supervisor ? "/upgrade?supervisor=true" : "/upgrade";
   const client = new ProxyClient(proxyUrl, adminKey, EVERY_WORKER_TIMEOUT_MS);
