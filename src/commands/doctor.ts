@@ -7,22 +7,17 @@ import { findings } from "./doctor/checks.ts";
 import { gather } from "./doctor/gather.ts";
 import type { Finding } from "./doctor/snapshot.ts";
 import { ProxyClient } from "./proxy-client.ts";
-import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
+import { JSON_FIELD, jsonFlag, PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
 import { plain } from "./table.ts";
 
 /** It answers, and something is wrong. */
 const DEGRADED = 3;
 
-const Settings = Type.Object({ ...PROXY_FIELDS, json: Type.Boolean({ default: false }) });
+const Settings = Type.Object({ ...PROXY_FIELDS, json: JSON_FIELD });
 
 const FLAGS = [
   ...flagGroup("Output", [
-    {
-      key: "json",
-      names: ["json"],
-      value: Settings.properties.json,
-      help: 'Print JSON: {"findings": [{"check", "about", "what", "advice"}]}.',
-    },
+    jsonFlag('Print JSON: {"findings": [{"check", "about", "what", "advice"}]}.'),
   ]),
   ...PROXY_FLAGS,
 ];

@@ -4,20 +4,13 @@ import { Command } from "commander";
 import { flagGroup } from "../config/flag.ts";
 import { type Run, readArguments } from "./command.ts";
 import { ProxyClient } from "./proxy-client.ts";
-import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
+import { JSON_FIELD, jsonFlag, PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
 import { plain, shortTime, tableLines, wrapped } from "./table.ts";
 
-const Settings = Type.Object({ ...PROXY_FIELDS, json: Type.Boolean({ default: false }) });
+const Settings = Type.Object({ ...PROXY_FIELDS, json: JSON_FIELD });
 
 const FLAGS = [
-  ...flagGroup("Output", [
-    {
-      key: "json",
-      names: ["json"],
-      value: Settings.properties.json,
-      help: "Print JSON, as GET /debug/requests/{id} answers.",
-    },
-  ]),
+  ...flagGroup("Output", [jsonFlag("Print JSON, as GET /debug/requests/{id} answers.")]),
   ...PROXY_FLAGS,
 ];
 

@@ -35,19 +35,8 @@ export const run: Run = async (argv, surroundings) => {
   );
   if (line === null) return 0;
   const { readFile } = surroundings;
-  const {
-    nodes,
-    seeds,
-    workers,
-    rate,
-    closedLoop,
-    json,
-    plot: picture,
-    values,
-  } = {
-    ...line.values,
-    values: line.values,
-  };
+  const { values } = line;
+  const { nodes, seeds, workers, rate, closedLoop, json, plot: picture } = values;
   const events = values.events.map(eventNamed);
   const suite: Suite = {
     traces: orElse(values.traces, "synthetic:chat").map((name) => traceNamed(name, readFile)),

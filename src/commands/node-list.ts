@@ -7,6 +7,7 @@ import type { Surroundings } from "./command.ts";
 import { CommandError } from "./command-error.ts";
 import { nodeTable, SORT_NAMES, sorted } from "./node-table.ts";
 import type { ProxyClient } from "./proxy-client.ts";
+import { JSON_FIELD, jsonFlag } from "./proxy-flags.ts";
 import { untilSignal } from "./signals.ts";
 
 /** Between two looks, ms. */
@@ -17,7 +18,7 @@ const CLEAR = "\x1b[H\x1b[2J";
 
 export const LIST_FIELDS = {
   sort: Type.Union([oneOf(SORT_NAMES), Type.Null()], { default: null }),
-  json: Type.Boolean({ default: false }),
+  json: JSON_FIELD,
   watch: Type.Boolean({ default: false }),
 };
 
@@ -36,12 +37,7 @@ export const FOR_LIST = flagGroup("Output", [
     value: LIST_FIELDS.sort,
     help: `Those first that stand out by ${SORT_NAMES.join(", ")}. Default: as they joined.`,
   },
-  {
-    key: "json",
-    names: ["json"],
-    value: LIST_FIELDS.json,
-    help: "Print JSON, as GET /nodes/status answers; with --watch a line each time.",
-  },
+  jsonFlag("Print JSON, as GET /nodes/status answers; with --watch a line each time."),
   {
     key: "watch",
     names: ["watch"],

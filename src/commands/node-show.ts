@@ -2,8 +2,8 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { flagGroup } from "../config/flag.ts";
 import { readRole } from "../core/engine/roles.ts";
-import { LIST_FIELDS } from "./node-list.ts";
 import type { ProxyClient } from "./proxy-client.ts";
+import { jsonFlag } from "./proxy-flags.ts";
 import { cut, plain, shortTime, tableLines, WIDTH } from "./table.ts";
 
 const Shown = Type.Object({
@@ -20,14 +20,7 @@ const Shown = Type.Object({
 });
 type Shown = Static<typeof Shown>;
 
-export const FOR_SHOW = flagGroup("Output", [
-  {
-    key: "json",
-    names: ["json"],
-    value: LIST_FIELDS.json,
-    help: "Print JSON, as GET /nodes/show answers.",
-  },
-]);
+export const FOR_SHOW = flagGroup("Output", [jsonFlag("Print JSON, as GET /nodes/show answers.")]);
 
 export async function showNode(
   client: ProxyClient,

@@ -1,6 +1,6 @@
-/** The flags of every command that speaks to a running proxy. */
+/** Flags of commands that speak to a running proxy. */
 import { Type } from "@sinclair/typebox";
-import { flagGroup } from "../config/flag.ts";
+import { type FlagSpec, flagGroup } from "../config/flag.ts";
 import * as kinds from "../config/kinds.ts";
 
 export const PROXY_FIELDS = {
@@ -31,3 +31,11 @@ export const PROXY_FLAGS = flagGroup("Proxy", [
     help: "Its admin key, or an API key where it has none; @path reads it from a file.",
   },
 ]);
+
+/** Of a command that prints for people unless it is asked for JSON. */
+export const JSON_FIELD = Type.Boolean({ default: false });
+
+/** `--json`. @param help What is printed then. */
+export function jsonFlag(help: string): FlagSpec {
+  return { key: "json", names: ["json"], value: JSON_FIELD, help };
+}
