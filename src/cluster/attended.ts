@@ -1,4 +1,4 @@
-import type { Clock } from "../core/clock.ts";
+import { type Clock, pause } from "../core/clock.ts";
 import type { Channel } from "./channel.ts";
 
 /** One that gives no sign of life for so long is stopped, or hangs, ms. */
@@ -27,14 +27,14 @@ export class SilentError extends Error {
  */
 export class Attended<Question> {
   readonly #channel: Pick<Channel<Question>, "ask" | "there">;
-  readonly #after: Clock["after"];
+  readonly #clock: Pick<Clock, "after">;
   readonly #waiting = new Set<(error: SilentError) => void>();
   #isAttending = false;
   #isSilent = false;
 
-  constructor(channel: Pick<Channel<Question>, "ask" | "there">, { after }: Pick<Clock, "after">) {
+  constructor(channel: Pick<Channel<Question>, "ask" | "there">, clock: Pick<Clock, "after">) {
     this.#channel = channel;
-    this.#after = after;
+    this.#clock = clock;
   }
 
   /** @throws ChannelError, SilentError */
@@ -55,15 +55,15 @@ export class Attended<Question> {
     this.#isAttending = true;
     while (this.#waiting.size > 0) {
       await this.#signOfLife();
-      await new Promise<void>((resume) => this.#after(PAUSE_MS, resume));
+      await pause(this.#clock, PAUSE_MS);
     }
     this.#isAttending = false;
   }
 
   /** Resolves with one, however late, and when the process has gone. */
   async #signOfLife(): Promise<void> {
-    let cancel = this.#after(SILENT_AFTER_MS, () => {
-      cancel = this.#after(GRACE_MS, () => this.#isSilentNow());
+    let cancel = this.#clock.after(SILENT_AFTER_MS, () => {
+      cancel = this.#clock.after(GRACE_MS, () => this.#isSilentNow());
     });
     // Versions before answer that they do not understand.
     await this.#channel.there().catch(() => {});

@@ -1,4 +1,4 @@
-import type { Clock } from "../core/clock.ts";
+import { type Clock, within } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Exchange } from "../core/exchange.ts";
 import { isEventStream, isPacked } from "../core/headers.ts";
@@ -55,12 +55,8 @@ export class SseKeepalive {
   }
 
   /** Whether the answer comes before it is time for the next sign. */
-  async #isThere(answering: Answering): Promise<boolean> {
-    const { promise: isTime, resolve } = Promise.withResolvers<boolean>();
-    const cancel = this.#clock.after(this.#everyMs, () => resolve(false));
-    const isThere = await Promise.race([answering.then(() => true), isTime]);
-    cancel();
-    return isThere;
+  #isThere(answering: Answering): Promise<boolean> {
+    return within(this.#clock, this.#everyMs, answering);
   }
 
   async #goOn(

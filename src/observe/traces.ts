@@ -31,7 +31,7 @@ import {
   TraceIdRatioBasedSampler,
 } from "@opentelemetry/sdk-trace";
 import { version } from "../../package.json";
-import type { Clock } from "../core/clock.ts";
+import { type Clock, within } from "../core/clock.ts";
 import type { Exchange } from "../core/exchange.ts";
 import { readTraceparent, Trace, type TraceParent } from "../core/trace.ts";
 import type { EventLog } from "./log.ts";
@@ -118,11 +118,9 @@ export class Traces {
 
   /** Sends what waits, as far as there is somebody to take it. */
   async stop(): Promise<void> {
-    const { promise: isLate, resolve } = Promise.withResolvers<void>();
-    const cancel = this.#options.clock.after(LAST_WORDS_MS, resolve);
     // What could not be sent has been said.
-    await Promise.race([this.#processor.shutdown().catch(() => {}), isLate]);
-    cancel();
+    const isSent = this.#processor.shutdown().catch(() => {});
+    await within(this.#options.clock, LAST_WORDS_MS, isSent);
   }
 
   #readable(span: SpanRecord, { traceId }: Trace, toWallMs: number): ReadableSpan {

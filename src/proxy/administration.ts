@@ -2,6 +2,7 @@
 import type { AdminAnswer, AdminRequest } from "../cluster/messages.ts";
 import type { Telling } from "../cluster/telling.ts";
 import type { Config } from "../config/serve-config.ts";
+import { within } from "../core/clock.ts";
 import { createApp } from "../http/app.ts";
 import { RouteTable } from "../http/routes/table.ts";
 import type { Services } from "../http/services.ts";
@@ -64,8 +65,7 @@ export class Administration {
 
   /** Resolves when what was asked is done, but for calls to engines that take their time. */
   async idle(): Promise<void> {
-    const late = new Promise<void>((resume) => CLOCK.after(LATE_MS, resume));
-    await Promise.race([Promise.allSettled(this.#underWay), late]);
+    await within(CLOCK, LATE_MS, Promise.allSettled(this.#underWay));
   }
 
   async #answer({ method, url, headers, body, socketAddress }: AdminRequest): Promise<AdminAnswer> {

@@ -2,6 +2,7 @@ import type { Member } from "../cluster/member.ts";
 import type { Supervisor } from "../cluster/supervisor.ts";
 import { MAX_DELAY_MS } from "../config/kinds.ts";
 import type { Config } from "../config/serve-config.ts";
+import { within } from "../core/clock.ts";
 import type { Later } from "../http/services.ts";
 import type { EventLog } from "../observe/log.ts";
 import { CLOCK } from "./assemble.ts";
@@ -42,7 +43,7 @@ export class Ending {
     const gone = supervisor.drain(limitMs);
     if (shutdownDelayMs > 0) {
       this.#log.info("about to end: not ready any more", { serves_for_s: shutdownDelayMs / 1_000 });
-      await Promise.race([gone, after(shutdownDelayMs)]);
+      await within(CLOCK, shutdownDelayMs, gone);
     }
     this.#log.info("ending: what runs or waits may finish", {
       unfinished: await (open ?? this.#open()),
@@ -65,10 +66,6 @@ export class Ending {
       ({ length }) => length,
       () => null,
     );
-    return await Promise.race([open, after(COUNT_LIMIT_MS)]);
+    return (await within(CLOCK, COUNT_LIMIT_MS, open)) ? await open : null;
   }
-}
-
-function after(ms: number): Promise<null> {
-  return new Promise((resume) => CLOCK.after(ms, () => resume(null)));
 }

@@ -1,6 +1,6 @@
 /** What the live page shows of a proxy of several processes: what all its workers know. */
 import type { Member } from "../cluster/member.ts";
-import type { Clock } from "../core/clock.ts";
+import { type Clock, within } from "../core/clock.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { countOf, FailureSorts, withCount } from "../observe/failure-sorts.ts";
@@ -37,7 +37,7 @@ type Counts = Pick<NodeFacts, "attempts" | "firstBytes" | "firstByteS">;
 export class GatheredFacts {
   readonly #registry: Registry;
   readonly #members: () => readonly Member[];
-  readonly #after: Clock["after"];
+  readonly #clock: Pick<Clock, "after">;
   readonly #epochMs: number;
   readonly #said = new Map<Member, Said>();
   /** Grows only, also when workers end. */
@@ -50,20 +50,18 @@ export class GatheredFacts {
   constructor(
     registry: Registry,
     members: () => readonly Member[],
-    { now, wallMs, after }: Pick<Clock, "now" | "wallMs" | "after">,
+    clock: Pick<Clock, "now" | "wallMs" | "after">,
   ) {
     this.#registry = registry;
     this.#members = members;
-    this.#after = after;
-    this.#epochMs = Math.round(wallMs() - now());
+    this.#clock = clock;
+    this.#epochMs = Math.round(clock.wallMs() - clock.now());
   }
 
   /** Resolves when all workers have said what they know, or some take too long. */
   readonly refresh = async (): Promise<void> => {
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const cancel = this.#after(ANSWER_LIMIT_MS, resolve);
-    await Promise.race([late, Promise.all(this.#members().map((member) => this.#ask(member)))]);
-    cancel();
+    const asked = this.#members().map((member) => this.#ask(member));
+    await within(this.#clock, ANSWER_LIMIT_MS, Promise.all(asked));
   };
 
   async #ask(member: Member): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Admission } from "../core/admission/admission.ts";
 import { shuttingDown } from "../core/admission/refusals.ts";
-import type { Clock } from "../core/clock.ts";
+import { type Clock, pause, within } from "../core/clock.ts";
 import type { Exchanges } from "../core/exchange.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { DistServe } from "../distserve/distserve.ts";
@@ -95,7 +95,7 @@ export class Lifecycle {
     const log = isSaid ? null : this.#options.log;
     if (shutdownDelayMs > 0) {
       log?.info("about to end: not ready any more", { serves_for_s: shutdownDelayMs / 1_000 });
-      await new Promise<void>((resume) => clock.after(shutdownDelayMs, resume));
+      await pause(clock, shutdownDelayMs);
     }
     this.#open = false;
     const { drainTimeoutMs, admission, registry, distServe, slow } = this.#options;
@@ -140,29 +140,22 @@ export class Lifecycle {
     while (!isTold && clock.now() < untilMs) {
       if (exchanges.open.size > 0) busyAtMs = clock.now();
       else if (clock.now() - busyAtMs >= lingerMs || this.#clients?.() === 0) break;
-      await new Promise<void>((resume) => clock.after(DESERTED_POLL_MS, resume));
+      await pause(clock, DESERTED_POLL_MS);
     }
     unsubscribe();
   }
 
   /** Whether every exchange ends within `limitMs`. */
-  async #idleWithin(limitMs: number): Promise<boolean> {
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    const cancel = this.#options.clock.after(limitMs, () => resolve(false));
-    const { exchanges, admission } = this.#options;
+  #idleWithin(limitMs: number): Promise<boolean> {
+    const { clock, exchanges, admission } = this.#options;
     // A prefill goes on when its client has left: then only its place tells that it runs.
-    const idle = Promise.all([exchanges.idle(), admission.idle()]).then(() => true);
-    try {
-      return await Promise.race([idle, promise]);
-    } finally {
-      cancel();
-    }
+    return within(clock, limitMs, Promise.all([exchanges.idle(), admission.idle()]));
   }
 
   async #flushed(): Promise<void> {
     for (let waitedMs = 0; waitedMs < FLUSH_LIMIT_MS; waitedMs += FLUSH_POLL_MS) {
       if (this.#options.pendingRequests() === 0) return;
-      await new Promise<void>((resume) => this.#options.clock.after(FLUSH_POLL_MS, resume));
+      await pause(this.#options.clock, FLUSH_POLL_MS);
     }
   }
 }

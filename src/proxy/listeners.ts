@@ -1,7 +1,7 @@
 /** The servers of one port: one, and for a while those that had another certificate before it. */
 import type { Place } from "../cluster/listener-order.ts";
 import type { CertifiedKey } from "../cluster/messages.ts";
-import type { Clock } from "../core/clock.ts";
+import { type Clock, pause } from "../core/clock.ts";
 import { ListeningSocket } from "./listening-socket.ts";
 
 export interface ServeOptions {
@@ -133,7 +133,7 @@ export class Listeners {
   }
 
   async #wait(ms: number): Promise<void> {
-    if (ms > 0) await new Promise<void>((resume) => this.#options.clock.after(ms, resume));
+    if (ms > 0) await pause(this.#options.clock, ms);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Config } from "../config/serve-config.ts";
+import { within } from "../core/clock.ts";
 import { LineSink } from "../observe/line-sink.ts";
 import { Log } from "../observe/log.ts";
 import { CLOCK } from "./assemble.ts";
@@ -26,10 +27,7 @@ export function openLog(config: Config): OpenLog {
   return {
     log,
     async flushLog() {
-      const { promise: isLate, resolve } = Promise.withResolvers<void>();
-      const cancel = CLOCK.after(LAST_LINES_MS, resolve);
-      await Promise.race([sink.flush(), isLate]);
-      cancel();
+      await within(CLOCK, LAST_LINES_MS, sink.flush());
     },
   };
 }

@@ -3,7 +3,7 @@ import { statSync } from "node:fs";
 import { Value } from "@sinclair/typebox/value";
 import { version } from "../../package.json";
 import type { Config } from "../config/serve-config.ts";
-import type { Clock } from "../core/clock.ts";
+import { type Clock, pause } from "../core/clock.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import {
   checkStatePath,
@@ -117,7 +117,7 @@ export class Predecessor {
    * @throws TakeoverError when none of them may by then
    */
   async assureSeen(registry: Registry, limitMs: number): Promise<void> {
-    const { now, after } = this.#clock;
+    const { now } = this.#clock;
     const { routable: urls, pid } = this.#standing;
     const isRoutable = (url: string) => registry.get(url)?.health.routable(now()) === true;
     const isSeen = (url: string) => {
@@ -126,7 +126,7 @@ export class Predecessor {
     };
     const untilMs = now() + limitMs;
     while (!urls.every(isSeen) && now() < untilMs) {
-      await new Promise<void>((resume) => after(LOOK_MS, resume));
+      await pause(this.#clock, LOOK_MS);
     }
     if (urls.length === 0 || urls.some(isRoutable)) return;
     throw new TakeoverError(
@@ -158,15 +158,15 @@ export class Predecessor {
 
   /** Resolves when nobody but our `own` listens at the port any more, or after a minute. */
   async leftPort(own: number): Promise<void> {
-    const { now, after } = this.#clock;
+    const { now } = this.#clock;
     const untilMs = now() + LEAVE_LIMIT_MS;
-    do await new Promise<void>((resume) => after(LEFT_LOOK_MS, resume));
+    do await pause(this.#clock, LEFT_LOOK_MS);
     while ((listenersAt(this.#standing.port) ?? 0) > own && now() < untilMs);
   }
 
   /** Somebody who is started in this moment has the lock until he finds the port taken. */
   async #open(warn: Warn): Promise<StateFile | null> {
-    const { now, after } = this.#clock;
+    const { now } = this.#clock;
     const untilMs = now() + LOCK_LIMIT_MS;
     for (;;) {
       try {
@@ -179,7 +179,7 @@ export class Predecessor {
           });
           return null;
         }
-        await new Promise<void>((resume) => after(LOOK_MS, resume));
+        await pause(this.#clock, LOOK_MS);
       }
     }
   }
@@ -195,16 +195,16 @@ async function untilNobodys(statePath: string, port: number, clock: Clock): Prom
     return lock.kind !== "in_use";
   };
   while (!isFree() && clock.now() < untilMs) {
-    await new Promise<void>((resume) => clock.after(LOOK_MS, resume));
+    await pause(clock, LOOK_MS);
   }
 }
 
 /** Whether nobody is behind the socket any more, soon. */
-async function dies(path: string, { now, after }: Clock): Promise<boolean> {
-  const untilMs = now() + DIES_WITHIN_MS;
+async function dies(path: string, clock: Clock): Promise<boolean> {
+  const untilMs = clock.now() + DIES_WITHIN_MS;
   while (await accepts(path)) {
-    if (now() >= untilMs) return false;
-    await new Promise<void>((resume) => after(LOOK_MS, resume));
+    if (clock.now() >= untilMs) return false;
+    await pause(clock, LOOK_MS);
   }
   return true;
 }

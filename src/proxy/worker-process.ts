@@ -5,6 +5,7 @@ import { version } from "../../package.json";
 import { Channel } from "../cluster/channel.ts";
 import type { Place } from "../cluster/listener-order.ts";
 import { type Beginning, PROTOCOL, type ToControl, type ToWorker } from "../cluster/messages.ts";
+import { pause } from "../core/clock.ts";
 import { logUnexpected } from "../observe/log.ts";
 import { type Assembled, CLOCK } from "./assemble.ts";
 import { type Begun, beginWorker, orUndefined, readConfig } from "./begin-worker.ts";
@@ -170,9 +171,9 @@ export class ProxyWorker {
         if (place.to === undefined) socket.leadAway(place);
         else socket.leadTo(place.to);
       }
-      await new Promise<void>((resume) => CLOCK.after(SETTLE_MS, resume));
+      await pause(CLOCK, SETTLE_MS);
       // Where this process stood still meanwhile, some have yet to be accepted.
-      await new Promise<void>((resume) => CLOCK.after(SETTLE_MS / 10, resume));
+      await pause(CLOCK, SETTLE_MS / 10);
       for (const socket of sockets) socket.close();
     } catch {
       // This system has no such calls.
@@ -189,7 +190,7 @@ export class ProxyWorker {
     const port = this.#listening?.port ?? 0;
     const isBusy = () => assembled.services.exchanges.open.size > 0 || connectionsAt(port) > 0;
     while (CLOCK.now() < untilMs && isBusy()) {
-      await new Promise<void>((resume) => CLOCK.after(DESERTED_POLL_MS, resume));
+      await pause(CLOCK, DESERTED_POLL_MS);
     }
     await this.#drain();
   }
