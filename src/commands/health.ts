@@ -3,10 +3,10 @@ import { Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { Command } from "commander";
 import { flagGroup } from "../config/flag.ts";
+import { boundedText, TooLongError } from "../core/bounded-text.ts";
 import { type Run, readArguments } from "./command.ts";
-import { messageOf, parseJson, unreachable } from "./proxy-client.ts";
+import { messageOf, parseJson, UNPACKED, unreachable } from "./proxy-client.ts";
 import { PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
-import { AnswerTooLongError, readAnswer, UNPACKED } from "./read-answer.ts";
 
 /** A health check has a time limit of its own around it. */
 const TIMEOUT_MS = 5_000;
@@ -50,7 +50,7 @@ export const run: Run = async (argv, surroundings) => {
       headers: UNPACKED.headers,
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-    const said = parseJson(await readAnswer(answer, MOST_BYTES));
+    const said = parseJson(await boundedText(answer.body, MOST_BYTES));
     if (answer.ok) {
       // Somebody else at this port is no proxy that is up.
       if (!Value.Check(Said, said)) {
@@ -63,7 +63,7 @@ export const run: Run = async (argv, surroundings) => {
     surroundings.warn(`lmproxy: ${url} answered ${answer.status}: ${messageOf(said)}`);
     return ready && answer.status === 503 ? NOT_READY : 1;
   } catch (error) {
-    if (error instanceof AnswerTooLongError) {
+    if (error instanceof TooLongError) {
       surroundings.warn(strange(url));
       return 1;
     }

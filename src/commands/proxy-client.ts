@@ -1,10 +1,10 @@
 /** Calls to a running proxy's administration, with failures that a person can act on. */
 import type { Static, TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import { boundedText, TooLongError } from "../core/bounded-text.ts";
 import { certificateAdvice } from "../core/certificate-advice.ts";
 import { CommandError } from "./command-error.ts";
 import { type Nodes, readStatus } from "./node-table.ts";
-import { AnswerTooLongError, readAnswer, UNPACKED } from "./read-answer.ts";
 
 const MIB = 1024 * 1024;
 
@@ -25,6 +25,12 @@ const NO_REASON = "no reason given";
 /** Limit of finding out who answers instead of a proxy, ms. */
 const WHO_TIMEOUT_MS = 2_000;
 const MOST_BYTES_OF_WHO = MIB;
+
+/** What goes with a request whose answer has a limit: what is small packed may be without end unpacked. */
+export const UNPACKED = {
+  headers: { "accept-encoding": "identity" },
+  init: { decompress: false, redirect: "manual" },
+} as const;
 
 export class ProxyClient {
   /** Without a slash at its end. */
@@ -116,9 +122,13 @@ export class ProxyClient {
       });
       // Every error of a proxy's own says so (RFC 9209).
       const isOurs = /^lmproxy\b/.test(response.headers.get("proxy-status") ?? "");
-      return { status: response.status, text: await readAnswer(response, MOST_BYTES), isOurs };
+      return {
+        status: response.status,
+        text: await boundedText(response.body, MOST_BYTES),
+        isOurs,
+      };
     } catch (error) {
-      if (error instanceof AnswerTooLongError) {
+      if (error instanceof TooLongError) {
         throw new CommandError(
           `${this.url} answers more than the ${MOST_BYTES / MIB} MiB that are read; check --proxy-url`,
         );
@@ -166,7 +176,7 @@ async function look(url: string, key: string | null) {
       },
       ...(key === null ? { tls: { rejectUnauthorized: false } } : {}),
     });
-    return { status: response.status, text: await readAnswer(response, MOST_BYTES_OF_WHO) };
+    return { status: response.status, text: await boundedText(response.body, MOST_BYTES_OF_WHO) };
   } catch {
     return null;
   }

@@ -1,6 +1,8 @@
+import { boundedText } from "../core/bounded-text.ts";
 import type { Answer } from "../core/engine/answer.ts";
 import type { Failure } from "../core/failure.ts";
 import { classify } from "./attempt.ts";
+import type { Fetch } from "./forward.ts";
 
 export interface AskOptions {
   readonly method?: "GET" | "POST";
@@ -10,7 +12,7 @@ export interface AskOptions {
   /** More of a body than this is not read: the answer fails. */
   readonly maxBytes: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly fetch: (url: string, init: BunFetchRequestInit) => Promise<Response>;
+  readonly fetch: Fetch;
 }
 
 /**
@@ -37,28 +39,10 @@ export async function ask(url: string, options: AskOptions): Promise<Answer | Fa
       decompress: false,
       timeout: false,
     });
-    const body = await readBounded(response, options.maxBytes);
+    const body = await boundedText(response.body, options.maxBytes);
     return { status: response.status, body };
   } catch (error) {
     return noAnswer(error, options.timeoutMs);
-  }
-}
-
-async function readBounded(response: Response, maxBytes: number): Promise<string> {
-  if (response.body === null) return "";
-  const decoder = new TextDecoder();
-  const reader = response.body.getReader();
-  let text = "";
-  let bytes = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return text + decoder.decode();
-    bytes += value.length;
-    if (bytes > maxBytes) {
-      void reader.cancel().catch(() => {});
-      throw new Error(`the answer is longer than ${maxBytes} bytes`);
-    }
-    text += decoder.decode(value, { stream: true });
   }
 }
 
