@@ -1,24 +1,14 @@
-import type { Clock } from "../core/clock.ts";
 import { isAnswer, type ProbeResult, readHealth } from "../core/engine/health-answer.ts";
 import type { Node } from "../core/pool/node.ts";
-import type { Registry } from "../core/pool/registry.ts";
-import { type AskOptions, ask } from "./ask.ts";
-import { Rounds } from "./probe-rounds.ts";
+import { ask } from "./ask.ts";
+import { type Questions, Rounds } from "./probe-rounds.ts";
 
-export interface HealthProberOptions {
-  readonly registry: Registry;
+export interface HealthProberOptions extends Questions {
   /** Between two probes of a node in good health, ms. */
   readonly intervalMs: number;
   readonly timeoutMs: number;
   /** Path asked, such as `/health`. */
   readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly fetch: AskOptions["fetch"];
-  readonly clock: Clock;
-  /** Uniform in [0, 1). */
-  readonly random: () => number;
-  /** Given what nobody expected; probing goes on. */
-  readonly onError: (error: unknown) => void;
 }
 
 /**

@@ -1,22 +1,12 @@
-import type { Clock } from "../core/clock.ts";
 import { showsUsage } from "../core/engine/kinds.ts";
 import { readLoadSignals } from "../core/engine/load-signals.ts";
 import type { Node } from "../core/pool/node.ts";
-import type { Registry } from "../core/pool/registry.ts";
-import { type AskOptions, ask } from "./ask.ts";
-import { Rounds } from "./probe-rounds.ts";
+import { ask } from "./ask.ts";
+import { type Questions, Rounds } from "./probe-rounds.ts";
 
-export interface MetricsPollerOptions {
-  readonly registry: Registry;
+export interface MetricsPollerOptions extends Questions {
   /** Between two polls of a node, ms. */
   readonly intervalMs: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly fetch: AskOptions["fetch"];
-  readonly clock: Clock;
-  /** Uniform in [0, 1). */
-  readonly random: () => number;
-  /** Given what nobody expected; polling goes on. */
-  readonly onError: (error: unknown) => void;
   /** Called once for a node that shows no KV-cache usage, with the reason. */
   readonly onNoUsage: (node: Node, reason: string) => void;
 }

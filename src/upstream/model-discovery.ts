@@ -1,23 +1,13 @@
-import type { Clock } from "../core/clock.ts";
 import type { Answer } from "../core/engine/answer.ts";
 import { readModels } from "../core/engine/model-list.ts";
 import type { Role } from "../core/engine/roles.ts";
 import type { Failure } from "../core/failure.ts";
 import type { Node } from "../core/pool/node.ts";
-import type { Registry } from "../core/pool/registry.ts";
-import { type AskOptions, ask } from "./ask.ts";
-import { Rounds } from "./probe-rounds.ts";
+import { ask } from "./ask.ts";
+import { type Questions, Rounds } from "./probe-rounds.ts";
 
-export interface ModelDiscoveryOptions {
-  readonly registry: Registry;
+export interface ModelDiscoveryOptions extends Questions {
   readonly timeoutMs: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly fetch: AskOptions["fetch"];
-  readonly clock: Clock;
-  /** Uniform in [0, 1). */
-  readonly random: () => number;
-  /** Given what nobody expected; asking goes on. */
-  readonly onError: (error: unknown) => void;
   /** Called when a node's list cannot be read, with what to do about it; once for each reason. */
   readonly onNoList: (node: Node, reason: string) => void;
 }

@@ -1,16 +1,26 @@
 import type { Clock } from "../core/clock.ts";
 import type { Node } from "../core/pool/node.ts";
+import type { Registry } from "../core/pool/registry.ts";
+import type { Fetch } from "./forward.ts";
 
-export interface RoundsOptions {
+/** What asking engines again and again on the proxy's own account takes. */
+export interface Questions {
+  readonly registry: Registry;
+  /** Sent with each. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly fetch: Fetch;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
+  /** Given what nobody expected; asking goes on. */
+  readonly onError: (error: unknown) => void;
+}
+
+export interface RoundsOptions extends Pick<Questions, "clock" | "random" | "onError"> {
   /** Asks the node once; `atOnce`: something happened, and others wait to hear what it is. */
   readonly ask: (node: Node, atOnce: boolean) => Promise<void>;
   /** Until the node is asked again, ms. */
   readonly delayMs: (node: Node) => number;
-  /** Given what `ask` throws; the node is asked again all the same. */
-  readonly onError: (error: unknown) => void;
 }
 
 interface Round {
