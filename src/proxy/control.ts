@@ -17,7 +17,7 @@ import { ProxyError } from "../core/errors.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { Services } from "../http/services.ts";
 import { logUnexpected } from "../observe/log.ts";
-import { openStateFile, type Warn } from "../state/file.ts";
+import type { Warn } from "../state/file.ts";
 import { Administration, WorkersPeers } from "./administration.ts";
 import { askEngines } from "./ask-engines.ts";
 import { assemble, CLOCK } from "./assemble.ts";
@@ -32,7 +32,7 @@ import { startMetricsServer } from "./metrics-server.ts";
 import { openLog } from "./open-log.ts";
 import type { Rereading } from "./reload.ts";
 import { keepsSessions } from "./routing.ts";
-import { CANNOT_BE_TAKEN_OVER, type RunningProxy } from "./start.ts";
+import { ownStateFile, type RunningProxy } from "./start.ts";
 import { Predecessor } from "./takeover.ts";
 import { readCertifiedKey } from "./tls.ts";
 import { keysOf, shareOf } from "./workers-config.ts";
@@ -73,13 +73,7 @@ export async function startControl(
     ? await Predecessor.find(config, { clock: CLOCK, warn, listeners: count })
     : null;
   const { port, release } = predecessor?.heldPort ?? holdPort(config, key);
-  let stateFile =
-    config.statePath === null || predecessor !== null
-      ? null
-      : openStateFile(config.statePath, {
-          warn,
-          ...(config.takeover ? { inUse: CANNOT_BE_TAKEN_OVER } : {}),
-        });
+  let stateFile = ownStateFile(config, predecessor, warn);
   let handover: Handover | null = null;
   /** Resolves when nobody else listens at the port any more: then the places of listeners are known. */
   let settled: Promise<unknown> = Promise.resolve();
@@ -205,12 +199,8 @@ export async function startControl(
     telling: supervisor.telling,
     teller,
   });
-  const { metricsHost, metricsPort } = config;
-  const metricsServer =
-    metricsPort === null
-      ? null
-      : startMetricsServer(metricsHost, metricsPort, services.metricsPage, predecessor !== null);
-  if (metricsServer !== null) log.info("metrics are open to anybody", { url: metricsServer.url });
+  const isShared = predecessor !== null;
+  const metricsServer = startMetricsServer(config, services.metricsPage, isShared, log);
   async function tidyUp(): Promise<void> {
     await handover?.stop();
     sources.stop();

@@ -70,12 +70,7 @@ export function listen(
     lingerMs: 1_000 * keepAliveS(config) + IDLE_SLACK_MS,
     sharedForMs: forMs,
   });
-  const { metricsHost, metricsPort } = config;
-  const metricsServer =
-    metricsPort === null
-      ? null
-      : startMetricsServer(metricsHost, metricsPort, services.metricsPage, isShared);
-  if (metricsServer !== null) log.info("metrics are open to anybody", { url: metricsServer.url });
+  const metricsServer = startMetricsServer(config, services.metricsPage, isShared, log);
   const port = listeners.server.port ?? config.port;
   return {
     listeners,

@@ -1,4 +1,6 @@
+import type { Config } from "../config/serve-config.ts";
 import { metricsResponse } from "../http/metrics-response.ts";
+import type { EventLog } from "../observe/log.ts";
 
 /** The port of the metrics could not be had; `cause` says why. */
 export class MetricsListenError extends Error {
@@ -6,16 +8,18 @@ export class MetricsListenError extends Error {
 }
 
 /**
- * Serves `/metrics` to anybody on a port of its own; whoever may reach that port is the operator's affair.
+ * Serves `/metrics` to anybody on a port of its own; whoever may reach that port is the operator's affair. Null where
+ * none is wanted.
  * @param reusePort Whether it may be another's of this user, who shares it.
  * @throws MetricsListenError
  */
 export function startMetricsServer(
-  hostname: string,
-  port: number,
+  { metricsHost: hostname, metricsPort: port }: Pick<Config, "metricsHost" | "metricsPort">,
   page: (openMetrics: boolean) => string | Promise<string>,
   reusePort: boolean,
-): { readonly url: string; readonly port: number; stop(): Promise<void> } {
+  log: EventLog,
+): { readonly port: number; stop(): Promise<void> } | null {
+  if (port === null) return null;
   const server = listen(() =>
     Bun.serve({
       hostname,
@@ -26,8 +30,8 @@ export function startMetricsServer(
       fetch: () => new Response("Metrics are at /metrics.\n", { status: 404 }),
     }),
   );
+  log.info("metrics are open to anybody", { url: `${server.url.origin}/metrics` });
   return {
-    url: `${server.url.origin}/metrics`,
     port: server.port ?? port,
     stop: () => server.stop(true),
   };

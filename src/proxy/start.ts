@@ -2,7 +2,7 @@ import type { CertifiedKey } from "../cluster/messages.ts";
 import type { Config } from "../config/serve-config.ts";
 import { type EventLog, logUnexpected } from "../observe/log.ts";
 import type { Traces } from "../observe/traces.ts";
-import { openStateFile, type Warn } from "../state/file.ts";
+import { openStateFile, type StateFile, type Warn } from "../state/file.ts";
 import { assemble, CLOCK, RANDOM } from "./assemble.ts";
 import { HANDSHAKES_MS, Handover } from "./handover.ts";
 import { joinNodes } from "./join-nodes.ts";
@@ -35,7 +35,7 @@ export interface RunningProxy {
   stop(): Promise<void>;
 }
 
-export const CANNOT_BE_TAKEN_OVER =
+const CANNOT_BE_TAKEN_OVER =
   "it cannot be taken over from: it has no socket beside its state file, as with an older version";
 
 /**
@@ -52,13 +52,7 @@ export async function startProxy(
   const predecessor = config.takeover
     ? await Predecessor.find(config, { clock: CLOCK, warn, listeners: 1 })
     : null;
-  let stateFile =
-    config.statePath === null || predecessor !== null
-      ? null
-      : openStateFile(config.statePath, {
-          warn,
-          ...(config.takeover ? { inUse: CANNOT_BE_TAKEN_OVER } : {}),
-        });
+  let stateFile = ownStateFile(config, predecessor, warn);
   const traces = await tracesOf(config, log);
   let serving: Served | null = null;
   let handover: Handover | null = null;
@@ -141,6 +135,16 @@ export async function startProxy(
       await stop();
     },
   };
+}
+
+/** Null where none is kept, or the one before us has it still. @throws StateFileError */
+export function ownStateFile(
+  { statePath, takeover }: Config,
+  predecessor: Predecessor | null,
+  warn: Warn,
+): StateFile | null {
+  if (statePath === null || predecessor !== null) return null;
+  return openStateFile(statePath, { warn, ...(takeover && { inUse: CANNOT_BE_TAKEN_OVER }) });
 }
 
 /** Loaded only when there are any. */
