@@ -22,6 +22,7 @@ import type { ModelAliases } from "./model-aliases.ts";
 import type { OpenFiles } from "./open-files.ts";
 import type { Peers } from "./peers.ts";
 import type { BodyLimits } from "./read-body.ts";
+import type { Reloaded } from "./setting-schemas.ts";
 import type { SharedQuestions } from "./shared-questions.ts";
 import type { SseKeepalive } from "./sse-keepalive.ts";
 
@@ -96,8 +97,6 @@ export interface Services {
   readonly after: Clock["after"];
   /** For how long a connection may stand idle, s. */
   readonly keepAliveS: number;
-  /** Uniform in [0, 1). */
-  readonly random: () => number;
   readonly proto: "http" | "https";
   /** Wall clock when the proxy started, s since 1970. */
   readonly startedAtS: number;
@@ -108,7 +107,7 @@ export interface Services {
   readonly sharedQuestions: SharedQuestions;
   readonly upstreamApiKey: () => string | null;
   /** Reads the files of the configuration again. @throws ProxyError invalid_request */
-  readonly reload: () => Promise<{ changed: string[]; needs_new_process: string[] }>;
+  readonly reload: () => Promise<Reloaded>;
   /** The proxy or router whose answers are given where they differ; null for none. */
   readonly as: "lmdeploy" | "vllm-router" | "sglang-router" | "smg" | null;
   readonly mode: Mode;

@@ -1,10 +1,12 @@
-import { t } from "elysia";
+import { type Static, t } from "elysia";
 
 /** What a reload did, by flags. */
 export const Reloaded = t.Object({
   changed: t.Array(t.String(), { description: "In force from now on" }),
   needs_new_process: t.Array(t.String(), { description: "In force only in a new process" }),
 });
+
+export type Reloaded = Static<typeof Reloaded>;
 
 /** What the proxy was started with. */
 export const Settings = t.Object({

@@ -114,11 +114,12 @@ export class History {
     return { totals, nodes };
   }
 
-  /** All steps of all together, oldest first, and the levels of a node; null for one that has had none. */
+  /** All steps of all together, oldest first. */
   get totals(): number[][] {
     return this.#totals.all();
   }
 
+  /** The levels of a node at all steps, oldest first; null for one that has had none. */
   of(node: Node): number[][] | null {
     return this.#nodes.get(node)?.series.all() ?? null;
   }

@@ -1,4 +1,5 @@
 import type { Node } from "../core/pool/node.ts";
+import { oldestLeaseMs } from "./node-figures.ts";
 
 /** A figure of one node; null where there is none. */
 interface NodeGauge {
@@ -16,11 +17,7 @@ export const NODE_GAUGES: readonly NodeGauge[] = [
   {
     name: "lmproxy_node_oldest_request_seconds",
     help: "Age of a node's oldest open request; 0 without any.",
-    value: (node, nowMs) => {
-      let oldestMs = nowMs;
-      for (const { startedAtMs } of node.leases) oldestMs = Math.min(oldestMs, startedAtMs);
-      return (nowMs - oldestMs) / 1_000;
-    },
+    value: (node, nowMs) => (nowMs - (oldestLeaseMs(node) ?? nowMs)) / 1_000,
   },
   {
     name: "lmproxy_node_cache_usage_ratio",

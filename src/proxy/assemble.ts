@@ -243,7 +243,6 @@ export function assemble(
     stateLocked: listening.stateLocked,
     log,
     now,
-    random,
     engineHeaders,
     fetch,
     mode,

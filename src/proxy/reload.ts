@@ -3,17 +3,10 @@ import type { ReadFile } from "../config/resolve.ts";
 import type { Config } from "../config/serve-config.ts";
 import { SERVE_FLAGS } from "../config/serve-flags.ts";
 import { ProxyError } from "../core/errors.ts";
+import type { Reloaded } from "../http/setting-schemas.ts";
 import type { EventLog } from "../observe/log.ts";
 import type { Keys } from "./keys.ts";
 import { type CertificateInUse, readCertifiedKey } from "./tls.ts";
-
-/** What a reload did, by flags. */
-export interface Reloaded {
-  /** In force from now on. */
-  readonly changed: string[];
-  /** Other than at the start, and in force only in a new process. */
-  readonly needs_new_process: string[];
-}
 
 /** How what the proxy was started with is read once more. */
 export interface Rereading {

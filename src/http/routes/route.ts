@@ -8,6 +8,7 @@ export const METHODS = ["GET", "POST", "DELETE"] as const;
 
 /** What every row of the table says. */
 interface Row {
+  /** What is sent on to an engine has a body with POST alone. */
   readonly method: (typeof METHODS)[number];
   /** As Elysia's router reads it: `:name` is one part of a path, `*` all that is left of it. */
   readonly path: string;
@@ -20,8 +21,6 @@ interface Row {
 
 /** A request is sent on to an engine, its body as bytes. */
 export interface InferenceRoute extends Row {
-  /** Without a body unless it is POST. */
-  readonly method: (typeof METHODS)[number];
   /**
    * It runs no model and asks for something that an engine keeps: for what, by the path. Its body, if
    * it has one, is no JSON that is looked at. @throws ProxyError
