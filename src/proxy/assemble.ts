@@ -44,9 +44,9 @@ import { createPoller, createProber } from "./questions.ts";
 import { Reload, type Rereading } from "./reload.ts";
 import type { RemoteLive } from "./remote-live.ts";
 import { createRouting, type Routing } from "./routing.ts";
+import { Every, type Task } from "./task.ts";
 import { CertificateInUse } from "./tls.ts";
 import { createUpstream } from "./upstream.ts";
-import { Every, type Worker } from "./worker.ts";
 
 /** What can be asked of the server only once it listens. */
 export interface Listening {
@@ -63,9 +63,9 @@ export interface Listening {
 export interface Assembled {
   readonly services: Services;
   readonly lifecycle: Lifecycle;
-  readonly workers: readonly Worker[];
+  readonly tasks: readonly Task[];
   /** Those of them that find out how nodes are. */
-  readonly knowing: readonly Worker[];
+  readonly knowing: readonly Task[];
   readonly engines: Engines;
   readonly keys: Keys;
   readonly certificate: CertificateInUse;
@@ -277,7 +277,7 @@ export function assemble(
     as: config.as,
   };
   const knowing = [observing.events, prober, createPoller(config, questions, log), discovery];
-  const workers = [
+  const tasks = [
     observing.lag,
     ...(share?.live === undefined ? [observing.live] : []),
     ...knowing,
@@ -288,7 +288,7 @@ export function assemble(
   ];
   const { live: ownLive, liveFacts, events } = observing;
   const own = { engines, keys, certificate, prompts, ownLive, liveFacts, events };
-  return { services, lifecycle, workers, knowing, ...own };
+  return { services, lifecycle, tasks, knowing, ...own };
 }
 
 /**

@@ -36,13 +36,13 @@ export interface Begun extends OpenLog {
   readonly traces: Traces | null;
 }
 
-type ToOthers = Channel<ToControl>;
+type ControlChannel = Channel<ToControl>;
 
 /** @throws Error when it is given what it does not understand. */
 export async function beginWorker(
   given: Beginning,
   listening: Listening,
-  control: ToOthers,
+  control: ControlChannel,
 ): Promise<Begun> {
   const config = readConfig(given.config);
   const { log, flushLog } = openLog(config);
@@ -133,7 +133,7 @@ export async function orUndefined(answer: Promise<unknown>): Promise<unknown> {
 }
 
 /** What this process finds out of nodes: what another process should look at, and what all should know. */
-function tellOf(registry: Registry, hearer: Hearer, control: ToOthers): void {
+function tellOf(registry: Registry, hearer: Hearer, control: ControlChannel): void {
   registry.subscribe({
     probeWanted: ({ url }) => {
       if (!hearer.isHearing) void orUndefined(control.ask({ do: "probe", url }));
@@ -152,7 +152,7 @@ function tellOf(registry: Registry, hearer: Hearer, control: ToOthers): void {
 }
 
 /** The control plane sees what is in flight, and not what has been: gauges of engines may still show that. */
-function tellEnded(registry: Registry, control: ToOthers): void {
+function tellEnded(registry: Registry, control: ControlChannel): void {
   let counts = new Map<string, number>();
   let isHeard = true;
   registry.subscribe({

@@ -191,7 +191,7 @@ export async function startControl(
   teller.start();
   const entries = predecessor?.entries ?? stateFile?.loaded ?? [];
   const { kept, sources } = joinNodes(config, registry, nodePolicy, mode, entries, stateFile, warn);
-  for (const worker of [...assembled.knowing, live]) worker.start();
+  for (const task of [...assembled.knowing, live]) task.start();
   const stopTicks = controlTicks({
     registry,
     table,
@@ -205,7 +205,7 @@ export async function startControl(
     await handover?.stop();
     sources.stop();
     stopTicks();
-    for (const worker of [...assembled.knowing, live]) worker.stop();
+    for (const task of [...assembled.knowing, live]) task.stop();
     await metricsServer?.stop();
     await stateFile?.close();
     memory.remove();

@@ -75,11 +75,11 @@ export async function startProxy(
     traces,
     rereading,
   });
-  const { services, lifecycle, workers } = assembled;
+  const { services, lifecycle, tasks } = assembled;
   const { nodePolicy, registry, mode } = services;
   if (predecessor !== null) mode.disaggregated?.adopt(predecessor.pairs);
   function join() {
-    for (const worker of workers) worker.start();
+    for (const task of tasks) task.start();
     const entries = predecessor?.entries ?? stateFile?.loaded ?? [];
     return joinNodes(config, registry, nodePolicy, mode, entries, stateFile, warn);
   }
@@ -115,7 +115,7 @@ export async function startProxy(
   async function stop(): Promise<void> {
     await handover?.stop();
     sources.stop();
-    for (const worker of workers) worker.stop();
+    for (const task of tasks) task.stop();
     await served.stop();
     await stateFile?.close();
     await traces?.stop();

@@ -142,8 +142,8 @@ export class ProxyWorker {
     const own = { ...config, port, metricsPort: null };
     const listening = listen(own, assembled, log, { isShared: true, forMs: 0 });
     this.#listening = listening;
-    const { workers, knowing } = assembled;
-    for (const worker of workers) if (!knowing.includes(worker)) worker.start();
+    const { tasks, knowing } = assembled;
+    for (const task of tasks) if (!knowing.includes(task)) task.start();
     return listening.port;
   }
 

@@ -26,7 +26,7 @@ const listening = {
   server: () => server,
   stateLocked: () => null,
 };
-const { services, workers } = assemble(
+const { services, tasks } = assemble(
   config,
   new Log({ level: "error", format: "json", sink: { write: () => {}, lost: 0 } }),
   listening,
@@ -47,14 +47,14 @@ beforeAll(async () => {
     role: "Hybrid",
     speed: null,
   });
-  for (const worker of workers) worker.start();
+  for (const task of tasks) task.start();
   await until("the engine is known", () => services.registry.nodes()[0]?.health.alive === true);
 });
 beforeEach(() => {
   ended.length = 0;
 });
 afterAll(async () => {
-  for (const worker of workers) worker.stop();
+  for (const task of tasks) task.stop();
   engine.stop();
   await server.stop(true);
 });

@@ -1,13 +1,13 @@
 import type { Clock } from "../core/clock.ts";
 
 /** Something that works on its own from start to stop. */
-export interface Worker {
+export interface Task {
   start(): void;
   stop(): void;
 }
 
 /** Something done again and again. */
-export class Every implements Worker {
+export class Every implements Task {
   readonly #begin: () => () => void;
   #end: () => void = () => {};
 
