@@ -4,7 +4,7 @@ import type { Exchange, Try } from "../core/exchange.ts";
 import { loggedNode } from "../core/pool/node.ts";
 import type { Usage } from "../core/usage.ts";
 import { type Phase, phaseOf } from "./open-requests.ts";
-import { errorOf, outcomeOf, statusOf, usageOf } from "./request-line.ts";
+import { errorOf, outcomeOf, statusOf, usageOf } from "./request-outcome.ts";
 
 /** Of what clients and engines say, characters. */
 const LONGEST_TEXT = 512;

@@ -3,7 +3,7 @@ import { ByteRing, type Leaves } from "./byte-ring.ts";
 import { type Account, accountOf, drawn } from "./explanation.ts";
 import { isAccountOf, packAccount, peekAccount, unpackAccount } from "./packed-account.ts";
 import { Reader, Writer } from "./packing.ts";
-import { levelOf } from "./request-line.ts";
+import { levelOf } from "./request-outcome.ts";
 
 export interface ExplanationsOptions {
   /** What they may take altogether, bytes. */

@@ -7,7 +7,7 @@ import { FailureSorts } from "./failure-sorts.ts";
 import { failureCells, openNow, requestCells } from "./live-rows.ts";
 import type { Metrics } from "./metrics.ts";
 import { type NodeFigures, nodeFigures, oldestLeaseMs } from "./node-figures.ts";
-import { levelOf } from "./request-line.ts";
+import { levelOf } from "./request-outcome.ts";
 import type { Row } from "./table-changes.ts";
 
 /** Of a node, since this process knows it. */

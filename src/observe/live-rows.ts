@@ -6,7 +6,7 @@ import type { Registry } from "../core/pool/registry.ts";
 import { type Cell, NODE_FIELDS } from "./live-frame.ts";
 import type { NodeFigures } from "./node-figures.ts";
 import { phaseOf } from "./open-requests.ts";
-import { errorOf, outcomeOf, statusOf } from "./request-line.ts";
+import { errorOf, outcomeOf, statusOf } from "./request-outcome.ts";
 
 /** Of what clients and engines say, characters. */
 const LONGEST_TEXT = 300;

@@ -10,7 +10,7 @@ import type { Lease, Outcome } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { Histogram } from "./histogram.ts";
-import { outcomeOf, rejectionOf, statusOf, usageOf } from "./request-line.ts";
+import { outcomeOf, rejectionOf, statusOf, usageOf } from "./request-outcome.ts";
 import { Counter, counters, histograms } from "./series.ts";
 
 /** Upper bounds, s. The first two are subsets of vLLM's, so that both lie in one panel. */

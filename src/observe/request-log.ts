@@ -1,6 +1,7 @@
 import type { Exchange } from "../core/exchange.ts";
 import { drawLine, type LineFormat, type LineLevel } from "./line-format.ts";
-import { levelOf, requestFields } from "./request-line.ts";
+import { requestFields } from "./request-line.ts";
+import { levelOf } from "./request-outcome.ts";
 
 /** Which requests get a line: none, those that went wrong, those and the ones that took so many ms, all. */
 export type AccessLog = "off" | "errors" | "all" | number;

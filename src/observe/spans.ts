@@ -5,7 +5,7 @@
  */
 import type { Exchange, Try } from "../core/exchange.ts";
 import type { Trace } from "../core/trace.ts";
-import { errorOf, outcomeOf, rejectionOf, statusOf, usageOf } from "./request-line.ts";
+import { errorOf, outcomeOf, rejectionOf, statusOf, usageOf } from "./request-outcome.ts";
 
 export type Attributes = Record<string, string | number | boolean>;
 
