@@ -179,6 +179,17 @@ test("every source file is imported by another, or is an entry", () => {
   expect(dead).toEqual([]);
 });
 
+test("files that comments name exist, by so much of their path as is named", () => {
+  const paths = everything.map(({ path }) => path);
+  const isThere = (name: string) => paths.some((path) => `/${path}`.endsWith(`/${name}`));
+  const missing = source.flatMap(({ path, text }) =>
+    [...text.matchAll(/`([\w./-]+\.tsx?)`/g)]
+      .filter(([, name = ""]) => !isThere(name))
+      .map(([, name]) => `${path} names ${name}`),
+  );
+  expect(missing).toEqual([]);
+});
+
 test("nothing is switched off, cast away or left for later", () => {
   const inComments =
     /@ts-(ignore|expect-error|nocheck)|biome-ignore(?! \S+: \S)|\b(TODO|FIXME|XXX)\b/;

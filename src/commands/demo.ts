@@ -40,13 +40,12 @@ const Settings = Type.Object({
 type Settings = Static<typeof Settings>;
 const { properties: fields } = Settings;
 
-const port = kinds.wholeNumber("a whole number from 0 to 65535");
 const FLAGS = flagGroup("Demo", [
   {
     key: "port",
     names: ["port"],
     argument: "number",
-    kind: port,
+    kind: kinds.port,
     value: fields.port,
     help: "Port of the proxy; 0 picks a free one.",
   },
@@ -54,7 +53,7 @@ const FLAGS = flagGroup("Demo", [
     key: "enginePort",
     names: ["engine-port"],
     argument: "number",
-    kind: port,
+    kind: kinds.port,
     value: fields.enginePort,
     help: "Port of the first engine, the others take the next ones; 0 picks free ones.",
   },

@@ -62,7 +62,7 @@ const FLAGS: readonly Flag[] = [
       key: "port",
       names: ["port", "server-port"],
       argument: "number",
-      kind: kinds.wholeNumber("a whole number from 0 to 65535"),
+      kind: kinds.port,
       value: fields.port,
       help: "Port to listen on; 0 picks a free one.",
     },

@@ -71,13 +71,16 @@ export const toggle: Kind = {
   show: showText,
 };
 
-export function wholeNumber(expects: string): Kind {
-  return {
-    expects,
-    parse: (given) => (WHOLE.test(given) ? Number(given) : undefined),
-    show: showText,
-  };
+function wholeOf(given: string): number | undefined {
+  return WHOLE.test(given) ? Number(given) : undefined;
 }
+
+export function wholeNumber(expects: string): Kind {
+  return { expects, parse: wholeOf, show: showText };
+}
+
+/** A port to listen on; 0 picks a free one. */
+export const port = wholeNumber("a whole number from 0 to 65535");
 
 /** A whole number where 0 means that there is no limit, kept as null. */
 export const countOrNoLimit: Kind = {
@@ -92,10 +95,6 @@ export const workerCount: Kind = {
   parse: (given) => (given.toLowerCase() === "auto" ? "auto" : wholeOf(given)),
   show: showText,
 };
-
-function wholeOf(given: string): number | undefined {
-  return WHOLE.test(given) ? Number(given) : undefined;
-}
 
 export function decimal(expects: string): Kind {
   return {
@@ -175,7 +174,7 @@ export const byteSize: Kind = {
   },
 };
 
-/** An http(s) URL of a node, kept as it was typed: normalising it is `core/node-url.ts`'s affair. */
+/** An http(s) URL of a node, kept as it was typed: normalising it is `core/address/node-url.ts`'s affair. */
 export const nodeUrl: Kind = {
   expects: "an http:// or https:// URL without user name and password",
   parse: (given) => {

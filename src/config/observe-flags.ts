@@ -60,7 +60,7 @@ export const OBSERVE_FLAGS: readonly Flag[] = flagGroup("Log and metrics", [
     key: "metricsPort",
     names: ["metrics-port"],
     argument: "number",
-    kind: kinds.wholeNumber("a whole number from 0 to 65535"),
+    kind: kinds.port,
     value: fields.metricsPort,
     help: "Port that serves /metrics to anybody. Default: only the main port, to administrators.",
   },

@@ -2,7 +2,7 @@
  * The one description of the configuration: every value with its range, default and meaning.
  *
  * Durations are in milliseconds, sizes in bytes. `null` means not set, and for limits that there is
- * none. `config.ts` makes the value; modules get the few fields they use, not the whole.
+ * none. `serve-config.ts` makes the value; modules get the few fields they use, not the whole.
  */
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import type { StrategyName } from "../core/strategies/index.ts";

@@ -3,7 +3,7 @@
  * `--print-config` and the README's table are drawn from here.
  *
  * `--ssl`, `--tls-key`, `--tls-cert` and `--disable-cache-status` set no field of their own:
- * `config.ts` makes `tls` and `statePath` of them.
+ * `serve-config.ts` makes `tls` and `statePath` of them.
  */
 import { Type } from "@sinclair/typebox";
 import { type Flag, flagGroup } from "./flag.ts";
@@ -33,7 +33,7 @@ const listening = flagGroup("Listening", [
     key: "port",
     names: ["port", "server-port"],
     argument: "number",
-    kind: kinds.wholeNumber("a whole number from 0 to 65535"),
+    kind: kinds.port,
     value: fields.port,
     help: "Port to listen on; 0 picks a free one and prints it.",
   },

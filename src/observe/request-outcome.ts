@@ -7,9 +7,8 @@ import type { LineLevel } from "./line-format.ts";
 const CLIENT_LEFT = 499;
 
 /**
- * How a request went, in one word: what its last lease says (answered, refused, unreachable,
- * forbidden, lost, broken, timeout, cancelled), `rejected` when the proxy sent it nowhere, or
- * `cancelled_by_admin`; `cancelled` is for clients that left.
+ * How a request went, in one word: `answered`, a kind of `core/failure.ts`, `rejected` when the proxy sent
+ * it nowhere, or `cancelled_by_admin`; `cancelled` is for clients that left.
  */
 export function outcomeOf({ ended, tries }: Exchange): string {
   if (ended?.how === "client_gone") return "cancelled";

@@ -1,8 +1,8 @@
 /**
  * The simulated engine's face: an LMDeploy api_server as far as a client or a proxy can see.
  *
- * `sim/engine-model.ts` is what computes; here requests arrive, are counted, may meet a fault
- * (`sim/faults.ts`) and go to their route.
+ * `sim/model/engine-model.ts` is what computes; here requests arrive, are counted, may meet a fault
+ * (`faults.ts`) and go to their route.
  */
 import { type Answer, EngineRefusal, Unhandled } from "./answer.ts";
 import type { Call } from "./call.ts";
