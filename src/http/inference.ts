@@ -105,7 +105,7 @@ async function answer(
     // An engine may have learned the model since it was asked last, or is about to say what it serves.
     if (model !== null && !serves(model, services) && !isAnyones(services)) {
       await services.discovery.find(model);
-      if (isUnknown(model, services)) throw unknownModel({ model, called }, knownModels(services));
+      if (!serves(model, services)) throw unknownModel({ model, called }, knownModels(services));
     }
     // Draining may have begun while the body came, and nobody would wait for what starts now.
     if (!services.lifecycle.open) throw shuttingDown();
@@ -224,13 +224,6 @@ function isAnyones({ as, registry }: Services): boolean {
   if (as !== "vllm-router" && as !== "sglang-router") return false;
   const nodes = registry.nodes();
   return nodes.every(({ saysModels }) => saysModels) && serveTheSame(nodes);
-}
-
-/** Whether no node serves it. One that has not said what it serves may, and is waited for in the queue. */
-function isUnknown(model: string, services: Services): boolean {
-  return (
-    services.registry.nodes().every(({ saysModels }) => saysModels) && !serves(model, services)
-  );
 }
 
 function serves(model: string, services: Services): boolean {
