@@ -5,7 +5,6 @@ import {
   constants,
   mkdirSync,
   openSync,
-  renameSync,
   rmSync,
   type Stats,
   statSync,
@@ -13,6 +12,7 @@ import {
 import { writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { realPath } from "../state/real-path.ts";
+import { putOver } from "../state/replace-file.ts";
 
 /** What others have open, too. */
 const DESCRIPTORS = /^\/(?:dev\/(?:fd\/|std)|proc\/)/;
@@ -34,16 +34,9 @@ export function laterFile(path: string): (text: string) => Promise<void> {
   if (found !== undefined && !mayWrite(dirname(real))) {
     return (text) => writeFile(real, text);
   }
-  return async (text) => {
-    const temporary = `${real}.${process.pid}.tmp`;
-    try {
-      await writeFile(temporary, text, { mode: (found?.mode ?? 0o666) & 0o777 });
-      renameSync(temporary, real);
-    } catch (error) {
-      rmSync(temporary, { force: true });
-      throw error;
-    }
-  };
+  const mode = (found?.mode ?? 0o666) & 0o777;
+  // Several may draw the same picture at once, and each for itself.
+  return (text) => putOver(real, `${real}.${process.pid}.tmp`, text, mode);
 }
 
 function isNoFile(found: Stats): boolean {

@@ -2,27 +2,36 @@ import { constants } from "node:fs";
 import { access, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 
-/** The state file is not writable, although its directory might let us replace it. */
-export class ReadOnlyError extends Error {
-  override readonly name = "ReadOnlyError";
-}
-
 /**
  * Replaces a file's content in one step: whoever reads `path`, also after a crash or loss of power
  * at any moment, finds the old text or the new one, whole. The text is written to `<path>.tmp`
  * (mode 0600), forced to the disk, and renamed over `path`; directories that are missing are made
  * (0700).
- * @throws ReadOnlyError when `path` exists and may not be written; what the system calls throw
- *   otherwise. The old text is in place then.
+ * @throws Error when `path` exists and may not be written, and what the system calls throw. The old text is
+ *   in place then.
  */
 export async function replaceFile(path: string, text: string): Promise<void> {
   const folder = dirname(path);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await refuseReadOnly(path);
-  const temporary = `${path}.tmp`;
+  await putOver(path, `${path}.tmp`, text, 0o600);
+  await syncFolder(folder);
+}
+
+/**
+ * Writes `temporary` anew, with these rights, forces it to the disk and renames it over `path`, in the same
+ * folder. Nothing is left of it when that fails.
+ * @throws what the system calls throw
+ */
+export async function putOver(
+  path: string,
+  temporary: string,
+  text: string,
+  mode: number,
+): Promise<void> {
   await rm(temporary, { force: true });
   try {
-    const file = await open(temporary, "wx", 0o600);
+    const file = await open(temporary, "wx", mode);
     try {
       await file.writeFile(text);
       await file.sync();
@@ -34,7 +43,6 @@ export async function replaceFile(path: string, text: string): Promise<void> {
     await rm(temporary, { force: true }).catch(() => {});
     throw error;
   }
-  await syncFolder(folder);
 }
 
 /** A rename asks for rights on the directory alone; a file made read-only is meant to stay. */
@@ -46,7 +54,7 @@ async function refuseReadOnly(path: string): Promise<void> {
     () => true,
     () => false,
   );
-  if (!writable || !allowed) throw new ReadOnlyError("the file is read-only");
+  if (!writable || !allowed) throw new Error("the file is read-only");
 }
 
 /** Makes the rename itself last; not every file system can, and the text is safe without it. */
