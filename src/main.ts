@@ -2,6 +2,7 @@
 import { version } from "../package.json";
 import type { Run, Surroundings } from "./commands/command.ts";
 import { readTextFile } from "./commands/read-file.ts";
+import { errorCode } from "./core/thrown.ts";
 import { writeError } from "./observe/stderr.ts";
 
 interface Entry {
@@ -99,7 +100,7 @@ async function print(text: string): Promise<void> {
     output.write(text);
     await output.flush();
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    const code = errorCode(error) ?? String(error);
     // Whoever reads our output may leave early, as `head` does.
     if (code === "EPIPE") return;
     writeError(`lmproxy: cannot write to standard output (${code})\n`);

@@ -1,4 +1,5 @@
 /** Questions and answers between two processes of one proxy; messages come in the order they were sent. */
+import { errorMessage } from "../core/thrown.ts";
 
 type Message =
   | { readonly ask: number; readonly question: unknown }
@@ -86,7 +87,7 @@ export class Channel<Question> {
       // What is asked is begun at once, so that it is done in the order in which it came.
       this.#send({ answer, value: isThere(question) ? true : await this.#answer(question) });
     } catch (error) {
-      this.#send({ answer, failed: error instanceof Error ? error.message : String(error) });
+      this.#send({ answer, failed: errorMessage(error) });
     }
   }
 

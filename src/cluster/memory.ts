@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, statfsSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { errorMessage } from "../core/thrown.ts";
 import { WorkersError } from "./errors.ts";
 import { NewsRings, newsBytes } from "./news-rings.ts";
 import { SESSION_BYTES, SessionTable, type SessionTableOptions } from "./session-table.ts";
@@ -60,7 +61,7 @@ function newMemory(size: TableSize, bytes: number, folders: readonly string[]): 
     } catch (error) {
       if (folder !== null) rmSync(folder, { recursive: true, force: true });
       // The next one.
-      reason = `; the last of them: ${error instanceof Error ? error.message : error}`;
+      reason = `; the last of them: ${errorMessage(error)}`;
     }
   }
   throw new WorkersError(

@@ -3,6 +3,7 @@
  * another version, and ends them. It never listens on their port.
  */
 import type { Clock } from "../core/clock.ts";
+import { errorMessage } from "../core/thrown.ts";
 import { UpgradeError, WorkersError } from "./errors.ts";
 import { ListenerOrder } from "./listener-order.ts";
 import { Member, type Spawn } from "./member.ts";
@@ -112,7 +113,7 @@ export class Supervisor {
         replaced += 1;
       }
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorMessage(error);
       const state =
         replaced === 0
           ? "Nothing was changed"
@@ -213,7 +214,7 @@ export class Supervisor {
       if (this.#isEnding) throw new Error("the proxy is shutting down");
     } catch (error) {
       member.kill();
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorMessage(error);
       throw new WorkersError(`a worker does not come up: ${reason}`);
     }
     member.phase = "serving";
@@ -286,7 +287,7 @@ export class Supervisor {
     }
     log.warning("worker died, another takes its place", { how, deaths: recent });
     this.#bring().catch((error: unknown) => {
-      if (!this.#isEnding) this.#died(error instanceof Error ? error.message : String(error));
+      if (!this.#isEnding) this.#died(errorMessage(error));
     });
   }
 }

@@ -7,6 +7,7 @@ import { closeSync, openSync, readFileSync, statSync, unlinkSync, writeSync } fr
 import { tmpdir } from "node:os";
 import { MOST_FILE_BYTES } from "../config/file-limit.ts";
 import type { Environment, ReadFile } from "../config/resolve.ts";
+import { errorCode } from "../core/thrown.ts";
 
 /** `path` or `@path` alone, behind a flag's `=`, or in a list. */
 const NAMED = /(?<=^|[=,]\s*)@?(\/dev\/stdin|\/(?:dev|proc\/self)\/fd\/\d+)(?=\s*(?:,|$))/g;
@@ -41,7 +42,7 @@ function readOrCode(path: string, readFile: ReadFile): [text: string | null, cod
   try {
     return [readFile(path, MOST_FILE_BYTES), ""];
   } catch (error) {
-    return [null, error instanceof Error && "code" in error ? String(error.code) : "unreadable"];
+    return [null, errorCode(error) ?? "unreadable"];
   }
 }
 

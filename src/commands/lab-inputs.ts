@@ -4,6 +4,7 @@ import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import type { ReadFile } from "../config/resolve.ts";
 import { UsageError } from "../config/usage-error.ts";
+import { errorCode } from "../core/thrown.ts";
 import { type ClusterEvent, type ClusterShape, clusterOf, eventOf } from "../lab/clusters.ts";
 import { ENGINES, engineOf } from "../lab/engines.ts";
 import type { NamedModel } from "../lab/suite.ts";
@@ -137,7 +138,7 @@ function read(flag: string, path: string, readFile: ReadFile): string {
   try {
     return readFile(path);
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    const code = errorCode(error) ?? String(error);
     if (code === "EISDIR") {
       throw new UsageError(`${flag} ${path} is a directory; name one of the files in it`);
     }

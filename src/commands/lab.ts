@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { UsageError } from "../config/usage-error.ts";
 import { nearestName } from "../core/nearest-name.ts";
 import { STRATEGY_ALIASES } from "../core/strategies/index.ts";
+import { errorMessage } from "../core/thrown.ts";
 import { CONTESTANT_NAMES, contestantOf } from "../lab/contestants.ts";
 import type { Row } from "../lab/measures.ts";
 import { plot } from "../lab/plot.ts";
@@ -122,8 +123,7 @@ async function here(
 
 /** What draws the picture in the end; before the work, which may take long. @throws CommandError */
 function drawerOf(file: string): (runs: readonly Replayed[]) => Promise<void> {
-  const failed = (error: unknown) =>
-    new CommandError(`--plot ${file}: ${error instanceof Error ? error.message : error}`);
+  const failed = (error: unknown) => new CommandError(`--plot ${file}: ${errorMessage(error)}`);
   try {
     const write = laterFile(file);
     return async (runs) => {

@@ -1,4 +1,5 @@
 /** Why a server could not listen, in one line. */
+import { errorCode } from "../core/thrown.ts";
 import { tlsRefusal } from "../proxy/tls.ts";
 import { CommandError } from "./command-error.ts";
 
@@ -13,7 +14,7 @@ export interface ListenAttempt {
 
 /** A CommandError if the system refused the address, a UsageError if TLS its files, else `error` itself. */
 export function listenError(error: unknown, { what, flag, host, port }: ListenAttempt): unknown {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const code = errorCode(error);
   switch (code) {
     case "EADDRINUSE":
       return new CommandError(`port ${port} (${what}) is in use; choose another with ${flag}`);

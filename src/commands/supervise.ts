@@ -4,6 +4,7 @@ import { usableCores } from "../cluster/cpus.ts";
 import type { Spawn, Spawned } from "../cluster/member.ts";
 import type { Note } from "../config/note.ts";
 import type { Config } from "../config/serve-config.ts";
+import { errorMessage } from "../core/thrown.ts";
 import { startControl } from "../proxy/control.ts";
 import type { Rereading } from "../proxy/reload.ts";
 import type { Surroundings } from "./command.ts";
@@ -38,7 +39,7 @@ export async function supervise(
   };
   const options = { count, spawn, rereading, startSuccessor: minder.start };
   const proxy = await startControl(config, options).catch((error: unknown) => {
-    minder.tell(error instanceof Error ? error.message : String(error));
+    minder.tell(errorMessage(error));
     throw error;
   });
   process.on("SIGHUP", proxy.reload);

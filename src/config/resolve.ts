@@ -1,5 +1,6 @@
 /** Flag, then variable, then default: the value of each flag and where it came from. */
 import { Value } from "@sinclair/typebox/value";
+import { errorCode } from "../core/thrown.ts";
 import { MOST_FILE_BYTES, MOST_FILE_MIB } from "./file-limit.ts";
 import { DEFAULT_SOURCE, type Flag, flagName, type Source, variableName } from "./flag.ts";
 import { toggle } from "./kinds.ts";
@@ -129,7 +130,7 @@ export function readFileOf(name: string, path: string, readFile: ReadFile): stri
   try {
     return readFile(path, MOST_FILE_BYTES);
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : "unreadable";
+    const code = errorCode(error) ?? "unreadable";
     if (code === "EFBIG") {
       throw new UsageError(`${name}: ${quote(path)} holds more than ${MOST_FILE_MIB} MiB`);
     }

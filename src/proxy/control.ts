@@ -15,6 +15,7 @@ import { Teller } from "../cluster/tell.ts";
 import type { Config } from "../config/serve-config.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Registry } from "../core/pool/registry.ts";
+import { errorMessage } from "../core/thrown.ts";
 import type { Services } from "../http/services.ts";
 import { logUnexpected } from "../observe/log.ts";
 import type { Warn } from "../state/file.ts";
@@ -179,7 +180,7 @@ export async function startControl(
     try {
       handover?.refuseWhileReplaced();
     } catch (error) {
-      throw new UpgradeError(error instanceof Error ? error.message : String(error));
+      throw new UpgradeError(errorMessage(error));
     }
     await settled;
     if (what === "workers") return await supervisor.upgrade();

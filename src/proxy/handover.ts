@@ -5,6 +5,7 @@ import { version } from "../../package.json";
 import type { Config } from "../config/serve-config.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Registry } from "../core/pool/registry.ts";
+import { errorCode, errorMessage } from "../core/thrown.ts";
 import type { Mode } from "../http/mode.ts";
 import type { EventLog } from "../observe/log.ts";
 import type { StateFile } from "../state/file.ts";
@@ -79,7 +80,7 @@ export class Handover {
       rmSync(path, { force: true });
       this.#server = Bun.serve({ unix: path, fetch: (request) => this.#answer(request) });
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorMessage(error);
       this.#options.log.info("no other process can take over from this one", { reason });
     } finally {
       process.umask(before);
@@ -109,7 +110,7 @@ export class Handover {
           throw new Refusal("there is nothing here but /share and /leave");
       }
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
+      const message = errorMessage(error);
       return Response.json({ message }, { status: error instanceof Refusal ? 409 : 500 });
     }
   }
@@ -194,6 +195,6 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "EPERM";
+    return errorCode(error) === "EPERM";
   }
 }

@@ -3,6 +3,7 @@ import type { ReadFile } from "../config/resolve.ts";
 import type { Config } from "../config/serve-config.ts";
 import { SERVE_FLAGS } from "../config/serve-flags.ts";
 import { ProxyError } from "../core/errors.ts";
+import { errorMessage } from "../core/thrown.ts";
 import type { Reloaded } from "../http/setting-schemas.ts";
 import type { EventLog } from "../observe/log.ts";
 import type { Keys } from "./keys.ts";
@@ -76,7 +77,7 @@ export class Reload {
       return { changed, needs_new_process: others };
     } catch (error) {
       this.last.succeeded = false;
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorMessage(error);
       log.error("configuration not reloaded; nothing has changed", { reason });
       throw new ProxyError("invalid_request", `Nothing has changed: ${reason}.`);
     }

@@ -5,6 +5,7 @@ import { version } from "../../package.json";
 import type { Config } from "../config/serve-config.ts";
 import { type Clock, pause } from "../core/clock.ts";
 import type { Registry } from "../core/pool/registry.ts";
+import { errorCode, errorMessage } from "../core/thrown.ts";
 import {
   checkStatePath,
   openStateFile,
@@ -239,7 +240,7 @@ async function ask(
     });
     said = await answer.json();
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : "";
+    const code = errorCode(error);
     if (code === "ENOENT" || code === "ECONNREFUSED") return null;
     if (code === "ECONNRESET" && (await dies(path, clock))) return "died";
     throw notAnswered(error, code, path);
@@ -281,7 +282,7 @@ function notAnswered(error: unknown, code: unknown, path: string): TakeoverError
         `${path} is too long for a socket; choose a shorter path with --state`,
       );
     default: {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorMessage(error);
       return new TakeoverError(`the running lmproxy does not answer at ${path} (${reason})`);
     }
   }

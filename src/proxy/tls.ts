@@ -3,6 +3,7 @@ import type { CertifiedKey } from "../cluster/messages.ts";
 import type { ReadFile } from "../config/resolve.ts";
 import type { Config } from "../config/serve-config.ts";
 import { UsageError } from "../config/usage-error.ts";
+import { errorCode } from "../core/thrown.ts";
 
 /**
  * What the files of `--tls-key` and `--tls-cert` hold now; null for HTTP.
@@ -39,7 +40,7 @@ export async function checkTls(key: CertifiedKey | null): Promise<void> {
 
 /** In one line, what `Bun.serve` has against a key and its certificate; null when it is something else. */
 export function tlsRefusal(error: unknown): UsageError | null {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const code = errorCode(error);
   if (typeof code !== "string" || !code.startsWith("ERR_OSSL")) return null;
   const reason = code.slice("ERR_OSSL_".length).toLowerCase().replaceAll("_", " ");
   return new UsageError(

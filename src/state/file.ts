@@ -1,5 +1,6 @@
 import { existsSync, lstatSync, mkdirSync, readFileSync, renameSync, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
+import { errorCode, errorMessage } from "../core/thrown.ts";
 import { drawState, type Layout, parseState, type StateEntry } from "./format.ts";
 import { type Lock, lockFile } from "./lock.ts";
 import { realPath } from "./real-path.ts";
@@ -221,12 +222,8 @@ function tryTo<T>(act: () => T): T | null {
   }
 }
 
-function errorCode(error: unknown): string {
-  return error instanceof Error && "code" in error ? `${error.code}` : "";
-}
-
 function reasonOf(error: unknown): string {
-  const reason = error instanceof Error ? error.message : `${error}`;
-  const mounted = ["EBUSY", "EXDEV"].includes(errorCode(error));
+  const reason = errorMessage(error);
+  const mounted = ["EBUSY", "EXDEV"].includes(errorCode(error) ?? "");
   return mounted ? `${reason} (if the file is mounted, mount its directory instead)` : reason;
 }

@@ -1,5 +1,6 @@
 import { Database, SQLiteError } from "bun:sqlite";
 import { closeSync, openSync } from "node:fs";
+import { errorCode, errorMessage } from "../core/thrown.ts";
 
 /** What became of the wish for a lock. */
 export type Lock =
@@ -35,7 +36,7 @@ export function lockFile(path: string): Lock {
   } catch (error) {
     database?.close();
     if (error instanceof SQLiteError && error.code === "SQLITE_BUSY") return { kind: "in_use" };
-    return { kind: "unavailable", reason: error instanceof Error ? error.message : `${error}` };
+    return { kind: "unavailable", reason: errorMessage(error) };
   }
   const held = database;
   return { kind: "held", release: () => held.close() };
@@ -46,7 +47,7 @@ function createPrivately(path: string): void {
   try {
     closeSync(openSync(path, "wx", 0o600));
   } catch (error) {
-    const exists = error instanceof Error && "code" in error && error.code === "EEXIST";
+    const exists = errorCode(error) === "EEXIST";
     if (!exists) throw error;
   }
 }
