@@ -198,7 +198,7 @@ export class Learning {
     const { health, conduct } = node;
     const tookMs = nowMs - startedAtMs;
     if (lease.trial && health.doubt === "late") {
-      const passed = this.#peers.passes(node, { asked, longestBytes, tookMs }, nowMs);
+      const passed = this.#peers.times.passes(node, { asked, longestBytes, tookMs }, nowMs);
       this.#trialEnded(node, lease, passed, nowMs);
     } else if (startedAtMs < health.healthySinceMs) return;
     conduct.answers.add(asked, longestBytes, tookMs, nowMs);

@@ -4,7 +4,8 @@
  * So a node's silence is held against the time that its peers' streams spend in pauses of that length.
  */
 import type { Node, OpenRequest } from "./node.ts";
-import { COLD_PREFILL, LATE_LEAST_MS, type Peers, RECENT_MS } from "./peers.ts";
+import { COLD_PREFILL, LATE_LEAST_MS, RECENT_MS } from "./peer-times.ts";
+import type { Peers } from "./peers.ts";
 import type { Doubt } from "./trials.ts";
 
 /** A node may send nothing for so long, whatever its peers do, ms. */

@@ -2,7 +2,8 @@ import { ROLES } from "../engine/roles.ts";
 import { isLongAlready, SHORT_TOKENS } from "./lengths.ts";
 import type { ModelIndex } from "./model-index.ts";
 import type { Node, OpenRequest } from "./node.ts";
-import { LATE_LEAST_MS, type Peers } from "./peers.ts";
+import { LATE_LEAST_MS } from "./peer-times.ts";
+import type { Peers } from "./peers.ts";
 import { Stalls } from "./stalls.ts";
 import type { Doubt } from "./trials.ts";
 
@@ -84,7 +85,7 @@ export class Watch {
     let evidence = 0;
     for (const { lease, bytes } of silent) {
       const ageMs = nowMs - lease.startedAtMs;
-      const lateAfterMs = peers.lateAfterMs(node, lease, bytes, nowMs);
+      const lateAfterMs = peers.times.lateAfterMs(node, lease, bytes, nowMs);
       if (lateAfterMs === null || Math.min(ageMs, stillMs) < lateAfterMs) continue;
       late.push({ lease, times: ageMs / lateAfterMs });
       evidence += isTold(node, lease) || lease.trial ? 1 : 0.5;
@@ -151,7 +152,9 @@ export class Watch {
     const { peers, doubt } = this.#options;
     const healthy = nodes.filter(({ health }) => health.routable(nowMs));
     const suspects = new Map(
-      peers.maybeSlow(healthy, nowMs).map((node) => [node, peers.slowness(node, nowMs)]),
+      peers.times
+        .maybeSlow(healthy, nowMs)
+        .map((node) => [node, peers.times.slowness(node, nowMs)]),
     );
     for (const node of healthy) {
       const slowness = suspects.get(node) ?? 1;
@@ -171,7 +174,7 @@ export class Watch {
     if (lease.lastResort || conduct.movedAtMs > lease.startedAtMs) return;
     // Here it was to show that it answers at all.
     if (node.health.doubt === "late" && !mayBePrefill(lease, nowMs)) trialEnded(node, lease, false);
-    if (!peers.waitedLong(node, lease.asked, lease.startedAtMs, nowMs)) return;
+    if (!peers.times.waitedLong(node, lease.asked, lease.startedAtMs, nowMs)) return;
     trialEnded(node, lease, false);
     conduct.givenUp += isTold(node, lease) ? 1 : 0.5;
     if (conduct.givenUp < 2 || !peers.mayGo(node)) return;
