@@ -5,6 +5,7 @@
  * `{"type": "error", "error": {"type"}}`, the Responses API's `response.failed` and `error`, and a
  * `finish_reason` of `error` or `abort`.
  */
+import { asObject, type JsonObject, readObject } from "./json-object.ts";
 
 /** What a failure amounts to that names no status. */
 const UNNAMED = 500;
@@ -22,26 +23,6 @@ const NAMES: readonly (readonly [RegExp, number])[] = [
   [/not_?found/i, 404],
   [/time_?out/i, 504],
 ];
-
-type JsonObject = Readonly<Record<string, unknown>>;
-
-/** The value of JSON text when it is an object; else null. */
-export function readObject(json: string): JsonObject | null {
-  if (!json.startsWith("{")) return null;
-  try {
-    return asObject(JSON.parse(json));
-  } catch {
-    return null;
-  }
-}
-
-export function asObject(value: unknown): JsonObject | null {
-  return isObject(value) ? value : null;
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
 
 /** The HTTP status that an event reports a failure with, or null when it reports none. */
 export function failureOfEvent(name: string, value: JsonObject): number | null {

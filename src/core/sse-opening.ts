@@ -4,7 +4,8 @@
  * stream is worth handing on, or is a failure that says 200.
  */
 import { Buffer } from "node:buffer";
-import { asObject, failureOfEvent, failureOfFinish, readObject } from "./said-failure.ts";
+import { asObject, readObject } from "./json-object.ts";
+import { failureOfEvent, failureOfFinish } from "./said-failure.ts";
 
 /**
  * What is known of a stream: only openings have come so far; something generated has; or it is a

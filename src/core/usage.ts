@@ -5,7 +5,8 @@
  * may write as JSON of its own, a tool's input or its schema, is nested deeper.
  */
 
-import { asObject, isAt, readObject } from "./said-failure.ts";
+import { asObject, readObject } from "./json-object.ts";
+import { isAt } from "./said-failure.ts";
 import { textAt } from "./text.ts";
 
 /** Tokens; null where the engine does not say. */

@@ -2,7 +2,7 @@ import { type Clock, within } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Exchange } from "../core/exchange.ts";
 import { isEventStream, isPacked } from "../core/headers.ts";
-import { readObject } from "../core/said-failure.ts";
+import { readObject } from "../core/json-object.ts";
 import { finalErrorEvent } from "../core/sse-tail.ts";
 import { breakOff } from "../upstream/relay.ts";
 import { Reply } from "../upstream/reply.ts";

@@ -1,6 +1,6 @@
 import { smallValues } from "../core/body/member-spans.ts";
+import { asObject } from "../core/json-object.ts";
 import { LONG_TOKENS, SHORT_TOKENS } from "../core/pool/lengths.ts";
-import { asObject } from "../core/said-failure.ts";
 import type { AnswerForm, Usage } from "../core/usage.ts";
 import type { InferenceRequest } from "./request.ts";
 

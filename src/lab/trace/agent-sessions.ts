@@ -1,4 +1,5 @@
-import { amount, amountOr, hashIds, isRecord, type Line, tokens } from "./fields.ts";
+import { isObject } from "../../core/json-object.ts";
+import { amount, amountOr, hashIds, type Line, tokens } from "./fields.ts";
 import { Prefixes, type Recorded, TraceError, type TraceRequest } from "./trace.ts";
 
 /** Where a session does not say what a block is, and one cannot tell, tokens. */
@@ -60,7 +61,7 @@ function turnsOf(session: Line): Turn[] {
   const take = (given: unknown, agent: number) => {
     if (!Array.isArray(given)) throw wrongRequests(session);
     for (const value of given) {
-      if (!isRecord(value)) throw wrongRequests(session);
+      if (!isObject(value)) throw wrongRequests(session);
       if ("requests" in value) take(value["requests"], ++agents);
       else turns.push({ line: { number: session.number, value }, agent });
     }

@@ -1,14 +1,11 @@
 /** Reading the fields of one line of a trace. */
+import type { JsonObject } from "../../core/json-object.ts";
 import { TraceError } from "./trace.ts";
 
 export interface Line {
   /** Counted from 1. */
   readonly number: number;
-  readonly value: Readonly<Record<string, unknown>>;
-}
-
-export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  readonly value: JsonObject;
 }
 
 /** A finite number that is not negative. @throws TraceError */

@@ -1,9 +1,11 @@
 /** Reads recorded traffic. Four formats, told apart by what stands in the file. */
+
+import { isObject } from "../../core/json-object.ts";
 import { seededRandom } from "../../sim/model/seeded-random.ts";
 import { agentSessions } from "./agent-sessions.ts";
 import { azure } from "./azure.ts";
 import { bailian } from "./bailian.ts";
-import { isRecord, type Line } from "./fields.ts";
+import type { Line } from "./fields.ts";
 import { mooncake } from "./mooncake.ts";
 import { type Recorded, type Trace, TraceError, type TraceRequest } from "./trace.ts";
 
@@ -50,7 +52,7 @@ function jsonLines(text: string): Line[] {
   return text.split("\n").flatMap((line, i) => {
     if (line.trim() === "") return [];
     const value = parsed(line);
-    if (!isRecord(value)) throw new TraceError(`Line ${i + 1} of the trace is no JSON object.`);
+    if (!isObject(value)) throw new TraceError(`Line ${i + 1} of the trace is no JSON object.`);
     return [{ number: i + 1, value }];
   });
 }

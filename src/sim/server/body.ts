@@ -1,11 +1,6 @@
 /** Reading the JSON body of a request as pydantic does: lax with numbers in strings, strict with the rest. */
+import { isObject, type JsonObject } from "../../core/json-object.ts";
 import { UnfitBody } from "./answer.ts";
-
-export type JsonObject = Readonly<Record<string, unknown>>;
-
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
 
 /** The body as an object. Throws `UnfitBody` for anything else. */
 export function parseBody(bytes: Uint8Array): JsonObject {

@@ -1,7 +1,9 @@
 /** From a prompt to the pieces of its answer, for all endpoints that generate. */
+
+import type { JsonObject } from "../../core/json-object.ts";
 import { EngineRefusal } from "./answer.ts";
 import { AnswerText } from "./answer-text.ts";
-import { booleanField, type JsonObject, listField, numberField, stringField } from "./body.ts";
+import { booleanField, listField, numberField, stringField } from "./body.ts";
 import type { Call } from "./call.ts";
 import type { Engine, Rank } from "./engine.ts";
 import type { Generation } from "./engine-driver.ts";

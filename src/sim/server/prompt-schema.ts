@@ -1,5 +1,6 @@
 /** The schema that an application puts into its prompt when it asks for JSON mode, as instructor and others do. */
-import { contentText, isObject, type JsonObject, listField } from "./body.ts";
+import { isObject, type JsonObject } from "../../core/json-object.ts";
+import { contentText, listField } from "./body.ts";
 
 /** Braces that are tried as the beginning of a schema. */
 const MOST_TRIES = 100;

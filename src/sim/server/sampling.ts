@@ -1,6 +1,8 @@
 /** Ranges of sampling parameters, in the words of LMDeploy's `check_request`. */
+
+import type { JsonObject } from "../../core/json-object.ts";
 import { EngineRefusal } from "./answer.ts";
-import { type JsonObject, numberField } from "./body.ts";
+import { numberField } from "./body.ts";
 import { pythonJson } from "./python-json.ts";
 
 interface Range {

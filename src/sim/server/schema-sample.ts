@@ -1,5 +1,5 @@
 /** A value that fits a JSON schema, as far as tools and structured outputs use them. */
-import { isObject, type JsonObject } from "./body.ts";
+import { isObject, type JsonObject } from "../../core/json-object.ts";
 import { regexSample } from "./regex-sample.ts";
 
 /** Deeper than this, whatever may be left out is. */

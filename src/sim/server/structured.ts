@@ -1,5 +1,5 @@
 /** Structured outputs: the text to which a body holds its answer, in the words of all engines. */
-import { isObject, type JsonObject } from "./body.ts";
+import { isObject, type JsonObject } from "../../core/json-object.ts";
 import { promptSchema } from "./prompt-schema.ts";
 import { regexSample } from "./regex-sample.ts";
 import { schemaSample } from "./schema-sample.ts";

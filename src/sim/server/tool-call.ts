@@ -1,5 +1,6 @@
 /** The tool call with which a simulated model answers a body that offers tools. */
-import { isObject, type JsonObject, listField } from "./body.ts";
+import { isObject, type JsonObject } from "../../core/json-object.ts";
+import { listField } from "./body.ts";
 import { schemaSample } from "./schema-sample.ts";
 import { piecesOf } from "./structured.ts";
 

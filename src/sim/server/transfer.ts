@@ -3,8 +3,9 @@
  * from a prefill engine. Everything that a real pair of engines could not do is refused.
  */
 import { Value } from "@sinclair/typebox/value";
+import { isObject, type JsonObject } from "../../core/json-object.ts";
 import { EngineRefusal } from "./answer.ts";
-import { booleanField, isObject, type JsonObject } from "./body.ts";
+import { booleanField } from "./body.ts";
 import type { Call } from "./call.ts";
 import type { Completion } from "./completion.ts";
 import { MigrationRequest, type SessionBody } from "./distserve-schemas.ts";

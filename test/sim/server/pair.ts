@@ -1,6 +1,6 @@
 /** A prefill and a decode engine, and the calls of LMDeploy's handshake written out by hand. */
 import { expect } from "bun:test";
-import { isObject, type JsonObject } from "../../../src/sim/server/body.ts";
+import { isObject, type JsonObject } from "../../../src/core/json-object.ts";
 import type { EngineOptions, RunningEngine } from "../../../src/sim/server/engine-options.ts";
 import { post } from "./running.ts";
 

@@ -1,7 +1,8 @@
 /** Anthropic's API: POST /v1/messages and /v1/messages/count_tokens, GET /anthropic/v1/models. */
 import type { EngineKind } from "../../../core/engine/kinds.ts";
+import type { JsonObject } from "../../../core/json-object.ts";
 import { type Answer, EngineRefusal, eventStream, jsonAnswer, namedEvent } from "../answer.ts";
-import { booleanField, checkFields, type JsonObject, listField, numberField } from "../body.ts";
+import { booleanField, checkFields, listField, numberField } from "../body.ts";
 import type { Call } from "../call.ts";
 import {
   type Completion,

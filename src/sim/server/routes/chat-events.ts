@@ -1,7 +1,8 @@
 /** The events of a streamed chat completion, in LMDeploy's manner and in that of the others. */
 import type { EngineKind } from "../../../core/engine/kinds.ts";
+import type { JsonObject } from "../../../core/json-object.ts";
 import { asciiEvent, SSE_DONE, sseEvent } from "../answer.ts";
-import { booleanField, type JsonObject, numberField } from "../body.ts";
+import { booleanField, numberField } from "../body.ts";
 import { type Completion, cachedTokens, finishOf, usageOf } from "../completion.ts";
 import { chatLogprobs, tokenLogprobs } from "../logprobs.ts";
 import { rounds, type Said } from "../rounds.ts";

@@ -1,14 +1,8 @@
 /** POST /v1/chat/completions: what is refused and what is begun; `chat-events.ts` and here, what is said. */
+
+import { isObject, type JsonObject } from "../../../core/json-object.ts";
 import { type Answer, EngineRefusal, eventStream, jsonAnswer } from "../answer.ts";
-import {
-  booleanField,
-  checkFields,
-  contentText,
-  isObject,
-  type JsonObject,
-  listField,
-  numberField,
-} from "../body.ts";
+import { booleanField, checkFields, contentText, listField, numberField } from "../body.ts";
 import type { Call } from "../call.ts";
 import {
   type Completion,

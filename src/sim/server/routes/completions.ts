@@ -1,5 +1,6 @@
 /** POST /v1/completions: one prompt or a list, streamed and not. */
 import type { EngineKind } from "../../../core/engine/kinds.ts";
+import type { JsonObject } from "../../../core/json-object.ts";
 import {
   type Answer,
   asciiEvent,
@@ -9,14 +10,7 @@ import {
   SSE_DONE,
   sseEvent,
 } from "../answer.ts";
-import {
-  booleanField,
-  checkFields,
-  contentText,
-  type JsonObject,
-  listField,
-  numberField,
-} from "../body.ts";
+import { booleanField, checkFields, contentText, listField, numberField } from "../body.ts";
 import type { Call } from "../call.ts";
 import {
   type Completion,

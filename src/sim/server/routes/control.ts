@@ -1,6 +1,8 @@
 /** Health, models and what an operator may ask of the engine. */
+
+import type { JsonObject } from "../../../core/json-object.ts";
 import { type Answer, EMPTY_ANSWER, EngineRefusal, jsonAnswer } from "../answer.ts";
-import { booleanField, checkFields, type JsonObject, numberField } from "../body.ts";
+import { booleanField, checkFields, numberField } from "../body.ts";
 import type { Call } from "../call.ts";
 import { createdAt, shortId } from "../completion.ts";
 import type { Engine } from "../engine.ts";

@@ -1,9 +1,9 @@
 /** What a test or a person may look at and change while the engine runs. */
 import { Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import { isObject, type JsonObject } from "../../../core/json-object.ts";
 import { nearestName } from "../../../core/nearest-name.ts";
 import { type Answer, jsonAnswer } from "../answer.ts";
-import { isObject, type JsonObject } from "../body.ts";
 import type { Call } from "../call.ts";
 import type { Engine } from "../engine.ts";
 import { FAULT_RULE_MEMBERS, FaultRules, membersOfFault } from "../faults.ts";

@@ -1,8 +1,8 @@
 /** `/distserve/*`, and the side channel between the two engines of a pair. */
 import type { Static, TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import type { JsonObject } from "../../../core/json-object.ts";
 import { type Answer, jsonAnswer, UnfitBody, Unhandled } from "../answer.ts";
-import type { JsonObject } from "../body.ts";
 import type { Call } from "../call.ts";
 import {
   ConnectBody,

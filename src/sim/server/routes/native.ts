@@ -1,4 +1,6 @@
 /** Endpoints beside the chat APIs: LMDeploy's own, and what vLLM and SGLang have instead. */
+
+import { isObject, type JsonObject } from "../../../core/json-object.ts";
 import {
   type Answer,
   EngineRefusal,
@@ -12,8 +14,6 @@ import {
   booleanField,
   checkFields,
   contentText,
-  isObject,
-  type JsonObject,
   listField,
   numberField,
   stringField,

@@ -1,6 +1,8 @@
 /** POST /v1/responses (OpenAI Responses), streamed with named events and not. */
+
+import { isObject, type JsonObject } from "../../../core/json-object.ts";
 import { type Answer, EngineRefusal, eventStream, jsonAnswer, namedEvent } from "../answer.ts";
-import { booleanField, checkFields, isObject, type JsonObject, listField } from "../body.ts";
+import { booleanField, checkFields, listField } from "../body.ts";
 import type { Call } from "../call.ts";
 import {
   type Completion,

@@ -1,7 +1,8 @@
 /** Which path leads to which route. */
 import type { EngineKind } from "../../../core/engine/kinds.ts";
+import type { JsonObject } from "../../../core/json-object.ts";
 import { type Answer, EngineRefusal, UnfitBody } from "../answer.ts";
-import { type JsonObject, parseBody } from "../body.ts";
+import { parseBody } from "../body.ts";
 import type { Call } from "../call.ts";
 import type { Engine } from "../engine.ts";
 import { notServed } from "../errors.ts";
