@@ -1,6 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { call, fieldOf, listOf, messageOf, textOf } from "./calls.ts";
 import { Dialog } from "./dialog.tsx";
+import { Pairs } from "./pairs.tsx";
 import { latency, plain, withoutScheme } from "./words.ts";
 
 /** How a request went, and what its nodes were chosen by: `/debug/requests/{id}`. */
@@ -33,14 +34,7 @@ function One({ one }: { one: unknown }) {
   ].filter(([, value]) => value !== "");
   return (
     <article>
-      <dl class="pairs">
-        {facts.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{plain(value)}</dd>
-          </div>
-        ))}
-      </dl>
+      <Pairs facts={facts} />
       <ol class="attempts">
         {listOf(fieldOf(one, "attempts")).map((attempt, at) => (
           <Attempt key={at} attempt={attempt} />

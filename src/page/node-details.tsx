@@ -1,6 +1,7 @@
 import type { NodeRow, Past } from "./cluster.ts";
+import { Pairs } from "./pairs.tsx";
 import { highest, Spark } from "./spark.tsx";
-import { count, duration, latency, plain } from "./words.ts";
+import { count, duration, latency } from "./words.ts";
 
 export interface NodeActions {
   drain(url: string): void;
@@ -42,14 +43,7 @@ export function NodeDetails({ node, past, nowMs, freshMs, actions }: NodeDetails
   ];
   return (
     <div class="node-details">
-      <dl class="pairs">
-        {facts.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{plain(value)}</dd>
-          </div>
-        ))}
-      </dl>
+      <Pairs facts={facts} />
       <div class="sparks">
         <Wide title="In flight" values={inFlight} draw={String} filled />
         <Wide title="Attempts in 10 s" values={attempts} draw={String} filled />

@@ -55,22 +55,8 @@ export function Requests({ requests, open, nowMs, cancel, explain }: RequestsPro
                   </small>
                 </span>
                 <span class="acts">
-                  <button
-                    type="button"
-                    class="quiet"
-                    aria-label={`Why? ${id}`}
-                    onClick={() => explain(id)}
-                  >
-                    Why?
-                  </button>
-                  <button
-                    type="button"
-                    class="quiet"
-                    aria-label={`Cancel… ${id}`}
-                    onClick={() => cancel(id)}
-                  >
-                    Cancel…
-                  </button>
+                  <Act name="Why?" id={id} act={explain} />
+                  <Act name="Cancel…" id={id} act={cancel} />
                 </span>
               </li>
             );
@@ -78,6 +64,21 @@ export function Requests({ requests, open, nowMs, cancel, explain }: RequestsPro
         </ul>
       )}
     </section>
+  );
+}
+
+interface ActProps {
+  readonly name: string;
+  /** Of a request. */
+  readonly id: string;
+  readonly act: (id: string) => void;
+}
+
+function Act({ name, id, act }: ActProps) {
+  return (
+    <button type="button" class="quiet" aria-label={`${name} ${id}`} onClick={() => act(id)}>
+      {name}
+    </button>
   );
 }
 
@@ -122,14 +123,7 @@ export function Failures({ failures, epochMs, nowMs, explain }: FailuresProps) {
                 </small>
               </span>
               <span class="acts">
-                <button
-                  type="button"
-                  class="quiet"
-                  aria-label={`Why? ${failure.text("id")}`}
-                  onClick={() => explain(failure.text("id"))}
-                >
-                  Why?
-                </button>
+                <Act name="Why?" id={failure.text("id")} act={explain} />
               </span>
             </li>
           ))}
