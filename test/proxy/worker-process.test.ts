@@ -28,7 +28,7 @@ test("a worker whose wrapping up fails ends all the same, and tells what it has 
     end,
     async (...given) => ({
       ...(await beginWorker(...given)),
-      sink: { flush: () => Promise.reject(new Error("nobody reads the log")) },
+      flushLog: () => Promise.reject(new Error("nobody reads the log")),
     }),
   );
   // Another process would get a copy.
