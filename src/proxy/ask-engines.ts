@@ -1,10 +1,16 @@
 import type { ToControl } from "../cluster/messages.ts";
 import type { Assembled } from "./assemble.ts";
 
+/** Of a process that knows the nodes, what workers have to do with. */
+interface KnowsNodes extends Pick<Assembled, "engines"> {
+  readonly services: Pick<Assembled["services"], "registry" | "discovery">;
+  readonly events: Pick<Assembled["events"], "ended">;
+}
+
 /** What workers would ask engines by themselves, and what they have found out. */
 export async function askEngines(
   question: ToControl,
-  { services, engines, events }: Assembled,
+  { services, engines, events }: KnowsNodes,
 ): Promise<unknown> {
   if (question.do === "find") return await services.discovery.find(question.model);
   if (question.do === "ended") {
