@@ -11,6 +11,8 @@ const PAGES = [
   "README.md",
   "ARCHITECTURE.md",
   "CHANGELOG.md",
+  "CONTRIBUTING.md",
+  "SECURITY.md",
   "findings/README.md",
   ...new Bun.Glob("docs/*.md").scanSync(ROOT),
 ];
