@@ -14,7 +14,6 @@ import { loggedNode } from "../core/pool/node.ts";
 import { LOOK_MS } from "../core/pool/watch.ts";
 import { RequestIds } from "../core/request-id.ts";
 import { NodePolicy } from "../discovery/node-policy.ts";
-import { BodyMemory } from "../http/body-memory.ts";
 import type { BunServer } from "../http/bun-server.ts";
 import { Departures } from "../http/departures.ts";
 import { IdleLimit } from "../http/idle-limit.ts";
@@ -22,7 +21,6 @@ import { ModelAliases } from "../http/model-aliases.ts";
 import { Peers } from "../http/peers.ts";
 import type { Services } from "../http/services.ts";
 import { SharedQuestions } from "../http/shared-questions.ts";
-import { SlowBodies } from "../http/slow-bodies.ts";
 import { SseKeepalive } from "../http/sse-keepalive.ts";
 import type { Live } from "../observe/live.ts";
 import type { LiveFacts } from "../observe/live-facts.ts";
@@ -34,7 +32,8 @@ import { Connections } from "../upstream/connections.ts";
 import { ModelDiscovery } from "../upstream/model-discovery.ts";
 import { PinnedFetch } from "../upstream/pinned-fetch.ts";
 import type { Upstream } from "../upstream/send.ts";
-import { bodyMemoryBytes, effective } from "./effective.ts";
+import { createBodies } from "./bodies.ts";
+import { effective } from "./effective.ts";
 import { Keys } from "./keys.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { createMode } from "./mode.ts";
@@ -117,9 +116,6 @@ export const CLOCK: Clock = {
 /** Uniform in [0, 1): the only chance there is. */
 export const RANDOM: () => number = Math.random;
 
-/** Administration is a few lines of JSON, or thousands of model names. */
-const ADMIN_BODY_BYTES = 4 * 1024 * 1024;
-
 export interface AssembleOptions {
   /** Left out: it serves HTTP. */
   readonly key?: CertifiedKey | null;
@@ -180,15 +176,15 @@ export function assemble(
       log.warning("models of the node not known", { ...loggedNode(node), reason }),
   });
   const prober = createProber(config, questions);
-  const slow = new SlowBodies(config.bodyTimeoutMs, CLOCK);
+  const bodies = createBodies(config, CLOCK);
   const exchanges = new Exchanges({
     now,
     report: (error) => logUnexpected(log, error),
   });
   const idleLimit = new IdleLimit(listening.server, exchanges, CLOCK, keepAliveS(config));
-  const bodyMemory = new BodyMemory(bodyMemoryBytes(config), "--max-body-memory");
   const startedAtS = Math.floor(CLOCK.wallMs() / 1_000);
   const { admission } = upstream;
+  const bodyMemory = bodies.memory;
   const observed = { registry, exchanges, admission, bodyMemory, log, clock: CLOCK, startedAtS };
   const observing = observe(config, {
     ...observed,
@@ -204,7 +200,7 @@ export function assemble(
     registry,
     admission: upstream.admission,
     exchanges,
-    slow,
+    slow: bodies.slow,
     shutdownDelayMs: config.shutdownDelayMs,
     drainTimeoutMs: config.drainTimeoutMs,
     pendingRequests: listening.pendingRequests,
@@ -254,20 +250,8 @@ export function assemble(
     via: share?.via ?? `1.1 lmproxy-${Math.floor(random() * 2 ** 48).toString(36)}`,
     lifecycle,
     maxHeaderBytes: config.maxHeaderBytes,
-    bodyLimits: {
-      maxBytes: config.maxBodyBytes,
-      slow,
-      soon: CLOCK.soon,
-      memory: bodyMemory,
-      flag: "--max-body",
-    },
-    adminBodyLimits: {
-      maxBytes: ADMIN_BODY_BYTES,
-      slow,
-      soon: CLOCK.soon,
-      memory: new BodyMemory(16 * ADMIN_BODY_BYTES, null),
-      flag: null,
-    },
+    bodyLimits: bodies.limits,
+    adminBodyLimits: bodies.adminLimits,
     proto: config.tls === null ? ("http" as const) : ("https" as const),
     startedAtS,
     upstreamApiKey: () => keys.upstreamApiKey,
