@@ -23,7 +23,6 @@ import { Administration, WorkersPeers } from "./administration.ts";
 import { askEngines } from "./ask-engines.ts";
 import { assemble, CLOCK } from "./assemble.ts";
 import { controlTicks } from "./control-ticks.ts";
-import { Ending } from "./ending.ts";
 import { Gathered } from "./gathered.ts";
 import { GatheredFacts, WorkersWatchers } from "./gathered-live.ts";
 import { Handover } from "./handover.ts";
@@ -37,6 +36,7 @@ import { ownStateFile, type RunningProxy } from "./start.ts";
 import { Predecessor } from "./takeover.ts";
 import { readCertifiedKey } from "./tls.ts";
 import { keysOf, shareOf } from "./workers-config.ts";
+import { WorkersEnd } from "./workers-end.ts";
 
 const NO_STATE =
   "The one that replaces a supervisor finds it by its state file; start lmproxy with --state.";
@@ -125,7 +125,7 @@ export async function startControl(
     upgrade: (what) => upgrade(what).catch(asProxyError),
   };
   const { registry, nodePolicy, mode } = own;
-  const ending = new Ending(config, log, services.openRequests);
+  const ending = new WorkersEnd(config, log, services.openRequests);
   const teller = new Teller(registry, CLOCK.now, (news) => supervisor.telling.tell(news));
   const supervisor = new Supervisor({
     count,

@@ -6,7 +6,7 @@ import { Supervisor } from "../../src/cluster/supervisor.ts";
 import { Table, tableBytes } from "../../src/cluster/table.ts";
 import { parseServeConfig } from "../../src/config/serve-config.ts";
 import { VirtualTime } from "../../src/lab/virtual-time.ts";
-import { Ending } from "../../src/proxy/ending.ts";
+import { WorkersEnd } from "../../src/proxy/workers-end.ts";
 
 /** Two workers that come up; `leaves` says what each does when it is to end. */
 async function startTwo(leaves: (exit: () => void) => void, flags: readonly string[]) {
@@ -57,7 +57,7 @@ async function startTwo(leaves: (exit: () => void) => void, flags: readonly stri
   });
   await supervisor.start();
   said.length = 0;
-  return { supervisor, ending: new Ending(config, log, () => []), time, said };
+  return { supervisor, ending: new WorkersEnd(config, log, () => []), time, said };
 }
 
 test("a worker that hangs is not waited for longer than a service manager waits for all", async () => {

@@ -13,7 +13,7 @@ const COUNT_LIMIT_MS = 1_000;
 const LAST_WORDS_MS = 6_000;
 
 /** Says of the end of all workers what one process says of its own: once, and with the sums. */
-export class Ending {
+export class WorkersEnd {
   readonly #config: Config;
   readonly #log: EventLog;
   readonly #openRequests: () => Later<readonly unknown[]>;
