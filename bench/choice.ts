@@ -9,7 +9,7 @@ import { sharedElsewhere } from "../src/cluster/shared-load.ts";
 import { Table, tableBytes } from "../src/cluster/table.ts";
 import { type Elsewhere, NOBODY_ELSE } from "../src/core/pool/elsewhere.ts";
 import type { Lease } from "../src/core/pool/lease.ts";
-import { STRATEGIES } from "../src/core/strategies/index.ts";
+import { STRATEGY_NAMES } from "../src/core/strategies/index.ts";
 import { Cluster, OK } from "../src/lab/cluster.ts";
 
 /** Short ones: some then fall between what else the machine does. */
@@ -18,8 +18,7 @@ const CHOICES = 100;
 
 const nodes = Number(process.argv[2] ?? 256);
 const workers = Number(process.argv[3] ?? 0);
-for (const strategy of Object.keys(STRATEGIES)) {
-  if (!isStrategy(strategy)) continue;
+for (const strategy of STRATEGY_NAMES) {
   const cluster = new Cluster({ nodes, strategy, elsewhere: sharedBy(workers) });
   for (const node of cluster.registry.nodes()) {
     const usage = cluster.random() / 2;
@@ -65,8 +64,4 @@ function sharedBy(count: number): Elsewhere {
     for (let slot = 0; slot < nodes * 2; slot += 1) table.ofRow(row).beginOn(slot % nodes, 1_000);
   }
   return sharedElsewhere(table.ofRow(0));
-}
-
-function isStrategy(name: string): name is keyof typeof STRATEGIES {
-  return name in STRATEGIES;
 }

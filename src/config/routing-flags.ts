@@ -1,9 +1,9 @@
 /** The flags of `lmproxy serve` that name nodes and say how they are chosen, in both modes. */
 
-import { STRATEGY_ALIASES } from "../core/strategies/index.ts";
+import { STRATEGY_ALIASES, STRATEGY_NAMES } from "../core/strategies/index.ts";
 import { type Flag, flagGroup } from "./flag.ts";
 import * as kinds from "./kinds.ts";
-import { ConfigSchema, STRATEGY_NAMES } from "./schema.ts";
+import { ConfigSchema } from "./schema.ts";
 
 const { properties: fields } = ConfigSchema;
 const strategy = kinds.choice(STRATEGY_NAMES, STRATEGY_ALIASES);

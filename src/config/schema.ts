@@ -5,7 +5,7 @@
  * none. `serve-config.ts` makes the value; modules get the few fields they use, not the whole.
  */
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
-import type { StrategyName } from "../core/strategies/index.ts";
+import { STRATEGY_NAMES } from "../core/strategies/index.ts";
 import { MAX_DELAY_MS, MOST_WORKERS } from "./kinds.ts";
 import { TracesSchema } from "./otel.ts";
 
@@ -44,19 +44,6 @@ function delayMsOrNull(description: string) {
 function limitOrNull(description: string) {
   return orNull(Type.Integer({ minimum: 1 }), description);
 }
-
-export const STRATEGY_NAMES = [
-  "prefix_aware",
-  "random",
-  "round_robin",
-  "power_of_two",
-  "consistent_hash",
-  "rendezvous_hash",
-  "sticky_least_loaded",
-  "min_expected_latency",
-  "min_observed_latency",
-  "min_cache_usage",
-] as const satisfies readonly StrategyName[];
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warning", "error", "fatal"] as const;
 export const LOG_FORMATS = ["auto", "json", "logfmt", "text"] as const;

@@ -1,15 +1,12 @@
 import { neededBy } from "../core/knowledge/needed.ts";
-import { STRATEGIES, type StrategyName } from "../core/strategies/index.ts";
+import { isStrategyName, STRATEGIES, STRATEGY_NAMES } from "../core/strategies/index.ts";
 import type { Strategy } from "../core/strategies/strategy.ts";
 import { SESSION_TIMEOUT_MS } from "./cluster.ts";
 import type { ReplayOptions } from "./replay.ts";
 import { YARDSTICKS } from "./yardsticks/index.ts";
 
 /** Everything that can be put beside each other: the proxy's strategies, then the yardsticks. */
-export const CONTESTANT_NAMES: readonly string[] = [
-  ...Object.keys(STRATEGIES),
-  ...Object.keys(YARDSTICKS),
-];
+export const CONTESTANT_NAMES: readonly string[] = [...STRATEGY_NAMES, ...Object.keys(YARDSTICKS)];
 
 /**
  * `A+B` is A among prefill nodes and B among decode nodes, where a cluster has such. Null when there is
@@ -33,14 +30,10 @@ export function contestantOf(name: string): ReplayOptions["contestant"]["make"] 
 function singleOf(name: string): ReplayOptions["contestant"]["make"] | null {
   const yardstick = Object.hasOwn(YARDSTICKS, name) ? YARDSTICKS[name] : undefined;
   if (yardstick !== undefined) return yardstick.make;
-  if (!isStrategy(name)) return null;
+  if (!isStrategyName(name)) return null;
   const strategy: Strategy = STRATEGIES[name];
   return (_oracle, time) => ({
     strategy,
     knowledge: neededBy(new Set(strategy.needs), time.now, SESSION_TIMEOUT_MS).knowledge,
   });
-}
-
-function isStrategy(name: string): name is StrategyName {
-  return Object.hasOwn(STRATEGIES, name);
 }

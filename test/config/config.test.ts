@@ -1,8 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { flagName, variableName } from "../../src/config/flag.ts";
-import { STRATEGY_NAMES } from "../../src/config/schema.ts";
 import { SERVE_FLAGS } from "../../src/config/serve-flags.ts";
-import { STRATEGIES } from "../../src/core/strategies/index.ts";
 import { parse } from "./parse.ts";
 
 test("without flags and variables everything has its documented default", () => {
@@ -82,10 +80,6 @@ test("the configuration cannot be changed", () => {
   expect(Object.isFrozen(config)).toBe(true);
   expect(Object.isFrozen(config.nodes)).toBe(true);
   expect(Object.isFrozen(config.tls)).toBe(true);
-});
-
-test("the strategies offered are those the core knows", () => {
-  expect<readonly string[]>(STRATEGY_NAMES).toEqual(Object.keys(STRATEGIES));
 });
 
 /** One typed value for each flag that takes one, as flag and variable alike would be given it. */

@@ -24,6 +24,16 @@ export const STRATEGIES = {
   min_cache_usage: minCacheUsage,
 } as const satisfies Record<string, Strategy>;
 
+export type StrategyName = keyof typeof STRATEGIES;
+
+export function isStrategyName(name: string): name is StrategyName {
+  return Object.hasOwn(STRATEGIES, name);
+}
+
+/** In the order in which help and errors list them. */
+export const STRATEGY_NAMES: readonly StrategyName[] =
+  Object.keys(STRATEGIES).filter(isStrategyName);
+
 const NAMES = new Map<Strategy, string>(
   Object.entries(STRATEGIES).map(([name, strategy]) => [strategy, name]),
 );
@@ -47,5 +57,3 @@ export const STRATEGY_ALIASES: Readonly<Record<string, StrategyName>> = {
   cache_aware: "prefix_aware",
   manual: "sticky_least_loaded",
 };
-
-export type StrategyName = keyof typeof STRATEGIES;

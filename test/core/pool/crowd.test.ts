@@ -1,12 +1,9 @@
 /** Nodes that come back, alone or in a crowd, and what a short outage leaves behind. */
 import { describe, expect, test } from "bun:test";
 import type { Node } from "../../../src/core/pool/node.ts";
-import type { StrategyName } from "../../../src/core/strategies/index.ts";
-import { STRATEGIES } from "../../../src/core/strategies/index.ts";
+import { STRATEGY_NAMES } from "../../../src/core/strategies/index.ts";
 import { answered, Cluster, LOST } from "../../../src/lab/cluster.ts";
 import { keepWatch, type Seen, send } from "./patients.ts";
-
-const NAMES = Object.keys(STRATEGIES).filter((name): name is StrategyName => name in STRATEGIES);
 
 /** Slower with everything it has in hand. */
 const byLoad = (node: Node) => 100 * (1 + node.inFlight / 4);
@@ -20,7 +17,7 @@ function p99({ requests }: Seen): number {
   return sorted[Math.floor(sorted.length * 0.99)] ?? Number.NaN;
 }
 
-describe.each(NAMES)("%s", (strategy) => {
+describe.each(STRATEGY_NAMES)("%s", (strategy) => {
   test.each([4, 8])(
     "all but one of %d return together: that one gets twice its share at most",
     (nodes) => {

@@ -1,10 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import type { StrategyName } from "../../../src/core/strategies/index.ts";
-import { STRATEGIES } from "../../../src/core/strategies/index.ts";
+import { STRATEGY_NAMES } from "../../../src/core/strategies/index.ts";
 import { answered, Cluster, OK } from "../../../src/lab/cluster.ts";
 import { traffic } from "../../../src/lab/traffic.ts";
-
-const NAMES = Object.keys(STRATEGIES).filter((name): name is StrategyName => name in STRATEGIES);
 
 /** Probes and polls all nodes as the proxy does, each request taking a hundredth of a KV cache. */
 function watch(cluster: Cluster): void {
@@ -16,7 +13,7 @@ function watch(cluster: Cluster): void {
   cluster.time.after(5_000, () => watch(cluster));
 }
 
-describe.each(NAMES)("%s", (strategy) => {
+describe.each(STRATEGY_NAMES)("%s", (strategy) => {
   test("a node that fails fast does not attract traffic by looking idle", () => {
     const cluster = new Cluster({ nodes: 3, strategy });
     watch(cluster);

@@ -3,12 +3,10 @@ import { describe, expect, test } from "bun:test";
 import { NOBODY_ELSE } from "../../../src/core/pool/elsewhere.ts";
 import type { Node } from "../../../src/core/pool/node.ts";
 import type { StrategyName } from "../../../src/core/strategies/index.ts";
-import { STRATEGIES } from "../../../src/core/strategies/index.ts";
+import { STRATEGY_NAMES } from "../../../src/core/strategies/index.ts";
 import type { Asked } from "../../../src/core/strategies/strategy.ts";
 import { Cluster } from "../../../src/lab/cluster.ts";
 import { keepWatch, type Seen, send } from "./patients.ts";
-
-const NAMES = Object.keys(STRATEGIES).filter((name): name is StrategyName => name in STRATEGIES);
 
 function start(strategy: StrategyName, nodes = 4, seed = 1) {
   const cluster = new Cluster({ nodes, strategy, seed });
@@ -26,7 +24,7 @@ function p99(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length * 0.99)] ?? Number.NaN;
 }
 
-describe.each(NAMES)("%s", (strategy) => {
+describe.each(STRATEGY_NAMES)("%s", (strategy) => {
   test.each([20, 2])(
     "one of four hangs, %d requests a second: its requests move, and no more come",
     (perSecond) => {
@@ -161,7 +159,7 @@ test("ten minutes of prefill are never taken for hung, whatever is answered besi
 test.each([1, 0.2])(
   "where %d requests come a second, those that meet a hung engine move, too",
   (perSecond) => {
-    for (const strategy of NAMES) {
+    for (const strategy of STRATEGY_NAMES) {
       const { cluster, odd } = start(strategy);
       const well = { perSecond, seconds: 40 / perSecond, firstWordMs: () => 300 };
       send(cluster, well);

@@ -2,12 +2,10 @@
 import { describe, expect, test } from "bun:test";
 import type { Node } from "../../../src/core/pool/node.ts";
 import type { StrategyName } from "../../../src/core/strategies/index.ts";
-import { STRATEGIES } from "../../../src/core/strategies/index.ts";
+import { STRATEGY_NAMES } from "../../../src/core/strategies/index.ts";
 import type { Asked } from "../../../src/core/strategies/strategy.ts";
 import { Cluster } from "../../../src/lab/cluster.ts";
 import { keepWatch, type Seen, send } from "./patients.ts";
-
-const NAMES = Object.keys(STRATEGIES).filter((name): name is StrategyName => name in STRATEGIES);
 
 function start(strategy: StrategyName, seed = 1) {
   const cluster = new Cluster({ nodes: 4, strategy, seed });
@@ -56,7 +54,7 @@ function traffic({ random }: Cluster, share: number) {
 const chatsOn = (node: Node, { leases }: Seen) =>
   leases.filter((lease) => lease.node === node && lease.asked.client?.startsWith("chat") === true);
 
-describe.each(NAMES)("%s", (strategy) => {
+describe.each(STRATEGY_NAMES)("%s", (strategy) => {
   for (const [perSecond, share, most] of [
     [20, 0, 30],
     [2, 0, 35],

@@ -2,12 +2,10 @@
 import { describe, expect, test } from "bun:test";
 import type { Node } from "../../../src/core/pool/node.ts";
 import type { StrategyName } from "../../../src/core/strategies/index.ts";
-import { STRATEGIES } from "../../../src/core/strategies/index.ts";
+import { STRATEGY_NAMES } from "../../../src/core/strategies/index.ts";
 import type { Asked } from "../../../src/core/strategies/strategy.ts";
 import { Cluster } from "../../../src/lab/cluster.ts";
 import { keepWatch, type Seen, send } from "./patients.ts";
-
-const NAMES = Object.keys(STRATEGIES).filter((name): name is StrategyName => name in STRATEGIES);
 
 function start(strategy: StrategyName, seed = 1) {
   const cluster = new Cluster({ nodes: 4, strategy, seed });
@@ -38,7 +36,7 @@ function chats({ random }: Cluster) {
 
 const sentTo = ({ leases }: Seen, node: Node) => leases.filter((lease) => lease.node === node);
 
-describe.each(NAMES)("%s", (strategy) => {
+describe.each(STRATEGY_NAMES)("%s", (strategy) => {
   test.each([
     [20, 30],
     [2, 12],
