@@ -59,13 +59,14 @@ test("the admin key reaches no engine, whatever is forwarded", async () => {
   expect(engine.seen).toEqual([null, "Bearer shared"]);
 });
 
-test("without it, a client's key stays here", async () => {
-  await using engine = keyedEngine("shared");
+test("without it, an engine is asked with its own key and never with a client's", async () => {
+  await using engine = keyedEngine("engines");
   await using proxy = await startProxy([
     ...["--node", engine.url, "--api-keys", "shared", "--upstream-api-key", "engines"],
   ]);
-  await ask(proxy, {}, WITH_KEY);
-  expect(engine.seen).not.toContain("Bearer shared");
+  await untilHealthy(proxy, 1, "shared");
+  expect((await ask(proxy, {}, WITH_KEY)).status).toBe(200);
+  expect(engine.seen).toEqual(["Bearer engines"]);
 });
 
 async function change(proxy: ProxyProcess, path: string, url: string) {
