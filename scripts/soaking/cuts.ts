@@ -1,9 +1,10 @@
 /** Streams cut at random places in every way an engine can die: none may look complete. */
-import { chunk } from "../../src/sim/faulty/raw-answers.ts";
-import { type RawRequest, type RawStep, startRawServer } from "../../src/sim/faulty/raw-server.ts";
+
 import { seededRandom } from "../../src/sim/model/seeded-random.ts";
 import { startProxy } from "../../test/support/proxy.ts";
+import { chunk } from "../../test/support/raw-answers.ts";
 import { rawPost } from "../../test/support/raw-client.ts";
+import { type RawRequest, type RawStep, startRawServer } from "../../test/support/raw-server.ts";
 import { until } from "../../test/support/until.ts";
 import { untilHealthy } from "../../test/support/until-healthy.ts";
 import { exactly, type Figure, group, shown, Tally } from "./tally.ts";

@@ -1,6 +1,7 @@
 /** Clients that leave, before the first byte and in the stream: the engine must hear of each, soon. */
-import { chunk } from "../../src/sim/faulty/raw-answers.ts";
+
 import { startProxy } from "../../test/support/proxy.ts";
+import { chunk } from "../../test/support/raw-answers.ts";
 import { rawPost } from "../../test/support/raw-client.ts";
 import { until } from "../../test/support/until.ts";
 import { untilHealthy } from "../../test/support/until-healthy.ts";

@@ -1,8 +1,9 @@
 /** Every engine fails every request: how many more the engines see than the clients sent. */
-import { RAW_ANSWERS } from "../../src/sim/faulty/raw-answers.ts";
-import { httpAnswer, type RawStep, startRawServer } from "../../src/sim/faulty/raw-server.ts";
+
 import { startProxy } from "../../test/support/proxy.ts";
+import { RAW_ANSWERS } from "../../test/support/raw-answers.ts";
 import { rawPost } from "../../test/support/raw-client.ts";
+import { httpAnswer, type RawStep, startRawServer } from "../../test/support/raw-server.ts";
 import { untilHealthy } from "../../test/support/until-healthy.ts";
 import { endingOf, type Figure, group, Tally } from "./tally.ts";
 

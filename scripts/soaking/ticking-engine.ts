@@ -1,7 +1,7 @@
 /** An engine in a process of its own: each answer a token every TOKEN_MS, TOKENS of them. Prints its URL. */
 import type { Socket } from "bun";
-import { chunk } from "../../src/sim/faulty/raw-answers.ts";
-import { httpAnswer } from "../../src/sim/faulty/raw-server.ts";
+import { chunk } from "../../test/support/raw-answers.ts";
+import { httpAnswer } from "../../test/support/raw-server.ts";
 
 const [tokenMs = 100, tokens = 300] = process.argv.slice(2).map(Number);
 const HEAD =

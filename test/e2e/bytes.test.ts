@@ -1,14 +1,9 @@
 /** What an engine sends is what the client gets, byte for byte, and nothing else. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { chunk } from "../../src/sim/faulty/raw-answers.ts";
-import {
-  httpAnswer,
-  type RawServer,
-  type RawStep,
-  startRawServer,
-} from "../../src/sim/faulty/raw-server.ts";
 import { seededRandom } from "../../src/sim/model/seeded-random.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { chunk } from "../support/raw-answers.ts";
+import { httpAnswer, type RawServer, type RawStep, startRawServer } from "../support/raw-server.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
 const EVENTS = new TextEncoder().encode(

@@ -2,15 +2,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
-import { gzipBomb, RAW_ANSWERS } from "../../src/sim/faulty/raw-answers.ts";
-import {
-  httpAnswer,
-  type RawServer,
-  type RawStep,
-  startRawServer,
-} from "../../src/sim/faulty/raw-server.ts";
 import { type ProxyProcess, type Statuses, startProxy } from "../support/proxy.ts";
+import { gzipBomb, RAW_ANSWERS } from "../support/raw-answers.ts";
 import { postText, sendRaw } from "../support/raw-http.ts";
+import { httpAnswer, type RawServer, type RawStep, startRawServer } from "../support/raw-server.ts";
 import { until } from "../support/until.ts";
 
 const NO_METRICS = { "/metrics": [{ send: httpAnswer("") }] };

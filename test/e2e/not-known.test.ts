@@ -1,9 +1,9 @@
 /** What is not known yet is not absent: which models there are, and what to do when an engine will not say. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { httpAnswer, type RawStep, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { startEngine } from "../../src/sim/server/api-server.ts";
 import { freePort } from "../support/free-port.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { httpAnswer, type RawStep, startRawServer } from "../support/raw-server.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 

@@ -1,6 +1,6 @@
 /** An engine that takes nothing but whole, plain HTTP/1.1 requests, and tells what else it was sent. */
 import type { Socket } from "bun";
-import { httpAnswer } from "../../src/sim/faulty/raw-server.ts";
+import { httpAnswer } from "../support/raw-server.ts";
 
 export interface StrictEngine extends Disposable {
   readonly url: string;

@@ -2,15 +2,10 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { gzipSync } from "node:zlib";
 import OpenAI from "openai";
-import {
-  httpAnswer,
-  type RawServer,
-  type RawStep,
-  startRawServer,
-} from "../../src/sim/faulty/raw-server.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { type RawAnswer, rawPost } from "../support/raw-client.ts";
 import { postText, sendRaw } from "../support/raw-http.ts";
+import { httpAnswer, type RawServer, type RawStep, startRawServer } from "../support/raw-server.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
 setDefaultTimeout(60_000);

@@ -1,7 +1,7 @@
 /** What pages of other origins may do: use inference and read its errors; not administer. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { httpAnswer, type RawServer, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { httpAnswer, type RawServer, startRawServer } from "../support/raw-server.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
 const ORIGIN = "https://page.test";

@@ -4,10 +4,10 @@ import type { Exchange } from "../../src/core/exchange.ts";
 import { infer } from "../../src/http/inference.ts";
 import { Log } from "../../src/observe/log.ts";
 import { assemble } from "../../src/proxy/assemble.ts";
-import { chunk, RAW_ANSWERS } from "../../src/sim/faulty/raw-answers.ts";
-import { httpAnswer, type RawStep, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { parse } from "../config/parse.ts";
+import { chunk, RAW_ANSWERS } from "../support/raw-answers.ts";
 import { RawExchange, rawPost } from "../support/raw-client.ts";
+import { httpAnswer, type RawStep, startRawServer } from "../support/raw-server.ts";
 import { until } from "../support/until.ts";
 
 setDefaultTimeout(60_000);

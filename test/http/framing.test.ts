@@ -3,9 +3,9 @@
  * no engine ever sees a second request in one. Much of this is Bun's doing and held down here.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { httpAnswer, type RawServer, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { postText, type SendOptions, sendRaw } from "../support/raw-http.ts";
+import { httpAnswer, type RawServer, startRawServer } from "../support/raw-server.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 import { ACCEPTED, BODY, CHUNKS, post, REFUSED, SMUGGLED, withChunks } from "./framing-cases.ts";
 

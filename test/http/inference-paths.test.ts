@@ -1,9 +1,9 @@
 /** What goes to engines and what does not, however it is spelled. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { isForwarded } from "../../src/http/inference-paths.ts";
-import { httpAnswer, type RawServer, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { postText, sendRaw } from "../support/raw-http.ts";
+import { httpAnswer, type RawServer, startRawServer } from "../support/raw-server.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
 let engine: RawServer;

@@ -1,8 +1,8 @@
 /** Media types are the same in whatever case they are written, and say nothing that a body does not. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { httpAnswer, type RawServer, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { postText, sendRaw } from "../support/raw-http.ts";
+import { httpAnswer, type RawServer, startRawServer } from "../support/raw-server.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
 setDefaultTimeout(60_000);

@@ -1,14 +1,9 @@
 /** Server-side request forgery: what the proxy may be made to connect to, and what that would tell. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { hostname, networkInterfaces } from "node:os";
-import {
-  httpAnswer,
-  type RawServer,
-  type RawStep,
-  startRawServer,
-} from "../../src/sim/faulty/raw-server.ts";
 import { run } from "../commands/program.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { httpAnswer, type RawServer, type RawStep, startRawServer } from "../support/raw-server.ts";
 import { until } from "../support/until.ts";
 
 const CANARY = "canary-7c0de";

@@ -1,16 +1,11 @@
 /** Answers that break in the middle end so that no client can take them for whole ones. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { chunk } from "../../src/sim/faulty/raw-answers.ts";
-import {
-  httpAnswer,
-  type RawServer,
-  type RawStep,
-  startRawServer,
-} from "../../src/sim/faulty/raw-server.ts";
 import { times } from "../support/ask.ts";
 import { startEngineProcess } from "../support/engine-process.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { chunk } from "../support/raw-answers.ts";
 import { type RawAnswer, type RawExchange, rawPost } from "../support/raw-client.ts";
+import { httpAnswer, type RawServer, type RawStep, startRawServer } from "../support/raw-server.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 

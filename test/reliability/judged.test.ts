@@ -1,9 +1,9 @@
 /** Engines that are in good health by their own word, and are not: judged beside their peers. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { httpAnswer, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { ask, times } from "../support/ask.ts";
 import { good, type OddEngine, silence, startOddEngine } from "../support/odd-engine.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { httpAnswer, startRawServer } from "../support/raw-server.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 

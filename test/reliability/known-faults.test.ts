@@ -1,11 +1,11 @@
 /** Faults of LMDeploy's Python proxies that must not come back; the numbers are those of their list. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { httpAnswer, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { engineStarter } from "../sim/server/running.ts";
 import { ask, askInTurn, times } from "../support/ask.ts";
 import { startEngineProcess } from "../support/engine-process.ts";
 import { startProxy } from "../support/proxy.ts";
 import { rawPost } from "../support/raw-client.ts";
+import { httpAnswer, startRawServer } from "../support/raw-server.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 

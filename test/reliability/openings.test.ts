@@ -1,10 +1,10 @@
 /** Streams that begin without saying anything, and failures that say 200. */
 import { afterAll, beforeAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
-import { chunk } from "../../src/sim/faulty/raw-answers.ts";
-import { httpAnswer, type RawStep, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { times } from "../support/ask.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { chunk } from "../support/raw-answers.ts";
 import { type RawExchange, rawPost } from "../support/raw-client.ts";
+import { httpAnswer, type RawStep, startRawServer } from "../support/raw-server.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 

@@ -1,14 +1,9 @@
 /** A total outage is not multiplied: how many requests the engines see together. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { RAW_ANSWERS } from "../../src/sim/faulty/raw-answers.ts";
-import {
-  httpAnswer,
-  type RawServer,
-  type RawStep,
-  startRawServer,
-} from "../../src/sim/faulty/raw-server.ts";
 import { ask, times } from "../support/ask.ts";
 import { startProxy } from "../support/proxy.ts";
+import { RAW_ANSWERS } from "../support/raw-answers.ts";
+import { httpAnswer, type RawServer, type RawStep, startRawServer } from "../support/raw-server.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
 setDefaultTimeout(60_000);

@@ -1,9 +1,9 @@
 /** Which failures another node makes good, how often an engine is asked, and what the client gets otherwise. */
 import { afterAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
-import { RAW_ANSWERS } from "../../src/sim/faulty/raw-answers.ts";
-import { httpAnswer, type RawStep, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { ask, times } from "../support/ask.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { RAW_ANSWERS } from "../support/raw-answers.ts";
+import { httpAnswer, type RawStep, startRawServer } from "../support/raw-server.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
 setDefaultTimeout(60_000);

@@ -1,9 +1,9 @@
 /** Engines whose probes are slow, or say 503 while they finish what they have: their requests stay. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { httpAnswer, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { ask, times } from "../support/ask.ts";
 import { good, startOddEngine } from "../support/odd-engine.ts";
 import { startProxy } from "../support/proxy.ts";
+import { httpAnswer, startRawServer } from "../support/raw-server.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 

@@ -1,9 +1,9 @@
 /** `--sse-keepalive`: a stream that waits for its first word shows signs of life, and loses nothing by it. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { chunk } from "../../src/sim/faulty/raw-answers.ts";
-import { httpAnswer, type RawStep, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
+import { chunk } from "../support/raw-answers.ts";
 import { type RawExchange, rawPost } from "../support/raw-client.ts";
+import { httpAnswer, type RawStep, startRawServer } from "../support/raw-server.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 

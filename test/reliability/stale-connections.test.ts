@@ -1,8 +1,8 @@
 /** Engines that close connections which they were expected to keep: no request is lost, no engine blamed. */
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
-import { httpAnswer, startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { ask, times } from "../support/ask.ts";
 import { startProxy } from "../support/proxy.ts";
+import { httpAnswer, startRawServer } from "../support/raw-server.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
 setDefaultTimeout(60_000);

@@ -1,11 +1,11 @@
 /** Time limits on engines and on clients, and that neither holds others up. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { RAW_ANSWERS } from "../../src/sim/faulty/raw-answers.ts";
-import { startRawServer } from "../../src/sim/faulty/raw-server.ts";
 import { engineStarter } from "../sim/server/running.ts";
 import { ask, askInTurn, times } from "../support/ask.ts";
 import { startProxy } from "../support/proxy.ts";
+import { RAW_ANSWERS } from "../support/raw-answers.ts";
 import { RawExchange, rawPost } from "../support/raw-client.ts";
+import { startRawServer } from "../support/raw-server.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmod, cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startRawServer } from "../../src/sim/faulty/raw-server.ts";
+import { startRawServer } from "../support/raw-server.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 /** Only what a machine has without Bun. */

@@ -2,7 +2,7 @@
  * Fault switches of the simulated engine: rules that make single requests go wrong.
  *
  * What a well-behaved HTTP server cannot send at all (garbage instead of HTTP, a body shorter than
- * its Content-Length, endless headers) is `sim/faulty/raw-server.ts`.
+ * its Content-Length, endless headers) is for tests alone: `test/support/raw-server.ts`.
  */
 import { type Static, Type } from "@sinclair/typebox";
 

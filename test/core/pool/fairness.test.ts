@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { STRATEGY_NAMES } from "../../../src/core/strategies/index.ts";
 import { answered, Cluster, OK } from "../../../src/lab/cluster.ts";
-import { traffic } from "../../../src/lab/traffic.ts";
+import { traffic } from "../../support/traffic.ts";
 
 /** Probes and polls all nodes as the proxy does, each request taking a hundredth of a KV cache. */
 function watch(cluster: Cluster): void {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { minObservedLatency } from "../../../src/core/strategies/min-observed-latency.ts";
 import { Cluster, OK } from "../../../src/lab/cluster.ts";
-import { traffic } from "../../../src/lab/traffic.ts";
+import { traffic } from "../../support/traffic.ts";
 import { choice, type Given } from "./closed-loop.ts";
 
 const TABLE: [what: string, nodes: Given[], chosen: number][] = [

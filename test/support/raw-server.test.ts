@@ -1,13 +1,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
-import { gzipBomb, RAW_ANSWERS, type RawAnswerName } from "../../../src/sim/faulty/raw-answers.ts";
-import {
-  httpAnswer,
-  type RawServer,
-  type RawStep,
-  startRawServer,
-} from "../../../src/sim/faulty/raw-server.ts";
-import { until } from "../server/running.ts";
+import { until } from "../sim/server/running.ts";
+import { gzipBomb, RAW_ANSWERS, type RawAnswerName } from "./raw-answers.ts";
+import { httpAnswer, type RawServer, type RawStep, startRawServer } from "./raw-server.ts";
 
 const running: RawServer[] = [];
 

@@ -1,6 +1,6 @@
-import { Lease, type Outcome } from "../core/pool/lease.ts";
-import type { Node } from "../core/pool/node.ts";
-import type { Cluster } from "./cluster.ts";
+import { Lease, type Outcome } from "../../src/core/pool/lease.ts";
+import type { Node } from "../../src/core/pool/node.ts";
+import type { Cluster } from "../../src/lab/cluster.ts";
 
 /** How an engine treats a request in these simulations. */
 export interface SimulatedAnswer {
