@@ -105,6 +105,26 @@ test("what nobody has is 404 in the engine's words, and no engine is out for it"
   );
 });
 
+test("that the engine which keeps it takes nothing now is said, where others take requests", async () => {
+  const id = await made();
+  const [home = -1] = await keepersOf(id);
+  const tell = (path: string) =>
+    fetch(`${proxy.url}/nodes/${path}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ url: engines[home]?.url }),
+    });
+  await tell("drain");
+  const said = "503 The engine that keeps what this request refers to cannot take requests now";
+  expect(await refusal(client.responses.retrieve(id))).toContain(said);
+  const goesOn = client.responses.create({ model: "m", input: "x", previous_response_id: id });
+  expect(await refusal(goesOn)).toContain(said);
+  await made();
+  await tell("undrain");
+  await untilHealthy(proxy, 3);
+  expect((await client.responses.retrieve(id)).id).toBe(id);
+});
+
 test("its tokens count once, however often it is got", async () => {
   const counted = async () => {
     const page = await (await fetch(`${proxy.url}/metrics`)).text();

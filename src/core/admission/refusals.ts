@@ -54,13 +54,16 @@ export function unknownModel(wanted: NamesModel, known: KnownModels): ProxyError
   });
 }
 
-/** 503: the model is known, but none of its nodes can take a request now. */
-export function noNode(wanted: NamesModel): ProxyError {
+/** 503: the model is known, but none of its nodes can take a request now, or not the one that it has to be. */
+export function noNode(wanted: NamesModel & Pick<Wanted, "only">): ProxyError {
   const model = calledBy(wanted);
   const what = model === null ? "any model" : `the model \`${model}\``;
+  const who = wanted.only
+    ? "The engine that keeps what this request refers to cannot"
+    : `No engine that serves ${what} can`;
   return new ProxyError(
     "service_unavailable",
-    `No engine that serves ${what} can take requests now; see /nodes/status, and try again.`,
+    `${who} take requests now; see /nodes/status, and try again.`,
     { retryAfterS: 1, rejection: "no_node" },
   );
 }
