@@ -202,9 +202,15 @@ class Told implements SpanExporter {
     this.#lost += spans;
     if (clock.now() - this.#saidAtMs < SAY_EVERY_MS) return;
     this.#saidAtMs = clock.now();
-    const reason = error?.message.slice(0, 200) ?? "no reason given";
+    const reason = error === undefined ? "no reason given" : reasonOf(error).slice(0, 200);
     log.warning("the collector takes no traces", { reason, spans_lost: this.#lost });
   }
+}
+
+/** An answer's error says no more than the words after its status, and those may be missing. */
+function reasonOf(error: Error): string {
+  const isAnswer = "code" in error && typeof error.code === "number";
+  return isAnswer ? `it answered ${error.code} ${error.message}`.trimEnd() : error.message;
 }
 
 /** What OpenTelemetry warns of while it runs is how many spans found no room. */

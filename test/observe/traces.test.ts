@@ -179,9 +179,10 @@ test("variables that cannot act are said, by name", async () => {
 
 describe("a collector that", () => {
   test.each([
-    ["is not there", () => new Response(), "refused"],
-    ["never answers", () => new Promise<Response>(() => {}), "hangs"],
-  ])("%s costs no request, and is said once", async (_, answer, how) => {
+    ["is not there", () => new Response(), "refused", "ECONNREFUSED"],
+    ["never answers", () => new Promise<Response>(() => {}), "hangs", ""],
+    ["wants a key", () => new Response(null, { status: 401 }), "refuses", "it answered 401"],
+  ])("%s costs no request, and is said once", async (_, answer, how, reason) => {
     await using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: answer });
     const { origin } = server.url;
     if (how === "refused") await server.stop(true);
@@ -196,6 +197,7 @@ describe("a collector that", () => {
     const said = () => lone.log().match(/the collector takes no traces/g)?.length ?? 0;
     await until("it is said", async () => said() > 0);
     expect(said()).toBe(1);
+    expect(lone.log()).toMatch(new RegExp(`takes no traces","reason":"[^"]*${reason}`));
     expect(await lone.end()).toBe(0);
   });
 });
