@@ -114,6 +114,16 @@ test.each([
     `${BAILIAN}{"timestamp": 1, "input_length": 2, "output_length": 1}\n`,
     "Line 3 of the trace: `chat_id`",
   ],
+  [
+    "a time without its year",
+    `${MOONCAKE}{"timestamp": 1700000000000, "input_length": 2, "output_length": 1}\n`,
+    "more than 366 days apart",
+  ],
+  [
+    "a pause without an end",
+    AGENTS.replace('"think_time": 1.5', '"think_time": 1e300'),
+    "more than 366 days apart",
+  ],
   ["no requests", "TIMESTAMP,ContextTokens,GeneratedTokens\n", "no requests"],
   ["a row without numbers", "TIMESTAMP,ContextTokens,GeneratedTokens\nx,y,z\n", "Line 2"],
 ])("%s is refused, with what is wrong", (_what, text, says) => {

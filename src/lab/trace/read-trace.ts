@@ -9,6 +9,10 @@ import type { Line } from "./fields.ts";
 import { mooncake } from "./mooncake.ts";
 import { type Recorded, type Trace, TraceError, type TraceRequest } from "./trace.ts";
 
+/** Idle time costs a minute for each month: times that lie further apart are a mistake of units, or one of them is. */
+const MOST_DAYS = 366;
+const DAY_MS = 86_400_000;
+
 /** Shorter steps matter to nobody, ms. */
 const LEAST_STEP_MS = 500;
 
@@ -30,7 +34,19 @@ export function readTrace(name: string, text: string, seed: number): Trace {
     if (request === undefined) return [];
     return [{ ...request, atMs: request.atMs - startMs, after: places.get(request.after) ?? -1 }];
   });
+  refuseEternity(sorted);
   return { name, blockTokens, stepMs: stepOf(sorted), requests: sorted };
+}
+
+/** @throws TraceError */
+function refuseEternity(requests: readonly TraceRequest[]): void {
+  for (const { atMs, pauseMs } of requests) {
+    if (Math.max(atMs, pauseMs) <= MOST_DAYS * DAY_MS) continue;
+    throw new TraceError(
+      `Its times lie more than ${MOST_DAYS} days apart, from the first to the last. Are all in the unit ` +
+        "format: ms in Mooncake's, else seconds?",
+    );
+  }
 }
 
 function readRecorded(text: string, random: () => number): Recorded {
