@@ -73,7 +73,7 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
     }
     const { host, port, metricsHost, metricsPort } = config;
     if (error instanceof Error && error.name === "MetricsListenError") {
-      const at = { host: metricsHost, port: metricsPort ?? 0 };
+      const at = { hostFlag: "--metrics-host", host: metricsHost, port: metricsPort ?? 0 };
       throw listenError(error.cause, { what: "metrics", flag: "--metrics-port", ...at });
     }
     throw listenError(error, { what: "proxy", flag: "--port", host, port });

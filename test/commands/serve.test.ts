@@ -97,6 +97,16 @@ test("a host that nobody knows is one line and exit code 1", async () => {
   expect(code).toBe(1);
 });
 
+test.each(["192.0.2.1", "nobody.invalid"])(
+  "of the metrics' host %s the flag is named that gave it",
+  async (host) => {
+    const flags = ["--host", "127.0.0.1", "--port", "0", "--metrics-port", "0"];
+    const { err, code } = await run([...flags, "--metrics-host", host]);
+    expect(err).toMatch(/^lmproxy: .*; choose another with --metrics-host\n$/);
+    expect(code).toBe(1);
+  },
+);
+
 test("--print-config shows what the proxy uses, and refuses what the start refuses", async () => {
   const shown = await run(["--print-config"], { LMPROXY_STRATGY: "random" });
   expect(shown.out).toMatch(/^--trust-nodes +127\.0\.0\.0\/8 .* default$/m);
