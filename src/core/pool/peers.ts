@@ -9,7 +9,7 @@
  */
 import type { ModelIndex } from "./model-index.ts";
 import type { Node } from "./node.ts";
-import { PeerTimes, RECENT_MS } from "./peer-times.ts";
+import { PeerTimes } from "./peer-times.ts";
 
 /** A node that was out for short answers is back after so many more when that is as likely as this with its peers. */
 const SHORT_TRIALS = 6;
