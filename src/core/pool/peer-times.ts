@@ -38,7 +38,7 @@ const TRIAL_TIMES = 1.5;
 /** No more nodes than this are looked at closely at a time, the slowest first: each is compared with all others. */
 const SUSPECTS = 8;
 
-type Open = Pick<OpenRequest, "asked" | "startedAtMs">;
+type Open = Pick<OpenRequest, "asked" | "startedAtMs" | "longestBytes">;
 
 export class PeerTimes {
   readonly #peersOf: (node: Node) => readonly Node[];
@@ -64,11 +64,11 @@ export class PeerTimes {
     return Math.max(LATE_LEAST_MS + bytes / COLD_PREFILL, LATE_TIMES * usualMs);
   }
 
-  /** Whether a request that was given up had waited long beside what peers take. */
-  waitedLong(node: Node, asked: Like, sentAtMs: number, nowMs: number): boolean {
-    const usualMs = this.#usualNowMs(node, asked, sentAtMs, nowMs);
+  /** Whether a request that was given up had waited long beside what peers take; a long prompt may stand before it. */
+  waitedLong(node: Node, { asked, startedAtMs, longestBytes }: Open, nowMs: number): boolean {
+    const usualMs = this.#usualNowMs(node, asked, startedAtMs, nowMs);
     if (usualMs === null) return false;
-    return nowMs - sentAtMs >= longFor(usualMs) + asked.promptBytes / COLD_PREFILL;
+    return nowMs - startedAtMs >= longFor(usualMs) + longestBytes / COLD_PREFILL;
   }
 
   /**

@@ -174,7 +174,7 @@ export class Watch {
     if (lease.lastResort || conduct.movedAtMs > lease.startedAtMs) return;
     // Here it was to show that it answers at all.
     if (node.health.doubt === "late" && !mayBePrefill(lease, nowMs)) trialEnded(node, lease, false);
-    if (!peers.times.waitedLong(node, lease.asked, lease.startedAtMs, nowMs)) return;
+    if (!peers.times.waitedLong(node, lease, nowMs)) return;
     trialEnded(node, lease, false);
     conduct.givenUp += isTold(node, lease) ? 1 : 0.5;
     if (conduct.givenUp < 2 || !peers.mayGo(node)) return;
