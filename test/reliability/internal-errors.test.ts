@@ -98,6 +98,24 @@ test("one prompt that breaks engines is asked of two, and is not free", async ()
   for (const engine of [bad, worse]) await engine.stop();
 });
 
+test("prompts that every engine fails put none of them out, which answer all others", async () => {
+  const answer = ({ headers }: Request) => (headers.has("x-poison") ? died() : good());
+  const engines = times(3, null).map(() => startOddEngine({ answer }));
+  await using proxy = await startProxy(engines.flatMap(({ url }) => ["--node", url]));
+  await untilHealthy(proxy, 3);
+  const statuses = async (count: number, init: BunFetchRequestInit = {}) => {
+    const answers = await Promise.all(times(count, null).map(() => ask(proxy, {}, init)));
+    return answers.map(({ status }) => status);
+  };
+  await statuses(30);
+  for (let round = 0; round < 10; round += 1) {
+    expect(await statuses(6, { headers: { "x-poison": "1" } })).toEqual(times(6, 500));
+    expect(await statuses(6)).toEqual(times(6, 200));
+  }
+  expect(proxy.log()).not.toContain("node is out");
+  for (const engine of engines) await engine.stop();
+});
+
 test("--no-retry holds here, too", async () => {
   const { engine, die } = startDying();
   const other = startOddEngine({ answer: good });

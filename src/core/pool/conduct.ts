@@ -1,4 +1,5 @@
 import { AnswerRecord } from "./answer-record.ts";
+import { FadingCount } from "./fading-count.ts";
 import { FlowRecord } from "./flow-record.ts";
 import { Lengths } from "./lengths.ts";
 import { Refusals } from "./refusals.ts";
@@ -9,6 +10,9 @@ export class Conduct {
   readonly lengths = new Lengths();
   readonly flow = new FlowRecord();
   readonly refusals = new Refusals();
+  /** Answers that have begun well, and those by which it failed (5xx), fading. */
+  readonly good = new FadingCount();
+  readonly failed = new FadingCount();
   /** Requests since its last sign of life that were given up, by client or time limit, after waiting long. */
   givenUp = 0;
   /** Whether it was slow beside its peers when they were last compared. */
@@ -37,6 +41,8 @@ export class Conduct {
     this.flow.clear();
     this.looksOn = 0;
     this.refusals.clear();
+    this.good.clear();
+    this.failed.clear();
     this.givenUp = 0;
     this.wasSlow = false;
   }

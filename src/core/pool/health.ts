@@ -19,7 +19,8 @@ export class NodeHealth {
   #phase: "starting" | "healthy" | "sleeping" | "ejected" = "starting";
   #draining = false;
   #probeFailures = 0;
-  #badAnswers = 0;
+  /** 5xx answers since its last other one. */
+  badAnswers = 0;
   #ejectedAtMs = 0;
   /** A node lost by a request is `unproven` until the probe that triggers has told how it may return. */
   #ejectedBy: "probes" | "answers" | "unproven" = "probes";
@@ -232,8 +233,8 @@ export class NodeHealth {
    * eject the node (`doubted`), if less than half of a model's nodes are out.
    */
   answered(status: number): boolean {
-    this.#badAnswers = isBadAnswer(status) ? this.#badAnswers + 1 : 0;
-    return this.#badAnswers >= FAILURES_TO_EJECT && this.#phase === "healthy";
+    this.badAnswers = isBadAnswer(status) ? this.badAnswers + 1 : 0;
+    return this.badAnswers >= FAILURES_TO_EJECT && this.#phase === "healthy";
   }
 
   /** The node said "elsewhere for now" (429, 503). @param forMs How long to pass it over, ms. */
@@ -292,7 +293,7 @@ export class NodeHealth {
     this.#trials.over();
     this.#lostBy = null;
     this.#probeFailures = 0;
-    this.#badAnswers = 0;
+    this.badAnswers = 0;
     this.#passedOverUntilMs = Number.NEGATIVE_INFINITY;
   }
 }

@@ -2,6 +2,7 @@ import { isAnswer, type ProbeResult } from "../engine/health-answer.ts";
 import { type EngineKind, gaugesRefreshMs } from "../engine/kinds.ts";
 import type { LoadSample } from "../engine/load-signals.ts";
 import type { Failure } from "../failure.ts";
+import { failsAlone, lostAlike } from "./failing.ts";
 import type { Answered, Lease, Outcome } from "./lease.ts";
 import type { ModelIndex } from "./model-index.ts";
 import { moveRequests } from "./move-requests.ts";
@@ -12,7 +13,7 @@ import type { Listeners } from "./registry-listener.ts";
 import { SecondOpinions } from "./second-opinions.ts";
 import { isBadAnswer, isGood, isRefusal, passesTrial, passOverMs } from "./statuses.ts";
 import { Tellings } from "./told.ts";
-import { type Doubt, isShownByHead, QUIET_MS, SERVED_LATELY_MS } from "./trials.ts";
+import { type Doubt, isShownByHead, QUIET_MS } from "./trials.ts";
 import { mayBePrefill, Watch } from "./watch.ts";
 
 /** What probes, gauges and the outcomes of requests teach of nodes. */
@@ -203,6 +204,7 @@ export class Learning {
     } else if (startedAtMs < health.healthySinceMs) return;
     conduct.answers.add(asked, longestBytes, tookMs, nowMs);
     conduct.refusals.answeredWell();
+    conduct.good.add(nowMs);
   }
 
   ended(lease: Lease, outcome: Outcome, nowMs: number): void {
@@ -233,7 +235,9 @@ export class Learning {
   #learnFailure(lease: Lease, outcome: Failure, nowMs: number): void {
     const { node } = lease;
     const isLoss = outcome.kind === "lost" || outcome.kind === "broken";
-    if (isLoss && this.#isRequestsDoing(lease)) return;
+    const alike = isLoss ? lostAlike(lease, this.#peers) : [];
+    for (const peer of alike) this.#absolve(peer);
+    if (alike.length > 0) return;
     node.lastError = outcome.detail;
     // Nothing was asked of it; that it gets nothing more is for its probe to say.
     if (outcome.kind === "untrusted") {
@@ -258,19 +262,6 @@ export class Learning {
     node.charges.add(nowMs, busiest);
   }
 
-  /**
-   * Whether a request that was lost here has been lost on another node before, while both went on
-   * answering others: then it ends engines' connections itself, and no node is out for it.
-   */
-  #isRequestsDoing({ node, request, startedAtMs }: Lease): boolean {
-    const since = startedAtMs - SERVED_LATELY_MS;
-    const servedLately = (one: Node) => one.conduct.answers.lastAtMs > since;
-    const before = this.#peers.of(node).filter(({ health }) => health.wasLostBy(request));
-    if (before.length === 0 || ![node, ...before].every(servedLately)) return false;
-    for (const peer of before) this.#absolve(peer);
-    return true;
-  }
-
   #learnAnswer(lease: Lease, outcome: Answered, nowMs: number): void {
     const { node } = lease;
     const { status } = outcome;
@@ -283,12 +274,17 @@ export class Learning {
     if (busy) node.health.passOver(passOverMs(outcome.retryAfterMs ?? 0), nowMs);
     const failed = isBadAnswer(status);
     if (failed || busy) this.#charge(node, nowMs);
-    if (failed) node.lastError = `answered a request with ${status}`;
+    if (failed) {
+      node.lastError = `answered a request with ${status}`;
+      node.conduct.failed.add(nowMs);
+    }
     const { health } = node;
     const { state: from } = health;
     const shown = lease.modelIsGone ? null : passes(outcome, health.doubt ?? "answers");
     const passed = shown === "short" ? this.#peers.areAllShort(node, nowMs) : shown;
-    if (health.answered(status) && this.#peers.mayGo(node)) health.doubted("answers", nowMs);
+    if (health.answered(status) && failsAlone(node, this.#peers, nowMs)) {
+      health.doubted("answers", nowMs);
+    }
     health.trialEnded(lease, passed, nowMs);
     this.#listeners.changed(node, from);
     if (isRefusal(status)) this.secondOpinions.refused(lease, nowMs);
