@@ -47,6 +47,19 @@ function statusOf(error: unknown): number {
   return named?.[1] ?? UNNAMED;
 }
 
+const SAYS_ERROR = /^\{\s*(?:"error"\s*:\s*(?:\{|"[^"])|"object"\s*:\s*"error")/;
+
+/** The same of an event that is too long to be kept whole: of its data, JSON text, a part in the middle is missing. */
+export function failureOfTornEvent(name: string, data: string): number | null {
+  const type = name === "" ? /^\{\s*"type"\s*:\s*"([^"]*)"/.exec(data)?.[1] : name;
+  if (type === "response.failed") return UNNAMED;
+  if (type !== "error" && !SAYS_ERROR.test(data)) return null;
+  // Behind the message, which is what is long. No text in it can look so: its quotes are escaped.
+  const last = (member: string) =>
+    [...data.matchAll(new RegExp(`"${member}"\\s*:\\s*"?([^",}]*)`, "g"))].at(-1)?.[1]?.trim();
+  return statusOf({ code: last("code"), type: last("type") });
+}
+
 /** What a choice that ends so amounts to, or null when it ended well or has not ended. */
 export function failureOfFinish(finishReason: unknown): number | null {
   if (finishReason === "abort") return ELSEWHERE;

@@ -5,7 +5,7 @@
  */
 import { Buffer } from "node:buffer";
 import { asObject, readObject } from "./json-object.ts";
-import { failureOfEvent, failureOfFinish } from "./said-failure.ts";
+import { failureOfEvent, failureOfFinish, failureOfTornEvent } from "./said-failure.ts";
 
 /**
  * What is known of a stream: only openings have come so far; something generated has; or it is a
@@ -162,7 +162,7 @@ export function failureOfStream(stream: Uint8Array): number | null {
   return typeof verdict === "string" ? failureAtEnd(stream) : verdict.failure;
 }
 
-/** The status of a failure that is reported in `ending`, the last bytes of a stream, or null. */
+/** The status of a failure that is reported in `ending`, the last bytes of a stream (`Ending.events`), or null. */
 export function failureAtEnd(ending: Uint8Array): number | null {
   const bytes = Buffer.from(ending.buffer, ending.byteOffset, ending.length);
   if (!bytes.includes("error") && !bytes.includes("failed")) return null;
@@ -170,7 +170,7 @@ export function failureAtEnd(ending: Uint8Array): number | null {
     const name = /^event: ?(.*)$/m.exec(event)?.[1]?.trim() ?? "";
     const data = /^data: ?(.*)$/m.exec(event)?.[1] ?? "";
     const value = readObject(data);
-    const failure = value === null ? null : failureOfEvent(name, value);
+    const failure = value === null ? failureOfTornEvent(name, data) : failureOfEvent(name, value);
     if (failure !== null) return failure;
   }
   return null;

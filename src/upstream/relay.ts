@@ -118,8 +118,8 @@ function pieceByPiece(
 ): PieceByPiece {
   const { attempt, outcome, tells, clock, form, request, keeping, mayBeCut } = relaying;
   const { exchange, target } = request;
-  const kept = form !== null || mayBeCut ? new Ending() : null;
   const isEvents = form === "events";
+  const kept = form !== null || mayBeCut ? new Ending(isEvents) : null;
   const numbers = isEvents && isNumbered(target) ? new SequenceNumbers() : null;
   const opening = first?.slice(0, OPENING_BYTES) ?? NOTHING;
   const isTelling = form !== null && fewWouldTell(request);
@@ -145,9 +145,10 @@ function pieceByPiece(
           piece = next.value;
         }
         const ending = kept?.bytes ?? NOTHING;
-        if (mayBeCut && isCut(form, target, ending)) throw new Error(CUT);
+        const lastEvents = kept?.events ?? NOTHING;
+        if (mayBeCut && isCut(form, target, lastEvents)) throw new Error(CUT);
         isWhole = true;
-        const failure = relaying.failure ?? (isEvents ? failureAtEnd(ending) : null);
+        const failure = relaying.failure ?? (isEvents ? failureAtEnd(lastEvents) : null);
         const usage = tells === null ? null : usageOf(tells, target, opening, ending);
         exchange.usage = usage;
         const tokens = tells === null ? null : saidTokens(tells, usage, exchange.bytesOut);

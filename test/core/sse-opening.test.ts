@@ -193,6 +193,19 @@ describe("the end of a stream", () => {
     expect(read(text, event("[DONE]"))).toBe(failure);
   });
 
+  test.each([
+    ['event: error\ndata: {"message":"', '"}\n\n', 500],
+    ['data: {"error":{"message":"', '","type":"overloaded_error","param":null}}\n\n', 503],
+    ['data: {"error": {"message": "', '", "type": "BadRequestError", "code": 400}}\n\n', 400],
+    ['data: {"object":"error","message":"', '","code":"404"}\n\n', 404],
+    ['data: {"type":"response.failed","response":{"output":["', '"]}}\n\n', 500],
+    ['data: {"type":"response.completed","response":{"output":["', '","error"]}}\n\n', null],
+    ['data: {"choices":[{"delta":{"content":"', 'an error"}}]}\n\n', null],
+  ])("of a long event what there is of it tells (%#)", (opening, end, failure) => {
+    expect(read(`${opening}a mess`, `age \\"code\\": 1${end}`, event("[DONE]"))).toBe(failure);
+    expect(read(`${opening}a mess`, `"age \\"code\\": 1${end}`, event("[DONE]"))).toBe(failure);
+  });
+
   test("words about errors are words", () => {
     expect(read(chat({ content: '"error": {"code": 500} failed' }), event("[DONE]"))).toBeNull();
     expect(read('tent":"error"}}]}\n\n', event("[DONE]"))).toBeNull();

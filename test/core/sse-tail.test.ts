@@ -7,7 +7,7 @@ import { bytesOf, textOf } from "./body/json-text.ts";
 import { runs } from "./fuzz.ts";
 
 function endsEvent(...pieces: string[]): boolean {
-  const ending = new Ending();
+  const ending = new Ending(true);
   for (const piece of pieces) ending.push(bytesOf(piece));
   return isEventEnd(ending.bytes);
 }

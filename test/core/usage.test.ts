@@ -10,7 +10,7 @@ const CHAT = "/v1/chat/completions";
 /** As the relay sees an answer: its pieces as they come, its beginning and its end. */
 function read(target: string, text: string, form: "json" | "events", size = 7): Usage | null {
   const bytes = bytesOf(text);
-  const ending = new Ending();
+  const ending = new Ending(form === "events");
   for (let at = 0; at < bytes.length; at += size) ending.push(bytes.subarray(at, at + size));
   return usageOf(form, target, bytes.subarray(0, OPENING_BYTES), ending.bytes);
 }
@@ -228,7 +228,7 @@ test("of any bytes whatever, in any pieces, nothing is thrown, and the end is ke
   const sizes = fc.array(fc.integer({ min: 1, max: 2 * ENDING_BYTES }), { minLength: 1 });
   fc.assert(
     fc.property(bytes, sizes, fc.constantFrom("json", "events"), (all, cuts, form) => {
-      const ending = new Ending();
+      const ending = new Ending(form === "events");
       let at = 0;
       for (let i = 0; at < all.length; i += 1) {
         const size = cuts[i % cuts.length] ?? 1;
