@@ -1,8 +1,10 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { CacheUsage, DEFAULT_CACHE_SHARE } from "../../../src/core/pool/cache-usage.ts";
 import { Cluster, OK } from "../../../src/lab/cluster.ts";
 import { runs } from "../fuzz.ts";
+
+setDefaultTimeout(60_000);
 
 const MAX_AGE_MS = 15_000;
 const EMPTY = { cacheUsage: 0.2, running: 0, waiting: 0 };

@@ -1,7 +1,9 @@
 /** What nodes that differ only by chance get: even shares, also while there is little to do. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import type { Lease } from "../../../src/core/pool/lease.ts";
 import { Cluster, OK } from "../../../src/lab/cluster.ts";
+
+setDefaultTimeout(60_000);
 
 /** Sends `count` requests, `atOnce` of them open at a time, oldest ended first; how many each node got. */
 function send(cluster: Cluster, count: number, atOnce: number): number[] {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Lease } from "../../../src/core/pool/lease.ts";
 import type { Node } from "../../../src/core/pool/node.ts";
 import { NOTHING_ASKED } from "../../../src/core/strategies/strategy.ts";
@@ -11,6 +11,8 @@ import {
   REFUSED,
   TIMEOUT,
 } from "../../../src/lab/cluster.ts";
+
+setDefaultTimeout(60_000);
 
 /** Two bad answers eject a node, where the others of its model allow it. */
 function ejectForAnswers(cluster: Cluster, node: Node): void {

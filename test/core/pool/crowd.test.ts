@@ -1,9 +1,11 @@
 /** Nodes that come back, alone or in a crowd, and what a short outage leaves behind. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Node } from "../../../src/core/pool/node.ts";
 import { STRATEGY_NAMES } from "../../../src/core/strategies/index.ts";
 import { answered, Cluster, LOST } from "../../../src/lab/cluster.ts";
 import { keepWatch, type Seen, send } from "./patients.ts";
+
+setDefaultTimeout(60_000);
 
 /** Slower with everything it has in hand. */
 const byLoad = (node: Node) => 100 * (1 + node.inFlight / 4);

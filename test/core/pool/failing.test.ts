@@ -1,11 +1,13 @@
 /** Nodes that answer 5xx: alone, or as all others do, since the requests are such. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Lease } from "../../../src/core/pool/lease.ts";
 import type { Node } from "../../../src/core/pool/node.ts";
 import { NOTHING_ASKED } from "../../../src/core/strategies/strategy.ts";
 import { answered, Cluster, OK } from "../../../src/lab/cluster.ts";
 import { times } from "../../support/ask.ts";
 import { keepWatch } from "./patients.ts";
+
+setDefaultTimeout(60_000);
 
 const SEEDS = times(10, null).map((_, i) => i + 1);
 

@@ -1,7 +1,9 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { STRATEGY_NAMES } from "../../../src/core/strategies/index.ts";
 import { answered, Cluster, OK } from "../../../src/lab/cluster.ts";
 import { traffic } from "../../support/traffic.ts";
+
+setDefaultTimeout(60_000);
 
 /** Probes and polls all nodes as the proxy does, each request taking a hundredth of a KV cache. */
 function watch(cluster: Cluster): void {

@@ -1,5 +1,5 @@
 /** Engines that say they are well, and answer nothing, or slowly: judged by what their peers answer. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { NOBODY_ELSE } from "../../../src/core/pool/elsewhere.ts";
 import type { Node } from "../../../src/core/pool/node.ts";
 import type { StrategyName } from "../../../src/core/strategies/index.ts";
@@ -7,6 +7,8 @@ import { STRATEGY_NAMES } from "../../../src/core/strategies/index.ts";
 import type { Asked } from "../../../src/core/strategies/strategy.ts";
 import { Cluster } from "../../../src/lab/cluster.ts";
 import { keepWatch, type Seen, send } from "./patients.ts";
+
+setDefaultTimeout(60_000);
 
 function start(strategy: StrategyName, nodes = 4, seed = 1) {
   const cluster = new Cluster({ nodes, strategy, seed });

@@ -1,7 +1,7 @@
 /** Which node keeps which response: what is known, for how long, and how ids are found in what passes. */
 
 import { heapStats } from "bun:jsc";
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { referredIds } from "../../../src/core/body/referred-ids.ts";
 import { scanRequestHead } from "../../../src/core/body/request-head.ts";
@@ -10,6 +10,8 @@ import { Keepers } from "../../../src/core/pool/keepers.ts";
 import { KeptRequest } from "../../../src/core/pool/kept-request.ts";
 import { Cluster } from "../../../src/lab/cluster.ts";
 import { runs } from "../fuzz.ts";
+
+setDefaultTimeout(60_000);
 
 const encoder = new TextEncoder();
 const DAY_MS = 24 * 3_600_000;

@@ -1,9 +1,11 @@
 /** What waits behind a long prompt says nothing of its node. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import type { Node } from "../../../src/core/pool/node.ts";
 import { NOTHING_ASKED } from "../../../src/core/strategies/strategy.ts";
 import { Cluster } from "../../../src/lab/cluster.ts";
 import { keepWatch, send } from "./patients.ts";
+
+setDefaultTimeout(60_000);
 
 test("clients that give up behind a long prompt speak against no node", () => {
   const cluster = new Cluster({ nodes: 3, strategy: "random" });

@@ -1,9 +1,11 @@
 /** Whose word a node's membership rests on. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import type { NamedNode } from "../../../src/core/pool/naming.ts";
 import { Cluster } from "../../../src/lab/cluster.ts";
 import { runs } from "../fuzz.ts";
+
+setDefaultTimeout(60_000);
 
 const FLAGS = { name: "flags", rank: 0 };
 const DNS = { name: "dns", rank: 5 };

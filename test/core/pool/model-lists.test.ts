@@ -1,7 +1,9 @@
 /** What a node serves: what it registered with, and what its own list says, as long as both are of one engine. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { ModelCard } from "../../../src/core/engine/model-list.ts";
 import { Cluster } from "../../../src/lab/cluster.ts";
+
+setDefaultTimeout(60_000);
 
 function list(...ids: readonly string[]): ReadonlyMap<string, ModelCard> {
   return new Map(ids.map((id) => [id, { id }]));

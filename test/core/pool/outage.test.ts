@@ -1,10 +1,12 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { Lease, type Outcome } from "../../../src/core/pool/lease.ts";
 import type { Node } from "../../../src/core/pool/node.ts";
 import { RetryBudget, RetryState } from "../../../src/core/retry.ts";
 import { answered, Cluster, LOST, REFUSED, TIMEOUT } from "../../../src/lab/cluster.ts";
 import { runs } from "../fuzz.ts";
+
+setDefaultTimeout(60_000);
 
 /** A cluster that is asked for something, as the proxy asks it: with retries, and probes that follow failures. */
 class Clients {

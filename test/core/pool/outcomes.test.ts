@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Outcome } from "../../../src/core/pool/lease.ts";
 import {
   answered,
@@ -9,6 +9,8 @@ import {
   REFUSED,
   TIMEOUT,
 } from "../../../src/lab/cluster.ts";
+
+setDefaultTimeout(60_000);
 
 function inBadHealth(cluster: Cluster): string[] {
   const nodes = cluster.registry.nodes().filter(({ health }) => health.state === "unhealthy");

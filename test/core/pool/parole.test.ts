@@ -1,8 +1,10 @@
 /** Nodes that were out for their answers and of which nobody has asked anything since: a probe stands for them. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Lease } from "../../../src/core/pool/lease.ts";
 import { type Doubt, QUIET_MS } from "../../../src/core/pool/trials.ts";
 import { answered, Cluster, LOST, OK } from "../../../src/lab/cluster.ts";
+
+setDefaultTimeout(60_000);
 
 test("a node that another process took out is out, although nothing was asked of it here", () => {
   const cluster = new Cluster({ nodes: 2 });

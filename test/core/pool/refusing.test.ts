@@ -1,5 +1,5 @@
 /** Nodes that refuse, where a strategy brings all that is alike to one of them. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Lease, type Outcome } from "../../../src/core/pool/lease.ts";
 import type { Node } from "../../../src/core/pool/node.ts";
 import { EMPTY } from "../../../src/core/pool/statuses.ts";
@@ -7,6 +7,8 @@ import { type Asked, NOTHING_ASKED, type Strategy } from "../../../src/core/stra
 import { answered, CANCELLED, Cluster, MODEL, OK } from "../../../src/lab/cluster.ts";
 import { seededRandom } from "../../../src/sim/model/seeded-random.ts";
 import { times } from "../../support/ask.ts";
+
+setDefaultTimeout(60_000);
 
 const SEEDS = times(20, null).map((_, i) => i + 1);
 const CLIENTS = ["a", "b", "c"];

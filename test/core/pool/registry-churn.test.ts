@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { Lease, type Outcome } from "../../../src/core/pool/lease.ts";
 import type { Node } from "../../../src/core/pool/node.ts";
@@ -12,6 +12,8 @@ import {
   TIMEOUT,
 } from "../../../src/lab/cluster.ts";
 import { runs } from "../fuzz.ts";
+
+setDefaultTimeout(60_000);
 
 const NAMES = ["n0", "n1", "n2", "n3"];
 const OUTCOMES: readonly Outcome[] = [

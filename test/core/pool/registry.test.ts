@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Node } from "../../../src/core/pool/node.ts";
 import type { RegistryListener } from "../../../src/core/pool/registry-listener.ts";
 import {
@@ -10,6 +10,8 @@ import {
   OK,
   REFUSED,
 } from "../../../src/lab/cluster.ts";
+
+setDefaultTimeout(60_000);
 
 /** Writes down what listeners hear, in order. */
 function listen(cluster: Cluster): string[] {

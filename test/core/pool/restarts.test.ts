@@ -1,8 +1,10 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Lease, Outcome } from "../../../src/core/pool/lease.ts";
 import type { EvictionReason, Node } from "../../../src/core/pool/node.ts";
 import { NOTHING_ASKED } from "../../../src/core/strategies/strategy.ts";
 import { answered, CANCELLED, Cluster, LOST, REFUSED } from "../../../src/lab/cluster.ts";
+
+setDefaultTimeout(60_000);
 
 describe("another engine behind the same URL is found", () => {
   test.each([

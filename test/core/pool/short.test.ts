@@ -1,11 +1,13 @@
 /** Engines that end at once what their peers answer at length: idle to look at, and good for nothing. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Node } from "../../../src/core/pool/node.ts";
 import type { StrategyName } from "../../../src/core/strategies/index.ts";
 import { STRATEGY_NAMES } from "../../../src/core/strategies/index.ts";
 import type { Asked } from "../../../src/core/strategies/strategy.ts";
 import { Cluster } from "../../../src/lab/cluster.ts";
 import { keepWatch, type Seen, send } from "./patients.ts";
+
+setDefaultTimeout(60_000);
 
 function start(strategy: StrategyName, seed = 1) {
   const cluster = new Cluster({ nodes: 4, strategy, seed });

@@ -1,6 +1,8 @@
 /** What an administrator did to an engine is known before probes find out, and lets no late probe undo it. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { Cluster } from "../../../src/lab/cluster.ts";
+
+setDefaultTimeout(60_000);
 
 function probed(cluster: Cluster, kind: "ok" | "sleeping"): string {
   const node = cluster.node("n0");

@@ -1,6 +1,8 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import type { EvictionReason } from "../../../src/core/pool/node.ts";
 import { Cluster } from "../../../src/lab/cluster.ts";
+
+setDefaultTimeout(60_000);
 
 const UNTRUSTED = { kind: "untrusted", detail: "its certificate is not trusted" } as const;
 
