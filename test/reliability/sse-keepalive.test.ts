@@ -88,18 +88,24 @@ test("another engine still takes over", async () => {
   await untilHealthy(proxy, 1);
 });
 
+/** What one of them refuses may be tried on the other. */
+function bothRefuse(body: string): void {
+  const refusal = { send: httpAnswer(body, [], "400 X") };
+  plan.splice(0, plan.length, [SLOWLY, refusal], [refusal]);
+}
+
 test("an engine's refusal is the last event, and the connection breaks", async () => {
-  plan.push([SLOWLY, { send: httpAnswer('{"error": {"message":\n"no"}}', [], "400 X") }]);
+  bothRefuse('{"error": {"message":\n"no"}}');
   const answer = await post().ended;
   expect(answer).toMatchObject({ status: 200, complete: false, connection: "reset" });
   expect(afterComments(answer.body)).toBe('data: {"error":{"message":"no"}}\n\n');
-  plan.push([SLOWLY, { send: httpAnswer('{"type":"error"}', [], "400 X") }]);
+  bothRefuse('{"type":"error"}');
   const anthropic = await post("/v1/messages").ended;
   expect(afterComments(anthropic.body)).toBe('event: error\ndata: {"type":"error"}\n\n');
 });
 
 test("what the proxy has to say is the last event, too", async () => {
-  plan.push([SLOWLY, { send: httpAnswer("no JSON", [], "400 X") }]);
+  bothRefuse("no JSON");
   const answer = await post().ended;
   expect(answer).toMatchObject({ complete: false, connection: "reset" });
   expect(afterComments(answer.body)).toStartWith(
@@ -108,6 +114,7 @@ test("what the proxy has to say is the last event, too", async () => {
 });
 
 test("an answer that is no stream, and too long for an event, is no client that left", async () => {
+  plan.length = 0;
   plan.push([SLOWLY, { send: httpAnswer("x".repeat(100_000)) }]);
   const id = "no-stream";
   client = rawPost(proxy.port, CHAT, { stream: true }, { headers: [`x-request-id: ${id}`] });
