@@ -35,9 +35,15 @@ export class Refusals {
   }
 
   #patience(client: string | null, nowMs: number): number {
+    this.#forget(nowMs);
     const known = this.#alike.get(client)?.at(nowMs);
     const doublings = Math.floor(known ?? Math.max(0, this.#alike.size - 1));
     return ROW * 2 ** Math.min(doublings, MOST_DOUBLINGS);
+  }
+
+  /** What peers refused alike so long ago that it says nothing any more. */
+  #forget(nowMs: number): void {
+    for (const [one, count] of this.#alike) if (count.at(nowMs) < 0.5) this.#alike.delete(one);
   }
 
   /** A peer has been given, as `asked`, what it refused. */
@@ -79,7 +85,7 @@ export class Refusals {
 
   /** A request of `client` was refused here and elsewhere. */
   excuses(client: string | null, nowMs: number): void {
-    for (const [one, count] of this.#alike) if (count.at(nowMs) < 0.5) this.#alike.delete(one);
+    this.#forget(nowMs);
     const count = this.#alike.get(client) ?? new FadingCount();
     count.add(nowMs);
     this.#alike.set(client, count);

@@ -257,3 +257,19 @@ describe.each([2, 8])("of %d nodes that refuse the same", (nodes) => {
     },
   );
 });
+
+test("clients whose requests all refused a while ago make nobody slower to be found", () => {
+  const cluster = new Cluster({ nodes: 4, strategy: toTheFirst, seed: 1 });
+  for (const client of times(12, null).map((_, nth) => `bad ${nth}`)) {
+    const asked = { ...NOTHING_ASKED, client };
+    for (let nth = 0; nth < 80; nth += 1) ask(cluster, asked, () => true, answered(400));
+  }
+  cluster.time.advance(60_000);
+  const first = cluster.node("n0");
+  const asked = { ...NOTHING_ASKED, client: "good" };
+  const refusals = times(4, null).map(() =>
+    ask(cluster, asked, (node) => node === first, answered(400)),
+  );
+  expect(first.health.state).toBe("unhealthy");
+  expect(refusals.filter(({ isGood }) => !isGood).length).toBeLessThanOrEqual(1);
+});
