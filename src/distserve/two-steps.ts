@@ -98,9 +98,8 @@ export class TwoSteps {
       }
       next = answer.mayRetry ? this.#route.take() : "unavailable";
       if (isNobodyThere(next) && answer.mayRetry && answer.mayComeBack) next = this.#route.again();
-      const isStuck = answer.isRefused
-        ? !(next instanceof Lease)
-        : typeof next === "string" && !isWorthWaiting(next) && !this.#route.mayWait;
+      const mayWait = !answer.isRefused && (isWorthWaiting(next) || this.#route.mayWait);
+      const isStuck = typeof next === "string" && !mayWait;
       if (answer.mayRetry && isStuck) this.#request.exchange.notRetried = "no_node";
       if (!answer.mayRetry || isStuck) return await answer.settle();
       answer.discard();

@@ -33,6 +33,20 @@ describe("a prefill", () => {
     await cluster.quiet();
   });
 
+  test("refused with 404 goes to another node that has yet to be connected, too", async () => {
+    let tried = 0;
+    // Which of the two comes first is a matter of chance.
+    for (let i = 0; i < 40 && tried === 0; i += 1) {
+      const flags = ["--no-warmup", "--strategy", "random"];
+      await using cluster = await startCluster({ prefills: 2, flags });
+      const first = only(cluster.prefills);
+      first.setFaults([{ path: CHAT, fault: { kind: "answer", status: 404 } }]);
+      expect((await cluster.chat()).status).toBe(200);
+      tried = first.state().requestsByPath[CHAT] ?? 0;
+    }
+    expect(tried).toBe(1);
+  });
+
   test.each([429, 500, 502, 503, 504])("answered with %d goes to another node", async (status) => {
     await using cluster = await startCluster({ prefills: 2 });
     only(cluster.prefills).setFaults([{ path: CHAT, fault: { kind: "answer", status } }]);
