@@ -6,7 +6,7 @@ import { FadingCount } from "./fading-count.ts";
  */
 const ROW = 2;
 /** Twice as many for each request of the same client that peers have refused, too, up to so many times. */
-const MOST_DOUBLINGS = 5;
+const MOST_DOUBLINGS = 3;
 /** So many clients are remembered for that; the more there are, the less one of whom nothing is known tells, either. */
 const MOST_CLIENTS = 6;
 /** A node is at fault once peers have answered so many in a row: what one node alone has not may be of the moment. */
@@ -21,7 +21,7 @@ export class Refusals {
   /** Since it last answered well, or a peer refused the same. */
   #inARow = 0;
   #lastAtMs = Number.NEGATIVE_INFINITY;
-  /** Of these, those that a peer has answered. */
+  /** Since it last answered well, those that a peer has answered. */
   #refuted = 0;
   /** By client: what peers refused, too. */
   readonly #alike = new Map<string | null, FadingCount>();
@@ -79,7 +79,7 @@ export class Refusals {
 
   /** A peer refused the same request of `client`: that is its doing. */
   alike(client: string | null, nowMs: number): void {
-    this.answeredWell();
+    this.#inARow = 0;
     this.excuses(client, nowMs);
   }
 
@@ -96,6 +96,8 @@ export class Refusals {
   /** A peer answered what it refused. Returns whether it has done so often enough in a row. */
   refuted(): boolean {
     this.#refuted += 1;
+    // That others' were refused by all, too, is no reason to wait for the next.
+    this.#alike.clear();
     return this.#refuted >= REFUTED;
   }
 
