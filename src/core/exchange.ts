@@ -90,6 +90,8 @@ export class Exchange implements InBag, Explainer {
   /** The tokens that the answer says it took; null when it does not, or did not come to its end. */
   usage: Usage | null = null;
   readonly tries: Try[] = [];
+  /** Whose answer its client gets, the last one's mostly; null while there is none. */
+  answeredBy: Try | null = null;
   /** Why the node of each try was chosen, at the same place; null where nobody wants to know. */
   readonly choices: (Explained | null)[] = [];
   /** When the last piece was handed on, ms; only with a first one. */
@@ -163,9 +165,13 @@ export class Exchange implements InBag, Explainer {
     this.#choice = null;
   }
 
-  /** The client gets an answer with HTTP `status`; the first head counts. */
-  head(status: number): void {
+  /**
+   * The client gets an answer with HTTP `status`; the first head counts.
+   * @param by The try whose answer it is; null: the proxy's own.
+   */
+  head(status: number, by: Try | null = null): void {
     this.status ??= status;
+    this.answeredBy ??= by;
   }
 
   /** So many bytes of the answer's body are handed on at `nowMs`. */

@@ -178,9 +178,9 @@ async function answer(
   }
 }
 
-function nameNode(headers: Headers, { tries }: Exchange): void {
-  const last = tries.at(-1);
-  if (last !== undefined) headers.set("x-lmproxy-node", last.node.url);
+function nameNode(headers: Headers, { answeredBy, tries }: Exchange): void {
+  const by = answeredBy ?? tries.at(-1);
+  if (by !== undefined) headers.set("x-lmproxy-node", by.node.url);
   headers.set("x-lmproxy-attempts", String(tries.length));
 }
 

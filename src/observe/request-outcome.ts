@@ -10,11 +10,11 @@ const CLIENT_LEFT = 499;
  * How a request went, in one word: `answered`, a kind of `core/failure.ts`, `rejected` when the proxy sent
  * it nowhere, or `cancelled_by_admin`; `cancelled` is for clients that left.
  */
-export function outcomeOf({ ended, tries }: Exchange): string {
+export function outcomeOf({ ended, answeredBy, tries }: Exchange): string {
   if (ended?.how === "client_gone") return "cancelled";
   if (ended?.how === "cancelled") return "cancelled_by_admin";
   if (ended?.how === "broken" || ended?.how === "shutdown") return "broken";
-  return tries.at(-1)?.outcome?.kind ?? "rejected";
+  return (answeredBy ?? tries.at(-1))?.outcome?.kind ?? "rejected";
 }
 
 /** The HTTP status the client got, or would have got. */

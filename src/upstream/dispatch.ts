@@ -7,6 +7,7 @@ import type { Node } from "../core/pool/node.ts";
 import { isRefusal } from "../core/pool/statuses.ts";
 import { isRetriable, RetryState } from "../core/retry.ts";
 import { Attempt } from "./attempt.ts";
+import { Refusal } from "./refusal.ts";
 import { givenUp, type Reply } from "./reply.ts";
 import { type InferenceRequest, isCancelled } from "./request.ts";
 import {
@@ -51,8 +52,10 @@ export async function dispatch(
   budgets.request(request.model);
   const retries = new RetryState(retryRules, () => draw(request, budgets));
   let attempt = new Attempt(place.lease);
+  let refusal: Refusal | null = null;
   const mayMove = () =>
-    !attempt.lease.lastResort && retries.maySendAgain && registry.hasAnother(wanted);
+    refusal !== null ||
+    (!attempt.lease.lastResort && retries.maySendAgain && registry.hasAnother(wanted));
   attempt.mayMove = mayMove;
   const isUnread = (status: number) =>
     mayBetter(status) || (isRefusal(status) && registry.mayAskPeer(attempt.lease, wanted));
@@ -85,12 +88,18 @@ export async function dispatch(
       const mayWait =
         lease === "full" &&
         admission.mayWait &&
+        refusal === null &&
         (isNotThere(result, request) || !isRefused(result));
       if (!mayWait && !(lease instanceof Lease)) {
         noteNoNode(attempt, result, wanted, request, upstream);
+        if (refusal?.betters(result) === true) {
+          if (result.kind === "unread") discard(attempt, result, upstream);
+          return refusal.handOn(request, upstream);
+        }
         return await settle(attempt, result, request, upstream);
       }
       if (result.kind === "unread") discard(attempt, result, upstream);
+      if (!isNotThere(result, request)) refusal ??= Refusal.of(attempt, result);
       if (!(lease instanceof Lease)) {
         lease = await placeElsewhere(wanted, request, upstream, attempt.requestStartedAtMs);
       }

@@ -48,7 +48,7 @@ export function handOn(
   const isEvents = form === "events";
   const mayBeCut = answer.ok && endsWithConnection(answer.headers);
   const headers = answerHeaders(answer, exchange.id, lease.node.url);
-  exchange.head(answer.status);
+  exchange.head(answer.status, lease);
   const keeping = answer.ok ? request.kept : null;
   keeping?.answeredBy(lease.node);
   const failure = isEvents && judged.status !== answer.status ? judged.status : null;

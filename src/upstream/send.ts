@@ -11,7 +11,7 @@ import { EMPTY, isRefusal } from "../core/pool/statuses.ts";
 import { failureType } from "../core/proxy-status.ts";
 import type { RetryBudgets } from "../core/retry.ts";
 import { isRetriable, type RetryRules, type RetryState } from "../core/retry.ts";
-import { answered, type Judged, readAnswer } from "./answer.ts";
+import { answered, isShort, type Judged, readAnswer } from "./answer.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { type Fetch, forward } from "./forward.ts";
@@ -67,9 +67,14 @@ export async function send(
   const answer = await forward(attempt, request, upstream);
   if (!(answer instanceof Response)) return answer;
   const { status } = answer;
-  if (isUnread(status)) return unread(attempt, { answer, status, judged: null }, upstream);
+  // A refusal is read, where it is short: a peer may be asked the same, and have nothing better to say.
+  const isKept = isRefusal(status) && isShort(answer.headers);
+  if (isUnread(status) && !isKept) {
+    return unread(attempt, { answer, status, judged: null }, upstream);
+  }
   const judged = await readAnswer(attempt, answer, upstream);
   if ("kind" in judged) return judged;
+  if (isUnread(status)) return unread(attempt, { answer, status, judged }, upstream);
   let relayed = judged;
   if (judged.status !== status && isUnread(judged.status)) {
     if (!(await isWishedEnd(attempt.lease, judged, upstream.isWell))) {

@@ -107,6 +107,69 @@ test("a client's burst of bad requests takes nobody out, and few of them are tri
   expect(proxy.log()).not.toContain("node is out");
 });
 
+/** Two nodes, the first of which refuses what is bad; what the other makes of that is the test's. */
+async function startTwo(status: number, other: () => Response | Promise<Response>) {
+  const engines = [startOddEngine(), startOddEngine()] as const;
+  const nodes = engines.flatMap(({ url }) => ["--node", url]);
+  const proxy = await startProxy([...nodes, "--strategy", "round_robin", "--expose-node"]);
+  await untilHealthy(proxy, 2);
+  // So much is known of both that one which hangs is found late.
+  const sendGood = async () => await (await ask(proxy, { stream: true })).bytes();
+  for (let nth = 0; nth < 20; nth += 1) await sendGood();
+  const [first, second] = engines;
+  const refusal = { status, headers: { "X-Said": "first" } };
+  const isBad = ({ headers }: Request) => headers.has("X-Bad");
+  first.answer = (request) => (isBad(request) ? new Response("no", refusal) : good());
+  second.answer = (request) => (isBad(request) ? other() : good());
+  return {
+    proxy,
+    first,
+    second,
+    /** A bad one that comes to the first. */
+    async sendBad(): Promise<Response> {
+      for (let before = -1; before !== second.requests - 1; await sendGood()) {
+        before = second.requests;
+      }
+      return await ask(proxy, { stream: true }, { headers: { "X-Bad": "1" } });
+    },
+    async [Symbol.asyncDispose]() {
+      await proxy[Symbol.asyncDispose]();
+      await Promise.all([first.stop(), second.stop()]);
+    },
+  };
+}
+
+const NO_WORD = [
+  ["is busy (503)", () => new Response("busy", { status: 503 })],
+  ["fails (500)", () => new Response("boom", { status: 500 })],
+  ["hangs", silence],
+] as const;
+
+test.each(
+  NO_WORD.flatMap(([what, other]) => [400, 404].map((status) => ({ what, other, status }))),
+)(
+  "what is refused ($status) here, and tried on a peer that $what, is answered with the refusal",
+  async ({ other, status }) => {
+    await using cluster = await startTwo(status, other);
+    const { proxy, first, second, sendBad } = cluster;
+    let isTried = false;
+    for (let nth = 0; nth < 4 && !isTried; nth += 1) {
+      const answer = await sendBad();
+      expect(await answer.text()).toBe("no");
+      expect(answer.status).toBe(status);
+      expect(answer.headers.get("x-said")).toBe("first");
+      expect(answer.headers.get("x-lmproxy-node")).toBe(first.url);
+      isTried = answer.headers.get("x-lmproxy-attempts") === "2";
+    }
+    expect(isTried).toBe(true);
+    await until("no request is open", async () =>
+      Object.values(await proxy.status()).every(({ unfinished }) => unfinished === 0),
+    );
+    expect(second.open).toBe(0);
+    expect(proxy.log()).not.toContain("internal_error");
+  },
+);
+
 test.each(["--no-retry"])("with %s nothing is tried twice", async (flag) => {
   await using cluster = await startThree(["--strategy", "prefix_aware", flag]);
   const { engines, send } = cluster;
