@@ -89,7 +89,7 @@ export async function dispatch(
         lease === "full" &&
         admission.mayWait &&
         refusal === null &&
-        (isNotThere(result, request) || !isRefused(result));
+        (isNotThere(result, request) || attempt.lease.modelIsGone || !isRefused(result));
       if (!mayWait && !(lease instanceof Lease)) {
         noteNoNode(attempt, result, wanted, request, upstream);
         if (refusal?.betters(result) === true) {

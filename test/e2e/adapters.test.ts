@@ -86,3 +86,18 @@ test("an adapter that an engine is told to load, and has already, is served at o
   expect(loaded.status).toBe(502);
   expect((await ask(proxy, { model: "a" })).status).toBe(200);
 });
+
+test("what a node has unloaded behind the proxy's back waits for one that has it, where that is full", async () => {
+  await using first = startAdapterNode("a");
+  await using second = startAdapterNode("a");
+  const nodes = ["--node", first.url, second.url, "--strategy", "round_robin"];
+  await using proxy = await startProxy([...nodes, "--max-concurrency-per-node", "1"]);
+  await untilHealthy(proxy, 2);
+  for (const { url } of [first, second]) await listed(proxy, url, "a");
+  first.adapters.delete("a");
+  second.answerMs = 100;
+  const asked = Array.from({ length: 12 }, () => ask(proxy, { model: "a" }));
+  const statuses = (await Promise.all(asked)).map(({ status }) => status);
+  expect(statuses).toEqual(times(12, 200));
+  expect(first.asked.length).toBeGreaterThan(0);
+});

@@ -7,6 +7,8 @@ export interface AdapterNode extends AsyncDisposable {
   readonly asked: string[];
   /** How long a list of models takes; it shows what was there when it was asked for. */
   listMs: number;
+  /** How long a good answer takes. */
+  answerMs: number;
   /** Lists of models that it was asked for. */
   lists: number;
 }
@@ -16,6 +18,7 @@ export function startAdapterNode(...adapters: readonly string[]): AdapterNode {
     adapters: new Set(adapters),
     asked: [] as string[],
     listMs: 0,
+    answerMs: 0,
     lists: 0,
   };
   const server = Bun.serve({
@@ -38,7 +41,10 @@ export function startAdapterNode(...adapters: readonly string[]): AdapterNode {
       if (pathname === "/v1/load_lora_adapter") return load(node.adapters, body.lora_name);
       if (pathname === "/v1/unload_lora_adapter") return unload(node.adapters, body.lora_name);
       node.asked.push(body.model);
-      if (body.model === "base" || node.adapters.has(body.model)) return Response.json({});
+      if (body.model === "base" || node.adapters.has(body.model)) {
+        if (node.answerMs > 0) await Bun.sleep(node.answerMs);
+        return Response.json({});
+      }
       return refused(
         404,
         "NotFoundError",
