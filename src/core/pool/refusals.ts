@@ -11,7 +11,7 @@ const MOST_DOUBLINGS = 3;
 const MOST_CLIENTS = 6;
 /** A node is at fault once peers have answered so many in a row: what one node alone has not may be of the moment. */
 const REFUTED = 2;
-/** As long as a peer computes what it refused, it gets nothing more; but long answers take minutes, ms. */
+/** Until a peer has a word on what it refused, it gets nothing more; but a word may take minutes, ms. */
 const IN_QUESTION_MS = 5_000;
 /** A row says nothing any more that ended so long ago, ms. */
 const LATELY_MS = 20_000;
@@ -46,8 +46,10 @@ export class Refusals {
     for (const [one, count] of this.#alike) if (count.at(nowMs) < 0.5) this.#alike.delete(one);
   }
 
-  /** A peer has been given, as `asked`, what it refused. */
+  /** A peer has been given, as `asked`, what it refuses just now. */
   asks(asked: object, nowMs: number): void {
+    // A single refusal, as each 404 is tried, is most likely its client's.
+    if (this.#inARow + 1 < ROW) return;
     this.#asked = asked;
     this.#askedAtMs = nowMs;
   }

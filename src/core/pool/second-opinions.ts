@@ -52,9 +52,12 @@ export class SecondOpinions {
   }
 
   /** A request is answered well; another node may have refused it just before. */
-  answered({ refusedBy }: Lease): void {
+  answered(lease: Lease): void {
+    const { refusedBy } = lease;
     if (refusedBy === null) return;
     const { node, generation, status } = refusedBy;
+    // The rest of the answer, which may take long, shows no more.
+    node.conduct.refusals.askEnded(lease);
     if (generation !== node.generation) return;
     if (!node.conduct.refusals.refuted() || !this.#options.peers.mayGo(node)) return;
     const what = status === EMPTY ? "answers nothing to" : `refuses (${status})`;
