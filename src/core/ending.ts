@@ -6,8 +6,8 @@ export const TORN_BYTES = 256;
 /** What says how a stream ended stands in its last events: tokens, a failure, and that it is over. */
 const EVENTS = 3;
 
-/** Sizes are multiples of it, bytes. */
-const STEP_BYTES = 512;
+/** Room for some more of the usual ones, bytes: what stays is moved, and looked for, once for each time that this is full. */
+const LEAST_ROOM = 2 * 1024;
 
 const LF = 10;
 const CR = 13;
@@ -15,7 +15,7 @@ const CR = 13;
 /**
  * The end of a stream, wherever its pieces were cut: its last 8 KiB or, of events that are shorter, the last three.
  * Of an event that is longer its beginning is kept, too, and its middle left out. Streams are many and their events
- * short: most take 1 or 2 KiB.
+ * short: most take 2 KiB.
  */
 export class Ending {
   readonly #isEvents: boolean;
@@ -69,8 +69,7 @@ export class Ending {
       torn = kept.slice(start, Math.min(from, start + TORN_BYTES));
     }
     const length = torn.length + this.#length - from;
-    // With room for more than the next piece: what stays is not moved for each.
-    const size = Math.ceil((1.5 * (length + bytes)) / STEP_BYTES) * STEP_BYTES;
+    const size = Math.max(LEAST_ROOM, Math.ceil(1.5 * (length + bytes)));
     const room = size <= kept.length ? kept : new Uint8Array(size);
     room.set(kept.subarray(from, this.#length), torn.length);
     room.set(torn);
