@@ -21,7 +21,8 @@ function isRefusal(status: number): boolean {
  * be offered to a second one: the first fetches them without asking, and then they are freed.
  */
 export function neverTaken(result: Result): boolean {
-  if (result.kind === "unread") return result.judged === null && isRefusal(result.status);
+  // What fails under a good head had been taken on.
+  if (result.kind === "unread") return isRefusal(result.answer.status);
   return "detail" in result && neverSent(result.kind);
 }
 
