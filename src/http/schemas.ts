@@ -210,7 +210,10 @@ export const Explanations = t.Array(
         sent_ms: NumberOrNull,
         first_byte_ms: NumberOrNull,
         outcome: TextOrNull,
-        status: NumberOrNull,
+        status: t.Union([NumberOrNull], {
+          description:
+            "What its answer amounts to, also where that says 200: a failure's status, or 299 when it holds nothing",
+        }),
         detail: TextOrNull,
         choice: t.Union([
           t.Object({

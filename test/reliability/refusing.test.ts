@@ -208,3 +208,14 @@ test("what was refused is not sent on to a node that hung, and may hang still, t
   expect(hung.requests).toBe(before);
   await Promise.all([hung.stop(), other.stop()]);
 });
+
+test("a 204 says that there is nothing to say: nobody is asked the same again, and nobody is out", async () => {
+  await using cluster = await startThree(["--strategy", "round_robin"]);
+  const { proxy, engines } = cluster;
+  for (const engine of engines) engine.answer = () => new Response(null, { status: 204 });
+  for (let sent = 0; sent < 30; sent += 1) {
+    expect((await ask(proxy, ALIKE)).status).toBe(204);
+  }
+  expect(engines.map(({ requests }) => requests)).toEqual([10, 10, 10]);
+  expect(proxy.log()).not.toContain("node is out");
+});

@@ -11,8 +11,11 @@ export function passesTrial(status: number, doubt: Doubt = "answers"): boolean {
   return doubt === "refused" ? isGood(status) : status < 500 && status !== 429;
 }
 
-/** What a good answer amounts to that holds nothing. */
-export const EMPTY = 204;
+/**
+ * What a 200 amounts to that holds nothing. No engine sends it: one that has nothing to say, and says so, sends 204,
+ * and is believed.
+ */
+export const EMPTY = 299;
 const REFUSALS: ReadonlySet<number> = new Set([400, 401, 403, 404, 422, EMPTY]);
 
 /** Statuses by which an engine refuses a request, or gives nothing for it, that its peers may well answer. */
