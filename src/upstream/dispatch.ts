@@ -69,7 +69,11 @@ export async function dispatch(
     for (;;) {
       if (request.signal.aborted) attempt.stopWith(request.signal);
       const result = await send(attempt, request, upstream, isUnread);
-      if (result.kind === "relayed") return result.reply;
+      if (result.kind === "relayed") {
+        // Its stream may go on for long, and what may move it is kept as long.
+        refusal = null;
+        return result.reply;
+      }
       tried.add(attempt.lease.node);
       const mayRetry =
         !attempt.lease.lastResort &&
