@@ -24,3 +24,17 @@ export async function allContestants(
   const own = [lmproxyContestant(executable), ...others, nginx, nginxLargeBuffer, haproxy, bare];
   return withRouters ? [...own, lmproxyAsRouter(executable), ...(await routerContestants())] : own;
 }
+
+/** `NAME=PATH` each; a name names its contestant in all tables. */
+export async function readBuilds(given: readonly string[]): Promise<Map<string, string> | Error> {
+  const taken = (await allContestants(undefined, new Map(), true)).map(({ name }) => name);
+  const builds = new Map<string, string>();
+  for (const each of given) {
+    const [, name = "", path = ""] = /^([a-z0-9][\w.-]*)=(.+)$/.exec(each) ?? [];
+    if (name === "" || taken.includes(name) || builds.has(name)) {
+      return new Error(`--executable ${each}: NAME=PATH, with a name that nobody else has`);
+    }
+    builds.set(name, path);
+  }
+  return builds;
+}

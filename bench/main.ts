@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 import { runBenchmark, takesPart } from "./benchmark.ts";
 import type { Contestant } from "./contestants.ts";
-import { allContestants } from "./field.ts";
+import { allContestants, readBuilds } from "./field.ts";
 import { chooseCores, killAllAtExit } from "./host.ts";
 import { Laboratory } from "./laboratory.ts";
 import { summaryLines } from "./print.ts";
@@ -27,20 +27,6 @@ const HELP = `bun run bench [options]
 `;
 
 const QUICK = { works: ["A", "B", "C", "D"], contestants: ["lmproxy", "nginx", "bare"] };
-
-/** `NAME=PATH` each; a name names its contestant in all tables. */
-async function readBuilds(given: readonly string[]): Promise<Map<string, string> | Error> {
-  const taken = (await allContestants(undefined, new Map(), true)).map(({ name }) => name);
-  const builds = new Map<string, string>();
-  for (const each of given) {
-    const [, name = "", path = ""] = /^([a-z0-9][\w.-]*)=(.+)$/.exec(each) ?? [];
-    if (name === "" || taken.includes(name) || builds.has(name)) {
-      return new Error(`--executable ${each}: NAME=PATH, with a name that nobody else has`);
-    }
-    builds.set(name, path);
-  }
-  return builds;
-}
 
 async function main(): Promise<number> {
   const { values } = parseArgs({

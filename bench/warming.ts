@@ -1,15 +1,16 @@
 /**
  * What a contestant takes while its code is being compiled: `bun bench/warming.ts [--work A] [--contestants a,b]
- * [--executable NAME=PATH]… [--runs N] [--halves N]`. Prints for each, as the median over runs, each with a start of
+ * [--routers] [--executable NAME=PATH]… [--runs N] [--halves N]`, as `bun run bench` takes them. Prints for each, as the median over runs, each with a start of
  * its own, the CPU time of its whole tree of processes in each half of a second from its first request on, µs a
  * request or chunk.
  */
 import { parseArgs } from "node:util";
 import { startContestant } from "./cell.ts";
 import type { Contestant } from "./contestants.ts";
-import { allContestants } from "./field.ts";
+import { allContestants, readBuilds } from "./field.ts";
 import { chooseCores, killAllAtExit } from "./host.ts";
 import { Laboratory } from "./laboratory.ts";
+import { spreadOf } from "./summary.ts";
 import { loadOf, WORKS } from "./works.ts";
 
 const HALF = { warmMs: 0, measureMs: 500 };
@@ -18,6 +19,7 @@ const { values } = parseArgs({
   options: {
     work: { type: "string", default: "A" },
     contestants: { type: "string", default: "lmproxy,bare" },
+    routers: { type: "boolean", default: false },
     executable: { type: "string", multiple: true, default: [] },
     runs: { type: "string", default: "3" },
     halves: { type: "string", default: "16" },
@@ -25,14 +27,10 @@ const { values } = parseArgs({
 });
 const work = WORKS.find(({ name }) => name === values.work);
 if (work === undefined) throw new Error(`there is no work ${values.work}`);
-const builds = new Map(
-  values.executable.map((given) => {
-    const [name = "", ...path] = given.split("=");
-    return [name, path.join("=")] as const;
-  }),
-);
+const builds = await readBuilds(values.executable);
+if (builds instanceof Error) throw builds;
 const names = values.contestants.split(",");
-const everybody = await allContestants(undefined, builds, names.some(isRouter));
+const everybody = await allContestants(undefined, builds, values.routers);
 const field = everybody.filter(({ name }) => names.includes(name) || builds.has(name));
 killAllAtExit();
 const cores = chooseCores();
@@ -42,15 +40,14 @@ for (const contestant of field) {
   const runs: number[][] = [];
   for (let run = 0; run < Number(values.runs); run += 1) runs.push(await warm(contestant));
   const [first = []] = runs;
-  const medians = first.map((_, half) => median(runs.map((run) => run[half] ?? Number.NaN)));
-  console.info(contestant.name.padEnd(12), medians.map((us) => us.toFixed(0).padStart(5)).join(""));
+  const medians = first.map(
+    (_, half) => spreadOf(runs.map((run) => run[half] ?? Number.NaN))?.median,
+  );
+  const shown = medians.map((us) => (us?.toFixed(0) ?? "–").padStart(5));
+  console.info(contestant.name.padEnd(12), shown.join(""));
 }
 await laboratory.close();
 process.exit(0);
-
-function isRouter(name: string): boolean {
-  return !["lmproxy", "nginx", "haproxy", "bare"].includes(name);
-}
 
 /** One start, half a second after the other, µs. */
 async function warm(contestant: Contestant): Promise<number[]> {
@@ -73,8 +70,4 @@ async function warm(contestant: Contestant): Promise<number[]> {
     await running.stop();
   }
   return halves;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
