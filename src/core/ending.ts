@@ -3,8 +3,11 @@ export const ENDING_BYTES = 8 * 1024;
 /** And so much of the beginning of an event that is longer, bytes: its name, and what its data begins with. */
 export const TORN_BYTES = 256;
 
-/** What says how a stream ended stands in its last events: tokens, a failure, and that it is over. */
-const EVENTS = 3;
+/**
+ * What says how a stream ended stands in its last three events: tokens, a failure, and that it is over. So many whole
+ * ones stay beside the one that is coming.
+ */
+const EVENTS = 2;
 
 /** Room for some more of the usual ones, bytes: what stays is moved, and looked for, once for each time that this is full. */
 const LEAST_ROOM = 2 * 1024;
@@ -75,8 +78,7 @@ export class Ending {
     room.set(torn);
     this.#kept = room;
     this.#length = length;
-    // Where nothing of the first event was left out, or no more than before, that has not moved.
-    if (from > this.#torn) this.#torn = torn.length;
+    this.#torn = torn.length;
   }
 
   /** Where the event begins that is so many before the one at `end`; 0 when there are fewer: what is kept begins with one. */
