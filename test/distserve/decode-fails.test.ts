@@ -9,6 +9,7 @@ setDefaultTimeout(60_000);
 
 const CHAT = "/v1/chat/completions";
 const FREE = "/distserve/free_cache";
+const ABORTED = JSON.stringify({ choices: [{ index: 0, finish_reason: "abort" }] });
 const HANG = { kind: "hang", at: "before-headers" } as const;
 
 describe("a decode engine that", () => {
@@ -79,6 +80,7 @@ describe("blocks are offered to a second decode node", () => {
     ["a 500", { kind: "answer", status: 500 }],
     ["a 502", { kind: "answer", status: 502 }],
     ["a lost connection", { kind: "reset" }],
+    ["a 200 that was given up", { kind: "answer", status: 200, body: ABORTED }],
   ];
 
   /** Two decode engines of which whichever is asked first fails so. */
