@@ -120,7 +120,7 @@ export function answerHeaders(
     headers.set("retry-after", RETRY_AFTER_S);
   }
   // nginx in front would gather a stream in its buffers otherwise.
-  if (isEventStream(headers) && !headers.has("x-accel-buffering")) {
+  if (isEventStream(headers.get("content-type")) && !headers.has("x-accel-buffering")) {
     headers.set("x-accel-buffering", "no");
   }
   const location = headers.get("location");
@@ -128,14 +128,15 @@ export function answerHeaders(
   return headers;
 }
 
-/** Whether an answer is a stream of events, in whatever case that is written. */
-export function isEventStream(headers: Headers): boolean {
-  return /^text\/event-stream\b/i.test(headers.get("content-type") ?? "");
+/** Whether an answer of this `Content-Type` is a stream of events, in whatever case that is written. */
+export function isEventStream(contentType: string | null): boolean {
+  return contentType !== null && /^text\/event-stream\b/i.test(contentType);
 }
 
 /** Whether a body is compressed, or coded in another way, so that nothing can be read of it as it passes. */
 export function isPacked(headers: Headers): boolean {
-  return !/^(?:identity)?$/i.test(headers.get("content-encoding") ?? "");
+  const coding = headers.get("content-encoding");
+  return coding !== null && !/^(?:identity)?$/i.test(coding);
 }
 
 /** A URL of the node's as a path below the proxy; any other as it is. */

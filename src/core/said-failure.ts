@@ -69,6 +69,10 @@ export function failureOfFinish(finishReason: unknown): number | null {
 /** Where a reason to finish stands in an answer: behind what was generated, before the usage. */
 const FINISH_WITHIN_BYTES = 2_048;
 const QUOTE = 0x22;
+const OPEN_LIST = 0x5b;
+const CLOSE_LIST = 0x5d;
+/** White space in JSON, and nothing else, is no greater. */
+const BLANK = 0x20;
 const ABORT = [...'"abort"'].map((char) => char.charCodeAt(0));
 const ERROR = [...'"error"'].map((char) => char.charCodeAt(0));
 
@@ -93,12 +97,23 @@ const EMPTY_LIST = /"(?:choices|data)"\s*:\s*\[\s*\]/;
 /** Whether a whole answer holds nothing: not a byte, or, in JSON, a list without a choice or an embedding. */
 export function holdsNothing(body: Uint8Array): boolean {
   if (body.length === 0) return true;
-  if (body.length > NOTHING_WITHIN_BYTES) return false;
+  if (body.length > NOTHING_WITHIN_BYTES || !hasEmptyList(body)) return false;
   const text = decoder.decode(body);
   if (!EMPTY_LIST.test(text)) return false;
   const { choices, data } = readObject(text) ?? {};
   const list = choices ?? data;
   return Array.isArray(list) && list.length === 0;
+}
+
+/** Looked for like a failure: most answers have none, and are not decoded. */
+function hasEmptyList(body: Uint8Array): boolean {
+  let isOpen = false;
+  for (let at = 0; at < body.length; at += 1) {
+    const byte = body[at] ?? 0;
+    if (byte === CLOSE_LIST && isOpen) return true;
+    if (byte > BLANK) isOpen = byte === OPEN_LIST;
+  }
+  return false;
 }
 
 /** Whether a whole answer in JSON was given up in its middle: every choice is aborted, and some have text or calls. */

@@ -2,7 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 import { isRetriable } from "../core/retry.ts";
 import { usageOf } from "../core/usage.ts";
-import { answered, isShort, knowsLength, readAnswer } from "../upstream/answer.ts";
+import { answered, isShort, knownLength, readAnswer } from "../upstream/answer.ts";
 import type { Attempt, Unanswered } from "../upstream/attempt.ts";
 import { forward } from "../upstream/forward.ts";
 import { handOn } from "../upstream/relay.ts";
@@ -166,8 +166,9 @@ async function readWhole(
   const pieces: Uint8Array[] = [];
   let sizeBytes = 0;
   try {
-    attempt.begun = knowsLength(answer.headers);
-    if (isShort(answer.headers)) {
+    const length = knownLength(answer.headers);
+    attempt.begun = length !== null;
+    if (isShort(length)) {
       const body = await answer.bytes();
       attempt.received(now());
       return body;

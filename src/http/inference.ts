@@ -3,6 +3,7 @@ import { ProxyError } from "../core/errors.ts";
 import { CANCELLED, CLIENT_GONE, type Exchange } from "../core/exchange.ts";
 import { requestHeaders } from "../core/headers.ts";
 import { serveTheSame } from "../core/pool/model-index.ts";
+import type { Registry } from "../core/pool/registry.ts";
 import { NOTHING_ASKED } from "../core/strategies/strategy.ts";
 import { Reply } from "../upstream/reply.ts";
 import { isCancelled } from "../upstream/request.ts";
@@ -237,10 +238,14 @@ function serves(model: string, services: Services): boolean {
 function servedName(model: string, { registry }: Services): string {
   const colon = model.lastIndexOf(":");
   if (colon <= 0 || registry.serves(model)) return model;
-  const [base, adapter] = [model.slice(0, colon), model.slice(colon + 1)];
+  return adaptersName(model.slice(0, colon), model.slice(colon + 1), registry) ?? model;
+}
+
+/** Null where no node serves `base` that takes adapters so. */
+function adaptersName(base: string, adapter: string, registry: Registry): string | null {
   const nodes = registry
     .nodes()
     .filter(({ engine, models }) => engine === "sglang" && models.includes(base));
-  if (nodes.length === 0) return model;
+  if (nodes.length === 0) return null;
   return nodes.some(({ cards }) => cards.get(adapter)?.parent === base) ? adapter : base;
 }

@@ -28,7 +28,11 @@ export class Peers {
     if (socketAddress === null || !this.#trusts(socketAddress)) {
       return { address: socketAddress, socketAddress, isTrustedProxy: false };
     }
-    const chain = request.headers.get("x-forwarded-for");
+    return this.#behind(socketAddress, request.headers.get("x-forwarded-for"));
+  }
+
+  /** Who a trusted proxy says is there. */
+  #behind(socketAddress: string, chain: string | null): Peer {
     const address = clientAddress(chain, socketAddress, (one) => this.#trusts(one));
     return { address, socketAddress, isTrustedProxy: true };
   }

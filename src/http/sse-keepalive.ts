@@ -82,7 +82,7 @@ export class SseKeepalive {
 
 /** Whether it may follow the comments: they are not packed. */
 function isPlainStream({ ok, headers }: Reply): boolean {
-  return ok && isEventStream(headers) && !isPacked(headers);
+  return ok && isEventStream(headers.get("content-type")) && !isPacked(headers);
 }
 
 /** What an engine answered instead of a stream, as an event: its own error, where it can be one. */

@@ -40,11 +40,12 @@ export async function readAnswer(
   clock: Clock,
 ): Promise<Judged | Unanswered> {
   const { headers, status } = answer;
-  attempt.begun = knowsLength(headers);
+  const length = knownLength(headers);
+  attempt.begun = length !== null;
   const form = formOf(headers);
   try {
     // Looking at `body` would make a stream of it, which costs more than all the rest.
-    if (isShort(headers)) {
+    if (isShort(length)) {
       const body = await answer.bytes();
       if (body.length > 0) begun(attempt, headers, clock);
       const said = form === "events" ? failureOfStream : failureOfWhole;
@@ -106,10 +107,11 @@ async function readOpening(
   }
 }
 
-/** Whether the head says how long the answer is: then the engine has it whole. */
-export function knowsLength(headers: Headers): boolean {
+/** How long the answer is by its head, bytes: then the engine has it whole. Null where that does not say. */
+export function knownLength(headers: Headers): number | null {
+  const length = headers.get("content-length");
   // Whatever length is said beside a coding, chunks do not go by it (RFC 9112, 6.3).
-  return headers.has("content-length") && !headers.has("transfer-encoding");
+  return length === null || headers.has("transfer-encoding") ? null : Number(length);
 }
 
 /** What is said of an answer that ended with its connection, in its middle. */
@@ -157,21 +159,20 @@ function isBareValue(text: string): boolean {
   }
 }
 
-/** Whether an answer is known to be so short that it is read whole. */
-export function isShort(headers: Headers): boolean {
-  return knowsLength(headers) && Number(headers.get("content-length")) <= WHOLE_BYTES;
+/** Whether an answer of this `knownLength` is so short that it is read whole. */
+export function isShort(length: number | null): boolean {
+  return length !== null && length <= WHOLE_BYTES;
 }
 
 /** How an answer is written, where what it says can be read as it passes; else null. */
 function formOf(headers: Headers): AnswerForm | null {
   if (isPacked(headers)) return null;
-  if (isEventStream(headers)) return "events";
-  return isJson(headers) ? "json" : null;
+  const type = headers.get("content-type");
+  if (isEventStream(type)) return "events";
+  return type !== null && JSON_TYPE.test(type) ? "json" : null;
 }
 
-function isJson(headers: Headers): boolean {
-  return /^application\/(?:[\w.-]+\+)?json\b/i.test(headers.get("content-type") ?? "");
-}
+const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\b/i;
 
 /**
  * The outcome of an attempt whose answer was read to its end, or given up.

@@ -11,7 +11,7 @@ import { EMPTY, isRefusal } from "../core/pool/statuses.ts";
 import { failureType } from "../core/proxy-status.ts";
 import type { RetryBudgets } from "../core/retry.ts";
 import { isRetriable, type RetryRules, type RetryState } from "../core/retry.ts";
-import { answered, isShort, type Judged, readAnswer } from "./answer.ts";
+import { answered, isShort, type Judged, knownLength, readAnswer } from "./answer.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { type Fetch, forward } from "./forward.ts";
@@ -68,7 +68,7 @@ export async function send(
   if (!(answer instanceof Response)) return answer;
   const { status } = answer;
   // A refusal is read, where it is short: a peer may be asked the same, and have nothing better to say.
-  const isKept = isRefusal(status) && isShort(answer.headers);
+  const isKept = isRefusal(status) && isShort(knownLength(answer.headers));
   if (isUnread(status) && !isKept) {
     return unread(attempt, { answer, status, judged: null }, upstream);
   }
