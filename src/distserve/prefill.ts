@@ -105,7 +105,7 @@ async function sendAndRead(
   wire: AbortController,
 ): Promise<PrefillResult> {
   const answer = await forward(attempt, request, upstream, wire.signal);
-  if (!(answer instanceof Response)) return answer;
+  if ("kind" in answer) return answer;
   // It names no session: nothing is lost when its connection ends with the attempt.
   if (!answer.ok) endWith(attempt, wire);
   const { status } = answer;

@@ -2,7 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Exchange } from "../core/exchange.ts";
 import type { Signal } from "../core/signal.ts";
 
-/** Whoever leaves sooner is noticed then, ms. */
+/** Whoever leaves sooner is noticed after this, or after twice as long, ms. */
 const LISTEN_AFTER_MS = 10;
 
 /**
@@ -11,13 +11,16 @@ const LISTEN_AFTER_MS = 10;
  */
 export class Departures {
   readonly #clock: Pick<Clock, "after">;
-  #awaited: Exchange[] = [];
-  readonly #listen = () => {
-    const awaited = this.#awaited;
-    this.#awaited = [];
-    for (const { ended, request, signal } of awaited) {
+  /** Those that had begun before the last look, and since: with many short requests most of these are about to be over. */
+  #before: Exchange[] = [];
+  #since: Exchange[] = [];
+  readonly #look = () => {
+    for (const { ended, request, signal } of this.#before) {
       if (ended === null) listen(request.signal, signal);
     }
+    this.#before = this.#since;
+    this.#since = [];
+    if (this.#before.length > 0) this.#clock.after(LISTEN_AFTER_MS, this.#look);
   };
 
   constructor(clock: Pick<Clock, "after">) {
@@ -26,8 +29,9 @@ export class Departures {
 
   /** Aborts the signal of `exchange` when its client leaves, with the reason of its request's own. */
   watch(exchange: Exchange): void {
-    this.#awaited.push(exchange);
-    if (this.#awaited.length === 1) this.#clock.after(LISTEN_AFTER_MS, this.#listen);
+    this.#since.push(exchange);
+    const isFirst = this.#since.length === 1 && this.#before.length === 0;
+    if (isFirst) this.#clock.after(LISTEN_AFTER_MS, this.#look);
   }
 }
 

@@ -47,7 +47,8 @@ export function readBody(
   limits: BodyLimits,
   coming: Coming | null = null,
 ): Promise<Uint8Array> {
-  const encoding = request.headers.get("content-encoding");
+  const { headers } = request;
+  const encoding = headers.get("content-encoding");
   if (encoding !== null && encoding !== "identity" && encoding !== "") {
     throw new ProxyError(
       "unsupported_media_type",
@@ -55,7 +56,7 @@ export function readBody(
       { close: true },
     );
   }
-  const declared = Number(request.headers.get("content-length") ?? Number.NaN);
+  const declared = Number(headers.get("content-length") ?? Number.NaN);
   if (declared > limits.maxBytes) throw tooLarge(limits);
   const isShort =
     declared <= ONE_GO_BYTES ||

@@ -16,9 +16,10 @@ const ABSOLUTE_URL = /^https?:\/\/[^/]+\/[^#]*$/;
  * a target that is no path.
  */
 export function settleTarget(request: Request, needsNoHost: (path: string) => boolean): void {
+  const { url } = request;
   const host = request.headers.get("host");
-  if (host === null && request.url.startsWith("/") && needsNoHost(pathOf(request.url))) {
-    Object.defineProperty(request, "url", { value: `http://localhost${request.url}` });
+  if (host === null && url.startsWith("/") && needsNoHost(pathOf(url))) {
+    Object.defineProperty(request, "url", { value: `http://localhost${url}` });
     return;
   }
   if (host === null || !HOST.test(host)) {
@@ -26,7 +27,6 @@ export function settleTarget(request: Request, needsNoHost: (path: string) => bo
       close: true,
     });
   }
-  const { url } = request;
   if (!ABSOLUTE_URL.test(url)) {
     throw new ProxyError("invalid_request", "Ask for a path, without a fragment.", { close: true });
   }

@@ -65,7 +65,7 @@ export async function send(
   isUnread: (status: number) => boolean = isRetriable,
 ): Promise<Result> {
   const answer = await forward(attempt, request, upstream);
-  if (!(answer instanceof Response)) return answer;
+  if ("kind" in answer) return answer;
   const { status } = answer;
   // A refusal is read, where it is short: a peer may be asked the same, and have nothing better to say.
   const isKept = isRefusal(status) && isShort(knownLength(answer.headers));
