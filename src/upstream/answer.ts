@@ -3,7 +3,7 @@ import { isEventStream, isPacked, retryAfterMs } from "../core/headers.ts";
 import type { Answered } from "../core/pool/lease.ts";
 import { EMPTY } from "../core/pool/statuses.ts";
 import { failureOfWhole, holdsNothing } from "../core/said-failure.ts";
-import { failureOfStream, SseOpening } from "../core/sse-opening.ts";
+import { failureAtEnd, failureOfStream, SseOpening } from "../core/sse-opening.ts";
 import { BETWEEN_EVENTS, isEventEnd } from "../core/sse-tail.ts";
 import type { AnswerForm, Usage } from "../core/usage.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
@@ -135,13 +135,30 @@ const END_MARK = /\[DONE\]|message_stop|response\.(?:completed|incomplete|failed
  * Whether an answer that ended with its connection, `last` being the end of what came, was cut.
  */
 export function isCut(form: AnswerForm | null, target: string, last: Uint8Array): boolean {
-  const text = Buffer.from(last.buffer, last.byteOffset, last.length).toString("latin1");
   if (form === "events") {
     if (!isEventEnd(last)) return true;
-    const lastEvent = text.split(BETWEEN_EVENTS).findLast(saysAnything) ?? "";
-    return MARKED_END.test(target) && !END_MARK.test(lastEvent);
+    return MARKED_END.test(target) && !END_MARK.test(lastEventOf(last));
   }
+  const text = Buffer.from(last.buffer, last.byteOffset, last.length).toString("latin1");
   return form === "json" && !/[}\]]\s*$/.test(text) && !isBareValue(text);
+}
+
+/** Behind these no client waits for more: OpenAI's for Python close the connection. */
+const LAST_WORD =
+  /^(?:data: ?\[DONE\] *$|(?:event: ?|data: ?\{\s*"type"\s*:\s*")(?:message_stop|response\.(?:completed|incomplete|failed))\b)/m;
+
+/**
+ * Whether a stream of events says of itself that it is over, also where its engine has not ended the answer yet.
+ * @param last The end of what came.
+ */
+export function isOver(last: Uint8Array): boolean {
+  if (!isEventEnd(last)) return false;
+  return LAST_WORD.test(lastEventOf(last)) || failureAtEnd(last) !== null;
+}
+
+function lastEventOf(last: Uint8Array): string {
+  const text = Buffer.from(last.buffer, last.byteOffset, last.length).toString("latin1");
+  return text.split(BETWEEN_EVENTS).findLast(saysAnything) ?? "";
 }
 
 /** Whether there is more in an event than comments. */

@@ -45,6 +45,8 @@ export class Attempt implements Sender {
   clientHoldsUp = false;
   /** Whether it could go on elsewhere: if not, waiting for a node that is out beats giving up. */
   mayMove: (() => boolean) | null = null;
+  /** Ends it as answered, if its client has had the last word already, and says whether; null while nothing is handed on. */
+  finishIfOver: (() => boolean) | null = null;
   #piecesSeen = -1;
   #progressAtMs = 0;
 
@@ -70,6 +72,10 @@ export class Attempt implements Sender {
   /** Ends it: the engine's connection closes and the node is free at once. Later calls change nothing. */
   stop(why: Stop): void {
     if (this.#stopped !== null || this.lease.outcome !== null) return;
+    if (why === "client_gone" && this.finishIfOver?.() === true) {
+      this.#controller.abort();
+      return;
+    }
     this.#stopped = why;
     const failure = failureOf(why);
     const blameless = failure === null || this.clientHoldsUp;

@@ -13,6 +13,7 @@ import {
   CUT,
   endsWithConnection,
   isCut,
+  isOver,
   type Judged,
   type PieceReader,
 } from "./answer.ts";
@@ -125,6 +126,26 @@ function pieceByPiece(
   const isTelling = form !== null && fewWouldTell(request);
   let piece = first;
   let isWhole = false;
+  let isDone = false;
+  const finish = () => {
+    const lastEvents = kept?.events ?? NOTHING;
+    const failure = relaying.failure ?? (isEvents ? failureAtEnd(lastEvents) : null);
+    const usage = tells === null ? null : usageOf(tells, target, opening, kept?.bytes ?? NOTHING);
+    exchange.usage = usage;
+    const tokens = tells === null ? null : saidTokens(tells, usage, exchange.bytesOut);
+    const said = areFew(tokens) && !isTelling ? null : tokens;
+    const status = failure ?? outcome.status;
+    attempt.lease.end({ ...outcome, status, usage, saidTokens: said });
+    exchange.end(failure === null ? COMPLETE : SAID_FAILURE);
+  };
+  if (isEvents) {
+    // Its client need not wait until the engine ends the answer as well.
+    attempt.finishIfOver = () => {
+      isDone = !attempt.clientHoldsUp && isOver(kept?.events ?? NOTHING);
+      if (isDone) finish();
+      return isDone;
+    };
+  }
   return {
     async pull(sink) {
       let nowMs = clock.now();
@@ -144,18 +165,9 @@ function pieceByPiece(
           attempt.received(nowMs);
           piece = next.value;
         }
-        const ending = kept?.bytes ?? NOTHING;
-        const lastEvents = kept?.events ?? NOTHING;
-        if (mayBeCut && isCut(form, target, lastEvents)) throw new Error(CUT);
+        if (mayBeCut && isCut(form, target, kept?.events ?? NOTHING)) throw new Error(CUT);
         isWhole = true;
-        const failure = relaying.failure ?? (isEvents ? failureAtEnd(lastEvents) : null);
-        const usage = tells === null ? null : usageOf(tells, target, opening, ending);
-        exchange.usage = usage;
-        const tokens = tells === null ? null : saidTokens(tells, usage, exchange.bytesOut);
-        const said = areFew(tokens) && !isTelling ? null : tokens;
-        const status = failure ?? outcome.status;
-        attempt.lease.end({ ...outcome, status, usage, saidTokens: said });
-        exchange.end(failure === null ? COMPLETE : SAID_FAILURE);
+        finish();
         sink.close();
       } catch (error) {
         if (isWhole) {
@@ -168,6 +180,7 @@ function pieceByPiece(
             throw error;
           });
         }
+        if (isDone) return await breakOff(sink, true, null, clock);
         const unanswered = attempt.failed(error);
         const why = streamBroke(unanswered);
         exchange.end(endOf(unanswered, why));
