@@ -33,7 +33,6 @@ export class BodyMemory {
         `The bodies of other requests fill the ${this.#mostBytes} bytes there are for them; ${advice}.`,
         {
           retryAfterS: 1,
-          close: true,
           rejection: "memory",
           proxyErrorType: "proxy_internal_response",
         },

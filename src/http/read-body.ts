@@ -29,6 +29,9 @@ const ONE_GO_BYTES = 64 * 1024;
 /** The same while there is plenty of memory: what says it is so long and never comes harms nobody. */
 const ONE_GO_IN_PLENTY_BYTES = 4 * 1024 * 1024;
 
+/** Of a refused body no more than so much is let come: behind a longer length the connection is closed. */
+const MOST_THROWN_AWAY_BYTES = 1024 ** 3;
+
 /** Who wants to know of a body while it comes. */
 export interface Coming {
   /** Refuses it, with its reason if that is a `ProxyError`. */
@@ -38,7 +41,8 @@ export interface Coming {
 }
 
 /**
- * Reads a client's body whole; whoever called lets go of it (`letGo`).
+ * Reads a client's body whole; whoever called lets go of it (`letGo`). The rest of one that is refused as such is
+ * thrown away by Bun as it comes: clients that look for the answer only behind that would lose it with the connection.
  * @throws ProxyError request_too_large, request_timeout, unsupported_media_type (compressed),
  * service_unavailable (no memory for it now), or invalid_request when it breaks off.
  */
@@ -48,16 +52,17 @@ export function readBody(
   coming: Coming | null = null,
 ): Promise<Uint8Array> {
   const { headers } = request;
+  const declared = Number(headers.get("content-length") ?? Number.NaN);
+  const close = declared > MOST_THROWN_AWAY_BYTES;
   const encoding = headers.get("content-encoding");
   if (encoding !== null && encoding !== "identity" && encoding !== "") {
     throw new ProxyError(
       "unsupported_media_type",
       `The body is compressed (${encoding.slice(0, 32)}); send it uncompressed.`,
-      { close: true },
+      { close },
     );
   }
-  const declared = Number(headers.get("content-length") ?? Number.NaN);
-  if (declared > limits.maxBytes) throw tooLarge(limits);
+  if (declared > limits.maxBytes) throw tooLarge(limits, close);
   const isShort =
     declared <= ONE_GO_BYTES ||
     (declared <= ONE_GO_IN_PLENTY_BYTES && limits.memory.hasPlenty(declared));
@@ -156,7 +161,7 @@ async function readPieces(
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return gathered.whole();
-      if (gathered.length + value.length > limits.maxBytes) throw tooLarge(limits);
+      if (gathered.length + value.length > limits.maxBytes) throw tooLarge(limits, false);
       gathered.add(value);
       limits.slow.came(incoming, value.length);
       coming?.came(value.length);
@@ -233,11 +238,11 @@ class Gathered {
   }
 }
 
-function tooLarge({ maxBytes, flag }: BodyLimits): ProxyError {
+function tooLarge({ maxBytes, flag }: BodyLimits, close: boolean): ProxyError {
   const advice = flag === null ? "send less" : `send less, or raise ${flag}`;
   return new ProxyError(
     "request_too_large",
     `The body is larger than ${maxBytes} bytes; ${advice}.`,
-    { close: true },
+    { close },
   );
 }
