@@ -105,24 +105,37 @@ test("what nobody has is 404 in the engine's words, and no engine is out for it"
   );
 });
 
-test("that the engine which keeps it takes nothing now is said, where others take requests", async () => {
-  const id = await made();
+test("a node that drains takes nothing new, and what it keeps can be got, cancelled and deleted", async () => {
+  const [id, another] = [await made(), await made()];
   const [home = -1] = await keepersOf(id);
   const tell = (path: string) =>
-    fetch(`${proxy.url}/nodes/${path}`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ url: engines[home]?.url }),
-    });
+    Promise.all(
+      [proxy, other].map(({ url }) =>
+        fetch(`${url}/nodes/${path}`, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ url: engines[home]?.url }),
+        }),
+      ),
+    );
   await tell("drain");
-  const said = "503 The engine that keeps what this request refers to cannot take requests now";
-  expect(await refusal(client.responses.retrieve(id))).toContain(said);
-  const goesOn = client.responses.create({ model: "m", input: "x", previous_response_id: id });
-  expect(await refusal(goesOn)).toContain(said);
-  await made();
+  for (const one of [client, clientOf(other)]) {
+    expect((await one.responses.retrieve(id)).id).toBe(id);
+    expect((await one.responses.inputItems.list(id)).data).toHaveLength(1);
+    expect(await refusal(one.responses.cancel(id))).toContain("Cannot cancel a synchronous");
+    const goesOn = one.responses.create({ model: "m", input: "x", previous_response_id: id });
+    expect(await refusal(goesOn)).toContain(
+      "503 The engine that keeps what this request refers to cannot take requests now",
+    );
+  }
+  const before = engines[home]?.state().totalRequests;
+  await Promise.all(Array.from({ length: 6 }, () => made()));
+  expect(engines[home]?.state().totalRequests).toBe(before);
+  await client.responses.delete(id);
+  expect(await keepersOf(id)).toEqual([]);
   await tell("undrain");
-  await untilHealthy(proxy, 3);
-  expect((await client.responses.retrieve(id)).id).toBe(id);
+  await Promise.all([untilHealthy(proxy, 3), untilHealthy(other, 3)]);
+  expect((await client.responses.retrieve(another)).id).toBe(another);
 });
 
 test("its tokens count once, however often it is got", async () => {

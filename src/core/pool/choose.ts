@@ -77,6 +77,7 @@ export class Chooser {
   choose(serving: readonly Node[], wanted: Wanted, nowMs: number, turn: number): Choice | NoNode {
     if (serving.length === 0) return "unknown_model";
     const { tried, only = null } = wanted;
+    const isLookup = wanted.asked.kept === "lookup";
     const first = tried.size === 0;
     const isAny = only === null && wanted.among === undefined;
     const candidates = this.#candidates;
@@ -88,7 +89,7 @@ export class Chooser {
     for (const node of serving) {
       if (!first && tried.has(node)) continue;
       const { health } = node;
-      const isRoutable = health.routable(nowMs);
+      const isRoutable = health.routable(nowMs, isLookup);
       const othersHad = isRoutable ? 0 : (turn - node.lastTurn) / serving.length;
       if (!isRoutable && !(first && health.trialDue(nowMs, othersHad))) {
         if (health.state !== "healthy" || !isWanted(node, wanted)) continue;

@@ -81,9 +81,9 @@ export class NodeHealth {
     return Math.min(Math.max((nowMs - this.healthySinceMs) / WARM_UP_MS, 0), 1);
   }
 
-  /** May get new requests. */
-  routable(nowMs: number): boolean {
-    return this.#phase === "healthy" && !this.#draining && !this.passedOver(nowMs);
+  /** May get new requests. @param isLookup The request asks for what the node keeps, which is no new work. */
+  routable(nowMs: number, isLookup = false): boolean {
+    return this.#phase === "healthy" && (isLookup || !this.#draining) && !this.passedOver(nowMs);
   }
 
   /** Ejected or passed over, but worth trying when nothing else is left. */

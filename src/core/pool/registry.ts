@@ -66,10 +66,14 @@ export class Registry {
     role,
     tried,
     only = null,
-  }: Pick<Wanted, "model" | "role" | "tried" | "only">): boolean {
+    asked,
+  }: Pick<Wanted, "model" | "role" | "tried" | "only" | "asked">): boolean {
+    const isLookup = asked.kept === "lookup";
     return this.serving(model, role).some(
       (node) =>
-        !tried.has(node) && node.health.state === "healthy" && (only === null || node === only),
+        !tried.has(node) &&
+        (isLookup ? node.health.alive : node.health.state === "healthy") &&
+        (only === null || node === only),
     );
   }
 

@@ -129,6 +129,7 @@ class Request {
   }
 
   #wanted({ node }: Lease) {
-    return { model: "m", role: node.role, tried: new Set([...this.#tried, node]) };
+    const tried = new Set([...this.#tried, node]);
+    return { model: "m", role: node.role, tried, asked: this.#asked };
   }
 }
