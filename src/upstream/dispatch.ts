@@ -1,4 +1,5 @@
 import { Admitted } from "../core/admission/admission.ts";
+import { mayBeAtOthers } from "../core/admission/refusals.ts";
 import type { Role } from "../core/engine/roles.ts";
 import { CLIENT_GONE } from "../core/exchange.ts";
 import type { Wanted } from "../core/pool/choose.ts";
@@ -16,6 +17,7 @@ import {
   type Result,
   send,
   settle,
+  type Unread,
   type Upstream,
   worthRetrying,
 } from "./send.ts";
@@ -74,7 +76,9 @@ export async function dispatch(
         refusal = null;
         return result.reply;
       }
-      tried.add(attempt.lease.node);
+      const { node } = attempt.lease;
+      tried.add(node);
+      if (isNotThere(result, request)) kept?.isNotAt(node);
       const mayRetry =
         !attempt.lease.lastResort &&
         ((await hasMoved(attempt, result, wanted, upstream)) ||
@@ -100,6 +104,7 @@ export async function dispatch(
           if (result.kind === "unread") discard(attempt, result, upstream);
           return refusal.handOn(request, upstream);
         }
+        if (isNotThere(result, request)) assureAllHeard(attempt, result, request, upstream, role);
         return await settle(attempt, result, request, upstream);
       }
       if (result.kind === "unread") discard(attempt, result, upstream);
@@ -121,8 +126,23 @@ export async function dispatch(
 }
 
 /** Whether another node may have what this one has not; nothing is known of it. */
-function isNotThere(result: Result, { kept }: InferenceRequest): boolean {
+function isNotThere(result: Result, { kept }: InferenceRequest): result is Unread {
   return kept?.isSought === true && result.kind === "unread" && NOT_THERE.has(result.status);
+}
+
+/** @throws ProxyError when some node could not be asked: that the others have it not is no 404 then. */
+function assureAllHeard(
+  attempt: Attempt,
+  result: Unread,
+  { kept, model }: InferenceRequest,
+  upstream: Upstream,
+  role: Role,
+): void {
+  const nodes = upstream.registry.serving(model, role);
+  const unheard = kept?.unheard(nodes) ?? 0;
+  if (unheard === 0) return;
+  discard(attempt, result, upstream);
+  throw mayBeAtOthers(unheard, nodes.length);
 }
 
 /** What engines say of a response that they have not, or of a call that they do not know. */

@@ -5,6 +5,7 @@ import { startEngine } from "../../src/sim/server/api-server.ts";
 import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { startRecordingNode } from "../support/recording-node.ts";
+import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
 setDefaultTimeout(60_000);
@@ -136,6 +137,33 @@ test("a node that drains takes nothing new, and what it keeps can be got, cancel
   await tell("undrain");
   await Promise.all([untilHealthy(proxy, 3), untilHealthy(other, 3)]);
   expect((await client.responses.retrieve(another)).id).toBe(another);
+});
+
+test("as long as a node cannot be asked, that the others have it not is no 404", async () => {
+  await using here = startRecordingNode(["m"]);
+  await using out = startRecordingNode(["m"]);
+  here.status = 404;
+  const flags = ["--node", here.url, out.url];
+  await using fresh = await startProxy(flags);
+  await untilHealthy(fresh, 2);
+  await out[Symbol.asyncDispose]();
+  await until("one is out", async () => (await fresh.status())[out.url]?.state === "unhealthy");
+  const got = () => fetch(`${fresh.url}/v1/responses/resp_1`);
+  const answer = await got();
+  expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "1"]);
+  expect(await answer.text()).toContain("1 of 2 engines cannot be asked now");
+  const goesOn = {
+    method: "POST",
+    body: JSON.stringify({ model: "m", previous_response_id: "r" }),
+  };
+  expect((await fetch(`${fresh.url}/v1/responses`, goesOn)).status).toBe(503);
+  // What has left for good is not missed.
+  await fetch(`${fresh.url}/nodes/remove`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ url: out.url }),
+  });
+  expect((await got()).status).toBe(404);
 });
 
 test("its tokens count once, however often it is got", async () => {

@@ -68,6 +68,16 @@ export function noNode(wanted: NamesModel & Pick<Wanted, "only">): ProxyError {
   );
 }
 
+/** 503: who could be asked has not what the request refers to, and that is no proof that nobody has. */
+export function mayBeAtOthers(unheard: number, nodes: number): ProxyError {
+  return new ProxyError(
+    "service_unavailable",
+    "No engine that answered keeps what this request refers to, but " +
+      `${unheard} of ${nodes} engines cannot be asked now; see /nodes/status, and try again.`,
+    { retryAfterS: 1, rejection: "no_node" },
+  );
+}
+
 /** 503: nothing new is taken, and what waits will not get its turn. */
 export function shuttingDown(): ProxyError {
   return new ProxyError("service_unavailable", "The proxy is shutting down; try again.", {

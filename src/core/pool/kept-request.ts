@@ -2,6 +2,8 @@ import { KeptIdFinder, type KeptKind } from "../kept-id.ts";
 import type { Keepers } from "./keepers.ts";
 import type { Node } from "./node.ts";
 
+const NOWHERE: readonly Node[] = [];
+
 /** A request that has to do with what engines keep: it refers to a response or conversation, or makes one. */
 export class KeptRequest {
   /** The one node that has what it refers to; null when that is not known, or it refers to nothing. */
@@ -11,6 +13,7 @@ export class KeptRequest {
   readonly #keepers: Keepers;
   readonly #refersTo: readonly string[];
   readonly #finder: KeptIdFinder | null;
+  #notAt: readonly Node[] = NOWHERE;
 
   /**
    * @param refersTo Ids, that of the response before a conversation's.
@@ -27,6 +30,16 @@ export class KeptRequest {
   /** Whether it refers to anything. */
   get refersTo(): boolean {
     return this.#refersTo.length > 0;
+  }
+
+  /** `node` has said that what is sought is not there. */
+  isNotAt(node: Node): void {
+    this.#notAt = [...this.#notAt, node];
+  }
+
+  /** How many of `nodes` have not said so: what is sought may be there. */
+  unheard(nodes: readonly Node[]): number {
+    return nodes.filter((node) => !this.#notAt.includes(node)).length;
   }
 
   /** A good answer of `node` begins. */

@@ -90,7 +90,7 @@ function row(
       summary,
       description:
         "Goes to the node that answered; where that is not known, to all, one after the other, until " +
-        `one knows the ${noun}. Not every engine keeps ${noun}s.`,
+        `one knows the ${noun}: 503 as long as some cannot be asked. Not every engine keeps ${noun}s.`,
       parameters: [pathParameter("id", example), ...item, ...parameters],
       responses: answers(["not_found"]),
     },
