@@ -2,6 +2,7 @@
 import type { Place } from "../cluster/listener-order.ts";
 import type { CertifiedKey } from "../cluster/messages.ts";
 import { type Clock, pause } from "../core/clock.ts";
+import { answerLastClients } from "./last-clients.ts";
 import { ListeningSocket } from "./listening-socket.ts";
 
 export interface ServeOptions {
@@ -82,6 +83,14 @@ export class Listeners {
       () => {},
     );
     return renewed.then((leave) => leave !== null);
+  }
+
+  /** Resolves once nobody new can connect, and those who just have are answered; soon. */
+  async leave(): Promise<void> {
+    const { port } = this.server;
+    if (port !== undefined) {
+      await answerLastClients(port, () => this.pendingRequests, this.#options.clock);
+    }
   }
 
   /** Open requests are cut. */

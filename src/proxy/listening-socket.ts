@@ -17,20 +17,32 @@ import type { Place } from "../cluster/listener-order.ts";
 
 const SOL_SOCKET = 1;
 const SO_REUSEPORT = 15;
+const SO_ATTACH_FILTER = 26;
 const SO_ACCEPTCONN = 30;
 const SO_ATTACH_REUSEPORT_CBPF = 51;
+const IPPROTO_TCP = 6;
+const TCP_INFO = 11;
+/** Of a listening socket, what waits in its accept queue stands there (tcp(7), linux/tcp.h: `tcpi_unacked`). */
+const TCP_INFO_WAITING = 24;
+const TCP_INFO_BYTES = 104;
 /** An address of any family fits. */
 const ADDRESS_BYTES = 128;
 
 const LD_W_ABS = 0x20;
+const LD_B_ABS = 0x30;
 const ALU_MOD_K = 0x94;
 const JMP_JEQ_K = 0x15;
 const JMP_JGE_K = 0x35;
+const JMP_JSET_K = 0x45;
 const ALU_ADD_K = 0x04;
 const RET_A = 0x16;
 const RET_K = 0x06;
 /** No listener has this place. */
 const NOWHERE = 0xffff_ffff;
+/** Where a filter finds the flags of a segment, the one that begins a connection, and how much of it is taken. */
+const TCP_FLAGS = 13;
+const SYN = 0x02;
+const ALL_BYTES = 0xffff;
 /** Where a program finds a random number. */
 const RANDOM = 0xffff_f000 + 56;
 
@@ -97,12 +109,36 @@ export class ListeningSocket {
     ]);
   }
 
-  #attach(steps: readonly Instruction[]): void {
+  /**
+   * Takes no new connection, and keeps those that have begun: who asks for one gets no answer, asks again after a
+   * second, and is refused if the socket is closed by then. @throws Error
+   */
+  takeNoMore(): void {
+    this.#attach(
+      [
+        [LD_B_ABS, 0, 0, TCP_FLAGS],
+        [JMP_JSET_K, 0, 1, SYN],
+        [RET_K, 0, 0, 0],
+        [RET_K, 0, 0, ALL_BYTES],
+      ],
+      SO_ATTACH_FILTER,
+    );
+  }
+
+  /** How many connections have yet to be accepted. */
+  get waiting(): number {
+    const info = new DataView(new ArrayBuffer(TCP_INFO_BYTES));
+    const length = new Uint32Array([TCP_INFO_BYTES]);
+    this.#libc.getsockopt(this.#fd, IPPROTO_TCP, TCP_INFO, ptr(info), ptr(length));
+    return info.getUint32(TCP_INFO_WAITING, true);
+  }
+
+  #attach(steps: readonly Instruction[], option = SO_ATTACH_REUSEPORT_CBPF): void {
     const program = instructions(steps);
     const header = new DataView(new ArrayBuffer(16));
     header.setUint16(0, program.length / 8, true);
     header.setBigUint64(8, BigInt(ptr(program)), true);
-    this.#set(SO_ATTACH_REUSEPORT_CBPF, new Uint8Array(header.buffer));
+    this.#set(option, new Uint8Array(header.buffer));
   }
 
   /** Leads new connections to all of its port, as the kernel likes. @throws Error */

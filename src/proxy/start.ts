@@ -132,6 +132,7 @@ export async function startProxy(
     stop,
     async drain(told) {
       await lifecycle.drain(told);
+      await served.listeners.leave();
       await stop();
     },
   };

@@ -214,6 +214,7 @@ export class ProxyWorker {
     const cut = this.#listening === null ? 0 : await lifecycle.drain(Promise.resolve(), isSaid);
     const page = await assembled.services.metricsPage(false);
     await orUndefined(this.#channel.ask({ do: "counted", page, cut }));
+    await this.#listening?.listeners.leave();
     await this.#listening?.stop();
     await traces?.stop();
     await flushLog();

@@ -1,6 +1,7 @@
 /** SIGTERM: nothing new, what runs finishes within its time, the rest is cut honestly. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
+import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { engineStarter } from "../sim/server/running.ts";
@@ -100,6 +101,50 @@ test("workers end as one: what runs in all of them, and what is cut, is said onc
   }
   await engine.stop();
 });
+
+/** Asks over new connections, one after the other, until one fails; how that failed. */
+async function untilFailure(port: number, statuses: Set<number>): Promise<string> {
+  for (;;) {
+    const { promise, resolve } = Promise.withResolvers<number | NodeJS.ErrnoException>();
+    const sent = request({
+      host: "127.0.0.1",
+      port,
+      path: "/v1/completions",
+      method: "POST",
+      agent: false,
+      headers: { "content-type": "application/json" },
+    });
+    sent.on("error", resolve).on("response", (answer) => {
+      answer
+        .on("error", resolve)
+        .on("end", () => resolve(answer.statusCode ?? 0))
+        .resume();
+    });
+    sent.end(JSON.stringify({ model: "tiny", prompt: "x", max_tokens: 1 }));
+    const came = await promise;
+    if (typeof came !== "number") return came.code ?? String(came);
+    statuses.add(came);
+  }
+}
+
+test.skipIf(process.platform !== "linux").each([
+  ["one process", []],
+  ["two workers", ["--workers", "2"]],
+])(
+  "where new connections come to the last moment, %s resets none: they are answered or refused",
+  async (_what, flags) => {
+    const engine = await start({ timeScale: 0 });
+    await using proxy = await startProxy(["--node", engine.url, ...flags]);
+    await untilHealthy(proxy);
+    const statuses = new Set<number>();
+    const failures = times(32, null).map(() => untilFailure(proxy.port, statuses));
+    await until("they are answered", () => statuses.has(200));
+    proxy.process.kill("SIGTERM");
+    expect(new Set(await Promise.all(failures))).toEqual(new Set(["ECONNREFUSED"]));
+    expect([...statuses].filter((status) => status !== 200 && status !== 503)).toEqual([]);
+    expect(await proxy.process.exited).toBe(0);
+  },
+);
 
 test.each([
   ["one process", []],
