@@ -5,7 +5,7 @@ import { requestHeaders } from "../core/headers.ts";
 import { serveTheSame } from "../core/pool/model-index.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { NOTHING_ASKED } from "../core/strategies/strategy.ts";
-import { Reply } from "../upstream/reply.ts";
+import { type PieceByPiece, Reply } from "../upstream/reply.ts";
 import { isCancelled } from "../upstream/request.ts";
 import { dialectOf, nameForAnthropic } from "./dialect.ts";
 import { errorResponse, unexpectedError } from "./error-response.ts";
@@ -186,9 +186,26 @@ function nameNode(headers: Headers, { answeredBy, tries }: Exchange): void {
 }
 
 function responseOf({ status, headers, body }: Reply): Response {
-  const isWhole = body === null || body instanceof Uint8Array;
-  const stream = isWhole ? body : new ReadableStream<Uint8Array>({ type: "direct", ...body });
-  return new Response(stream, { status, headers });
+  return new Response(body === null ? null : sendable(body, headers), { status, headers });
+}
+
+function sendable(body: Uint8Array | PieceByPiece, headers: Headers) {
+  if (!(body instanceof Uint8Array)) return direct(body);
+  // Of bytes without a type Bun would say that they are application/octet-stream; of a stream it says nothing.
+  return headers.get("content-type") ? body : direct(atOnce(body));
+}
+
+function direct(source: Pick<PieceByPiece, "pull">): ReadableStream<Uint8Array> {
+  return new ReadableStream<Uint8Array>({ type: "direct", ...source });
+}
+
+function atOnce(bytes: Uint8Array): Pick<PieceByPiece, "pull"> {
+  return {
+    async pull(sink) {
+      sink.write(bytes);
+      sink.close();
+    },
+  };
 }
 
 /** @throws ProxyError loop_detected when this proxy has sent the request itself. */

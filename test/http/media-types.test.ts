@@ -9,9 +9,11 @@ setDefaultTimeout(60_000);
 
 let engine: RawServer;
 let proxy: ProxyProcess;
+/** The engine's. */
+let answer = httpAnswer("{}");
 
 beforeAll(async () => {
-  engine = startRawServer({ script: () => [{ send: httpAnswer("{}") }] });
+  engine = startRawServer({ script: () => [{ send: answer }] });
   proxy = await startProxy(["--node", engine.url]);
   await untilHealthy(proxy);
 });
@@ -48,5 +50,23 @@ test.each(["multipart/form-data; boundary=x", "Multipart/Form-Data; Boundary=x"]
       `--x\r\nContent-Disposition: form-data; name="model"\r\n\r\n${model}\r\n--x--\r\n`;
     expect(await statusOf("/v1/audio/transcriptions", form("tiny"), type)).toBe(200);
     expect(await statusOf("/v1/audio/transcriptions", form("other"), type)).toBe(404);
+  },
+);
+
+test.each(["200 OK", "404 Not Found", "500 Oops"])(
+  "an answer without a type has none for the client either: %s",
+  async (status) => {
+    const typed = httpAnswer('{"ok":1}', [], status);
+    for (const line of ["", "content-type: \r\n"]) {
+      answer = typed.replace("content-type: application/json\r\n", line);
+      const { answers } = await sendRaw(
+        proxy.port,
+        postText("/v1/completions", '{"model":"tiny"}'),
+      );
+      const [got] = answers;
+      expect([got?.status, got?.body]).toEqual([Number.parseInt(status, 10), '{"ok":1}']);
+      expect(got?.headers.get("content-type") ?? "").toBe("");
+      expect(got?.headers.get("content-length")).toBe("8");
+    }
   },
 );
