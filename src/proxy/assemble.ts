@@ -31,6 +31,7 @@ import type { Traces } from "../observe/traces.ts";
 import { Connections } from "../upstream/connections.ts";
 import { ModelDiscovery } from "../upstream/model-discovery.ts";
 import { PinnedFetch } from "../upstream/pinned-fetch.ts";
+import { resolver } from "../upstream/resolve.ts";
 import type { Upstream } from "../upstream/send.ts";
 import { createBodies } from "./bodies.ts";
 import { effective } from "./effective.ts";
@@ -147,7 +148,7 @@ export function assemble(
   });
   const pinned = new PinnedFetch({
     fetch: new Connections(now).fetch,
-    resolve: (hostname) => Bun.dns.lookup(hostname),
+    resolve: resolver(Bun.dns.lookup),
     refusal: (hostname, address, port) => nodePolicy.addressRefusal(hostname, address, port),
     clock: CLOCK,
   });
