@@ -18,8 +18,8 @@ const EXAMPLE = "http://10.0.0.7:23333";
  * (lower case, IDNA, no default port, IPv4 in four decimal parts also when mapped into IPv6), a path
  * if it has one, no slash at the end.
  *
- * A host of 0.0.0.0 or [::] is an address to bind, not to connect to: it becomes `peerAddress`, or
- * 127.0.0.1 when that is missing or this machine's own.
+ * A host of 0.0.0.0 or [::] is an address to bind, not to connect to: it becomes `peerAddress`, or, when that is
+ * missing or this machine's own, 127.0.0.1 or [::1]: what listens on [::] may do so on IPv6 alone, as uvicorn does.
  *
  * @throws ProxyError invalid_request (param `url`) that says what would be right.
  */
@@ -59,10 +59,11 @@ function hostOf(url: URL, options: NodeUrlOptions): string {
   if (literal === null) return url.hostname;
   if (!isBindAddress(literal)) return bracketed(literal);
   const peer = parseAddress(options.peerAddress ?? "");
-  if (peer === null || peer.range() === "loopback" || isBindAddress(peer)) return "127.0.0.1";
+  const loopback = literal.kind() === "ipv4" ? "127.0.0.1" : "[::1]";
+  if (peer === null || peer.range() === "loopback" || isBindAddress(peer)) return loopback;
   const peerText = peer.toString();
   const isOurs = options.localAddresses?.some((own) => parseAddress(own)?.toString() === peerText);
-  return isOurs === true ? "127.0.0.1" : bracketed(peer);
+  return isOurs === true ? loopback : bracketed(peer);
 }
 
 /** Whether it means "any of my addresses": 0.0.0.0 or [::]. */

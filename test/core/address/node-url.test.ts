@@ -42,19 +42,27 @@ describe("one spelling for each node", () => {
 });
 
 describe("a bind address", () => {
-  test.each(["0.0.0.0", "0", "0x0", "[::]", "[0:0::0.0.0.0]", "[::ffff:0.0.0.0]"])("%s", (host) => {
+  test.each([
+    ["0.0.0.0", "127.0.0.1"],
+    ["0", "127.0.0.1"],
+    ["0x0", "127.0.0.1"],
+    ["[::ffff:0.0.0.0]", "127.0.0.1"],
+    ["[::]", "[::1]"],
+    ["[0:0::0.0.0.0]", "[::1]"],
+  ])("%s is this machine's %s, or its peer's", (host, loopback) => {
+    const own = `http://${loopback}:23333`;
     const of = (peerAddress: string | null, localAddresses: string[] = []): string =>
       normaliseNodeUrl(`http://${host}:23333`, { peerAddress, localAddresses });
     expect(of("10.0.0.7")).toBe("http://10.0.0.7:23333");
     expect(of("::ffff:10.0.0.7")).toBe("http://10.0.0.7:23333");
     expect(of("fd00::7")).toBe("http://[fd00::7]:23333");
     expect(of("fe80::1%eth0")).toBe("http://[fe80::1]:23333");
-    expect(of("127.0.0.1")).toBe("http://127.0.0.1:23333");
-    expect(of("::ffff:127.0.0.1")).toBe("http://127.0.0.1:23333");
-    expect(of("::1")).toBe("http://127.0.0.1:23333");
-    expect(of(null)).toBe("http://127.0.0.1:23333");
-    expect(of("10.0.0.7", ["10.0.0.7"])).toBe("http://127.0.0.1:23333");
-    expect(of("fd00::7", ["fd00:0::7"])).toBe("http://127.0.0.1:23333");
+    expect(of("127.0.0.1")).toBe(own);
+    expect(of("::ffff:127.0.0.1")).toBe(own);
+    expect(of("::1")).toBe(own);
+    expect(of(null)).toBe(own);
+    expect(of("10.0.0.7", ["10.0.0.7"])).toBe(own);
+    expect(of("fd00::7", ["fd00:0::7"])).toBe(own);
   });
 
   test("an address of one's own is left alone", () => {
