@@ -38,6 +38,13 @@ export function text(expects: string): Kind {
 /** A key as it can stand in a header; the schema holds the pattern. */
 export const key = text("made of letters, digits and punctuation only, without spaces");
 
+/** One that may have a name before it, but is not a name alone: that would be a key which others may guess. */
+export const namedKey: Kind = {
+  ...key,
+  expects: `${key.expects}, with a key behind each NAME:`,
+  parse: (given) => (/^(?!sk-)[a-z0-9][\w.-]{0,31}:$/i.test(given) ? undefined : given),
+};
+
 /** A host name or address to listen on; an IPv6 address may stand in brackets. */
 export const bindAddress: Kind = {
   expects: "a host name or an IP address",

@@ -99,28 +99,36 @@ function readTexts(
   texts: readonly string[],
   readFile: ReadFile,
 ): unknown {
-  const expanded = flag.isSecret ? texts.flatMap((text) => keysOf(name, text, readFile)) : texts;
+  const expanded = flag.isSecret
+    ? texts.flatMap((text) => keysOf(name, text, readFile))
+    : texts.map((text) => ({ text, from: name }));
   if (flag.isSecret && !flag.isList && expanded.length > 1) {
     throw new UsageError(`${name} takes one key, and the file holds ${expanded.length}`);
   }
-  const values = expanded.map((text) => {
+  const values = expanded.map(({ text, from }) => {
     const value = flag.kind.parse(text);
     const inRange = Value.Check(flag.value, flag.isList ? [value] : value);
-    if (value === undefined || !inRange) throw new UsageError(refusal(flag, name, text));
+    if (value === undefined || !inRange) throw new UsageError(refusal(flag, from, text));
     return value;
   });
   return flag.isList ? [...new Set(values)] : values.at(-1);
 }
 
+interface Given {
+  readonly text: string;
+  /** Where it stands, for what is said of it. */
+  readonly from: string;
+}
+
 /** The keys that one text stands for: itself, or the lines of the file behind `@`. */
-function keysOf(name: string, text: string, readFile: ReadFile): readonly string[] {
-  if (!text.startsWith("@")) return [text];
+function keysOf(name: string, text: string, readFile: ReadFile): readonly Given[] {
+  if (!text.startsWith("@")) return [{ text, from: name }];
   const path = text.slice(1);
   const keys = readFileOf(name, path, readFile)
     .replace(/^\uFEFF/, "")
     .split(/\r?\n/)
-    .map((line) => line.trim())
-    .filter((line) => line !== "");
+    .map((line, at) => ({ text: line.trim(), from: `${name}: line ${at + 1} of ${quote(path)}` }))
+    .filter((line) => line.text !== "");
   if (keys.length === 0) throw new UsageError(`${name}: the file ${quote(path)} holds no key`);
   return keys;
 }

@@ -75,7 +75,7 @@ const access = flagGroup("Access", [
     key: "apiKeys",
     names: ["api-keys"],
     argument: "key",
-    kind: kinds.key,
+    kind: kinds.namedKey,
     value: fields.apiKeys,
     isList: true,
     isSecret: true,

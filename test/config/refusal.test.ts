@@ -125,6 +125,18 @@ test.each(["authorization", "X-API-Key", "cookie", "Proxy-Authorization"])(
   },
 );
 
+test("a name without its key is refused, and the line of a file that cannot be one is told", () => {
+  const must =
+    "must be made of letters, digits and punctuation only, without spaces, with a key behind each NAME:";
+  const files = { "/keys": "a:canary\n\nteam-b:\n", "/spaces": "canary one\n" };
+  expect(refusal("--api-keys @/keys", { files })).toBe(`--api-keys: line 3 of "/keys" ${must}`);
+  expect(refusal("--api-keys @/spaces", { files })).toBe(`--api-keys: line 1 of "/spaces" ${must}`);
+  expect(refusal("--api-keys team-b:")).toBe(`--api-keys ${must}`);
+  expect(refusal("--admin-key @/spaces", { files })).toStartWith(
+    '--admin-key: line 1 of "/spaces" must be',
+  );
+});
+
 test("a bad variable is named as such", () => {
   expect(refusal("", { env: { LMPROXY_PORT: "http" } })).toBe(
     'LMPROXY_PORT must be a whole number from 0 to 65535, not "http"',
