@@ -2,6 +2,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { Command } from "commander";
 import { flagGroup } from "../config/flag.ts";
+import { Explanations } from "../http/schemas.ts";
 import { type Run, readArguments } from "./command.ts";
 import { ProxyClient } from "./proxy-client.ts";
 import { JSON_FIELD, jsonFlag, PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
@@ -17,58 +18,9 @@ const FLAGS = [
 /** Characters of a line, where no name or URL is longer. */
 const WIDTH = 100;
 
-const NumberOrNull = Type.Union([Type.Number(), Type.Null()]);
-const TextOrNull = Type.Union([Type.String(), Type.Null()]);
-
-const Weighed = Type.Object({
-  node: Type.String(),
-  node_name: Type.Optional(Type.String()),
-  score: NumberOrNull,
-  sample_age_ms: NumberOrNull,
-  seen: Type.Record(Type.String(), NumberOrNull),
-});
-
-const Attempt = Type.Object({
-  node: Type.String(),
-  node_name: Type.Optional(Type.String()),
-  sent_ms: NumberOrNull,
-  first_byte_ms: NumberOrNull,
-  outcome: TextOrNull,
-  status: NumberOrNull,
-  detail: TextOrNull,
-  choice: Type.Union([
-    Type.Object({
-      why: Type.String(),
-      strategy: TextOrNull,
-      candidates: Type.Number(),
-      last_resort: Type.Boolean(),
-      best: Type.Array(Weighed),
-    }),
-    Type.Null(),
-  ]),
-});
-
-const Explanation = Type.Object({
-  id: Type.String(),
-  phase: TextOrNull,
-  began_at: Type.String(),
-  client: TextOrNull,
-  path: Type.String(),
-  model: TextOrNull,
-  status: NumberOrNull,
-  outcome: TextOrNull,
-  error: TextOrNull,
-  admitted_ms: NumberOrNull,
-  first_byte_ms: NumberOrNull,
-  total_ms: NumberOrNull,
-  longest_gap_ms: Type.Number(),
-  bytes_out: Type.Number(),
-  pieces: Type.Number(),
-  prompt_tokens: NumberOrNull,
-  output_tokens: NumberOrNull,
-  cached_tokens: NumberOrNull,
-  attempts: Type.Array(Attempt),
-});
+type Explanation = Static<typeof Explanations>[number];
+type Attempt = Explanation["attempts"][number];
+type Choice = NonNullable<Attempt["choice"]>;
 
 export const run: Run = async (argv, surroundings) => {
   const command = new Command("lmproxy explain")
@@ -86,13 +38,15 @@ export const run: Run = async (argv, surroundings) => {
   const { proxyUrl, adminKey, json } = line.values;
   const path = `/debug/requests/${encodeURIComponent(line.operands[0] ?? "")}`;
   const client = new ProxyClient(proxyUrl, adminKey);
-  const answer = client.as(Type.Array(Explanation), await client.get(path));
+  const answer = client.as(Explanations, await client.get(path));
+  // The proxy refuses an id of which nothing is known.
+  if (answer.length === 0) throw await client.stranger();
   const drawn = json ? `${JSON.stringify(answer, null, 2)}\n` : answer.map(draw).join("\n");
   await surroundings.print(drawn);
   return 0;
 };
 
-function draw(one: Static<typeof Explanation>): string {
+function draw(one: Explanation): string {
   const how = one.outcome === null ? `${one.phase ?? "runs"} now` : one.outcome;
   const facts = [
     ["client", one.client],
@@ -107,7 +61,7 @@ function draw(one: Static<typeof Explanation>): string {
   return `${plain(one.id)}  ${one.began_at}\n${facts.join("")}${attempts.join("")}`;
 }
 
-function times(one: Static<typeof Explanation>): string {
+function times(one: Explanation): string {
   return [
     ["a place after", one.admitted_ms],
     ["first byte after", one.first_byte_ms],
@@ -119,7 +73,7 @@ function times(one: Static<typeof Explanation>): string {
 }
 
 /** "-" where the answer does not say. */
-function tokens(one: Static<typeof Explanation>): string {
+function tokens(one: Explanation): string {
   const { prompt_tokens, cached_tokens, output_tokens } = one;
   const cached = cached_tokens === null ? "" : ` (${cached_tokens} of them cached)`;
   const parts = [
@@ -129,7 +83,7 @@ function tokens(one: Static<typeof Explanation>): string {
   return parts.length === 0 ? "-" : parts.join(", ");
 }
 
-function drawAttempt(attempt: Static<typeof Attempt>, at: number): string {
+function drawAttempt(attempt: Attempt, at: number): string {
   const { outcome, status, detail, choice, sent_ms } = attempt;
   const how = [outcome ?? "open", status, detail].filter((part) => part !== null).join(" ");
   const sent = sent_ms === null ? "" : `, sent after ${timeOf(sent_ms)}`;
@@ -144,7 +98,7 @@ const WHY: Readonly<Record<string, string>> = {
   trial: "It was out for its answers, and this request was its trial.",
 };
 
-function drawChoice(choice: NonNullable<Static<typeof Attempt>["choice"]>): string {
+function drawChoice(choice: Choice): string {
   const { why, strategy, candidates, last_resort, best } = choice;
   const by = strategy ?? "The strategy";
   const stayed = best[0]?.score === null && best[0]?.seen["home"] === 1;
@@ -162,7 +116,7 @@ function drawChoice(choice: NonNullable<Static<typeof Attempt>["choice"]>): stri
 }
 
 /** The nodes by number, since their names may be long; below them a line for each figure. */
-function drawBest(best: readonly Static<typeof Weighed>[]): string {
+function drawBest(best: Choice["best"]): string {
   const nodes = best.map((one, at) => `      ${at + 1}  ${plain(named(one))}\n`);
   const figures = [...new Set(best.flatMap(({ seen }) => Object.keys(seen)))];
   const rows = [

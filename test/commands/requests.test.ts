@@ -104,3 +104,12 @@ test.each(["explain", "requests cancel", "nodes show"])(
     expect(err).toContain("an argument is empty");
   },
 );
+
+test("explain: who answers 200 with nothing is a stranger", async () => {
+  using stranger = Bun.serve({ port: 0, fetch: () => new Response("[]") });
+  for (const more of [[], ["--json"]]) {
+    const ended = await run(["explain", "r", ...more, "--proxy-url", stranger.url.origin]);
+    expect(ended).toMatchObject({ code: 1, out: "" });
+    expect(ended.err).toContain("answers, but not as lmproxy does");
+  }
+});
