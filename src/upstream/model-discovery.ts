@@ -38,7 +38,6 @@ export class ModelDiscovery {
   /** Requests that wait for a model to be known. */
   readonly #waiting = new Set<() => void>();
   #refreshedAtMs = Number.NEGATIVE_INFINITY;
-  #refreshing: Promise<void> = Promise.resolve();
   #unsubscribe: (() => void) | null = null;
 
   constructor(options: ModelDiscoveryOptions) {
@@ -90,7 +89,7 @@ export class ModelDiscovery {
     const { promise, resolve } = Promise.withResolvers<void>();
     let isAsked = false;
     const look = () => {
-      if (isServed() || (isAsked && !this.#mayLearnSoon())) resolve();
+      if (isServed() || (isAsked && !this.#mayLearnSoon(role))) resolve();
     };
     this.#waiting.add(look);
     const cancel = [
@@ -100,7 +99,7 @@ export class ModelDiscovery {
       }),
       clock.after(STARTING_WAIT_MS, resolve),
     ];
-    void this.#refresh().then(() => {
+    void this.#refreshed(role).then(() => {
       isAsked = true;
       look();
     });
@@ -135,33 +134,32 @@ export class ModelDiscovery {
     return reread;
   }
 
+  /** All of a role; of any, for null. */
+  #nodesOf(role: Role | null): Node[] {
+    return this.#options.registry.nodes().filter((node) => role === null || node.role === role);
+  }
+
   /** Whether a node that starts, or that has just come up, is about to say what it serves. */
-  #mayLearnSoon(): boolean {
-    return this.#options.registry
-      .nodes()
-      .some(
-        ({ saysModels, noList, health }) =>
-          !saysModels && noList === null && (health.state === "starting" || health.alive),
-      );
+  #mayLearnSoon(role: Role | null): boolean {
+    return this.#nodesOf(role).some(
+      ({ saysModels, noList, health }) =>
+        !saysModels && noList === null && (health.state === "starting" || health.alive),
+    );
   }
 
   #tell(): void {
     for (const look of this.#waiting) look();
   }
 
-  /** Asks all healthy nodes again, at most once a second; resolves when their answers are in. */
-  #refresh(): Promise<void> {
-    const nowMs = this.#options.clock.now();
+  /** Asks all healthy nodes again, at most once a second; resolves when those of a role have answered. */
+  async #refreshed(role: Role | null): Promise<void> {
+    const { clock, registry } = this.#options;
+    const nowMs = clock.now();
     if (nowMs - this.#refreshedAtMs >= REFRESH_MS) {
       this.#refreshedAtMs = nowMs;
-      this.#refreshing = this.#askAll();
+      for (const node of registry.nodes()) if (node.health.alive) void this.#ask(node);
     }
-    return this.#refreshing;
-  }
-
-  async #askAll(): Promise<void> {
-    const nodes = this.#options.registry.nodes().filter((node) => node.health.alive);
-    await Promise.all(nodes.map((node) => this.#ask(node)));
+    await Promise.all(this.#nodesOf(role).map((node) => this.#asking.get(node)?.answer));
   }
 
   #ask(node: Node): Promise<void> {
