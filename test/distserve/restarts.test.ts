@@ -15,27 +15,24 @@ const CALLS = {
   "/distserve/free_cache": '{"status": "SUCCESS"}',
 };
 
-/** Answers in all. */
-let answered = 0;
-
-/** What `clients` get that ask one after the other until `isOver`: the bodies of what is no 200. */
-async function load(url: string, clients: number, isOver: (sent: number) => boolean) {
+/** `clients` that ask one after the other until `isOver`, and the bodies of what they get that is no 200. */
+function load(url: string, clients: number, isOver: (sent: number) => boolean) {
   const bad: string[] = [];
-  let sent = 0;
+  const counts = { sent: 0, answered: 0 };
   const client = async () => {
-    while (!isOver(sent)) {
-      sent += 1;
+    while (!isOver(counts.sent)) {
+      counts.sent += 1;
       const answer = await chat(url);
       const text = await answer.text();
-      answered += 1;
+      counts.answered += 1;
       if (answer.status !== 200) bad.push(`${answer.status} ${text}`);
     }
   };
-  await Promise.all(Array.from({ length: clients }, client));
-  return bad;
+  const ended = Promise.all(Array.from({ length: clients }, client));
+  return { counts, bad: ended.then(() => bad) };
 }
 
-test.each([1, 2])(
+test.concurrent.each([1, 2])(
   "session numbers of %d prefill engines that come again and again cost no request",
   async (prefillCount) => {
     // As of processes replaced without a word: they count from 0 again.
@@ -53,7 +50,7 @@ test.each([1, 2])(
     await until("all are connected", async () =>
       Object.values(await proxy.status()).every(({ pairs, state }) => state === "healthy" && pairs),
     );
-    expect(await load(proxy.url, 8, (sent) => sent >= 300)).toEqual([]);
+    expect(await load(proxy.url, 8, (sent) => sent >= 300).bad).toEqual([]);
     await until("that is said", () => proxy.log().includes("a session number came twice"));
     await until("nothing is in flight", async () =>
       Object.values(await proxy.status()).every(({ unfinished }) => unfinished === 0),
@@ -62,7 +59,7 @@ test.each([1, 2])(
   },
 );
 
-test.each([
+test.concurrent.each([
   ["Prefill", 6],
   ["Decode", 6],
   // More than the budget of retries has room for.
@@ -74,30 +71,29 @@ test.each([
     await using cluster = await startCluster({ engine: { timeScale: 1 } });
     const list = role === "Prefill" ? cluster.prefills : cluster.decodes;
     let isOver = false;
-    const before = answered;
-    const loaded = load(cluster.proxy.url, clients, () => isOver);
-    await until("there is load", () => answered > before + 20);
+    const { counts, bad } = load(cluster.proxy.url, clients, () => isOver);
+    await until("there is load", () => counts.answered > 20);
     const { port, url } = only(list);
     await only(list).stop(true);
     await until("it is out", async () => (await cluster.proxy.status())[url]?.state !== "healthy");
     list[0] = await startRole(role, cluster.proxy, { port, timeScale: 1 });
-    const since = answered;
-    await until("they are answered again", () => answered > since + 20);
+    const since = counts.answered;
+    await until("they are answered again", () => counts.answered > since + 20);
     isOver = true;
-    expect(await loaded).toEqual([]);
+    expect(await bad).toEqual([]);
     await cluster.quiet();
   },
 );
 
-test.each(["Prefill", "Decode"] as const)(
+test.concurrent.each(["Prefill", "Decode"] as const)(
   "a %s engine restarted under load beside another costs nobody anything",
   async (role) => {
-    const counts = role === "Prefill" ? { prefills: 2 } : { decodes: 2 };
-    await using cluster = await startCluster({ ...counts, engine: { timeScale: 1 } });
+    const engines = role === "Prefill" ? { prefills: 2 } : { decodes: 2 };
+    await using cluster = await startCluster({ ...engines, engine: { timeScale: 1 } });
     const list = role === "Prefill" ? cluster.prefills : cluster.decodes;
     let isOver = false;
-    const loaded = load(cluster.proxy.url, 6, () => isOver);
-    await until("there is load", () => answered > 20);
+    const { counts, bad } = load(cluster.proxy.url, 6, () => isOver);
+    await until("there is load", () => counts.answered > 20);
     const { port, url } = only(list);
     await only(list).stop(true);
     list[0] = await startRole(role, cluster.proxy, { port, timeScale: 1 });
@@ -106,12 +102,12 @@ test.each(["Prefill", "Decode"] as const)(
       return status?.state === "healthy" && status.pairs > 0;
     });
     isOver = true;
-    expect(await loaded).toEqual([]);
+    expect(await bad).toEqual([]);
     await cluster.quiet();
   },
 );
 
-test("however often another engine comes back, who waits for the only one of a role is refused when its time is over", async () => {
+test.concurrent("however often another engine comes back, who waits for the only one of a role is refused when its time is over", async () => {
   const flags = ["--queue-timeout", "1", "--health-interval", "0.1"];
   await using cluster = await startCluster({ prefills: 2, flags, engine: { timeScale: 1 } });
   const { proxy } = cluster;
@@ -139,7 +135,7 @@ test("however often another engine comes back, who waits for the only one of a r
 });
 
 for (const role of ["Prefill", "Decode"] as const) {
-  test(`the only ${role} engine that loads for longer than a moment after its restart is waited for`, async () => {
+  test.concurrent(`the only ${role} engine that loads for longer than a moment after its restart is waited for`, async () => {
     await using cluster = await startCluster();
     const { proxy } = cluster;
     const list = role === "Prefill" ? cluster.prefills : cluster.decodes;
@@ -155,7 +151,7 @@ for (const role of ["Prefill", "Decode"] as const) {
     await cluster.quiet();
   });
 
-  test(`the only ${role} engine that has registered and does not listen yet is waited for, also in the middle of a request`, async () => {
+  test.concurrent(`the only ${role} engine that has registered and does not listen yet is waited for, also in the middle of a request`, async () => {
     await using cluster = await startCluster({ engine: { timeScale: 1 } });
     const { proxy } = cluster;
     const list = role === "Prefill" ? cluster.prefills : cluster.decodes;
