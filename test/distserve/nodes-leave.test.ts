@@ -30,7 +30,7 @@ async function pairsOf(cluster: Cluster, engine: RunningEngine): Promise<number 
   return (await cluster.proxy.status())[engine.url]?.pairs;
 }
 
-describe.each(["drain", "remove"])("a node that is taken out by %s", (how) => {
+describe.concurrent.each(["drain", "remove"])("a node that is taken out by %s", (how) => {
   test.each(["prefills", "decodes"] as const)(
     "of the %s: its pairs go with its last request",
     async (role) => {
@@ -39,9 +39,11 @@ describe.each(["drain", "remove"])("a node that is taken out by %s", (how) => {
       const answer = await cluster.chat(STREAM);
       const reader = answer.body?.getReader();
       await reader?.read();
+      decode.setPace(0);
       await administer(cluster.proxy.url, `/nodes/${how}`, { url: only(cluster[role]).url });
       expect((await cluster.chat()).status).toBe(503);
       expect([prefill, decode].map(drops)).toEqual([0, 0]);
+      decode.setPace(1);
       while (!(await reader?.read())?.done);
       await until("both are told", () => drops(prefill) === 1 && drops(decode) === 1);
       expect([prefill.state().connectedPeers, decode.state().connectedPeers]).toEqual([[], []]);
@@ -50,7 +52,7 @@ describe.each(["drain", "remove"])("a node that is taken out by %s", (how) => {
   );
 });
 
-describe.each(["drain", "remove"])("a prefill engine put back after %s", (how) => {
+describe.concurrent.each(["drain", "remove"])("a prefill engine put back after %s", (how) => {
   test("runs on: its sessions are freed and its answers go on", async () => {
     await using cluster = await startCluster({ engine: { timeScale: 1 } });
     const prefill = only(cluster.prefills);
@@ -60,6 +62,7 @@ describe.each(["drain", "remove"])("a prefill engine put back after %s", (how) =
       cluster.chat(stream, { signal: gone.signal }),
       cluster.chat(STREAM),
     ]);
+    only(cluster.decodes).setPace(0);
     await administer(cluster.proxy.url, `/nodes/${how}`, { url: prefill.url });
     await administer(cluster.proxy.url, "/nodes/add", { url: prefill.url, role: "Prefill" });
     await until("it is back", async () => {
@@ -68,6 +71,7 @@ describe.each(["drain", "remove"])("a prefill engine put back after %s", (how) =
     expect((await cluster.proxy.status())[prefill.url]?.open_sessions).toBe(2);
     gone.abort();
     await left.text().catch(() => {});
+    only(cluster.decodes).setPace(1);
     expect(await stayed.text()).toEndWith("data: [DONE]\n\n");
     await cluster.quiet();
     expect((await cluster.chat()).status).toBe(200);
@@ -75,7 +79,7 @@ describe.each(["drain", "remove"])("a prefill engine put back after %s", (how) =
   });
 });
 
-test("a drained node that registers again is connected again", async () => {
+test.concurrent("a drained node that registers again is connected again", async () => {
   await using cluster = await startCluster();
   const decode = only(cluster.decodes);
   await administer(cluster.proxy.url, "/nodes/drain", { url: decode.url });
@@ -85,7 +89,7 @@ test("a drained node that registers again is connected again", async () => {
   expect((await cluster.chat()).status).toBe(200);
 });
 
-test("a decode engine that dies loses its pairs, and the prefill engines are told", async () => {
+test.concurrent("a decode engine that dies loses its pairs, and the prefill engines are told", async () => {
   await using cluster = await startCluster({
     prefills: 2,
     decodes: 2,
@@ -102,7 +106,7 @@ test("a decode engine that dies loses its pairs, and the prefill engines are tol
   for (let i = 0; i < 8; i += 1) expect((await cluster.chat()).status).toBe(200);
 });
 
-test("an engine that registers anew is connected anew, though nobody missed it", async () => {
+test.concurrent("an engine that registers anew is connected anew, though nobody missed it", async () => {
   await using cluster = await startCluster();
   const decode = only(cluster.decodes);
   await decode.stop(true);
@@ -114,7 +118,7 @@ test("an engine that registers anew is connected anew, though nobody missed it",
   expect((await cluster.chat()).status).toBe(200);
 });
 
-test("a node ejected for time-outs alone keeps its pairs and sessions", async () => {
+test.concurrent("a node ejected for time-outs alone keeps its pairs and sessions", async () => {
   await using cluster = await startCluster({
     engine: { timeScale: 1 },
     flags: ["--health-interval", "0.1", "--health-timeout", "0.1"],
@@ -141,34 +145,49 @@ test("a node ejected for time-outs alone keeps its pairs and sessions", async ()
   expect((await cluster.chat()).status).toBe(200);
 });
 
-describe.each(["Prefill", "Decode"] as const)(
+describe.concurrent.each(["Prefill", "Decode"] as const)(
   "requests that wait on a %s node ejected for time-outs",
   (role) => {
     const flags = ["--health-interval", "0.1", "--health-timeout", "0.1"];
     const health = { path: "/health", fault: { kind: "hang", at: "before-headers" } } as const;
-    const slow = { path: "/v1/*", fault: { kind: "slow", firstByteMs: 1_500 } } as const;
+    const isOut = async (cluster: Cluster, { url }: RunningEngine) =>
+      (await cluster.proxy.status())[url]?.state === "unhealthy";
 
     test("go to another, and no block is left on either", async () => {
       const counts = role === "Prefill" ? { prefills: 2 } : { decodes: 2 };
       await using cluster = await startCluster({ ...counts, flags });
       const [first] = role === "Prefill" ? cluster.prefills : cluster.decodes;
-      first?.setFaults([health, slow]);
-      const answers = await Promise.all(Array.from({ length: 8 }, () => cluster.chat()));
+      if (first === undefined) throw new Error("no engine");
+      first.setPace(0);
+      const asked = Array.from({ length: 8 }, () => cluster.chat());
+      await until("some wait there", () => first.state().openRequests > 0);
+      first.setFaults([health]);
+      const answers = await Promise.all(asked);
       expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
-      expect(first?.state().totalRequests).toBeGreaterThan(0);
+      first.setPace(1);
       await cluster.quiet();
     });
 
     test("stay when there is no other", async () => {
       await using cluster = await startCluster({ flags });
-      only(role === "Prefill" ? cluster.prefills : cluster.decodes).setFaults([health, slow]);
-      expect((await cluster.chat()).status).toBe(200);
+      const engine = only(role === "Prefill" ? cluster.prefills : cluster.decodes);
+      engine.setPace(0);
+      const answer = cluster.chat();
+      await until("it waits there", () => engine.state().openRequests === 1);
+      engine.setFaults([health]);
+      await until("it is out", () => isOut(cluster, engine));
+      const probes = () => engine.state().requestsByPath["/health"] ?? 0;
+      const before = probes();
+      await until("it is probed on", () => probes() > before + 3);
+      engine.setPace(1);
+      expect((await answer).status).toBe(200);
+      expect(engine.state().totalRequests).toBe(1);
       await cluster.quiet();
     });
   },
 );
 
-describe("a node of the wrong serving strategy", () => {
+describe.concurrent("a node of the wrong serving strategy", () => {
   test("is refused with what to change", async () => {
     await using hybrid = await startProxy([]);
     await using distserve = await startProxy(["--serving-strategy", "DistServe"]);
