@@ -7,7 +7,7 @@ import { postText, sendRaw } from "../support/raw-http.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
 const MAX_BYTES = 1_000_000;
-const CHAT = "/v1/chat/completions";
+const PATHS = ["/v1/chat/completions", "/v1/messages", "/v1/unheard-of"];
 
 let engine: RunningEngine;
 let proxy: ProxyProcess;
@@ -164,7 +164,7 @@ const BAD: readonly (readonly [string, string | Uint8Array, Refusal])[] = [
   ],
 ];
 
-describe.each([CHAT, "/v1/messages", "/v1/unheard-of"])("POST %s", (path) => {
+describe.each(PATHS)("POST %s", (path) => {
   test.each(BAD)("%s is told what is wrong with it", async (_, body, refusal) => {
     await expectRefusal(path, bodyText(path, body), refusal);
   });
@@ -200,7 +200,10 @@ describe.each([CHAT, "/v1/messages", "/v1/unheard-of"])("POST %s", (path) => {
     await expectRefusal(path, bodyText(path, body), tooLarge);
     await expectRefusal(path, chunkText(path, body), tooLarge);
   });
+});
 
+// They wait, each for its own connection.
+describe.concurrent.each(PATHS)("POST %s with", (path) => {
   const tooSlow = { status: 408, code: "request_timeout", message: /for 0\.2 s/ };
   const head = `POST ${path} HTTP/1.1\r\nHost: proxy\r\n`;
 
