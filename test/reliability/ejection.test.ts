@@ -9,7 +9,7 @@ import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
 setDefaultTimeout(60_000);
-const start = engineStarter();
+const start = engineStarter("all");
 /** Only requests, and the probes they trigger, find anything out; each node gets some of them. */
 const NO_PROBES = ["--health-interval", "600", "--strategy", "random"];
 const QUICK_PROBES = ["--health-interval", "0.05"];
@@ -41,7 +41,7 @@ async function askUntil(proxy: ProxyProcess, engine: RunningEngine, state: strin
   });
 }
 
-test("fault 12: an engine that has died costs no request, and is back once probes find it", async () => {
+test.concurrent("fault 12: an engine that has died costs no request, and is back once probes find it", async () => {
   const { sick, proxy } = await startBoth(NO_PROBES);
   await using _ = proxy;
   await sick.stop(true);
@@ -58,7 +58,7 @@ test("fault 12: an engine that has died costs no request, and is back once probe
   });
 });
 
-test("a reset ejects; as /health passes, single requests on trial decide over the return", async () => {
+test.concurrent("a reset ejects; as /health passes, single requests on trial decide over the return", async () => {
   const { sick, well, proxy } = await startBoth(NO_PROBES);
   await using _ = proxy;
   sick.setFaults([{ fault: { kind: "reset" } }]);
@@ -80,7 +80,7 @@ for (const [what, fault] of [
   ["time-outs", { kind: "hang", at: "before-headers" }],
   ["failed answers", { kind: "answer", status: 500 }],
 ] as const) {
-  test(`two ${what} of /health in a row eject, a single one does not`, async () => {
+  test.concurrent(`two ${what} of /health in a row eject, a single one does not`, async () => {
     const { sick, proxy } = await startBoth([...QUICK_PROBES, ...SHORT_TIMEOUT]);
     await using _ = proxy;
     sick.setFaults([{ fault, path: "/health", count: 1 }]);
@@ -99,7 +99,7 @@ for (const [what, fault] of [
   });
 }
 
-test("any failure of a request triggers a probe", async () => {
+test.concurrent("any failure of a request triggers a probe", async () => {
   const { sick, proxy } = await startBoth(NO_PROBES);
   await using _ = proxy;
   const probes = sick.state().requestsByPath["/health"] ?? 0;
@@ -110,7 +110,7 @@ test("any failure of a request triggers a probe", async () => {
   });
 });
 
-test("failed answers eject half of a model's nodes and never more; a good one brings back", async () => {
+test.concurrent("failed answers eject half of a model's nodes and never more; a good one brings back", async () => {
   const { sick, well, proxy } = await startBoth(NO_PROBES);
   await using _ = proxy;
   for (const engine of [sick, well]) {
@@ -126,7 +126,7 @@ test("failed answers eject half of a model's nodes and never more; a good one br
   });
 });
 
-test("a stream on trial has passed with its first word, not only when it ends", async () => {
+test.concurrent("a stream on trial has passed with its first word, not only when it ends", async () => {
   const { sick, proxy } = await startBoth(NO_PROBES);
   await using _ = proxy;
   sick.setFaults([{ fault: { kind: "answer", status: 500 } }]);
@@ -142,7 +142,7 @@ test("a stream on trial has passed with its first word, not only when it ends", 
   });
 });
 
-test("answers that speak of the request never count against a node", async () => {
+test.concurrent("answers that speak of the request never count against a node", async () => {
   const { sick, proxy } = await startBoth(NO_PROBES);
   await using _ = proxy;
   for (const status of [408, 413, 499, 501, 505]) {
@@ -157,7 +157,7 @@ test("answers that speak of the request never count against a node", async () =>
   expect(proxy.log()).not.toContain("node is out");
 });
 
-test("an engine that still sends bytes is alive, however late it answers probes", async () => {
+test.concurrent("an engine that still sends bytes is alive, however late it answers probes", async () => {
   const engine = await start({ timeScale: 1 });
   await using proxy = await startProxy([
     "--node",

@@ -34,7 +34,7 @@ async function startTwo(flags: readonly string[]) {
   };
 }
 
-test("when probes eject a stopped engine, its requests without a byte move to another", async () => {
+test.concurrent("when probes eject a stopped engine, its requests without a byte move to another", async () => {
   await using cluster = await startTwo(QUICK_PROBES);
   const { silent, proxy, stateOf } = cluster;
   silent.kill("SIGSTOP");
@@ -50,7 +50,7 @@ test("when probes eject a stopped engine, its requests without a byte move to an
   await until("it is back", async () => (await stateOf(silent.url)) === "healthy");
 });
 
-test("requests without a byte leave a stopped engine also when it was removed meanwhile", async () => {
+test.concurrent("requests without a byte leave a stopped engine also when it was removed meanwhile", async () => {
   await using cluster = await startTwo(["--health-interval", "0.2", "--health-timeout", "1"]);
   const { silent, proxy } = cluster;
   silent.kill("SIGSTOP");
@@ -66,7 +66,7 @@ test("requests without a byte leave a stopped engine also when it was removed me
   expect((await Promise.all(statuses)).flat()).toEqual(times(20, 200));
 });
 
-test("an engine that was removed and stops listening may finish what it has", async () => {
+test.concurrent("an engine that was removed and stops listening may finish what it has", async () => {
   const [leaving, other] = [startGateEngine(), startGateEngine()];
   let probes = 0;
   const witness = Bun.serve({
@@ -97,7 +97,7 @@ test("an engine that was removed and stops listening may finish what it has", as
   for (const engine of [leaving, other, witness]) await engine.stop();
 });
 
-test("with nowhere to go, or no right to be sent again, requests wait for it instead of failing", async () => {
+test.concurrent("with nowhere to go, or no right to be sent again, requests wait for it instead of failing", async () => {
   for (const [count, flags] of [
     [1, []],
     [2, ["--no-retry-sent"]],
@@ -117,7 +117,7 @@ test("with nowhere to go, or no right to be sent again, requests wait for it ins
   }
 });
 
-test("an answer that has begun waits for a stopped engine, and goes on when it does", async () => {
+test.concurrent("an answer that has begun waits for a stopped engine, and goes on when it does", async () => {
   await using cluster = await startTwo(QUICK_PROBES);
   const { silent, other, proxy, stateOf } = cluster;
   other.kill("SIGSTOP");
@@ -133,7 +133,7 @@ test("an answer that has begun waits for a stopped engine, and goes on when it d
   expect(answer.body.toString()).toEndWith("data: [DONE]\n\n");
 });
 
-test("a request whose connection does not stand within the limit goes elsewhere", async () => {
+test.concurrent("a request whose connection does not stand within the limit goes elsewhere", async () => {
   await using cluster = await startTwo(["--health-interval", "600", "--connect-timeout", "0.4"]);
   const { silent, other, proxy, stateOf } = cluster;
   silent.kill("SIGSTOP");
@@ -146,7 +146,7 @@ test("a request whose connection does not stand within the limit goes elsewhere"
   empty();
 });
 
-test("a long prefill is not a connection that does not stand", async () => {
+test.concurrent("a long prefill is not a connection that does not stand", async () => {
   await using cluster = await startTwo(["--connect-timeout", "0.5"]);
   const { silent, other, proxy } = cluster;
   for (const engine of [silent, other]) {
@@ -157,7 +157,7 @@ test("a long prefill is not a connection that does not stand", async () => {
   expect(seen.reduce((sum, { totalRequests }) => sum + totalRequests, 0)).toBe(1);
 });
 
-test("an engine that dies with requests in its hands costs none that had no byte yet", async () => {
+test.concurrent("an engine that dies with requests in its hands costs none that had no byte yet", async () => {
   await using cluster = await startTwo(["--health-interval", "600"]);
   const { silent, proxy, stateOf } = cluster;
   await silent.setFaults([{ fault: { kind: "hang", at: "before-headers" } }]);

@@ -10,9 +10,9 @@ import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
 setDefaultTimeout(60_000);
-const start = engineStarter();
+const start = engineStarter("all");
 
-test("a hung engine holds nobody up: 600 requests wait for it, others are answered", async () => {
+test.concurrent("a hung engine holds nobody up: 600 requests wait for it, others are answered", async () => {
   const hung = startRawServer({ models: ["hung"], script: () => RAW_ANSWERS.silence });
   const engine = await start();
   await using proxy = await startProxy(["--node", hung.url, "--node", engine.url]);
@@ -29,7 +29,7 @@ test("a hung engine holds nobody up: 600 requests wait for it, others are answer
   hung.stop();
 });
 
-test("--first-byte-timeout: 504 that says so, in the client's dialect", async () => {
+test.concurrent("--first-byte-timeout: 504 that says so, in the client's dialect", async () => {
   const engine = startRawServer({ script: () => RAW_ANSWERS.headOnly });
   await using proxy = await startProxy(["--node", engine.url, "--first-byte-timeout", "0.2"]);
   await untilHealthy(proxy);
@@ -53,7 +53,7 @@ test("--first-byte-timeout: 504 that says so, in the client's dialect", async ()
   engine.stop();
 });
 
-test("--idle-timeout cuts what stands still, not what trickles", async () => {
+test.concurrent("--idle-timeout cuts what stands still, not what trickles", async () => {
   const engine = await start();
   await using proxy = await startProxy(["--node", engine.url, "--idle-timeout", "1"]);
   await untilHealthy(proxy);
@@ -68,7 +68,7 @@ test("--idle-timeout cuts what stands still, not what trickles", async () => {
   await until("the engine is rid of it", () => engine.state().openRequests === 0);
 });
 
-test("--idle-timeout is about the engine: a client that does not read is not cut, nor the engine blamed", async () => {
+test.concurrent("--idle-timeout is about the engine: a client that does not read is not cut, nor the engine blamed", async () => {
   const engine = await start();
   const flags = ["--idle-timeout", "0.5", "--health-interval", "0.05"];
   await using proxy = await startProxy(["--node", engine.url, ...flags]);
@@ -91,7 +91,7 @@ test("--idle-timeout is about the engine: a client that does not read is not cut
   expect((await proxy.status())[engine.url]?.last_error).toBeNull();
 });
 
-test("a short answer has begun with its head: from there on --idle-timeout counts, not --first-byte-timeout", async () => {
+test.concurrent("a short answer has begun with its head: from there on --idle-timeout counts, not --first-byte-timeout", async () => {
   const head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n";
   let isSlow = true;
   const engine = startRawServer({
@@ -108,7 +108,7 @@ test("a short answer has begun with its head: from there on --idle-timeout count
   engine.stop();
 });
 
-test("--timeout is for everything together, and cuts a stalled client's answer, too", async () => {
+test.concurrent("--timeout is for everything together, and cuts a stalled client's answer, too", async () => {
   const engine = await start();
   await using proxy = await startProxy(["--node", engine.url, "--timeout", "1"]);
   await untilHealthy(proxy);
@@ -129,7 +129,7 @@ test("--timeout is for everything together, and cuts a stalled client's answer, 
   expect([answer.complete, answer.connection]).toEqual([false, "reset"]);
 });
 
-test("--body-timeout: a client that stops sending gets 408, and others are not held up", async () => {
+test.concurrent("--body-timeout: a client that stops sending gets 408, and others are not held up", async () => {
   const engine = await start();
   await using proxy = await startProxy(["--node", engine.url, "--body-timeout", "0.3"]);
   await untilHealthy(proxy);

@@ -1,15 +1,22 @@
-/** Engines that a test has started, stopped again after it. */
-import { afterEach } from "bun:test";
+/** Engines that a test has started, stopped again. */
+import { afterAll, afterEach } from "bun:test";
 import { startEngine } from "../../../src/sim/server/api-server.ts";
 import type { EngineOptions, RunningEngine } from "../../../src/sim/server/engine-options.ts";
 import { until as untilThere } from "../../support/until.ts";
 
-/** A `start` that serves the model "tiny" unless told otherwise; call it at the top of a test file. */
-export function engineStarter(): (options?: Partial<EngineOptions>) => Promise<RunningEngine> {
+/**
+ * A `start` that serves the model "tiny" unless told otherwise; call it at the top of a test file.
+ * @param until Engines stop after the test, or, where tests run side by side, after all of them.
+ */
+export function engineStarter(
+  until: "each" | "all" = "each",
+): (options?: Partial<EngineOptions>) => Promise<RunningEngine> {
   const running: RunningEngine[] = [];
-  afterEach(async () => {
+  const stop = async () => {
     await Promise.all(running.splice(0).map((engine) => engine.stop(true)));
-  });
+  };
+  if (until === "each") afterEach(stop);
+  else afterAll(stop);
   return async (options = {}) => {
     const engine = await startEngine({ models: ["tiny"], ...options });
     running.push(engine);
