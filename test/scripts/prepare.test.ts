@@ -1,5 +1,5 @@
 /** What a clean clone does when the registry refuses or never answers: it says so, and how to go on. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
 import { chmod, cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,19 +10,21 @@ const ROOT = join(import.meta.dir, "../..");
 const PATH = "/usr/bin:/bin";
 
 const silence = startRawServer({ script: () => [], probes: {} });
-let clone: string;
-
-beforeAll(async () => {
-  clone = await mkdtemp(join(tmpdir(), "lmproxy-clone-"));
-  for (const file of ["package.json", "bun.lock"]) await cp(join(ROOT, file), join(clone, file));
-});
+const folder = await mkdtemp(join(tmpdir(), "lmproxy-clone-"));
 
 afterAll(async () => {
   silence.stop();
-  await rm(clone, { recursive: true });
+  await rm(folder, { recursive: true });
 });
 
-async function prepare(path: string, registry: string) {
+/** A folder with what a clone has. */
+async function makeClone(): Promise<string> {
+  const clone = await mkdtemp(join(folder, "clone-"));
+  for (const file of ["package.json", "bun.lock"]) await cp(join(ROOT, file), join(clone, file));
+  return clone;
+}
+
+async function prepare(clone: string, path: string, registry: string) {
   const script = `set -eu; cd ${clone}; . ${ROOT}/scripts/lib/prepare.sh; prepare`;
   const child = Bun.spawn(["sh", "-c", script], {
     env: {
@@ -39,11 +41,11 @@ async function prepare(path: string, registry: string) {
   return { said, code: await child.exited };
 }
 
-describe("the dependencies do not come, since the registry", () => {
+describe.concurrent("the dependencies do not come, since the registry", () => {
   const path = `${join(process.execPath, "..")}:${PATH}`;
 
   test("never answers", async () => {
-    const { said, code } = await prepare(path, silence.url);
+    const { said, code } = await prepare(await makeClone(), path, silence.url);
     expect(said).toStartWith("Installing dependencies with Bun ");
     expect(said).toContain("... installing dependencies, 3 s\n");
     expect(said).toContain("Ways on:\n  - behind a proxy: ");
@@ -51,19 +53,20 @@ describe("the dependencies do not come, since the registry", () => {
   }, 60_000);
 
   test("refuses", async () => {
-    const { said, code } = await prepare(path, "http://127.0.0.1:1");
+    const { said, code } = await prepare(await makeClone(), path, "http://127.0.0.1:1");
     expect(said).toContain("ConnectionRefused");
     expect(said).toContain("Ways on:");
     expect(code).toBe(1);
   }, 60_000);
 });
 
-describe("Bun itself does not come, since npm", () => {
+describe.concurrent("Bun itself does not come, since npm", () => {
   async function withNpm(script: string) {
+    const clone = await makeClone();
     const npm = join(clone, "npm");
     await Bun.write(npm, `#!/bin/sh\n${script}\n`);
     await chmod(npm, 0o755);
-    return await prepare(`${clone}:${PATH}`, silence.url);
+    return await prepare(clone, `${clone}:${PATH}`, silence.url);
   }
 
   test("never answers", async () => {
