@@ -15,7 +15,7 @@ async function call(proxy: ProxyProcess, method: string, target: string, body?: 
   return { status: answer.status, text, json: Object(isJson ? JSON.parse(text) : {}) };
 }
 
-test("POST /workers is 200 once the node can be routed to; it is listed, shown and removed by its id", async () => {
+test.concurrent("POST /workers is 200 once the node can be routed to; it is listed, shown and removed by its id", async () => {
   await using node = startRecordingNode();
   await using proxy = await startProxy();
   const added = await call(proxy, "POST", "/workers", { url: `${node.url}/`, priority: 10 });
@@ -60,7 +60,7 @@ test("POST /workers is 200 once the node can be routed to; it is listed, shown a
   expect((await call(proxy, "GET", "/workers/%zz")).status).toBe(400);
 });
 
-test("/add_worker and /remove_worker take ?url=, and answer in words", async () => {
+test.concurrent("/add_worker and /remove_worker take ?url=, and answer in words", async () => {
   await using node = startRecordingNode();
   await using proxy = await startProxy();
   const query = `?url=${encodeURIComponent(node.url)}`;
@@ -78,18 +78,19 @@ test("/add_worker and /remove_worker take ?url=, and answer in words", async () 
   expect((await call(proxy, "POST", "/add_worker")).status).toBe(400);
 });
 
-test("a registration of a dead engine, or of one that hangs, is 202 and does not wait for it", async () => {
+test.concurrent("a registration of a dead engine, or of one that hangs, is 202 and does not wait for it", async () => {
   const hanging = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Promise(() => {}) });
   await using proxy = await startProxy();
-  for (const url of ["http://127.0.0.1:9", hanging.url.origin]) {
+  const registered = ["http://127.0.0.1:9", hanging.url.origin].map(async (url) => {
     const added = await call(proxy, "POST", "/workers", { url });
     expect([url, added.status]).toEqual([url, 202]);
     expect(added.json.message).toContain("as soon as its health probe passes");
-  }
+  });
+  await Promise.all(registered);
   await hanging.stop(true);
 });
 
-test("what cannot be a node is refused as by /nodes/add", async () => {
+test.concurrent("what cannot be a node is refused as by /nodes/add", async () => {
   await using proxy = await startProxy();
   for (const body of [
     { url: "http://169.254.169.254" },
@@ -102,7 +103,7 @@ test("what cannot be a node is refused as by /nodes/add", async () => {
   }
 });
 
-test("/readiness counts nodes; /finish_session is understood", async () => {
+test.concurrent("/readiness counts nodes; /finish_session is understood", async () => {
   await using node = startRecordingNode();
   await using proxy = await startProxy(["--node", node.url, "http://127.0.0.1:9"]);
   await until("one is ready", async () => (await call(proxy, "GET", "/readiness")).status === 200);
@@ -136,7 +137,7 @@ test("/readiness counts nodes; /finish_session is understood", async () => {
   });
 });
 
-test.each([
+test.concurrent.each([
   ["POST", "/update_weights_from_disk", "POST /nodes/call"],
   ["POST", "/init_weights_update_group", "POST /nodes/call"],
   ["POST", "/collective_rpc", "POST /nodes/call"],
@@ -155,7 +156,7 @@ test.each([
   expect(Object(await answer.json()).error.message).toContain(instead);
 });
 
-test("registrations are an engine's, the rest an administrator's", async () => {
+test.concurrent("registrations are an engine's, the rest an administrator's", async () => {
   await using proxy = await startProxy(["--admin-key", "sk-admin", "--trust-nodes", "127.0.0.1"]);
   expect((await call(proxy, "POST", "/workers", { url: "http://127.0.0.1:9" })).status).toBe(202);
   for (const [method, target] of [
@@ -170,7 +171,7 @@ test("registrations are an engine's, the rest an administrator's", async () => {
   }
 });
 
-test.each([
+test.concurrent.each([
   "/health_generate",
   "/get_model_info",
   "/model_info",
@@ -191,7 +192,7 @@ test.each([
   expect((await call(proxy, "GET", `${path}?model=c`)).status).toBe(404);
 });
 
-test("clients who ask the same at once have an engine asked once", async () => {
+test.concurrent("clients who ask the same at once have an engine asked once", async () => {
   let asked = 0;
   const gate = Promise.withResolvers<void>();
   await using engine = Bun.serve({
@@ -217,7 +218,7 @@ test("clients who ask the same at once have an engine asked once", async () => {
   expect(asked).toBeLessThanOrEqual(2);
 });
 
-test("inference outside /v1 and the paths of --forward go to engines, changes of engines do not", async () => {
+test.concurrent("inference outside /v1 and the paths of --forward go to engines, changes of engines do not", async () => {
   await using node = startRecordingNode();
   await using proxy = await startProxy(["--node", node.url, "--forward", "/my/inference"]);
   await untilHealthy(proxy);
