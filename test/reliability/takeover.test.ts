@@ -111,7 +111,7 @@ function askOnAndOn(port: number) {
   };
 }
 
-test.skipIf(process.platform !== "linux").each([
+test.concurrent.skipIf(process.platform !== "linux").each([
   ["one process to one", [], []],
   ["two workers to two", ["--workers", "2"], ["--workers", "2"]],
   ["one process to two workers", [], ["--workers", "2"]],
