@@ -9,7 +9,7 @@ import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
 setDefaultTimeout(60_000);
-const start = engineStarter();
+const start = engineStarter("all");
 
 async function startAll(count: number, flags: readonly string[] = []) {
   const engines = await Promise.all(times(count, null).map(() => start()));
@@ -37,7 +37,7 @@ async function untilAsked(proxy: ProxyProcess, engine: RunningEngine): Promise<v
 }
 
 for (const status of [429, 503] as const) {
-  test(`a ${status} means elsewhere for as long as Retry-After says, and is no failure`, async () => {
+  test.concurrent(`a ${status} means elsewhere for as long as Retry-After says, and is no failure`, async () => {
     const { engines, proxy } = await startAll(2);
     await using _ = proxy;
     const [full] = engines;
@@ -51,7 +51,7 @@ for (const status of [429, 503] as const) {
   });
 }
 
-test("without Retry-After it is asked again soon", async () => {
+test.concurrent("without Retry-After it is asked again soon", async () => {
   const { engines, proxy } = await startAll(2);
   await using _ = proxy;
   const [full] = engines;
@@ -62,7 +62,7 @@ test("without Retry-After it is asked again soon", async () => {
   await untilAsked(proxy, full);
 });
 
-test("up to two retries find the node that has room; none of them costs the client", async () => {
+test.concurrent("up to two retries find the node that has room; none of them costs the client", async () => {
   const { engines, proxy } = await startAll(3);
   await using _ = proxy;
   for (const engine of engines.slice(0, 2)) engine.setFaults(busy(429, 30));
@@ -72,7 +72,7 @@ test("up to two retries find the node that has room; none of them costs the clie
   }
 });
 
-test("when every node is passed over, each request has one attempt and gets the engine's answer", async () => {
+test.concurrent("when every node is passed over, each request has one attempt and gets the engine's answer", async () => {
   for (const retryAfterS of [30, 0]) {
     const { engines, proxy } = await startAll(3);
     await using _ = proxy;
@@ -87,7 +87,7 @@ test("when every node is passed over, each request has one attempt and gets the 
   }
 });
 
-test("when every node is ejected, all are tried rather than refusing everything", async () => {
+test.concurrent("when every node is ejected, all are tried rather than refusing everything", async () => {
   const { engines, proxy } = await startAll(2, ["--health-interval", "0.05"]);
   await using _ = proxy;
   const sick: FaultRule = { fault: { kind: "answer", status: 500 }, path: "/health" };
@@ -108,7 +108,7 @@ test("when every node is ejected, all are tried rather than refusing everything"
 });
 
 for (const state of ["sleeping", "draining", "starting"] as const) {
-  test(`a node that is ${state} is never tried; alone, it is a 503 with Retry-After`, async () => {
+  test.concurrent(`a node that is ${state} is never tried; alone, it is a 503 with Retry-After`, async () => {
     const flags = ["--health-interval", "0.05", "--queue-timeout", "0.5"];
     const { engines, proxy } = await startAll(1, flags);
     await using _ = proxy;
@@ -142,7 +142,7 @@ for (const state of ["sleeping", "draining", "starting"] as const) {
   });
 }
 
-test("the only node, which says that it starts, is waited for as long as for a place", async () => {
+test.concurrent("the only node, which says that it starts, is waited for as long as for a place", async () => {
   const { engines, proxy } = await startAll(1, ["--health-interval", "0.05"]);
   await using _ = proxy;
   const [engine] = engines;
@@ -163,7 +163,7 @@ test("the only node, which says that it starts, is waited for as long as for a p
   expect((await asked).status).toBe(200);
 });
 
-test("engines without /health are probed at --health-path", async () => {
+test.concurrent("engines without /health are probed at --health-path", async () => {
   const engine = await start({
     faults: [{ fault: { kind: "answer", status: 404 }, path: "/health" }],
   });
