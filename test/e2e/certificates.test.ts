@@ -17,9 +17,6 @@ import { until } from "../support/until.ts";
 setDefaultTimeout(60_000);
 
 const folder = temporaryFolder();
-const key = join(folder.path, "key.pem");
-const cert = join(folder.path, "cert.pem");
-const TLS = ["--tls-key", key, "--tls-cert", cert];
 let engine: RunningEngine;
 
 beforeAll(async () => {
@@ -30,9 +27,13 @@ afterAll(async () => {
   folder[Symbol.dispose]();
 });
 
-function lay(certificate: string): void {
+/** A key and a certificate in files of one test, and the flags that name them. */
+function lay(test: string) {
+  const key = join(folder.path, `${test}-key.pem`);
+  const cert = join(folder.path, `${test}-cert.pem`);
   copyFileSync(TEST_KEY, key);
-  copyFileSync(certificate, cert);
+  copyFileSync(TEST_CERTIFICATE, cert);
+  return { key, cert, flags: ["--tls-key", key, "--tls-cert", cert] };
 }
 
 /** Whom so many new connections meet. */
@@ -97,13 +98,13 @@ async function expiresAtS({ port }: ProxyProcess): Promise<number> {
 
 const STREAM = { model: "tiny", prompt: "x", ignore_eos: true, stream: true, max_tokens: 60 };
 
-describe.each([
+describe.concurrent.each([
   ["one process", []],
   ["two workers", ["--workers", "2"]],
-])("%s", (_, flags) => {
+])("%s", (name, flags) => {
   test("serves a new certificate to new connections, refuses none and cuts no stream", async () => {
-    lay(TEST_CERTIFICATE);
-    await using proxy = await startProxy([...TLS, ...flags, "--node", engine.url]);
+    const { key, cert, flags: tls } = lay(name);
+    await using proxy = await startProxy([...tls, ...flags, "--node", engine.url]);
     const { port } = proxy;
     await until("there is a model", async () =>
       (await call(port, "/v1/models")).includes('"tiny"'),
@@ -158,9 +159,9 @@ describe.each([
   });
 });
 
-test("a new process takes over right after that, with what lies there", async () => {
-  lay(TEST_CERTIFICATE);
-  const flags = [...TLS, "--node", engine.url, "--state", join(folder.path, "state.json")];
+test.concurrent("a new process takes over right after that, with what lies there", async () => {
+  const { cert, flags: tls } = lay("takeover");
+  const flags = [...tls, "--node", engine.url, "--state", join(folder.path, "state.json")];
   await using proxy = await startProxy(flags);
   const { port } = proxy;
   const old = await names(port);
