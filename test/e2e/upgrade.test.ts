@@ -19,6 +19,8 @@ setDefaultTimeout(60_000);
 const start = engineStarter();
 let engine: RunningEngine;
 const STREAM = { model: "tiny", prompt: "x", ignore_eos: true, stream: true, max_tokens: 60 };
+/** What streams stood still for has happened: they need not take their time any more. */
+const QUICK = 100;
 const folder = mkdtempSync(join(tmpdir(), "lmproxy-upgrade-"));
 const executable = join(folder, "main.ts");
 const MAIN = join(import.meta.dir, "../../src/main.ts");
@@ -78,6 +80,7 @@ async function upgrade(): Promise<{ readonly status: number; readonly text: stri
 test("an upgrade replaces all workers, cuts no stream and fails no request, on new and on kept connections", async () => {
   const streams = times(10, null).map(() => rawPost(proxy.port, "/v1/completions", STREAM));
   await until("all have begun", () => streams.every(({ receivedBytes }) => receivedBytes > 0));
+  engine.setPace(0);
   const before = pids();
   let isOver = false;
   const agents = times(6, null).map(() => new Agent({ keepAlive: true, maxSockets: 1 }));
@@ -87,6 +90,7 @@ test("an upgrade replaces all workers, cuts no stream and fails no request, on n
   expect(await upgrade()).toMatchObject({ status: 200 });
   await until("they are told of", () => pids().length === before.length + 2);
   // They finish what they have, and then they end.
+  engine.setPace(QUICK);
   for (const stream of streams) {
     const answer = await stream.ended;
     expect(answer.complete).toBe(true);
@@ -129,16 +133,20 @@ test("the supervisor is replaced, too, again and again, and stays the same proce
     return { status: answer.status, text: await answer.text() };
   };
   for (const count of [2, 3]) {
+    engine.setPace(1);
     const stream = rawPost(one.port, "/v1/completions", STREAM);
     await until("it has begun", () => stream.receivedBytes > 0);
+    engine.setPace(0);
     const { status, text } = await replace();
     expect({ status, text }).toMatchObject({ status: 200 });
     expect(text).toContain("The supervisor and all workers are of version");
     await until("it is told of", () => serving() === count);
+    engine.setPace(QUICK);
     expect((await ask(one)).status).toBe(200);
     expect((await stream.ended).body.toString()).toEndWith("data: [DONE]\n\n");
     stream.leave();
   }
+  engine.setPace(1);
   install("process.exit(3);");
   const failed = await replace();
   expect(failed.status).toBe(502);
@@ -150,6 +158,7 @@ test("the supervisor is replaced, too, again and again, and stays the same proce
   const { stdout } = Bun.spawnSync(["pgrep", "-P", `${one.process.pid}`]);
   for (const pid of `${stdout}`.trim().split("\n")) kill(pid, "SIGTERM");
   one.process.kill("SIGTERM");
+  engine.setPace(QUICK);
   expect((await stream.ended).body.toString()).toEndWith("data: [DONE]\n\n");
   stream.leave();
   expect(await one.process.exited).toBe(0);
