@@ -31,7 +31,7 @@ function postsOf({ requests }: RawServer): number {
 }
 
 for (const [what, steps] of Object.entries(OUTAGES)) {
-  test(`when every engine gives ${what}, they see at most 1.2 times the requests, plus 3 a second`, async () => {
+  test.concurrent(`when every engine gives ${what}, they see at most 1.2 times the requests, plus 3 a second`, async () => {
     const engines = times(4, null).map(() => startRawServer({ script: () => steps }));
     const nodes = engines.flatMap(({ url }) => ["--node", url]);
     await using proxy = await startProxy([...nodes, "--first-byte-timeout", "0.05"]);
