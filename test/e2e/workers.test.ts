@@ -218,7 +218,8 @@ test("a body must fit into each worker's part of the memory", async () => {
 
 test("the log says what happens to nodes that were named at the start, once", async () => {
   const lost = startGateEngine();
-  await using two = await startProxy(["--workers", "2", "--node", lost.url]);
+  const flags = ["--workers", "2", "--node", lost.url, "--health-interval", "0.2"];
+  await using two = await startProxy(flags);
   await untilHealthy(two);
   const tell = (path: string) =>
     fetch(two.url + path, { method: "POST", body: JSON.stringify({ url: lost.url }) });
