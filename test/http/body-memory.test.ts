@@ -20,18 +20,19 @@ const ROOM_BYTES = 4 * MIB;
 
 let engine: GateEngine;
 let proxy: ProxyProcess;
+/** For bodies that do not come. */
+let impatient: ProxyProcess;
 
 beforeAll(async () => {
   engine = startGateEngine();
-  proxy = await startProxy([
-    ...["--node", engine.url, "--body-timeout", "3"],
-    ...["--max-body", "4MiB", "--max-body-memory", "4MiB"],
-  ]);
-  await untilHealthy(proxy);
+  const flags = ["--node", engine.url, "--max-body", "4MiB", "--max-body-memory", "4MiB"];
+  proxy = await startProxy(flags);
+  impatient = await startProxy([...flags, "--body-timeout", "0.3"]);
+  for (const one of [proxy, impatient]) await untilHealthy(one);
 });
 
 afterAll(async () => {
-  await proxy.end("SIGKILL");
+  for (const one of [proxy, impatient]) await one.end("SIGKILL");
   await engine.stop();
 });
 
@@ -41,8 +42,8 @@ function bodyOf(bytes: number, model = "tiny"): string {
   return start + "x".repeat(bytes - start.length - end.length) + end;
 }
 
-function post(body: string, signal?: AbortSignal): Promise<Response> {
-  return fetch(proxy.url + PATH, { method: "POST", body, ...(signal && { signal }) });
+function post(body: string, signal?: AbortSignal, to = proxy): Promise<Response> {
+  return fetch(to.url + PATH, { method: "POST", body, ...(signal && { signal }) });
 }
 
 /** Sends a request with a body of so many bytes, but for the last 5, over a connection that stays. */
@@ -58,9 +59,9 @@ async function sendMost(bytes: number): Promise<Socket> {
 }
 
 /** The status that a body of so many bytes gets, from the engine if it is let in. */
-async function statusOf(bytes: number): Promise<number> {
+async function statusOf(bytes: number, to = proxy): Promise<number> {
   let status = 0;
-  const answered = post(bodyOf(bytes)).then((answer) => {
+  const answered = post(bodyOf(bytes), undefined, to).then((answer) => {
     ({ status } = answer);
   });
   await until("it is in or refused", () => engine.waiting > 0 || status > 0);
@@ -70,8 +71,8 @@ async function statusOf(bytes: number): Promise<number> {
 }
 
 /** A request that takes all there is goes through: nothing is still taken. */
-async function untilAllIsThere(): Promise<void> {
-  await until("all memory is there", async () => (await statusOf(ROOM_BYTES)) === 200);
+async function untilAllIsThere(to = proxy): Promise<void> {
+  await until("all memory is there", async () => (await statusOf(ROOM_BYTES, to)) === 200);
 }
 
 describe("while other bodies fill it", () => {
@@ -155,9 +156,9 @@ describe("all is given back by requests", () => {
 
   test.each(sizes)("that send %s body too slowly", async (_, bytes) => {
     const sent = postText(PATH, bodyOf(bytes)).slice(0, -5);
-    const { answers } = await sendRaw(proxy.port, sent, { untilClosed: true });
+    const { answers } = await sendRaw(impatient.port, sent, { untilClosed: true });
     expect(answers.map(({ status }) => status)).toEqual([408]);
-    await untilAllIsThere();
+    await untilAllIsThere(impatient);
   });
 
   test("whose body comes whole after all, when it has been refused", async () => {
