@@ -9,7 +9,7 @@ setDefaultTimeout(60_000);
 const CHAT = "/v1/chat/completions";
 const FREE = "/distserve/free_cache";
 
-describe("a prefill", () => {
+describe.concurrent("a prefill", () => {
   test.each([
     ["400", 400, 1],
     // Another may have the model.

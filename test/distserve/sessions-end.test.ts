@@ -11,7 +11,7 @@ const CHAT = "/v1/chat/completions";
 const FREE = "/distserve/free_cache";
 const HANG = { kind: "hang", at: "before-headers" } as const;
 
-describe("a client that leaves", () => {
+describe.concurrent("a client that leaves", () => {
   test("during the prefill: it is not cancelled, counts until it is read, and is freed", async () => {
     await using cluster = await startCluster({ engine: { timeScale: 1 } });
     const prefill = only(cluster.prefills);
@@ -62,7 +62,7 @@ async function gc(cluster: Cluster): Promise<unknown> {
   return await (await fetch(`${cluster.proxy.url}/distserve/gc`, { method: "POST" })).json();
 }
 
-describe("a free that fails", () => {
+describe.concurrent("a free that fails", () => {
   async function orphaned(fault: FaultRule["fault"]): Promise<Cluster> {
     const cluster = await startCluster();
     only(cluster.prefills).setFaults([{ path: FREE, fault }]);
@@ -104,7 +104,7 @@ describe("a free that fails", () => {
   });
 });
 
-describe("a prefill engine that is another process than before", () => {
+describe.concurrent("a prefill engine that is another process than before", () => {
   test("by registering anew: its old sessions are forgotten, never freed", async () => {
     await using cluster = await startCluster();
     const [prefill, decode] = [only(cluster.prefills), only(cluster.decodes)];
@@ -143,7 +143,7 @@ describe("a prefill engine that is another process than before", () => {
   });
 });
 
-test("a decode engine replaced without a word is connected anew once it refuses blocks", async () => {
+test.concurrent("a decode engine replaced without a word is connected anew once it refuses blocks", async () => {
   await using cluster = await startCluster();
   const decode = only(cluster.decodes);
   expect((await cluster.chat()).status).toBe(200);
@@ -156,7 +156,7 @@ test("a decode engine replaced without a word is connected anew once it refuses 
   await again.stop(true);
 });
 
-test("when the proxy shuts down, what decodes have not finished is freed", async () => {
+test.concurrent("when the proxy shuts down, what decodes have not finished is freed", async () => {
   await using cluster = await startCluster({
     engine: { timeScale: 1 },
     flags: ["--drain-timeout", "0.2"],
@@ -173,7 +173,7 @@ test("when the proxy shuts down, what decodes have not finished is freed", async
   expect(only(cluster.prefills).state()).toMatchObject({ preservedSessions: 0, usedBlocks: 0 });
 });
 
-test("a request without any pair is refused with what to look at", async () => {
+test.concurrent("a request without any pair is refused with what to look at", async () => {
   await using cluster = await startCluster({
     flags: ["--health-interval", "0.2", "--queue-timeout", "0.3"],
   });

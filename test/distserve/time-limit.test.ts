@@ -14,7 +14,7 @@ async function tookTooLong(answer: Response): Promise<void> {
   expect([answer.status, body]).toMatchObject([504, { error: { code: "upstream_timeout" } }]);
 }
 
-test.each(["prefills", "decodes"] as const)(
+test.concurrent.each(["prefills", "decodes"] as const)(
   "a request that was lost with the only one of the %s waits for it no longer than that",
   async (role) => {
     await using cluster = await startCluster({
@@ -33,7 +33,7 @@ test.each(["prefills", "decodes"] as const)(
   },
 );
 
-test.each(["/distserve/p2p_initialize", "/distserve/p2p_connect"])(
+test.concurrent.each(["/distserve/p2p_initialize", "/distserve/p2p_connect"])(
   "a request waits no longer than that for a pair whose engines do not answer %s",
   async (path) => {
     await using cluster = await startCluster({ flags: [...FLAGS, "--no-warmup"] });

@@ -57,7 +57,7 @@ async function listed(proxy: ProxyProcess, url: string, ...models: readonly stri
   });
 }
 
-test("a request in the moment the port opens waits for what the engines say", async () => {
+test.concurrent("a request in the moment the port opens waits for what the engines say", async () => {
   const engine = await startEngine({ models: ["m"], timeScale: 0 });
   for (let start = 0; start < 3; start += 1) {
     await using proxy = await startProxy(["--node", engine.url]);
@@ -67,7 +67,7 @@ test("a request in the moment the port opens waits for what the engines say", as
   await engine.stop(true);
 });
 
-test("without a node, or with one that has not said anything, a model is 503, not 404", async () => {
+test.concurrent("without a node, or with one that has not said anything, a model is 503, not 404", async () => {
   await using none = await startProxy();
   expect(await answered(none, "m")).toEqual([503, "1"]);
   await using down = await startProxy(["--node", "http://127.0.0.1:9"]);
@@ -75,7 +75,7 @@ test("without a node, or with one that has not said anything, a model is 503, no
   expect((await fetch(`${down.url}/v1/models/m`)).status).toBe(503);
 });
 
-describe("an engine that does not show its list", () => {
+describe.concurrent("an engine that does not show its list", () => {
   test.each([
     ["wants a key", 401, "Unauthorized", "--upstream-api-key"],
     ["has none", 404, "Not Found", "register the node with its models"],
@@ -111,7 +111,7 @@ describe("an engine that does not show its list", () => {
   });
 });
 
-test("an address that another model's engine took over serves nothing of the old one", async () => {
+test.concurrent("an address that another model's engine took over serves nothing of the old one", async () => {
   const first = startListing(list("old"), undefined, freePort());
   await using proxy = await startProxy(["--health-interval", "0.05"]);
   const registered = await fetch(`${proxy.url}/nodes/add`, {
@@ -132,7 +132,7 @@ test("an address that another model's engine took over serves nothing of the old
   expect((await answered(proxy, "new"))[0]).toBe(200);
 });
 
-test("an adapter that one node has unloaded is asked for at the others", async () => {
+test.concurrent("an adapter that one node has unloaded is asked for at the others", async () => {
   const unknown = "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}";
   let isLoaded = true;
   using first = startListing(list("base", "adapter"), () =>
@@ -150,7 +150,7 @@ test("an adapter that one node has unloaded is asked for at the others", async (
   await listed(proxy, first.url, "base");
 });
 
-test("nothing is tried elsewhere for a client that leaves while a node is asked what it has unloaded", async () => {
+test.concurrent("nothing is tried elsewhere for a client that leaves while a node is asked what it has unloaded", async () => {
   const unknown = "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}";
   let isLoaded = true;
   const says = () => (isLoaded ? httpAnswer("{}") : unknown);
@@ -181,7 +181,7 @@ test("nothing is tried elsewhere for a client that leaves while a node is asked 
   expect(attempts.reduce((sum, [, count]) => sum + Number(count), 0)).toBe(1);
 });
 
-test("a model's card passes as the engine gave it, with the shortest context of all", async () => {
+test.concurrent("a model's card passes as the engine gave it, with the shortest context of all", async () => {
   const base = {
     object: "model",
     created: 1_700_000_000,
@@ -206,7 +206,7 @@ test("a model's card passes as the engine gave it, with the shortest context of 
   expect(anthropic.created_at).toBe("2023-11-14T22:13:20.000Z");
 });
 
-describe("a body without a model", () => {
+describe.concurrent("a body without a model", () => {
   const root = { object: "model", root: "/weights" };
   test.each([
     [
@@ -233,7 +233,7 @@ describe("a body without a model", () => {
   });
 });
 
-test("SGLang's adapters are asked for as served:adapter", async () => {
+test.concurrent("SGLang's adapters are asked for as served:adapter", async () => {
   using engine = startListing(list("served", "own"));
   engine.probes["/metrics"] = [
     { send: httpAnswer("sglang:token_usage 0.1\nsglang:num_running_reqs 0\n") },
@@ -253,7 +253,7 @@ test("SGLang's adapters are asked for as served:adapter", async () => {
   expect((await answered(proxy, "other:adapter"))[0]).toBe(404);
 });
 
-test("an adapter that SGLang lists is asked for where it is listed", async () => {
+test.concurrent("an adapter that SGLang lists is asked for where it is listed", async () => {
   using without = startListing(list("served"));
   using other = startListing(cards({ id: "served" }, { id: "adapter", parent: "served" }));
   for (const { probes } of [without, other]) {
@@ -272,7 +272,7 @@ test("an adapter that SGLang lists is asked for where it is listed", async () =>
   expect([posts(without), posts(other)]).toEqual([0, 4]);
 });
 
-test("/metrics behind a slash is read, and --health-path may answer at length", async () => {
+test.concurrent("/metrics behind a slash is read, and --health-path may answer at length", async () => {
   using engine = startListing(
     list(...Array.from({ length: 3_000 }, (_, i) => `a-rather-long-name-${i}`)),
   );

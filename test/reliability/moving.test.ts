@@ -52,7 +52,7 @@ async function letAnswer(staying: GateEngine, answers: readonly Promise<number>[
   return await statuses;
 }
 
-test.each([
+test.concurrent.each([
   ["dies", ({ going }: Stage) => void going.stop()],
   [
     "is ejected by probes",
@@ -70,7 +70,7 @@ test.each([
   expect(new Set(staying.arrived).size).toBe(8);
 });
 
-test("while the other engine is full, its own says 503", async () => {
+test.concurrent("while the other engine is full, its own says 503", async () => {
   await using all = await stage(["--max-concurrency-per-node", "4"]);
   const { going, staying, proxy } = all;
   going.answer = () => new Response("busy", { status: 503, headers: { "retry-after": "60" } });
@@ -79,7 +79,7 @@ test("while the other engine is full, its own says 503", async () => {
   expect(await letAnswer(staying, answers)).toEqual(times(8, 200));
 });
 
-test("it goes ahead of those that have no place yet", async () => {
+test.concurrent("it goes ahead of those that have no place yet", async () => {
   await using all = await stage(["--max-concurrency-per-node", "1"]);
   const { going, staying, proxy } = all;
   const old = send(proxy, 2);
@@ -100,7 +100,7 @@ test("it goes ahead of those that have no place yet", async () => {
   ]);
 });
 
-test("while the other engine is passed over for a moment", async () => {
+test.concurrent("while the other engine is passed over for a moment", async () => {
   await using all = await stage([]);
   const { going, proxy } = all;
   const busy = startOddEngine({
@@ -122,7 +122,7 @@ test("while the other engine is passed over for a moment", async () => {
   await busy.stop();
 });
 
-test("with --queue-timeout 0 it gets what there is", async () => {
+test.concurrent("with --queue-timeout 0 it gets what there is", async () => {
   await using all = await stage(["--max-concurrency-per-node", "1", "--queue-timeout", "0"]);
   const { going, staying, proxy } = all;
   let fail = () => {};
@@ -137,7 +137,7 @@ test("with --queue-timeout 0 it gets what there is", async () => {
   expect((await letAnswer(staying, answers)).sort()).toEqual([200, 500]);
 });
 
-test("what has to move waits no longer than --timeout, and is not sent on after that", async () => {
+test.concurrent("what has to move waits no longer than --timeout, and is not sent on after that", async () => {
   const [going, resting] = [startOddEngine(), startOddEngine()];
   await using proxy = await startProxy(["--node", going.url, resting.url, "--timeout", "1"]);
   await untilHealthy(proxy, 2);
