@@ -84,18 +84,6 @@ test("adapters that appear while an engine runs are found before a 404", async (
   await engine.stop(true);
 });
 
-test("a healthy node that registers again is asked at once what it serves now", async () => {
-  const engine = await startEngine({ models: ["m"] });
-  await using proxy = await startProxy(["--node", engine.url]);
-  await untilHealthy(proxy);
-  engine.setModels(["m", "new"]);
-  await register(proxy.url, { url: engine.url, models: ["m"] });
-  await until("the new model is listed", async () =>
-    (await proxy.status())[engine.url]?.models.includes("new"),
-  );
-  await engine.stop(true);
-});
-
 test("a request for a node that is still starting waits for it", async () => {
   await using proxy = await startProxy();
   const port = freePort();

@@ -1,10 +1,11 @@
-/** Who is waited for by a request for a model that nobody is known to serve; no time passes. */
+/** Who is asked what it serves, and waited for by a request for a model that nobody is known to serve; no time passes. */
 import { expect, test } from "bun:test";
 import type { Clock } from "../../src/core/clock.ts";
 import type { Role } from "../../src/core/engine/roles.ts";
 import { Registry } from "../../src/core/pool/registry.ts";
 import { random } from "../../src/core/strategies/random.ts";
 import { ModelDiscovery } from "../../src/upstream/model-discovery.ts";
+import { until } from "../support/until.ts";
 
 const STANDING: Clock = {
   now: () => 0,
@@ -48,9 +49,11 @@ function setUp(lists: Readonly<Record<string, readonly string[] | null>>) {
   return {
     asked,
     discovery,
+    membership: registry.membership,
     add(url: string, role: Role, isUp: boolean) {
       const node = registry.membership.register(url, { models: [], role, speed: null });
       if (isUp) registry.learning.probed(node, { kind: "ok" }, false);
+      return node;
     },
   };
 }
@@ -79,4 +82,19 @@ test("of its own role, one that starts is", async () => {
   const { promise: later, resolve } = Promise.withResolvers<string>();
   setImmediate(resolve, "waits");
   expect(await Promise.race([found, later])).toBe("waits");
+});
+
+test("a healthy node that registers again is asked at once what it serves now", async () => {
+  const lists = { [PREFILL]: ["m"] };
+  const { add, discovery, membership } = setUp(lists);
+  const node = add(PREFILL, "Hybrid", true);
+  discovery.start();
+  await discovery.find("m", "Hybrid");
+  lists[PREFILL] = ["m", "new"];
+  const { url, role, models, speed } = node;
+  membership.register(url, { role, models, speed });
+  // No time passes, and so no round begins.
+  await until("the new model is listed", () => node.models.includes("new"));
+  expect(node.models).toEqual(["m", "new"]);
+  discovery.stop();
 });
