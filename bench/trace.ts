@@ -4,13 +4,13 @@
  * with new engines each. Beside them the same slice in the laboratory. Times are those of the trace.
  */
 import { parseArgs } from "node:util";
+import { traceNamed } from "../src/commands/lab-inputs.ts";
 import { clusterOf } from "../src/lab/clusters.ts";
 import { contestantOf } from "../src/lab/contestants.ts";
 import { ENGINES } from "../src/lab/engines.ts";
 import { percentile, type Row } from "../src/lab/measures.ts";
 import { PromptBodies } from "../src/lab/prompt-body.ts";
 import { replay } from "../src/lab/replay.ts";
-import { readTrace } from "../src/lab/trace/read-trace.ts";
 import type { Trace } from "../src/lab/trace/trace.ts";
 import { prepare } from "../src/lab/workload.ts";
 import { hash } from "../src/proxy/routing.ts";
@@ -78,7 +78,7 @@ const model = { name: values.model, params: ENGINES[values.model] };
 const cluster = clusterOf(values.cluster, Number(values.nodes));
 
 async function slice(): Promise<Trace> {
-  const whole = readTrace("trace", await Bun.file(values.trace).text(), SEED);
+  const whole = await traceNamed(values.trace, () => {});
   const fromMs = Number(values.from) * 1_000;
   const toMs = fromMs + Number(values.seconds) * 1_000;
   const requests = whole.requests

@@ -36,7 +36,8 @@ export const LAB_FLAGS: readonly Flag[] = flagGroup("Laboratory", [
     value: fields.traces,
     isList: true,
     help:
-      "Recorded traffic: Mooncake's or Bailian's JSON lines, Azure's CSV, agent sessions; or " +
+      "Recorded traffic: Mooncake's or Bailian's JSON lines, Azure's or BurstGPT's CSV, agent sessions, " +
+      "also packed with gzip or zstd; or " +
       `synthetic: and one of ${SYNTHETIC_NAMES.join(", ")}. Default: synthetic:chat.`,
   },
   {

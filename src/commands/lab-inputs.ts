@@ -1,4 +1,5 @@
 /** What `lmproxy lab` is given by name or in a file. */
+import { statSync } from "node:fs";
 import { basename } from "node:path";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
@@ -8,9 +9,11 @@ import { errorCode } from "../core/thrown.ts";
 import { type ClusterEvent, type ClusterShape, clusterOf, eventOf } from "../lab/clusters.ts";
 import { ENGINES, engineOf } from "../lab/engines.ts";
 import type { NamedModel } from "../lab/suite.ts";
-import { readTrace } from "../lab/trace/read-trace.ts";
+import { TraceReader } from "../lab/trace/read-trace.ts";
 import { SYNTHETIC_NAMES, synthetic } from "../lab/trace/synthetic.ts";
-import { type Trace, TraceError } from "../lab/trace/trace.ts";
+import type { Trace } from "../lab/trace/trace.ts";
+import { TraceError } from "../lab/trace/trace-error.ts";
+import { piecesOf } from "./trace-file.ts";
 
 const SYNTHETIC = "synthetic:";
 /** Made-up traffic and what a file leaves to chance are the same in every run. */
@@ -43,8 +46,11 @@ const ClusterFile = Type.Object(
   { additionalProperties: false },
 );
 
-/** @throws UsageError */
-export function traceNamed(name: string, readFile: ReadFile): Trace {
+/** @param tell Called with what is read, and how much of it is, 0 to 1. @throws UsageError */
+export async function traceNamed(
+  name: string,
+  tell: (what: string, share: number) => void,
+): Promise<Trace> {
   if (name.startsWith(SYNTHETIC)) {
     const trace = synthetic(name.slice(SYNTHETIC.length), SEED);
     if (trace !== null) return trace;
@@ -52,12 +58,22 @@ export function traceNamed(name: string, readFile: ReadFile): Trace {
       `--trace ${name}: there is ${SYNTHETIC} and ${SYNTHETIC_NAMES.join(", ")}`,
     );
   }
+  const reader = new TraceReader(basename(name), SEED);
+  const told = (share: number) => tell(`reading ${basename(name)}`, share);
   try {
-    return readTrace(basename(name), read("--trace", name, readFile), SEED);
+    for await (const piece of piecesOf(name, told)) reader.write(piece);
+    return reader.end();
   } catch (error) {
+    if (error instanceof UsageError) throw new UsageError(`--trace ${name} ${error.message}`);
     if (error instanceof TraceError) throw new UsageError(`--trace ${name}: ${error.message}`);
     throw error;
   }
+}
+
+/** False for a pipe: what was read of it is gone. */
+export function canBeReadAgain(name: string): boolean {
+  const found = statSync(name, { throwIfNoEntry: false });
+  return found === undefined || found.isFile();
 }
 
 /** @throws UsageError */

@@ -4,6 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { seededRandom } from "../sim/model/seeded-random.ts";
+import type { Prefixes } from "./trace/prefixes.ts";
 import type { Trace, TraceRequest } from "./trace/trace.ts";
 
 const OPENING = Buffer.from('{"model":"m","stream":true,"messages":[{"role":"user","content":"');
@@ -17,23 +18,26 @@ const PIECE_BYTES = 48;
 
 export class PromptBodies {
   readonly #blockTokens: number;
-  /** Bytes of a token in the block after each prefix. */
-  readonly #tokenBytes = new Map<number, number>();
+  readonly #prefixes: Prefixes;
+  /** Bytes of a token in each block; 0: not drawn yet. */
+  readonly #tokenBytes: Float64Array;
   #buffer = Buffer.alloc(1 << 16);
   #unlike = 0;
 
-  constructor({ blockTokens }: Trace) {
+  constructor({ blockTokens, prefixes }: Trace) {
     this.#blockTokens = blockTokens;
+    this.#prefixes = prefixes;
+    this.#tokenBytes = new Float64Array(prefixes.count + 1);
   }
 
   /** The body of a request; good until the next is asked for. */
-  of({ blocks, inputTokens }: TraceRequest): Uint8Array {
+  of({ prefix, inputTokens }: TraceRequest): Uint8Array {
     const worst = OPENING.length + CLOSING.length + Math.ceil(inputTokens * MOST_TOKEN_BYTES);
     if (worst > this.#buffer.length) this.#buffer = Buffer.alloc(2 * worst);
     let at = OPENING.copy(this.#buffer);
     let left = inputTokens;
     let tokenBytes = 0;
-    for (const block of blocks) {
+    for (const block of this.#prefixes.path(prefix)) {
       if (left <= 0) break;
       tokenBytes = this.#tokenBytesOf(block, tokenBytes);
       const tokens = Math.min(left, this.#blockTokens);
@@ -54,11 +58,11 @@ export class PromptBodies {
   }
 
   #tokenBytesOf(block: number, before: number): number {
-    const known = this.#tokenBytes.get(block);
-    if (known !== undefined) return known;
+    const known = this.#tokenBytes[block] ?? 0;
+    if (known > 0) return known;
     const own = this.#draw(block);
     const tokenBytes = before === 0 ? own : before + DRIFT * (own - before);
-    this.#tokenBytes.set(block, tokenBytes);
+    this.#tokenBytes[block] = tokenBytes;
     return tokenBytes;
   }
 

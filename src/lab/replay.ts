@@ -35,6 +35,8 @@ export interface ReplayOptions {
   readonly closedLoop: boolean;
   /** A real clock, ms, for the cost of decisions. */
   readonly stopwatch: () => number;
+  /** Called now and then with how many requests have ended. */
+  readonly tell?: (requests: number) => void;
 }
 
 export interface Replayed {
@@ -47,6 +49,8 @@ export interface Replayed {
 
 /** How often the load is looked at, ms. */
 export const SAMPLE_MS = 10_000;
+/** How often is told how far it is, in requests. */
+const TELL_EVERY = 1_000;
 /** How many nodes a request may be lost with before it is given up. */
 const MAX_ATTEMPTS = 3;
 const MODEL = "m";
@@ -112,37 +116,43 @@ class Replay {
     const { cluster, model } = this.#options;
     this.#operations.start(cluster, model.params);
     const startMs = this.#time.nowMs;
-    const { requests, trace } = this.#options.workload;
-    requests.forEach((request, place) => {
-      this.#open += 1;
-      if (this.#options.closedLoop && request.after >= 0) {
-        const waiting = this.#next.get(request.after) ?? [];
-        this.#next.set(request.after, [...waiting, place]);
+    const { requests, stepMs } = this.#options.workload.trace;
+    this.#open = requests.length;
+    this.#comesMs = new Float64Array(requests.length);
+    const coming: number[] = [];
+    requests.forEach(({ after, atMs }, place) => {
+      if (this.#options.closedLoop && after >= 0) {
+        const waiting = this.#next.get(after);
+        if (waiting === undefined) this.#next.set(after, [place]);
+        else waiting.push(place);
         return;
       }
-      const withinStepMs = this.#random() * trace.stepMs;
-      this.#arrivals.push({
-        place,
-        atMs: startMs + (request.atMs + withinStepMs) / this.#options.rate,
-      });
+      const withinStepMs = this.#random() * stepMs;
+      this.#comesMs[place] = startMs + (atMs + withinStepMs) / this.#options.rate;
+      coming.push(place);
     });
-    this.#arrivals.sort((a, b) => a.atMs - b.atMs);
+    const comes = (place: number) => this.#comesMs[place] ?? 0;
+    this.#coming = Uint32Array.from(coming).sort((a, b) => comes(a) - comes(b) || a - b);
     this.#awaitArrival();
     this.#time.after(SAMPLE_MS, this.#sample);
     while (this.#open > 0) this.#time.advance(SAMPLE_MS);
     return this.#result();
   }
 
-  readonly #arrivals: { readonly place: number; readonly atMs: number }[] = [];
-  #arrived = 0;
+  /** When each request comes that waits for none, ms, by its place. */
+  #comesMs = new Float64Array(0);
+  /** Their places, in order of that. */
+  #coming = new Uint32Array(0);
+  #came = 0;
 
   #awaitArrival(): void {
-    const next = this.#arrivals[this.#arrived];
-    if (next === undefined) return;
-    this.#arrived += 1;
-    this.#time.after(Math.max(0, next.atMs - this.#time.nowMs), () => {
+    const place = this.#coming[this.#came];
+    if (place === undefined) return;
+    this.#came += 1;
+    const inMs = (this.#comesMs[place] ?? 0) - this.#time.nowMs;
+    this.#time.after(Math.max(0, inMs), () => {
       this.#awaitArrival();
-      this.#begin(next.place);
+      this.#begin(place);
     });
   }
 
@@ -157,8 +167,7 @@ class Replay {
   };
 
   #begin(place: number): void {
-    const request = this.#options.workload.requests[place];
-    if (request === undefined) throw new Error(`no request ${place}`);
+    const request = this.#options.workload.request(place);
     this.#promptTokens += request.inputTokens;
     const arrival = { registry: this.#workers.forConnection(), atMs: this.#time.nowMs };
     this.#send(place, request, arrival, new Set());
@@ -252,8 +261,10 @@ class Replay {
   #end(place: number, answered: boolean): void {
     this.#open -= 1;
     if (!answered) this.#refused += 1;
+    const { requests } = this.#options.workload.trace;
+    if (this.#open % TELL_EVERY === 0) this.#options.tell?.(requests.length - this.#open);
     for (const next of this.#next.get(place) ?? []) {
-      const pauseMs = this.#options.workload.requests[next]?.pauseMs ?? 0;
+      const pauseMs = requests[next]?.pauseMs ?? 0;
       this.#time.after(pauseMs, () => this.#begin(next));
     }
   }
@@ -270,7 +281,7 @@ class Replay {
       model: model.name,
       seed,
       workers: this.#workers.registries.length,
-      requests: workload.requests.length,
+      requests: workload.trace.requests.length,
       refused: this.#refused,
       ttft_p50_s: percentile(ttft, 0.5),
       ttft_p90_s: percentile(ttft, 0.9),

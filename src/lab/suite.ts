@@ -26,21 +26,22 @@ export interface Suite {
   readonly hash: Hash;
   /** A real clock, ms. */
   readonly stopwatch: () => number;
-}
-
-/** How many runs there will be. */
-export function runsOf({ traces, clusters, models, strategies, seeds }: Suite): number {
-  return traces.length * clusters.length * models.length * strategies.length * seeds;
+  /** Called now and then with what is done, and how much of it is, 0 to 1. */
+  readonly tell: (what: string, share: number) => void;
 }
 
 /** Every strategy over every trace, cluster, model and seed. */
 export function* runSuite(suite: Suite): Generator<Replayed> {
-  const { clusters, models, strategies, seeds, workers, rate, closedLoop, hash, stopwatch } = suite;
+  const { clusters, models, strategies, seeds, hash } = suite;
+  const { workers, rate, closedLoop, stopwatch, tell } = suite;
   for (const trace of suite.traces) {
+    const told = (what: string) => (requests: number) =>
+      tell(what, requests / trace.requests.length);
     const workloads = new Map<number, Workload>();
     for (const model of models) {
       const size = model.params.blockSizeTokens;
-      const workload = workloads.get(size) ?? prepare(trace, size, hash);
+      const workload =
+        workloads.get(size) ?? prepare(trace, size, hash, told(`preparing ${trace.name}`));
       workloads.set(size, workload);
       for (const cluster of clusters) {
         for (const name of strategies) {
@@ -58,6 +59,7 @@ export function* runSuite(suite: Suite): Generator<Replayed> {
               rate,
               closedLoop,
               stopwatch,
+              tell: told(`${name} on ${trace.name}`),
             });
           }
         }

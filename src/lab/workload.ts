@@ -2,6 +2,7 @@
 import { type Hash, promptBlocks } from "../core/body/prompt-blocks.ts";
 import { scanRequestHead } from "../core/body/request-head.ts";
 import { type Asked, NOTHING_ASKED } from "../core/strategies/strategy.ts";
+import { Column } from "./columns.ts";
 import { PromptBodies } from "./prompt-body.ts";
 import { idealHitRate, type Trace, type TraceRequest } from "./trace/trace.ts";
 
@@ -14,31 +15,64 @@ export interface WorkloadRequest extends TraceRequest {
 
 export interface Workload {
   readonly trace: Trace;
-  readonly requests: readonly WorkloadRequest[];
   readonly idealHitRate: number;
+  /** The trace's request at that place: made when it comes, since a million of them would not fit. */
+  request(place: number): WorkloadRequest;
 }
 
-/** @param blockSizeTokens That of the engines. */
-export function prepare(trace: Trace, blockSizeTokens: number, hash: Hash): Workload {
+/** How often is told how far it is, in requests. */
+const TELL_EVERY = 1_000;
+
+/**
+ * @param blockSizeTokens That of the engines.
+ * @param tell Called now and then with how many requests are prepared.
+ */
+export function prepare(
+  trace: Trace,
+  blockSizeTokens: number,
+  hash: Hash,
+  tell?: (requests: number) => void,
+): Workload {
+  const { requests, blockTokens, prefixes } = trace;
   const bodies = new PromptBodies(trace);
-  const requests = trace.requests.map((request) => {
+  const lengths = new Column();
+  /** The blocks of all prompts, one after the other, and where each prompt's begin and end. */
+  const blocks = new Column();
+  const blockEnds = new Column();
+  const bounds = new Column();
+  bounds.push(0);
+  requests.forEach((request, place) => {
+    if (place % TELL_EVERY === 0) tell?.(place);
     const body = bodies.of(request);
     const prompt = promptBlocks(body, scanRequestHead(body), hash);
-    const key = request.session < 0 ? null : hash(nameOf(request.session), 0);
-    const session = key === null ? null : { id: key, model: 0 };
-    return {
-      ...request,
-      asked: {
-        ...NOTHING_ASKED,
-        ...prompt,
-        stream: true,
-        key: key ?? prompt.blocks[0] ?? null,
-        session,
-      },
-      blockHashes: engineBlocks(request, trace.blockTokens, blockSizeTokens),
-    };
+    lengths.push(prompt.promptBytes);
+    for (const block of prompt.blocks) blocks.push(block);
+    for (const end of prompt.blockEnds) blockEnds.push(end);
+    bounds.push(blocks.length);
   });
-  return { trace, requests, idealHitRate: idealHitRate(trace) };
+  return {
+    trace,
+    idealHitRate: idealHitRate(trace),
+    request: (place) => {
+      const request = requests[place];
+      if (request === undefined) throw new Error(`no request ${place}`);
+      const [from, to] = [bounds.at(place), bounds.at(place + 1)];
+      const own = blocks.slice(from, to);
+      const key = request.session < 0 ? null : hash(nameOf(request.session), 0);
+      const asked = {
+        ...NOTHING_ASKED,
+        promptBytes: lengths.at(place),
+        blocks: own,
+        blockEnds: blockEnds.slice(from, to),
+        stream: true,
+        key: key ?? own[0] ?? null,
+        session: key === null ? null : { id: key, model: 0 },
+      };
+      const path = prefixes.path(request.prefix);
+      const blockHashes = engineBlocks(path, request.inputTokens, blockTokens, blockSizeTokens);
+      return { ...request, asked, blockHashes };
+    },
+  };
 }
 
 const encoder = new TextEncoder();
@@ -49,7 +83,8 @@ function nameOf(session: number): Uint8Array {
 
 /** The trace's blocks, cut anew to the engine's: equal numbers mean equal tokens, and equal ones before. */
 function engineBlocks(
-  { blocks, inputTokens }: TraceRequest,
+  blocks: readonly number[],
+  inputTokens: number,
   blockTokens: number,
   size: number,
 ): number[] {

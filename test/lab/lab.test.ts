@@ -1,6 +1,14 @@
 /** The laboratory by its command line. */
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../../src/commands/lab.ts";
@@ -27,6 +35,33 @@ const CHATS = Array.from({ length: 600 }, (_, i) => {
   });
 }).join("\n");
 
+const FILES: Readonly<Record<string, string | Uint8Array>> = {
+  "t.jsonl": LINES,
+  "t.jsonl.gz": Bun.gzipSync(LINES),
+  "t.jsonl.zst": Bun.zstdCompressSync(LINES),
+  "wide.jsonl": Buffer.from(`\uFEFF${LINES}`, "utf16le"),
+  "cut.jsonl.gz": Bun.gzipSync(LINES).subarray(0, 400),
+  "chats.jsonl": CHATS,
+  "c.json": '{"speeds": [1, 2], "events": ["slows@5:1", "dies@10"]}',
+  "roles.json": '{"speeds": [1, 2], "roles": ["Decode", "Prefill"]}',
+  "one-role.json": '{"speeds": [1, 2], "roles": ["Decode"]}',
+  "prefills.json": '{"speeds": [1, 2], "roles": ["Prefill", "Prefill"]}',
+  "m.json": '{"prefillTokensPerS": 50000}',
+  "empty.csv": "\uFEFF\n",
+  "nothing.csv": "",
+  "zeros.csv": "TIMESTAMP\0",
+  "t.jsonl.xz": Uint8Array.of(0xfd, 0x37, 0x7a, 0x58, 0x5a),
+};
+const folder = mkdtempSync(join(tmpdir(), "lmproxy-lab-"));
+mkdirSync(join(folder, "traces"));
+for (const [name, text] of Object.entries(FILES)) writeFileSync(join(folder, name), text);
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Names of files as they are to be typed. */
+function paths(argv: readonly string[]): string[] {
+  return argv.map((word) => (word in FILES || word === "traces" ? join(folder, word) : word));
+}
+
 /** @returns Exit code 0's output. */
 async function lab(...argv: string[]): Promise<string> {
   let printed = "";
@@ -40,22 +75,12 @@ async function lab(...argv: string[]): Promise<string> {
 }
 
 async function labTo(take: (text: string) => void, ...argv: string[]): Promise<void> {
-  const code = await run(["--trace", "t.jsonl", "--jobs", "1", "--seeds", "1", ...argv], {
+  const given = ["--trace", "t.jsonl", "--jobs", "1", "--seeds", "1", ...argv];
+  const code = await run(paths(given), {
     env: {},
     print: async (text) => take(text),
     warn: () => {},
-    readFile: (path) => {
-      if (path === "t.jsonl") return LINES;
-      if (path === "chats.jsonl") return CHATS;
-      if (path === "c.json") return '{"speeds": [1, 2], "events": ["slows@5:1", "dies@10"]}';
-      if (path === "roles.json") return '{"speeds": [1, 2], "roles": ["Decode", "Prefill"]}';
-      if (path === "one-role.json") return '{"speeds": [1, 2], "roles": ["Decode"]}';
-      if (path === "prefills.json") return '{"speeds": [1, 2], "roles": ["Prefill", "Prefill"]}';
-      if (path === "empty.csv") return "\uFEFF\n";
-      if (path === "traces") throw Object.assign(new Error("a directory"), { code: "EISDIR" });
-      if (path === "m.json") return '{"prefillTokensPerS": 50000}';
-      throw Object.assign(new Error("no such file"), { code: "ENOENT" });
-    },
+    readFile: (path) => readFileSync(path, "utf8"),
   });
   expect(code).toBe(0);
 }
@@ -94,6 +119,16 @@ test("clusters and models come from files too, and nodes may die in the middle",
   const argv = ["--cluster", "c.json", "--model", "m.json", "--strategies", "prefix_aware"];
   const [row] = JSON.parse(await lab("--json", ...argv));
   expect(row).toMatchObject({ cluster: "c.json", model: "m.json", nodes: 2, refused: 0 });
+});
+
+test("a packed trace, and one in UTF-16, are read as they are", async () => {
+  const argv = ["--trace", "t.jsonl.gz", "--trace", "t.jsonl.zst", "--trace", "wide.jsonl"];
+  const rows = JSON.parse(await lab("--json", "--strategies", "prefix_aware", ...argv));
+  const [plain] = rows;
+  expect(rows.length).toBe(4);
+  for (const row of rows) {
+    expect({ ...row, trace: "", decision_us: 0 }).toEqual({ ...plain, trace: "", decision_us: 0 });
+  }
 });
 
 test("a node that never left and is said to return goes on", async () => {
@@ -158,7 +193,11 @@ describe("what is wrong is said", () => {
     [["--strategies", "prefix_awre"], "did you mean prefix_aware"],
     [["--trace", "synthetic:x"], "synthetic:"],
     [["--trace", "none.csv"], "no file (ENOENT)"],
-    [["--trace", "empty.csv"], "the file is empty"],
+    [["--trace", "empty.csv"], "it is empty"],
+    [["--trace", "nothing.csv"], "it is empty"],
+    [["--trace", "cut.jsonl.gz"], "cut.jsonl.gz cannot be unpacked (gzip): "],
+    [["--trace", "t.jsonl.xz"], "t.jsonl.xz is packed as xz: unpack it first"],
+    [["--trace", "zeros.csv"], "is no text"],
     [["--trace", "traces"], "traces is a directory; name one of the files in it"],
     [["--cluster", "t.jsonl"], "no JSON"],
     [["--model", "c.json"], "speeds"],

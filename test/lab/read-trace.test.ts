@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { readTrace } from "../../src/lab/trace/read-trace.ts";
+import { TraceReader } from "../../src/lab/trace/read-trace.ts";
 import { idealHitRate, type Trace } from "../../src/lab/trace/trace.ts";
+import { readTrace as read } from "../support/trace.ts";
 
 const MOONCAKE = `{"timestamp": 3000, "input_length": 1024, "output_length": 5, "hash_ids": [0, 1]}
 {"timestamp": 3000, "input_length": 1100, "output_length": 0, "hash_ids": [0, 2, 3]}
@@ -18,13 +19,13 @@ const AGENTS = `{"id": "a", "block_size": 64, "hash_id_scope": "local", "request
 {"id": "b", "block_size": 64, "requests": [{"t": 0, "in": 128, "out": 9, "hash_ids": [1, 2]}]}
 `;
 
-function read(text: string): Trace {
-  return readTrace("t", text, 1);
+function blocksOf({ requests, prefixes }: Trace, place: number): number[] {
+  return prefixes.path(requests[place]?.prefix ?? 0);
 }
 
 /** What of request `b` is the same as of request `a`, in blocks. */
-function shared({ requests }: Trace, a: number, b: number): number {
-  const [one, other] = [requests[a]?.blocks ?? [], requests[b]?.blocks ?? []];
+function shared(trace: Trace, a: number, b: number): number {
+  const [one, other] = [blocksOf(trace, a), blocksOf(trace, b)];
   return one.filter((block, i) => block === other[i]).length;
 }
 
@@ -47,7 +48,7 @@ describe("what a file holds tells its format", () => {
     const trace = read(AZURE);
     expect(trace.stepMs).toBe(0);
     expect(trace.requests[1]?.atMs).toBeCloseTo(4_314.579, 2);
-    expect(trace.requests[1]).toMatchObject({ inputTokens: 396, outputTokens: 109, blocks: [] });
+    expect(trace.requests[1]).toMatchObject({ inputTokens: 396, outputTokens: 109, prefix: 0 });
   });
 
   test("Bailian: seconds, chats, blocks of 16 tokens", () => {
@@ -72,8 +73,68 @@ describe("what a file holds tells its format", () => {
     expect(a.map(({ inputTokens }) => inputTokens).toSorted()).toEqual([128, 128, 192, 192]);
     const pauses = trace.requests.map(({ pauseMs }) => pauseMs).toSorted((x, y) => x - y);
     expect(pauses).toEqual([0, 0, 0, 1_500, 5_000]);
-    const seen = new Set(trace.requests.map(({ blocks }) => blocks[0]));
+    const seen = new Set(trace.requests.map((_, place) => blocksOf(trace, place)[0]));
     expect(seen.size).toBe(2);
+  });
+});
+
+describe("files as they are met", () => {
+  const times = (text: string) => read(text).requests.map(({ atMs }) => Math.round(atMs));
+
+  test.each([
+    ["Azure of 2023", AZURE],
+    ["Azure of 2024", AZURE.replace("6805900", "680590+00:00").replace("9951690", "995169+00:00")],
+    ["ISO 8601", AZURE.replaceAll(" 18", "T18").replace("6805900", "68059Z")],
+    ["another zone", AZURE.replaceAll(" 18:", " 20:").replace(/(\d{7}),/g, "$1+0200,")],
+    ["seconds", AZURE.replace(/2023.*46\./, "46.").replace(/2023.*50\./, "5.0")],
+    ["a mark, CRLF and empty lines", `\uFEFF${AZURE.replaceAll("\n", "\r\n")}\r\n\r\n`],
+    ["quotes", AZURE.replace(/^([^,]+),/gm, '"$1",')],
+    ["columns in another order, and more of them", AZURE.replace(/^([^,]+),/gm, "9,$1,")],
+    ["not in order", AZURE.replace(/(2023.*46.*)\n(.*)/, "$2\n$1")],
+  ])("CSV: %s", (what, text) => {
+    const trace = read(text);
+    expect(trace.requests.map(({ inputTokens }) => inputTokens)).toEqual(
+      what === "seconds" ? [396, 374] : [374, 396],
+    );
+    if (what !== "seconds") expect(times(text)).toEqual([0, 4_315]);
+  });
+
+  test("CSV: BurstGPT, with answers that failed", () => {
+    const text =
+      "Session ID,Timestamp,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type\n" +
+      ",5,1,ChatGPT,472,18,490,Conversation log\n,45.5,1,GPT-4,0,0,0,API log\n";
+    expect(times(text)).toEqual([0, 40_500]);
+    expect(read(text).requests[1]).toMatchObject({ inputTokens: 1, outputTokens: 1 });
+  });
+
+  test("JSON lines: times in quotes or as dates, more members, no or huge names of blocks", () => {
+    const line = (members: object) =>
+      JSON.stringify({ x: { y: [] }, input_length: 0, output_length: 1.4, ...members });
+    const lines = [
+      line({ timestamp: "2500.5" }),
+      line({ timestamp: 500.5, hash_ids: null }),
+      line({ timestamp: 1500.5, hash_ids: [2 ** 53, -1, "a"] }),
+    ];
+    expect(times(lines.join("\r\n"))).toEqual([0, 1_000, 2_000]);
+    const dates = [line({ timestamp: "2024-05-10" }), line({ timestamp: "2024-05-10T00:00:01Z" })];
+    expect(() => read(`${dates[1]}\n${dates[0]}`)).toThrow(
+      'Line 2 of the trace: `timestamp` must be ms, or a date such as 2024-05-10 00:00:00.25; it is "2024-05-10".',
+    );
+  });
+
+  test("blocks of another size than the format's are seen as what they are", () => {
+    const line = (at: number) =>
+      JSON.stringify({
+        ...{ timestamp: at, input_length: 1_000, output_length: 1 },
+        hash_ids: Array.from({ length: 63 }, (_, i) => i),
+      });
+    expect(read([line(0), line(1)].join("\n")).blockTokens).toBe(16);
+  });
+
+  test("pieces may be cut anywhere", () => {
+    const reader = new TraceReader("t", 1);
+    for (const character of MOONCAKE) reader.write(character);
+    expect(reader.end().requests).toEqual(read(MOONCAKE).requests);
   });
 });
 
@@ -84,6 +145,7 @@ test("the ideal is what one cache without limits would find", () => {
 test.each([
   ["nothing known", "a,b,c\n1,2,3\n", "no known format"],
   ["another object", '{"a": 1}\n', "no known format"],
+  ["one list", '[{"timestamp": 1}]\n', "one object a line"],
   ["no object", '{"timestamp": 1, "input_length": 2, "output_length": 1}\n[1]\n', "Line 2"],
   ["a wrong field", '{"timestamp": "x", "input_length": 2, "output_length": 1}\n', "`timestamp`"],
   [

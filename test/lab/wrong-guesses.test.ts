@@ -26,7 +26,10 @@ const workload = prepare(
 );
 const notStreamed: Workload = {
   ...workload,
-  requests: workload.requests.map((one) => ({ ...one, asked: { ...one.asked, stream: false } })),
+  request: (place) => {
+    const one = workload.request(place);
+    return { ...one, asked: { ...one.asked, stream: false } };
+  },
 };
 
 type Make = ReplayOptions["contestant"]["make"];

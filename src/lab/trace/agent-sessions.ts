@@ -1,6 +1,9 @@
 import { isObject } from "../../core/json-object.ts";
-import { amount, amountOr, hashIds, type Line, tokens } from "./fields.ts";
-import { Prefixes, type Recorded, TraceError, type TraceRequest } from "./trace.ts";
+import { BlockSize } from "./block-size.ts";
+import { amount, amountOr, hashIds, type Line, timeMs, tokens, wrong } from "./fields.ts";
+import { Prefixes } from "./prefixes.ts";
+import { objectIn, type Reader } from "./reader.ts";
+import type { Recorded, TraceRequest } from "./trace.ts";
 
 /** Where a session does not say what a block is, and one cannot tell, tokens. */
 const BLOCK_TOKENS = 64;
@@ -11,48 +14,79 @@ interface Turn {
   readonly agent: number;
 }
 
+/** When a session's requests begin, ms; null where its file does not say. */
+interface Session {
+  readonly startMs: number | null;
+  /** The place after its last request. */
+  readonly end: number;
+}
+
 /**
  * Sessions of agents, one a line, as recorded from coding agents: `requests` with `t` (s from the
  * beginning of the session), `in` and `out` (tokens) and `hash_ids` that mean something within the
  * session only; `block_size` where it is stated; `api_time` and `think_time` (s) where recorded. An
- * entry with `requests` of its own is a subagent. Where a file does not say when its sessions began,
- * they begin by chance within as long as the longest of them lasts.
+ * entry with `requests` of its own is a subagent. Where a file does not say when its sessions began
+ * (`start` or `timestamp`), they begin by chance within as long as the longest of them lasts.
  */
-export function agentSessions(lines: readonly Line[], random: () => number): Recorded {
-  const sessions = lines.map((line) => ({ line, turns: turnsOf(line) }));
-  const spanS = Math.max(0, ...sessions.flatMap(({ turns }) => turns.map(timeS)));
-  const blockTokens = blockTokensOf(
-    sessions.flatMap(({ turns }) => turns),
-    lines,
-  );
-  const prefixes = new Prefixes();
-  const requests: TraceRequest[] = [];
-  let agents = 0;
-  sessions.forEach(({ line, turns }, session) => {
-    const drawnS = random() * spanS;
-    const startMs = amountOr(line, "start", amountOr(line, "timestamp", drawnS)) * 1_000;
+export class AgentSessions implements Reader {
+  readonly #random: () => number;
+  readonly #prefixes = new Prefixes();
+  readonly #blockSize = new BlockSize();
+  /** Times from the beginning of their sessions. */
+  readonly #requests: TraceRequest[] = [];
+  readonly #sessions: Session[] = [];
+  #agents = 0;
+  #longestMs = 0;
+
+  constructor(random: () => number) {
+    this.#random = random;
+  }
+
+  line(text: string, number: number): void {
+    const session = objectIn(text, number);
+    this.#blockSize.state(amountOr(session, "block_size", 0));
     const last = new Map<number, { readonly place: number; readonly turn: Line }>();
-    for (const { line: turn, agent } of turns) {
-      const atMs = startMs + amount(turn, "t") * 1_000;
+    let agents = 1;
+    for (const { line: turn, agent } of turnsOf(session)) {
       const before = last.get(agent);
-      last.set(agent, { place: requests.length, turn });
-      requests.push({
+      last.set(agent, { place: this.#requests.length, turn });
+      agents = Math.max(agents, agent + 1);
+      const atMs = amount(turn, "t") * 1_000;
+      this.#longestMs = Math.max(this.#longestMs, atMs);
+      const inputTokens = tokens(turn, "in");
+      const ids = hashIds(turn);
+      this.#blockSize.fit(inputTokens, ids.length);
+      this.#requests.push({
         atMs,
-        inputTokens: tokens(turn, "in"),
+        inputTokens,
         outputTokens: tokens(turn, "out"),
-        blocks: prefixes.of(hashIds(turn), String(session)),
-        session: agents + agent,
+        prefix: this.#prefixes.of(ids),
+        session: this.#agents + agent,
         after: before?.place ?? -1,
         pauseMs: pauseMs(turn, before?.turn),
       });
     }
-    agents += 1 + Math.max(0, ...turns.map(({ agent }) => agent));
-  });
-  return { blockTokens, requests };
+    this.#prefixes.forgetNames();
+    this.#agents += agents;
+    this.#sessions.push({ startMs: startMs(session), end: this.#requests.length });
+  }
+
+  end(): Recorded {
+    const requests: TraceRequest[] = [];
+    for (const { startMs, end } of this.#sessions) {
+      const drawnMs = this.#random() * this.#longestMs;
+      const zeroMs = startMs ?? drawnMs;
+      for (const request of this.#requests.slice(requests.length, end)) {
+        requests.push({ ...request, atMs: zeroMs + request.atMs });
+      }
+    }
+    return { blockTokens: this.#blockSize.or(BLOCK_TOKENS), prefixes: this.#prefixes, requests };
+  }
 }
 
-function timeS({ line }: Turn): number {
-  return amount(line, "t");
+function startMs(session: Line): number | null {
+  const field = ["start", "timestamp"].find((name) => (session.value[name] ?? null) !== null);
+  return field === undefined ? null : timeMs(session, field, 1_000);
 }
 
 function turnsOf(session: Line): Turn[] {
@@ -67,11 +101,11 @@ function turnsOf(session: Line): Turn[] {
     }
   };
   take(session.value["requests"], 0);
-  return turns.sort((a, b) => timeS(a) - timeS(b));
+  return turns.sort((a, b) => amount(a.line, "t") - amount(b.line, "t"));
 }
 
-function wrongRequests({ number }: Line): TraceError {
-  return new TraceError(`Line ${number} of the trace: \`requests\` must be a list of objects.`);
+function wrongRequests(session: Line): Error {
+  return wrong(session, "requests", "a list of objects");
 }
 
 /** What the agent did between the answer before and this request, ms; between the requests if that is all we know. */
@@ -79,21 +113,4 @@ function pauseMs(turn: Line, before: Line | undefined): number {
   if (before === undefined) return 0;
   const gapS = amount(turn, "t") - amount(before, "t") - amountOr(before, "api_time", 0);
   return Math.max(0, amountOr(turn, "think_time", gapS)) * 1_000;
-}
-
-/** As stated, else the power of two that fits most turns. */
-function blockTokensOf(turns: readonly Turn[], sessions: readonly Line[]): number {
-  for (const session of sessions) {
-    const stated = amountOr(session, "block_size", 0);
-    if (stated >= 1) return Math.round(stated);
-  }
-  const votes = new Map<number, number>();
-  for (const { line } of turns) {
-    const blocks = hashIds(line).length;
-    if (blocks < 4) continue;
-    const size = 2 ** Math.round(Math.log2(tokens(line, "in") / blocks));
-    votes.set(size, (votes.get(size) ?? 0) + 1);
-  }
-  const [best] = [...votes].sort((a, b) => b[1] - a[1]);
-  return best === undefined ? BLOCK_TOKENS : Math.max(1, best[0]);
 }

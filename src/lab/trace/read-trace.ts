@@ -1,13 +1,13 @@
-/** Reads recorded traffic. Four formats, told apart by what stands in the file. */
+/** Reads recorded traffic as it comes. The formats are told apart by what stands in the file. */
 
-import { isObject } from "../../core/json-object.ts";
 import { seededRandom } from "../../sim/model/seeded-random.ts";
-import { agentSessions } from "./agent-sessions.ts";
-import { azure } from "./azure.ts";
-import { bailian } from "./bailian.ts";
-import type { Line } from "./fields.ts";
+import { AgentSessions } from "./agent-sessions.ts";
+import { Bailian } from "./bailian.ts";
+import { csv } from "./csv.ts";
 import { mooncake } from "./mooncake.ts";
-import { type Recorded, type Trace, TraceError, type TraceRequest } from "./trace.ts";
+import { objectIn, type Reader } from "./reader.ts";
+import { inOrder, type Trace, type TraceRequest } from "./trace.ts";
+import { TraceError } from "./trace-error.ts";
 
 /** Idle time costs a minute for each month: times that lie further apart are a mistake of units, or one of them is. */
 const MOST_DAYS = 366;
@@ -15,27 +15,80 @@ const DAY_MS = 86_400_000;
 
 /** Shorter steps matter to nobody, ms. */
 const LEAST_STEP_MS = 500;
+/** More of a file than any line has, characters: it is no text, or no lines. */
+const LONGEST_LINE = 2 ** 28;
 
-/**
- * @param name How the trace is called in tables.
- * @param seed Of when sessions begin, where the file does not say.
- * @throws TraceError
- */
-export function readTrace(name: string, text: string, seed: number): Trace {
-  const { blockTokens, requests } = readRecorded(text, seededRandom(seed));
-  const [first] = requests;
-  if (first === undefined) throw new TraceError(`${name} has no requests.`);
-  const order = requests.map((_, i) => i);
-  order.sort((a, b) => (requests[a]?.atMs ?? 0) - (requests[b]?.atMs ?? 0) || a - b);
-  const places = new Map(order.map((from, to) => [from, to]));
-  const startMs = requests[order[0] ?? 0]?.atMs ?? 0;
-  const sorted = order.flatMap((from) => {
-    const request = requests[from];
-    if (request === undefined) return [];
-    return [{ ...request, atMs: request.atMs - startMs, after: places.get(request.after) ?? -1 }];
-  });
-  refuseEternity(sorted);
-  return { name, blockTokens, stepMs: stepOf(sorted), requests: sorted };
+export class TraceReader {
+  readonly #name: string;
+  readonly #random: () => number;
+  #reader: Reader | null = null;
+  /** Of a line that has not ended. */
+  #rest = "";
+  #lines = 0;
+
+  /**
+   * @param name How the trace is called in tables.
+   * @param seed Of when sessions begin, where the file does not say.
+   */
+  constructor(name: string, seed: number) {
+    this.#name = name;
+    this.#random = seededRandom(seed);
+  }
+
+  /** The next piece of the file, wherever it was cut. @throws TraceError */
+  write(piece: string): void {
+    const lines = piece.split("\n");
+    const last = lines.pop() ?? "";
+    for (const line of lines) {
+      this.#line(this.#rest + line);
+      this.#rest = "";
+    }
+    this.#rest += last;
+    if (this.#rest.length > LONGEST_LINE) throw new TraceError("it has a line without an end.");
+  }
+
+  /** @throws TraceError */
+  end(): Trace {
+    this.#line(this.#rest);
+    if (this.#reader === null) throw new TraceError("it is empty: there are no requests in it.");
+    const { blockTokens, prefixes, requests } = this.#reader.end();
+    if (requests.length === 0) throw new TraceError("it has no requests.");
+    prefixes.forgetNames();
+    const sorted = inOrder(requests);
+    refuseEternity(sorted);
+    return {
+      ...{ name: this.#name, blockTokens, prefixes },
+      ...{ stepMs: stepOf(sorted), requests: sorted },
+    };
+  }
+
+  #line(text: string): void {
+    this.#lines += 1;
+    const line = this.#lines === 1 ? text.replace(/^\uFEFF/, "") : text;
+    if (line.trim() === "") return;
+    if (this.#reader !== null) {
+      this.#reader.line(line, this.#lines);
+    } else if (/^\s*[{[]/.test(line)) {
+      this.#reader = this.#jsonReader(line);
+      this.#reader.line(line, this.#lines);
+    } else {
+      this.#reader = csv(line);
+    }
+  }
+
+  #jsonReader(line: string): Reader {
+    if (/^\s*\[/.test(line)) {
+      throw new TraceError("it is one list: write one object a line (`jq -c '.[]' FILE`).");
+    }
+    const { value } = objectIn(line, this.#lines);
+    if ("requests" in value) return new AgentSessions(this.#random);
+    if ("chat_id" in value) return new Bailian();
+    if ("timestamp" in value && "input_length" in value) return mooncake();
+    throw new TraceError(
+      "The trace is of no known format: its first line has neither `requests`, nor `chat_id`, nor " +
+        "`timestamp` and `input_length`, and it is no CSV with a header.",
+    );
+  }
 }
 
 /** @throws TraceError */
@@ -46,38 +99,6 @@ function refuseEternity(requests: readonly TraceRequest[]): void {
       `Its times lie more than ${MOST_DAYS} days apart, from the first to the last. Are all in the unit ` +
         "format: ms in Mooncake's, else seconds?",
     );
-  }
-}
-
-function readRecorded(text: string, random: () => number): Recorded {
-  const body = text.replace(/^\uFEFF/, "");
-  if (body.trim() === "") throw new TraceError("the file is empty: there are no requests in it.");
-  if (!body.trimStart().startsWith("{")) return azure(body);
-  const lines = jsonLines(body);
-  const first = lines[0]?.value ?? {};
-  if ("requests" in first) return agentSessions(lines, random);
-  if ("chat_id" in first) return bailian(lines);
-  if ("timestamp" in first && "input_length" in first) return mooncake(lines);
-  throw new TraceError(
-    "The trace is of no known format: its first line has neither `requests`, nor `chat_id`, nor " +
-      "`timestamp` and `input_length`, and it is no CSV with a header.",
-  );
-}
-
-function jsonLines(text: string): Line[] {
-  return text.split("\n").flatMap((line, i) => {
-    if (line.trim() === "") return [];
-    const value = parsed(line);
-    if (!isObject(value)) throw new TraceError(`Line ${i + 1} of the trace is no JSON object.`);
-    return [{ number: i + 1, value }];
-  });
-}
-
-function parsed(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return null;
   }
 }
 

@@ -1,6 +1,7 @@
 /** Made-up traffic, the same for the same seed: what recorded traces do not show, and nobody tuned to. */
 import { seededRandom } from "../../sim/model/seeded-random.ts";
-import { Prefixes, type Trace, type TraceRequest } from "./trace.ts";
+import { Prefixes } from "./prefixes.ts";
+import { inOrder, type Trace, type TraceRequest } from "./trace.ts";
 
 const SPAN_MS = 1_800_000;
 const BLOCK_TOKENS = 64;
@@ -62,7 +63,7 @@ class Builder {
         atMs,
         inputTokens: ids.length * BLOCK_TOKENS,
         outputTokens,
-        blocks: this.#prefixes.of(ids),
+        prefix: this.#prefixes.of(ids),
         session: turns > 1 ? this.#sessions : -1,
         after,
         pauseMs: gapMs,
@@ -75,15 +76,12 @@ class Builder {
   }
 
   trace(name: string): Trace {
-    const order = this.#requests.map((_, i) => i);
-    order.sort((a, b) => (this.#requests[a]?.atMs ?? 0) - (this.#requests[b]?.atMs ?? 0) || a - b);
-    const places = new Map(order.map((from, to) => [from, to]));
-    const requests = order.flatMap((from) => {
-      const request = this.#requests[from];
-      if (request === undefined) return [];
-      return [{ ...request, after: places.get(request.after) ?? -1 }];
-    });
-    return { name, blockTokens: BLOCK_TOKENS, stepMs: 0, requests };
+    this.#prefixes.forgetNames();
+    const requests = inOrder(this.#requests, 0);
+    return {
+      ...{ name, blockTokens: BLOCK_TOKENS, prefixes: this.#prefixes },
+      ...{ stepMs: 0, requests },
+    };
   }
 }
 

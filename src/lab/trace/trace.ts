@@ -1,4 +1,5 @@
 /** Recorded or made-up traffic, as the laboratory replays it. */
+import type { Prefixes } from "./prefixes.ts";
 
 export interface TraceRequest {
   /** When it came, ms from the beginning of the trace. */
@@ -8,10 +9,10 @@ export interface TraceRequest {
   /** At least 1. */
   readonly outputTokens: number;
   /**
-   * The prompt's blocks of `Trace.blockTokens` tokens, the last one possibly shorter: prompts that
-   * have the same number at a place are the same up to there. Empty: the prompt is like no other.
+   * The prompt's blocks of `Trace.blockTokens` tokens, the last one possibly shorter: its last one in
+   * `Trace.prefixes`. 0: the prompt is like no other.
    */
-  readonly blocks: readonly number[];
+  readonly prefix: number;
   /** Requests of one conversation have the same number; -1: of none. */
   readonly session: number;
   /** The request that was answered before this one began, by its place in the trace; -1: none. */
@@ -20,79 +21,49 @@ export interface TraceRequest {
   readonly pauseMs: number;
 }
 
+/** What a reader makes of a file; times and order are as recorded. */
+export interface Recorded {
+  readonly blockTokens: number;
+  readonly prefixes: Prefixes;
+  readonly requests: readonly TraceRequest[];
+}
+
 export interface Trace {
   readonly name: string;
   readonly blockTokens: number;
+  readonly prefixes: Prefixes;
   /** Times were recorded in steps of this, ms: a request came somewhere within the step that begins with its time. 0: exact. */
   readonly stepMs: number;
   /** In order of time. */
   readonly requests: readonly TraceRequest[];
 }
 
-/** What a reader makes of a file; times and order are as recorded. */
-export interface Recorded {
-  readonly blockTokens: number;
-  readonly requests: readonly TraceRequest[];
+/** The requests in order of time. @param zeroMs When the trace begins; left out: with its first request. */
+export function inOrder(requests: readonly TraceRequest[], zeroMs?: number): TraceRequest[] {
+  const timeOf = (place: number) => requests[place]?.atMs ?? 0;
+  const order = Uint32Array.from(requests, (_, place) => place);
+  order.sort((a, b) => timeOf(a) - timeOf(b) || a - b);
+  const places = new Uint32Array(order.length);
+  for (const [to, from] of order.entries()) places[from] = to;
+  const startMs = zeroMs ?? timeOf(order[0] ?? 0);
+  return Array.from(order, (from) => {
+    const request = requests[from];
+    if (request === undefined) throw new Error(`no request ${from}`);
+    return { ...request, atMs: request.atMs - startMs, after: places[request.after] ?? -1 };
+  });
 }
-
-/** A trace that cannot be read; the message says where and what is wrong. */
-export class TraceError extends Error {
-  override readonly name = "TraceError";
-}
-
-/** Numbers for prefixes: the same number for the same blocks after the same prefix, and only then. */
-export class Prefixes {
-  readonly #ids = new Map<string, number>();
-  readonly #children = new Map<number, number>();
-  #count = 0;
-
-  /** How many different prefixes there have been. */
-  get count(): number {
-    return this.#count;
-  }
-
-  /** @param ids What the trace calls the blocks. @param scope Within which these names mean something. */
-  of(ids: readonly (number | string)[], scope = ""): number[] {
-    let parent = 0;
-    return ids.map((id) => {
-      parent = this.#child(parent, this.#idOf(`${scope}:${id}`));
-      return parent;
-    });
-  }
-
-  #idOf(name: string): number {
-    const known = this.#ids.get(name);
-    if (known !== undefined) return known;
-    const id = this.#ids.size;
-    if (id >= MAX_IDS) throw new TraceError(`The trace has more than ${MAX_IDS} different blocks.`);
-    this.#ids.set(name, id);
-    return id;
-  }
-
-  #child(parent: number, id: number): number {
-    const key = parent * MAX_IDS + id;
-    const known = this.#children.get(key);
-    if (known !== undefined) return known;
-    this.#count += 1;
-    this.#children.set(key, this.#count);
-    return this.#count;
-  }
-}
-
-/** So that a prefix and a block fit into one number. */
-const MAX_IDS = 2 ** 25;
 
 /** Prompt tokens that one cache without limits, fed in the order of the trace, would not have to compute, fraction. */
-export function idealHitRate({ requests, blockTokens }: Trace): number {
-  const seen = new Set<number>();
+export function idealHitRate({ requests, blockTokens, prefixes }: Trace): number {
+  const seen = new Uint8Array(prefixes.count + 1);
   let hit = 0;
   let all = 0;
-  for (const { blocks, inputTokens } of requests) {
-    let known = 0;
-    while (known < blocks.length && seen.has(blocks[known] ?? -1)) known += 1;
+  for (const { prefix, inputTokens } of requests) {
+    const path = prefixes.path(prefix);
+    const known = path.filter((block) => seen[block] === 1).length;
     hit += Math.min(known * blockTokens, inputTokens);
     all += inputTokens;
-    for (const block of blocks) seen.add(block);
+    for (const block of path) seen[block] = 1;
   }
   return all === 0 ? 0 : hit / all;
 }

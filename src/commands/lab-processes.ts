@@ -1,0 +1,87 @@
+import { UsageError } from "../config/usage-error.ts";
+import type { Row } from "../lab/measures.ts";
+import { CommandError } from "./command-error.ts";
+import type { Progress } from "./lab-progress.ts";
+import { thisProgram } from "./self.ts";
+
+/**
+ * The strategies dealt out to several processes of this program, which read the traces themselves.
+ *
+ * @throws CommandError @throws UsageError what the first of them said that failed
+ */
+export async function inProcesses(
+  jobs: number,
+  strategies: readonly string[],
+  argv: readonly string[],
+  progress: Progress,
+): Promise<Row[]> {
+  const { file, args } = thisProgram();
+  const hands = Array.from({ length: jobs }, (_, job) =>
+    strategies.filter((_strategy, i) => i % jobs === job),
+  );
+  const children = hands.map((hand) =>
+    Bun.spawn(
+      [
+        ...[file, ...args, "lab", ...withoutStrategies(argv)],
+        ...["--strategies", hand.join(","), "--jobs", "1", "--json"],
+      ],
+      {
+        ...{ stdin: "ignore", stdout: "pipe", stderr: "pipe" },
+        ...(progress.isHeard ? { ipc: (what: unknown) => progress.at(String(what)) } : {}),
+      },
+    ),
+  );
+  const stop = () => {
+    for (const child of children) child.kill();
+  };
+  process.once("exit", stop);
+  try {
+    const rows = await Promise.all(
+      children.map(async ({ stdout, stderr, exited }) => {
+        const words = stderr.text();
+        const text = await told(stdout, progress);
+        throwIfFailed(await exited, await words);
+        const own: Row[] = JSON.parse(text);
+        return own;
+      }),
+    );
+    const order = new Map(strategies.map((name, i) => [name, i]));
+    return rows.flat().sort((a, b) => (order.get(a.strategy) ?? 0) - (order.get(b.strategy) ?? 0));
+  } finally {
+    process.off("exit", stop);
+    stop();
+  }
+}
+
+/** Their words are ours. */
+function throwIfFailed(code: number, words: string): void {
+  if (code === 0) return;
+  const said = words.trim().replace(/^lmproxy: /, "");
+  if (code === 2) throw new UsageError(said);
+  throw new CommandError(
+    `a process of the laboratory ended with exit code ${code}; try --jobs 1\n${said}`.trim(),
+  );
+}
+
+function withoutStrategies(argv: readonly string[]): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i < argv.length; i += 1) {
+    const word = argv[i] ?? "";
+    if (/^--(strateg(y|ies)|jobs)$/.test(word)) i += 1;
+    else if (!/^--(strateg(y|ies)|jobs)=/.test(word)) kept.push(word);
+  }
+  return kept;
+}
+
+/** What one of them prints; each row is a step. */
+async function told(stdout: ReadableStream<Uint8Array>, progress: Progress): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let told = 0;
+  for await (const chunk of stdout) {
+    text += decoder.decode(chunk, { stream: true });
+    const known = text.split('"strategy":').length - 1;
+    for (; told < known; told += 1) progress.step();
+  }
+  return text;
+}

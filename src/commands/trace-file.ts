@@ -1,0 +1,73 @@
+import { UsageError } from "../config/usage-error.ts";
+import { errorCode, errorMessage } from "../core/thrown.ts";
+
+/** How a packed file begins, and what unpacks it; null: nothing here does. */
+const PACKED = [
+  { name: "gzip", bytes: [0x1f, 0x8b], by: "gzip" },
+  { name: "zstd", bytes: [0x28, 0xb5, 0x2f, 0xfd], by: "zstd" },
+  { name: "xz", bytes: [0xfd, 0x37, 0x7a, 0x58], by: null },
+  { name: "bzip2", bytes: [0x42, 0x5a, 0x68], by: null },
+  { name: "zip", bytes: [0x50, 0x4b, 0x03, 0x04], by: null },
+  { name: "Parquet", bytes: [0x50, 0x41, 0x52, 0x31], by: null },
+] as const;
+
+/**
+ * The text of a file or pipe, piece by piece, unpacked where it is packed.
+ *
+ * @param tell Called with how much of the file is read, 0 to 1, where its size is known.
+ * @throws UsageError that goes on after the name of the file
+ */
+export async function* piecesOf(
+  path: string,
+  tell: (share: number) => void,
+): AsyncGenerator<string, void, undefined> {
+  const next = readerOf(path, tell);
+  const first = (await next()) ?? new Uint8Array();
+  const packed = PACKED.find(({ bytes }) => bytes.every((byte, at) => first[at] === byte));
+  if (packed?.by === null) throw new UsageError(`is packed as ${packed.name}: unpack it first`);
+  const isWide = first[0] === 0xff && first[1] === 0xfe;
+  if (packed === undefined && !isWide && first.includes(0)) throw new UsageError("is no text");
+  const whole = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    start: (controller) => controller.enqueue(first),
+    pull: async (controller) => {
+      const value = await next();
+      if (value === undefined) controller.close();
+      else controller.enqueue(value);
+    },
+  });
+  const decoder = new TextDecoder(isWide ? "utf-16le" : "utf-8");
+  try {
+    const unpacked =
+      packed === undefined ? whole : whole.pipeThrough(new DecompressionStream(packed.by));
+    for await (const chunk of unpacked) yield decoder.decode(chunk, { stream: true });
+    yield decoder.decode();
+  } catch (error) {
+    if (error instanceof UsageError || packed === undefined) throw error;
+    throw new UsageError(`cannot be unpacked (${packed.name}): ${errorMessage(error)}`);
+  }
+}
+
+/** Each call reads on; undefined: that was all. */
+function readerOf(path: string, tell: (share: number) => void) {
+  const file = Bun.file(path);
+  let reader: ReturnType<typeof open> | undefined;
+  let read = 0;
+  const open = () => file.stream().getReader();
+  return async () => {
+    try {
+      // What cannot be opened throws here.
+      reader ??= open();
+      const { value } = await reader.read();
+      read += value?.length ?? 0;
+      tell(read / file.size);
+      return value;
+    } catch (error) {
+      throw new UsageError(unreadable(errorCode(error) ?? errorMessage(error)));
+    }
+  };
+}
+
+function unreadable(code: string): string {
+  if (code === "EISDIR") return "is a directory; name one of the files in it";
+  return `cannot be read: there is nothing of that name, and no file (${code})`;
+}
