@@ -82,5 +82,6 @@ export function hash(bytes: Uint8Array, seed: number, from = 0, to = bytes.lengt
     Buffer.prototype.copy.call(bytes, block, 0, from, to);
     return Bun.hash.crc32(block, seed);
   }
-  return Bun.hash.crc32(bytes.subarray(from, to), seed);
+  const isWhole = from === 0 && to === bytes.length;
+  return Bun.hash.crc32(isWhole ? bytes : bytes.subarray(from, to), seed);
 }

@@ -144,7 +144,8 @@ export class PrefillWork {
 
   #take(slot: number, place: number): void {
     const prompts = this.#of(slot);
-    const [taken] = prompts.splice(place, 1);
+    // Mostly it is the first one's turn, and a splice leaves an array behind.
+    const taken = place === 0 ? prompts.shift() : prompts.splice(place, 1)[0];
     const left = (this.#queuedBytes[slot] ?? 0) - (taken?.bytes ?? 0);
     this.#queuedBytes[slot] = prompts.length === 0 ? 0 : left;
     this.#first(slot);
