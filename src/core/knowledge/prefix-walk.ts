@@ -23,7 +23,8 @@ export class PrefixWalk {
   /** By slot and by block. */
   #depths = new Uint16Array(64);
   readonly #uses = new BlockUses();
-  #pieces: readonly Piece[] = [];
+  /** Of all other nodes; null until one is asked for. */
+  #pieces: readonly Piece[] | null = null;
   /** By slot, of nodes that were the last to be sent some of its blocks. */
   readonly #ownPieces: (readonly Piece[] | undefined)[] = [];
 
@@ -40,7 +41,7 @@ export class PrefixWalk {
     const uses = this.#uses;
     for (let at = 0; at < uses.length; at += 1) this.#ownPieces[uses.slot(at)] = undefined;
     this.#index.walk(asked.blocks, this.#depths, uses);
-    this.#pieces = piecesOf(uses, null);
+    this.#pieces = null;
     for (let at = 0; at < uses.length; at += 1) {
       const slot = uses.slot(at);
       this.#ownPieces[slot] ??= piecesOf(uses, slot);
@@ -55,7 +56,10 @@ export class PrefixWalk {
 
   /** In its order; those that end behind `depth` it was not sent, or not all of them. */
   pieces(slot: number): readonly Piece[] {
-    return this.#ownPieces[slot] ?? this.#pieces;
+    const own = this.#ownPieces[slot];
+    if (own !== undefined) return own;
+    this.#pieces ??= piecesOf(this.#uses, null);
+    return this.#pieces;
   }
 
   /** The node is sent a prompt of these blocks. */
