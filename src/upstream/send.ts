@@ -127,9 +127,12 @@ export function isRefused(result: Result): result is Unread {
   return result.kind === "unread" && isRefusal(result.status);
 }
 
-/** Whether the node went out for the failure of this lease. */
-function tookOut({ trial, node }: Lease): boolean {
-  return !trial && node.health.state !== "healthy";
+/**
+ * Whether the node went out for the failure of this lease, or was out and is back: under load an engine may have been
+ * replaced, and found well, before its predecessor's connections are seen to have gone.
+ */
+function tookOut({ trial, node, generation }: Lease): boolean {
+  return !trial && (node.health.state !== "healthy" || generation !== node.generation);
 }
 
 /** No further attempt: the client gets what there is. */
