@@ -3,13 +3,16 @@
  * nothing new is taken before, and who had begun is still answered: that it ends.
  */
 import { type Clock, pause } from "../core/clock.ts";
-import { ListeningSocket } from "./listening-socket.ts";
+import { ListeningSocket, someSilentAt } from "./listening-socket.ts";
 
 const POLL_MS = 10;
-/** Who has begun to connect, which nothing tells, is there and has asked within this time after the others, ms. */
-const QUIET_MS = 100;
+/**
+ * Who has begun to connect, which nothing tells, is there by so many looks after the others. Looks, not a time: a
+ * process that stood still meanwhile has yet to read.
+ */
+const QUIET_POLLS = 10;
 /** Who takes longer is not waited for, ms. */
-const LIMIT_MS = 1_000;
+const LIMIT_MS = 3_000;
 
 /**
  * Resolves once nobody is left who has just connected to `port`, and nobody else can; soon.
@@ -23,15 +26,14 @@ export async function answerLastClients(
   try {
     const sockets = ListeningSocket.on(port);
     for (const socket of sockets) socket.takeNoMore();
-    const isAwaited = () => sockets.some(({ waiting }) => waiting > 0) || pendingRequests() > 0;
+    const isAwaited = () =>
+      sockets.some(({ waiting }) => waiting > 0) || pendingRequests() > 0 || someSilentAt(port);
     // Another process has the port: those who are connected have been waited for.
     if (sockets.length === 0) return;
-    const begunAtMs = clock.now();
-    let busyAtMs = begunAtMs;
-    for (let nowMs = begunAtMs; nowMs - begunAtMs < LIMIT_MS; nowMs = clock.now()) {
-      if (isAwaited()) busyAtMs = nowMs;
-      else if (nowMs - busyAtMs >= QUIET_MS) return;
+    const untilMs = clock.now() + LIMIT_MS;
+    for (let quiet = 0; quiet < QUIET_POLLS && clock.now() < untilMs; quiet += 1) {
       await pause(clock, POLL_MS);
+      if (isAwaited()) quiet = 0;
     }
   } catch {
     // This system has no such calls.

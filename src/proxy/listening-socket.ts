@@ -24,7 +24,9 @@ const IPPROTO_TCP = 6;
 const TCP_INFO = 11;
 /** Of a listening socket, what waits in its accept queue stands there (tcp(7), linux/tcp.h: `tcpi_unacked`). */
 const TCP_INFO_WAITING = 24;
-const TCP_INFO_BYTES = 104;
+/** Of a connection, how much has come over it (`tcpi_bytes_received`), 8 bytes. */
+const TCP_INFO_RECEIVED = 128;
+const TCP_INFO_BYTES = 136;
 /** An address of any family fits. */
 const ADDRESS_BYTES = 128;
 
@@ -127,10 +129,7 @@ export class ListeningSocket {
 
   /** How many connections have yet to be accepted. */
   get waiting(): number {
-    const info = new DataView(new ArrayBuffer(TCP_INFO_BYTES));
-    const length = new Uint32Array([TCP_INFO_BYTES]);
-    this.#libc.getsockopt(this.#fd, IPPROTO_TCP, TCP_INFO, ptr(info), ptr(length));
-    return info.getUint32(TCP_INFO_WAITING, true);
+    return tcpInfo(this.#fd, this.#libc).getUint32(TCP_INFO_WAITING, true);
   }
 
   #attach(steps: readonly Instruction[], option = SO_ATTACH_REUSEPORT_CBPF): void {
@@ -170,6 +169,23 @@ export function connectionsAt(port: number): number {
   const libc = loadLibc();
   const isConnection = (fd: number) => localPort(fd, libc) === port && portOf(fd, libc) === null;
   return readdirSync("/proc/self/fd").map(Number).filter(isConnection).length;
+}
+
+/** Whether some client is connected to this process at `port` that has sent nothing yet. @throws Error */
+export function someSilentAt(port: number): boolean {
+  const libc = loadLibc();
+  const isSilent = (fd: number) =>
+    localPort(fd, libc) === port &&
+    portOf(fd, libc) === null &&
+    tcpInfo(fd, libc).getBigUint64(TCP_INFO_RECEIVED, true) === 0n;
+  return readdirSync("/proc/self/fd").map(Number).some(isSilent);
+}
+
+function tcpInfo(fd: number, libc: Libc): DataView {
+  const info = new DataView(new ArrayBuffer(TCP_INFO_BYTES));
+  const length = new Uint32Array([TCP_INFO_BYTES]);
+  libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, ptr(info), ptr(length));
+  return info;
 }
 
 /** How many sockets listen at `port`, of all processes; null where this system does not tell. */
