@@ -180,12 +180,14 @@ export class RetryState {
   /**
    * The engine refused what its peers may answer, or answered with nothing: may one of them show that? Once.
    * @param mayHaveRun Nothing came of it, and yet it may have been computed.
+   * @param isKnown They have answered what it refused before: that is free, or it would have to be out, and they had more.
    */
-  afterDoubt(mayHaveRun: boolean): boolean {
+  afterDoubt(mayHaveRun: boolean, isKnown = false): boolean {
     if (!this.#rules.retry || (mayHaveRun && !this.#rules.retrySent)) return false;
     if (mayHaveRun) this.#lost += 1;
     this.#refusals += 1;
-    return this.#refusals <= MOST_REFUSALS && this.#lost <= 1 && this.#draw();
+    if (this.#refusals > MOST_REFUSALS || this.#lost > 1) return false;
+    return (isKnown && !mayHaveRun) || this.#draw();
   }
 
   /** Whether another node may be asked, free, if a 500 turns out to be its node's fault: once. */

@@ -240,7 +240,7 @@ export class TwoSteps {
     if (lease.lastResort && result.kind !== "refused") return false;
     const wanted = this.#route.wantedOf(lease.node.role);
     if (await hasMoved(attempt, result, wanted, this.#parts.upstream)) return true;
-    if (worthRetrying(attempt, result, this.#retries)) return true;
+    if (worthRetrying(attempt, result, this.#retries, this.#parts.upstream)) return true;
     return (
       this.#retries.mayFollowNodesFault &&
       (await isNodesFault(lease, result, wanted, this.#parts.upstream))
@@ -250,7 +250,7 @@ export class TwoSteps {
   /** Whether what a node of either role refuses, or answers with nothing, should be tried on a peer. */
   #mayAskPeer(status: number, lease: Lease): boolean {
     const wanted = this.#route.wantedOf(lease.node.role);
-    return isRefusal(status) && this.#parts.registry.mayAskPeer(lease, wanted);
+    return isRefusal(status) && this.#parts.registry.mayAskPeer(lease, status, wanted);
   }
 
   #failed(attempt: Attempt, result: Result, mayRetry: boolean): Failed {

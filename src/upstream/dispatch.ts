@@ -60,7 +60,7 @@ export async function dispatch(
     (!attempt.lease.lastResort && retries.maySendAgain && registry.hasAnother(wanted));
   attempt.mayMove = mayMove;
   const isUnread = (status: number) =>
-    mayBetter(status) || (isRefusal(status) && registry.mayAskPeer(attempt.lease, wanted));
+    mayBetter(status) || (isRefusal(status) && registry.mayAskPeer(attempt.lease, status, wanted));
   exchange.attempt(place.lease);
   const leave = () => {
     attempt.stopWith(request.signal);
@@ -85,7 +85,7 @@ export async function dispatch(
           // Before the budget: it is for retries that are made.
           (registry.hasAnother(wanted) &&
             (isNotThere(result, request) ||
-              worthRetrying(attempt, result, retries) ||
+              worthRetrying(attempt, result, retries, upstream) ||
               (retries.mayFollowNodesFault &&
                 (await isNodesFault(attempt.lease, result, wanted, upstream))))));
       // Its client may have left while the node was asked: then its line is written, and this is no attempt.
@@ -165,11 +165,12 @@ function noteNoNode(
   result: Result,
   wanted: Wanted,
   { exchange }: InferenceRequest,
-  { registry, retryRules }: Upstream,
+  upstream: Upstream,
 ): void {
+  const { registry, retryRules } = upstream;
   const rules = new RetryState(retryRules, () => true);
   if (registry.hasAnother(wanted) || isRefused(result)) return;
-  if (worthRetrying(attempt, result, rules)) exchange.notRetried = "no_node";
+  if (worthRetrying(attempt, result, rules, upstream)) exchange.notRetried = "no_node";
 }
 
 /** Others could take the request, and are full: it waits like everybody, ahead of those that have no place yet. */

@@ -99,7 +99,12 @@ export function discard(attempt: Attempt, { answer, status, judged }: Unread, cl
 }
 
 /** Whether the request may have another attempt after `result`. */
-export function worthRetrying(attempt: Attempt, result: Result, retries: RetryState): boolean {
+export function worthRetrying(
+  attempt: Attempt,
+  result: Result,
+  retries: RetryState,
+  { now }: Clock,
+): boolean {
   // That limit is the whole request's.
   if (attempt.stopped === "total_timeout") return false;
   switch (result.kind) {
@@ -107,7 +112,7 @@ export function worthRetrying(attempt: Attempt, result: Result, retries: RetrySt
       return false;
     case "unread":
       return isDoubt(result.status)
-        ? retries.afterDoubt(result.status === EMPTY)
+        ? retries.afterDoubt(result.status === EMPTY, isOverruled(attempt.lease, now()))
         : retries.afterStatus(result.status);
     case "stopped":
       // The node went out under a request it had: as good as a lost connection.
@@ -115,6 +120,11 @@ export function worthRetrying(attempt: Attempt, result: Result, retries: RetrySt
     default:
       return retries.afterFailure(result.kind, tookOut(attempt.lease));
   }
+}
+
+/** Whether the node is known to refuse what its peers answer. */
+function isOverruled({ node }: Lease, nowMs: number): boolean {
+  return node.conduct.refusals.isOverruled(nowMs);
 }
 
 /** Whether it is left unread only where its node is in doubt. */

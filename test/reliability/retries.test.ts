@@ -91,9 +91,11 @@ const CASES: readonly (readonly [ways: readonly Way[], status: number, attempts:
   [[404], 200, 2],
   [[404, 404], 404, 2],
   // What speaks of the request itself is the client's to read.
-  [[400], 400, 1],
+  [[400], 200, 2],
+  [[400, 400], 400, 2],
   [[408], 408, 1],
-  [[422], 422, 1],
+  [[422], 200, 2],
+  [[422, 422], 422, 2],
   [[501], 501, 1],
   [[505], 505, 1],
   [[302], 302, 1],

@@ -197,13 +197,13 @@ export class Learning {
     if (lease.generation !== node.generation || isWorthless || asked.kept === "lookup") return;
     this.secondOpinions.answered(lease);
     const { health, conduct } = node;
+    conduct.refusals.answeredWell(startedAtMs);
     const tookMs = nowMs - startedAtMs;
     if (lease.trial && health.doubt === "late") {
       const passed = this.#peers.times.passes(node, { asked, longestBytes, tookMs }, nowMs);
       this.#trialEnded(node, lease, passed, nowMs);
     } else if (startedAtMs < health.healthySinceMs) return;
     conduct.answers.add(asked, longestBytes, tookMs, nowMs);
-    conduct.refusals.answeredWell();
     conduct.good.add(nowMs);
   }
 

@@ -80,14 +80,15 @@ export class Registry {
   /**
    * Whether a request that was refused, or answered with nothing, at its first node should be tried on a peer, which
    * shows whose fault that is.
+   * @param status What it got there.
    */
-  mayAskPeer(refused: Lease, { model, role, tried, only = null }: Wanted): boolean {
+  mayAskPeer(refused: Lease, status: number, { model, role, tried, only = null }: Wanted): boolean {
     const nowMs = this.#options.now();
     return (
       tried.size === 0 &&
       only === null &&
       !refused.lastResort &&
-      this.learning.secondOpinions.mayAsk(refused) &&
+      this.learning.secondOpinions.mayAsk(refused, status) &&
       this.serving(model, role).some((node) => node !== refused.node && node.health.routable(nowMs))
     );
   }

@@ -2,7 +2,8 @@
  * Whose fault refusals are. Every engine refuses bad requests, and a client's come together; a node that is wrongly
  * configured refuses good ones, and under a strategy that brings what is alike to one node its peers may be asked
  * nothing of the kind. So nothing is guessed of what peers answer otherwise: one request that was refused, or answered
- * with nothing, is tried on a peer, and its client gets what comes of that.
+ * with nothing, is tried on a peer, and its client gets what comes of that. A node may also refuse one sort of requests
+ * alone: then that is what its clients need for each of these, and no reason to ask it nothing else.
  */
 import type { Lease } from "./lease.ts";
 import type { Node } from "./node.ts";
@@ -25,17 +26,19 @@ export class SecondOpinions {
   }
 
   /** Whether what a request gets just now, a refusal or nothing, should be tried on a peer. */
-  mayAsk(lease: Lease): boolean {
+  mayAsk(lease: Lease, status: number): boolean {
     const { node, asked, trial } = lease;
     const { refusals } = node.conduct;
-    return isTelling(lease) && (trial || refusals.mayAsk(asked.client, this.#options.now()));
+    const nowMs = this.#options.now();
+    return isTelling(lease) && (trial || refusals.mayAsk(asked.client, status === EMPTY, nowMs));
   }
 
   /** `lease` sends to a peer what was refused, or answered with nothing, as `refused`. */
   asks(lease: Lease, refused: Lease): void {
     if (!isTelling(refused)) return;
     lease.refusedBy = refused;
-    refused.node.conduct.refusals.asks(lease, this.#options.now());
+    const isCounted = refused.outcome !== null;
+    refused.node.conduct.refusals.asks(lease, isCounted, this.#options.now());
   }
 
   /** A request got a refusal, or nothing; another node may have given it the same just before. */
@@ -56,12 +59,16 @@ export class SecondOpinions {
     const { refusedBy } = lease;
     if (refusedBy === null) return;
     const { node, generation, status } = refusedBy;
+    const { refusals } = node.conduct;
+    const nowMs = this.#options.now();
     // The rest of the answer, which may take long, shows no more.
-    node.conduct.refusals.askEnded(lease);
+    refusals.askEnded(lease);
     if (generation !== node.generation) return;
-    if (!node.conduct.refusals.refuted() || !this.#options.peers.mayGo(node)) return;
+    if (!refusals.refuted(lease.asked.client, nowMs) || !this.#options.peers.mayGo(node)) return;
     const what = status === EMPTY ? "answers nothing to" : `refuses (${status})`;
     this.#options.doubt(node, `${what} what its peers answer`);
+    // That is forgotten with what it did before; and it may be back with what it does not refuse.
+    refusals.overruled(nowMs);
   }
 
   /** A request has ended, whichever way. */
