@@ -1,3 +1,5 @@
+import { ProxyError } from "../core/errors.ts";
+import type { Node } from "../core/pool/node.ts";
 import type { Reply } from "../upstream/reply.ts";
 
 /** An attempt that failed before the client saw a byte. */
@@ -7,6 +9,8 @@ export interface Failed {
   readonly keepsBlocks: boolean;
   /** It was refused for itself, so it seems: another node may see it otherwise, but not after a wait. */
   readonly isRefused: boolean;
+  /** What its request was refused with before says more. */
+  readonly saysLess: boolean;
   /** An engine was lost under it, and may be asked again once it is back. */
   readonly mayComeBack: boolean;
   /** What the client gets when there is no further attempt. @throws ProxyError */
@@ -18,5 +22,16 @@ export interface Failed {
 /** One that has nothing to be given up for another. */
 export function failedWith(mayRetry: boolean, settle: () => Promise<Reply>): Failed {
   const nothing = { keepsBlocks: false, isRefused: false, mayComeBack: false, discard: () => {} };
-  return { mayRetry, ...nothing, settle };
+  return { mayRetry, ...nothing, saysLess: true, settle };
+}
+
+/** Of something that is gone, and may come back. */
+export function failedFor(mayRetry: boolean, error: () => ProxyError): Failed {
+  return { ...failedWith(mayRetry, () => Promise.reject(error())), mayComeBack: true };
+}
+
+/** Between the steps the prefill engine was replaced by another process: it is done anew. */
+export function lostBlocks({ url }: Node): ProxyError {
+  const message = `The prefill engine ${url} was restarted under the request; try again.`;
+  return new ProxyError("upstream_error", message);
 }

@@ -16,7 +16,7 @@ import { type Endpoint, endpointOf, type SessionNames } from "./session-names.ts
 import type { Session } from "./sessions.ts";
 import { unlessAborted } from "./unless-aborted.ts";
 import { hasFailed, isWorthWaiting, Patience, untilChanged, untilHeard } from "./until-changed.ts";
-import { type Wants, wantsOf } from "./wants.ts";
+import { type WantedOfRole, type Wants, wantsOf } from "./wants.ts";
 
 export interface RouteOptions {
   readonly registry: Registry;
@@ -173,7 +173,7 @@ export class Route {
   }
 
   /** What it wants of a node of the role, whichever it is paired with. */
-  wantedOf(role: Role): Wanted {
+  wantedOf(role: Role): WantedOfRole {
     return role === "Decode" ? this.#wants.Decode : this.#wants.Prefill;
   }
 
@@ -204,7 +204,7 @@ export class Route {
     let none: NoNode | null = null;
     for (;;) {
       const choice = registry.pick({
-        ...this.wanted,
+        ...{ ...this.wanted, ...this.wantedOf("Prefill") },
         among: (node) => !alone.has(node) && decodes.some((decode) => isUsable(node, decode)),
       });
       if (typeof choice === "string") return none ?? choice;

@@ -1,24 +1,23 @@
 import { Admitted } from "../core/admission/admission.ts";
 import type { RequestHead } from "../core/body/request-head.ts";
-import { ProxyError } from "../core/errors.ts";
 import { CLIENT_GONE } from "../core/exchange.ts";
 import { Lease } from "../core/pool/lease.ts";
 import { isRefusal } from "../core/pool/statuses.ts";
 import { isRetriable, RetryState } from "../core/retry.ts";
 import { Attempt } from "../upstream/attempt.ts";
 import { draw, hasMoved } from "../upstream/dispatch.ts";
+import { Refusal } from "../upstream/refusal.ts";
 import { givenUp, Reply } from "../upstream/reply.ts";
 import { type InferenceRequest, isCancelled } from "../upstream/request.ts";
 import { discard, isRefused, type Result, send, settle, worthRetrying } from "../upstream/send.ts";
 import type { TimeLeft } from "../upstream/time-left.ts";
 import { isNodesFault } from "../upstream/whose-fault.ts";
 import { decodeBody, prefillBody } from "./bodies.ts";
-import { type Failed, failedWith } from "./failed.ts";
+import { type Failed, failedFor, failedWith, lostBlocks } from "./failed.ts";
 import type { DistServeParts } from "./parts.ts";
 import { type PrefillResult, prefill } from "./prefill.ts";
 import { migrationJson } from "./protocol.ts";
 import type { Route } from "./route.ts";
-import type { Session } from "./sessions.ts";
 import { isNobodyThere, isWorthWaiting } from "./until-changed.ts";
 import {
   ELSEWHERE,
@@ -42,6 +41,8 @@ export class TwoSteps {
   readonly #current: { attempt: Attempt | null } = { attempt: null };
   /** Where it was refused, or answered with nothing, until a peer gets it. */
   #refused: Lease | null = null;
+  /** What it gets should no peer have a word on that. */
+  #refusal: Refusal | null = null;
   /** When it was admitted, ms: the total time limit is the whole request's. */
   #startedAtMs = 0;
 
@@ -86,7 +87,8 @@ export class TwoSteps {
   async #run(place: Admitted<Lease | null>): Promise<Reply> {
     const body = prefillBody(this.#request.body, this.#head);
     for (let next: Parameters<Route["prefill"]>[0] = place.lease; ; ) {
-      const lease = await this.#route.prefill(next);
+      const lease = await this.#route.prefill(next).catch(this.#orRefusal);
+      if (lease instanceof Reply) return lease;
       // What it was admitted with is held already.
       if (lease !== place.lease) place.hold(lease);
       const result = await this.#prefill(lease, body);
@@ -97,14 +99,26 @@ export class TwoSteps {
         return givenUp(this.#request.signal);
       }
       next = answer.mayRetry ? this.#route.take() : "unavailable";
-      if (isNobodyThere(next) && answer.mayRetry && answer.mayComeBack) next = this.#route.again();
-      const mayWait = !answer.isRefused && (isWorthWaiting(next) || this.#route.mayWait);
+      if (isNobodyThere(next) && answer.mayRetry && answer.mayComeBack && this.#refusal === null)
+        next = this.#route.again();
+      const isRefused = answer.isRefused || this.#refusal !== null;
+      const mayWait = !isRefused && (isWorthWaiting(next) || this.#route.mayWait);
       const isStuck = typeof next === "string" && !mayWait;
       if (answer.mayRetry && isStuck) this.#request.exchange.notRetried = "no_node";
-      if (!answer.mayRetry || isStuck) return await answer.settle();
+      if (!answer.mayRetry || isStuck) {
+        if (this.#refusal === null || !answer.saysLess) return await answer.settle();
+        answer.discard();
+        return this.#refusal.handOn(this.#request, this.#parts.upstream);
+      }
       answer.discard();
     }
   }
+
+  /** What its client gets instead of an error. */
+  readonly #orRefusal = (error: unknown): Reply => {
+    if (this.#refusal === null || this.#request.signal.aborted) throw error;
+    return this.#refusal.handOn(this.#request, this.#parts.upstream);
+  };
 
   /** The first step; its node is in flight until its answer has been read. */
   async #prefill(lease: Lease, body: Uint8Array): Promise<Reply | Prefilled | Failed> {
@@ -138,6 +152,7 @@ export class TwoSteps {
   async #decode(place: Admitted<Lease | null>, prefilled: Prefilled): Promise<Reply | Failed> {
     const { session } = prefilled;
     let failed: Failed | null = null;
+    if (this.#refusal?.role === "Prefill") this.#refusal = null;
     try {
       for (;;) {
         this.#request.signal.throwIfAborted();
@@ -145,7 +160,7 @@ export class TwoSteps {
         if (session.isLost) {
           session.handedOver();
           failed?.discard();
-          return this.#lostBlocks(session);
+          return failedFor(this.#retries.afterFailure("refused"), () => lostBlocks(session.node));
         }
         if (!(lease instanceof Lease)) {
           session.free();
@@ -189,6 +204,7 @@ export class TwoSteps {
     const result = await send(attempt, request, upstream, isUnread);
     session.decodingOn = null;
     if (result.kind === "relayed") {
+      this.#refusal = null;
       if (result.reply.ok) pairs.trust(prefillNode, lease.node);
       sessions.follow(session, lease);
       return result.reply;
@@ -219,6 +235,7 @@ export class TwoSteps {
     // What its client has left has nothing to go on to: its node need not hold it.
     attempt.mayMove = () =>
       this.#request.signal.aborted ||
+      this.#refusal !== null ||
       (!lease.lastResort && this.#retries.maySendAgain && this.#route.hasAnother(lease.node.role));
     return attempt;
   }
@@ -256,7 +273,9 @@ export class TwoSteps {
   #failed(attempt: Attempt, result: Result, mayRetry: boolean): Failed {
     const { lease } = attempt;
     if (isRefused(result)) this.#refused = lease;
+    this.#route.wantedOf(lease.node.role).hasAnswer = result.kind === "unread";
     return {
+      saysLess: this.#refusal?.betters(result) === true,
       mayRetry,
       isRefused: isRefused(result) && !lease.modelIsGone,
       keepsBlocks: false,
@@ -266,28 +285,16 @@ export class TwoSteps {
         return settle(attempt, result, this.#request, this.#parts.upstream);
       },
       discard: () => {
+        this.#refusal ??= Refusal.of(attempt, result);
         if (result.kind === "unread") discard(attempt, result, this.#parts.upstream);
       },
     };
-  }
-
-  /** Between the steps the prefill engine was replaced by another process: it is done anew. */
-  #lostBlocks({ node }: Session): Failed {
-    const mayRetry = this.#retries.afterFailure("refused");
-    const message = `The prefill engine ${node.url} was restarted under the request; try again.`;
-    const failed = failedWith(mayRetry, () =>
-      Promise.reject(new ProxyError("upstream_error", message)),
-    );
-    return { ...failed, mayComeBack: true };
   }
 
   /** Between the steps the last decode node that could be paired went away. */
   #noDecodeNode(): Failed {
     const { retry } = this.#parts.upstream.retryRules;
     const mayRetry = this.#retries.afterFailure("refused") || (retry && this.#route.hasTime);
-    return {
-      ...failedWith(mayRetry, () => Promise.reject(this.#route.refusal)),
-      mayComeBack: true,
-    };
+    return failedFor(mayRetry, () => this.#route.refusal);
   }
 }

@@ -1,4 +1,5 @@
 import type { Clock } from "../core/clock.ts";
+import type { Role } from "../core/engine/roles.ts";
 import type { Judged } from "./answer.ts";
 import type { Attempt } from "./attempt.ts";
 import { handOn } from "./relay.ts";
@@ -22,6 +23,11 @@ export class Refusal {
     if (!isRefused(result) || result.status < 400 || trial || modelIsGone) return null;
     const { judged } = result;
     return judged === null || judged.rest !== null ? null : new Refusal(attempt, judged);
+  }
+
+  /** Of the node that refused it. */
+  get role(): Role {
+    return this.#attempt.lease.node.role;
   }
 
   /** Whether that is better than what has become of the request since. */

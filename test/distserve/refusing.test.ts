@@ -54,6 +54,26 @@ test.each([
   },
 );
 
+test.each([
+  ["prefills", 503],
+  ["prefills", 500],
+  ["decodes", 503],
+  ["decodes", 500],
+] as const)(
+  "what one of two %s refuses, and the other answers with %d, is answered with the refusal",
+  async (role, status) => {
+    await using cluster = await startCluster({ prefills: 2, decodes: 2, flags: FLAGS });
+    const [first, second] = cluster[role];
+    if (first === undefined || second === undefined) throw new Error("no engines");
+    refuse(first, 400);
+    refuse(second, status);
+    // Whoever is asked first, as long as the other is in.
+    const seen = new Set(await statuses(cluster, 4));
+    expect(seen).toEqual(new Set([400]));
+    await cluster.quiet();
+  },
+);
+
 test.each(["prefills", "decodes"] as const)(
   "where all %s refuse, none is out, and few requests are tried twice",
   async (role) => {
