@@ -253,13 +253,14 @@ export class NodeHealth {
   }
 
   /**
-   * A trial ended: true passed, false failed, null when it showed nothing (the client left). Any but
-   * the one that is open is of no more interest.
+   * A trial ended: true passed, false failed, null when it showed nothing (the client left), `alike` when it had failed
+   * and peers then refused the same. Any but the one that is open, or failed last, is of no more interest.
    */
-  trialEnded(trial: object, passed: boolean | null, nowMs: number): void {
-    if (!this.#trials.ended(trial) || passed === null) return;
+  trialEnded(trial: object, passed: boolean | null | "alike", nowMs: number): void {
+    if (passed === "alike") this.#trials.showedNothing(trial, nowMs);
+    if (!this.#trials.ended(trial) || typeof passed !== "boolean") return;
     if (this.#phase !== "ejected" || this.#ejectedBy === "probes") return;
-    if (!passed) this.#trials.failed(nowMs);
+    if (!passed) this.#trials.failed(trial, nowMs);
     else if (this.#trials.passed(nowMs)) this.#becomeHealthy(nowMs);
   }
 

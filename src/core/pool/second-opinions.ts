@@ -52,6 +52,8 @@ export class SecondOpinions {
     }
     refusals.excuses(asked.client, nowMs);
     refusedBy.node.conduct.refusals.alike(asked.client, nowMs);
+    // What all refuse shows nothing of one that is out.
+    refusedBy.node.health.trialEnded(refusedBy, "alike", nowMs);
   }
 
   /** A request is answered well; another node may have refused it just before. */

@@ -38,6 +38,9 @@ export class Trials {
   #doubt: Doubt = "answers";
   #dueAtMs = 0;
   #waitMs = FIRST_TRIAL_WAIT_MS;
+  /** The one that failed last, and how long the next had waited but for it, ms. */
+  #failed: object | null = null;
+  #waitedMs = FIRST_TRIAL_WAIT_MS;
   #passed = 0;
   #backAtMs = Number.NEGATIVE_INFINITY;
   /** The request that is on trial, or null. */
@@ -60,6 +63,7 @@ export class Trials {
     this.#passed = 0;
     this.#dueAtMs = nowMs + this.#waitMs;
     this.#open = null;
+    this.#failed = null;
   }
 
   /** It may have one request. @param othersHad Requests since its last one, for each of its peers. */
@@ -93,7 +97,9 @@ export class Trials {
   }
 
   /** The next one has to wait twice as long. */
-  failed(nowMs: number): void {
+  failed(trial: object, nowMs: number): void {
+    this.#failed = trial;
+    this.#waitedMs = this.#waitMs;
     this.onParole = false;
     this.#passed = 0;
     const longestMs = this.#doubt === "late" ? LONGEST_LATE_WAIT_MS : LONGEST_TRIAL_WAIT_MS;
@@ -101,9 +107,18 @@ export class Trials {
     this.#dueAtMs = nowMs + this.#waitMs;
   }
 
+  /** `trial`, which has failed, has shown nothing after all: the next one waits as long as it did. */
+  showedNothing(trial: object, nowMs: number): void {
+    if (this.#failed !== trial) return;
+    this.#failed = null;
+    this.#waitMs = this.#waitedMs;
+    this.#dueAtMs = nowMs + this.#waitMs;
+  }
+
   /** The node is out no more, or out for another reason. */
   over(): void {
     this.#open = null;
+    this.#failed = null;
     this.onParole = false;
   }
 }

@@ -175,6 +175,23 @@ test.each([400, EMPTY])(
   },
 );
 
+test("a trial that peers refuse, too, does not double the wait for the next, nor comes that at once", () => {
+  const cluster = new Cluster({ nodes: 4, strategy: toTheFirst, seed: 1 });
+  const first = cluster.node("n0");
+  const send = (isRefused: (node: Node) => boolean) =>
+    ask(cluster, NOTHING_ASKED, isRefused, 400).attempts.some(({ trial }) => trial);
+  const isOut = () => first.health.state === "unhealthy";
+  while (!isOut()) send((node) => node === first);
+  for (let nth = 0; nth < 6; nth += 1) {
+    cluster.time.advance(1_000);
+    expect(send(() => true)).toBe(true);
+    expect(send(() => true)).toBe(false);
+  }
+  cluster.time.advance(1_000);
+  expect(send(() => false)).toBe(true);
+  expect(isOut()).toBe(false);
+});
+
 /** A client asks 20 times a second, for what all refuse or nobody does; how often a node goes out that is as all others. */
 function outsOfHealthy(nodes: number, seed: number, isBad: (nth: number) => boolean) {
   const cluster = new Cluster({ nodes, seed });
