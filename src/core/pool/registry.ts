@@ -89,7 +89,13 @@ export class Registry {
       only === null &&
       !refused.lastResort &&
       this.learning.secondOpinions.mayAsk(refused, status) &&
-      this.serving(model, role).some((node) => node !== refused.node && node.health.routable(nowMs))
+      // With a place: it does not wait for one, and the retry would be lost to its budget.
+      this.serving(model, role).some(
+        (node) =>
+          node !== refused.node &&
+          node.health.routable(nowMs) &&
+          node.inFlight < this.#options.maxInFlightPerNode,
+      )
     );
   }
 

@@ -192,6 +192,22 @@ test("a trial that peers refuse, too, does not double the wait for the next, nor
   expect(isOut()).toBe(false);
 });
 
+test("what is refused is not to be tried on peers that are all full: it does not wait for them", () => {
+  const cluster = new Cluster({ nodes: 2, strategy: toTheFirst, maxInFlightPerNode: 1 });
+  const wanted = {
+    model: MODEL,
+    role: "Hybrid",
+    asked: NOTHING_ASKED,
+    tried: new Set<Node>(),
+  } as const;
+  const refused = cluster.lease(wanted);
+  expect(cluster.registry.mayAskPeer(refused, 400, wanted)).toBe(true);
+  const other = cluster.lease(wanted);
+  expect(cluster.registry.mayAskPeer(refused, 400, wanted)).toBe(false);
+  other.end(OK);
+  expect(cluster.registry.mayAskPeer(refused, 400, wanted)).toBe(true);
+});
+
 /** A client asks 20 times a second, for what all refuse or nobody does; how often a node goes out that is as all others. */
 function outsOfHealthy(nodes: number, seed: number, isBad: (nth: number) => boolean) {
   const cluster = new Cluster({ nodes, seed });
