@@ -65,7 +65,11 @@ export async function readAnswer(
       return { answer, form, status: nothing(status), pieces: [], rest: null };
     }
     begun(attempt, headers, clock);
-    return { answer, form, status, pieces: [first.value], rest: reader };
+    const piece = first.value;
+    const isJson = answer.ok && form === "json";
+    // Whole in its first piece, as such are that hold nothing.
+    const amount = isJson && holdsNothing(piece) ? nothing(status) : status;
+    return { answer, form, status: amount, pieces: [piece], rest: reader };
   } catch (error) {
     return attempt.failed(error);
   }

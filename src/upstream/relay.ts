@@ -71,7 +71,7 @@ export function handOn(
   }
   lease.answering(judged.status);
   // Not the answer itself, whose head would be kept for as long as its stream.
-  const outcome = answered(answer, clock, failure ?? answer.status);
+  const outcome = answered(answer, clock, judged.status);
   const tells = took(answer, request) ? form : null;
   const relaying = { attempt, outcome, tells, clock, form, request, keeping, failure, mayBeCut };
   return new Reply(answer.status, headers, pieceByPiece(joined(pieces), rest, relaying));

@@ -35,11 +35,24 @@ async function startThree(flags: readonly string[]) {
 
 /** Stands for the status of an answer that holds nothing. */
 const EMPTY = 0;
+
+/** An answer without a length. */
+function inChunks(body: object): Response {
+  async function* pieces() {
+    yield JSON.stringify(body);
+    // Said at once it would have a length.
+    await new Promise(setImmediate);
+    yield "\n";
+  }
+  return new Response(pieces(), { headers: { "content-type": "application/json" } });
+}
+
 const KINDS = [
   ["refuses (400)", "", 400, () => new Response("{}", { status: 400 })],
   ["refuses (422)", "", 422, () => new Response("{}", { status: 422 })],
   ["answers nothing to", "", EMPTY, () => new Response()],
   ["answers nothing to", " (no choice)", EMPTY, () => Response.json({ id: "x", choices: [] })],
+  ["answers nothing to", " (no choice, in chunks)", EMPTY, () => inChunks({ choices: [] })],
   ["answers nothing to", " (no data)", EMPTY, () => Response.json({ data: [], object: "list" })],
 ] as const;
 const STRATEGIES = [
