@@ -103,7 +103,7 @@ export function worthRetrying(
   attempt: Attempt,
   result: Result,
   retries: RetryState,
-  { now }: Clock,
+  { now }: Pick<Clock, "now">,
 ): boolean {
   // That limit is the whole request's.
   if (attempt.stopped === "total_timeout") return false;

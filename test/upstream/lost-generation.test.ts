@@ -19,5 +19,5 @@ test.each([
   expect(lease.node.health.state).toBe("healthy");
   const noBudget = new RetryState({ retry: true, retrySent: true }, () => false);
   const lost = { kind: "lost", detail: "connection lost" } as const;
-  expect(worthRetrying(new Attempt(lease), lost, noBudget)).toBe(isFree);
+  expect(worthRetrying(new Attempt(lease), lost, noBudget, cluster.time)).toBe(isFree);
 });
