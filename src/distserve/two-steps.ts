@@ -6,6 +6,7 @@ import { isRefusal } from "../core/pool/statuses.ts";
 import { isRetriable, RetryState } from "../core/retry.ts";
 import { Attempt } from "../upstream/attempt.ts";
 import { draw, hasMoved } from "../upstream/dispatch.ts";
+import { itsPlace } from "../upstream/its-place.ts";
 import { Refusal } from "../upstream/refusal.ts";
 import { givenUp, Reply } from "../upstream/reply.ts";
 import { type InferenceRequest, isCancelled } from "../upstream/request.ts";
@@ -56,8 +57,7 @@ export class TwoSteps {
     this.#retries = new RetryState(retryRules, () => draw(request, budgets));
     // Lives as long as the request: it must not hold the bodies as well.
     const current = this.#current;
-    const { exchange } = request;
-    const { signal } = request;
+    const { exchange, signal } = request;
     signal.on(() => {
       current.attempt?.stopWith(signal);
       if (!isCancelled(signal)) exchange.end(CLIENT_GONE);
@@ -72,7 +72,7 @@ export class TwoSteps {
     const { client, signal, model } = this.#request;
     const { admission, budgets, deadlines } = this.#parts.upstream;
     const admitted = admission.admitWith(this.#route.wanted, client, signal, this.#route.take);
-    const place = admitted instanceof Admitted ? admitted : await admitted;
+    const place = admitted instanceof Admitted ? admitted : await itsPlace(admitted, this.#request);
     try {
       this.#request.exchange.admitted();
       this.#startedAtMs = this.#parts.now();

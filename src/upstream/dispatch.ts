@@ -8,6 +8,7 @@ import type { Node } from "../core/pool/node.ts";
 import { isRefusal } from "../core/pool/statuses.ts";
 import { isRetriable, RetryState } from "../core/retry.ts";
 import { Attempt } from "./attempt.ts";
+import { itsPlace } from "./its-place.ts";
 import { Refusal } from "./refusal.ts";
 import { givenUp, type Reply } from "./reply.ts";
 import { type InferenceRequest, isCancelled } from "./request.ts";
@@ -45,7 +46,7 @@ export async function dispatch(
   let place: Admitted;
   try {
     const admitted = admission.admit(wanted, request.client, request.signal);
-    place = admitted instanceof Admitted ? admitted : await admitted;
+    place = admitted instanceof Admitted ? admitted : await itsPlace(admitted, request);
   } catch (error) {
     if (request.signal.aborted) return givenUp(request.signal);
     throw error;
