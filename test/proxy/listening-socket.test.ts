@@ -96,3 +96,13 @@ onLinux(
     }
   },
 );
+
+onLinux("one that takes no more refuses who comes, and answers all who came before", async () => {
+  const port = listen("first", 0, false).port ?? 0;
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  expect(await ask(port, agent)).toBe("first");
+  for (const socket of ListeningSocket.on(port)) socket.takeNoMore();
+  await expect(ask(port)).rejects.toThrow("ECONNREFUSED");
+  expect(await ask(port, agent)).toBe("first");
+  agent.destroy();
+});

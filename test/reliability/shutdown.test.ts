@@ -127,14 +127,19 @@ async function untilFailure(port: number, statuses: Set<number>): Promise<string
   }
 }
 
+const PROGRAM = [process.execPath, "src/main.ts"];
+/** As where it is no administrator's: in a container, or the unit of systemd. */
+const WITHOUT_RIGHTS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", ...PROGRAM];
+
 test.skipIf(process.platform !== "linux").each([
-  ["one process", []],
-  ["two workers", ["--workers", "2"]],
+  ["one process", [], PROGRAM],
+  ["one process without rights", [], process.getuid?.() === 0 ? WITHOUT_RIGHTS : PROGRAM],
+  ["two workers", ["--workers", "2"], PROGRAM],
 ])(
   "where new connections come to the last moment, %s resets none: they are answered or refused",
-  async (_what, flags) => {
+  async (_what, flags, command) => {
     const engine = await start({ timeScale: 0 });
-    await using proxy = await startProxy(["--node", engine.url, ...flags]);
+    await using proxy = await startProxy(["--node", engine.url, ...flags], { command });
     await untilHealthy(proxy);
     const statuses = new Set<number>();
     const failures = times(32, null).map(() => untilFailure(proxy.port, statuses));
