@@ -139,7 +139,12 @@ function assureAllHeard(
   upstream: Upstream,
   role: Role,
 ): void {
-  const nodes = upstream.registry.serving(model, role);
+  const { registry } = upstream;
+  const serving = registry.serving(model, role);
+  // One that has not said yet what it serves, as those that are out when the proxy starts, may serve this, too.
+  const nodes = registry
+    .serving(null, role)
+    .filter((node) => (!node.saysModels && node.noList === null) || serving.includes(node));
   const unheard = kept?.unheard(nodes) ?? 0;
   if (unheard === 0) return;
   discard(attempt, result, upstream);

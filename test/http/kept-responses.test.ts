@@ -166,6 +166,24 @@ test("as long as a node cannot be asked, that the others have it not is no 404",
   expect((await got()).status).toBe(404);
 });
 
+test("nor as long as one has not said what it serves, as after a restart of the proxy while it is out", async () => {
+  await using here = startRecordingNode(["m"]);
+  await using out = startRecordingNode(["m"]);
+  here.status = 404;
+  await out[Symbol.asyncDispose]();
+  await using fresh = await startProxy(["--node", here.url, out.url]);
+  await until("the other serves", async () => (await fresh.status())[here.url]?.models[0] === "m");
+  const through = clientOf(fresh);
+  const goesOn = () => refusal(through.responses.create({ model: "m", previous_response_id: "r" }));
+  expect(await goesOn()).toContain("503 No engine that answered keeps what this request refers to");
+  await fetch(`${fresh.url}/nodes/remove`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ url: out.url }),
+  });
+  expect(await goesOn()).toContain("404");
+});
+
 test("its tokens count once, however often it is got", async () => {
   const counted = async () => {
     const page = await (await fetch(`${proxy.url}/metrics`)).text();
