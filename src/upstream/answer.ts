@@ -157,7 +157,9 @@ const LAST_WORD =
  */
 export function isOver(last: Uint8Array): boolean {
   if (!isEventEnd(last)) return false;
-  return LAST_WORD.test(lastEventOf(last)) || failureAtEnd(last) !== null;
+  const lastEvent = lastEventOf(last);
+  // Behind a failure of one of several choices the others may go on.
+  return LAST_WORD.test(lastEvent) || failureAtEnd(Buffer.from(lastEvent, "latin1")) !== null;
 }
 
 function lastEventOf(last: Uint8Array): string {

@@ -59,6 +59,12 @@ const STREAMS: readonly (readonly [string, string, readonly string[], object])[]
     [word("a"), event({ error: { message: "out of memory", code: 500 } })],
     { status: 200, outcome: "broken" },
   ],
+  [
+    "a word of another choice than the one that failed",
+    CHAT,
+    [word("a"), event({ error: { message: "out of memory", code: 500 } }), word("b")],
+    { outcome: "cancelled" },
+  ],
   ["a word", CHAT, [word("a")], { outcome: "cancelled" }],
   [
     "a word that speaks of the end",
