@@ -29,7 +29,10 @@ const ONE_GO_BYTES = 64 * 1024;
 /** The same while there is plenty of memory: what says it is so long and never comes harms nobody. */
 const ONE_GO_IN_PLENTY_BYTES = 4 * 1024 * 1024;
 
-/** Of a refused body no more than so much is let come: behind a longer length the connection is closed. */
+/**
+ * Of a refused body no more than so much is let come: behind a longer length the connection is closed. One that tells
+ * no length may go on, as any may, until Bun closes the connection, `--keep-alive` after the answer.
+ */
 const MOST_THROWN_AWAY_BYTES = 1024 ** 3;
 
 /** Who wants to know of a body while it comes. */
