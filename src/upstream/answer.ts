@@ -75,6 +75,33 @@ export async function readAnswer(
   }
 }
 
+/**
+ * Reads an answer that is to be kept: whole also where its length is not said, as that of one which was packed on its
+ * way is not. What is longer than `WHOLE_BYTES` keeps its rest. Never rejects.
+ */
+export async function readWhole(
+  attempt: Attempt,
+  answer: Response,
+  clock: Clock,
+): Promise<Judged | Unanswered> {
+  const judged = await readAnswer(attempt, answer, clock);
+  if ("kind" in judged || judged.rest === null) return judged;
+  const { rest } = judged;
+  const pieces = [...judged.pieces];
+  let left = WHOLE_BYTES - pieces.reduce((sum, { length }) => sum + length, 0);
+  try {
+    while (left >= 0) {
+      const next = await rest.read();
+      if (next.done) return { ...judged, pieces, rest: null };
+      pieces.push(next.value);
+      left -= next.value.length;
+    }
+    return { ...judged, pieces };
+  } catch (error) {
+    return attempt.failed(error);
+  }
+}
+
 /** What an answer that holds nothing amounts to. */
 function nothing(status: number): number {
   return status === 200 ? EMPTY : status;

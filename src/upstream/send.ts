@@ -11,7 +11,15 @@ import { EMPTY, isRefusal } from "../core/pool/statuses.ts";
 import { failureType } from "../core/proxy-status.ts";
 import type { RetryBudgets } from "../core/retry.ts";
 import { isRetriable, type RetryRules, type RetryState } from "../core/retry.ts";
-import { answered, isShort, type Judged, knownLength, readAnswer } from "./answer.ts";
+import {
+  answered,
+  endsWithConnection,
+  isShort,
+  type Judged,
+  knownLength,
+  readAnswer,
+  readWhole,
+} from "./answer.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { type Fetch, forward } from "./forward.ts";
@@ -67,14 +75,14 @@ export async function send(
   const answer = await forward(attempt, request, upstream);
   if ("kind" in answer) return answer;
   const { status } = answer;
-  // A refusal is read, where it is short: a peer may be asked the same, and have nothing better to say.
-  const isKept = isRefusal(status) && isShort(knownLength(answer.headers));
-  if (isUnread(status) && !isKept) {
-    return unread(attempt, { answer, status, judged: null }, upstream);
+  if (isUnread(status)) {
+    // A refusal is read, where it is short: a peer may be asked the same, and have nothing better to say.
+    const kept = mayBeKept(answer) ? await readWhole(attempt, answer, upstream) : null;
+    if (kept !== null && "kind" in kept) return kept;
+    return unread(attempt, { answer, status, judged: kept }, upstream);
   }
   const judged = await readAnswer(attempt, answer, upstream);
   if ("kind" in judged) return judged;
-  if (isUnread(status)) return unread(attempt, { answer, status, judged }, upstream);
   let relayed = judged;
   if (judged.status !== status && isUnread(judged.status)) {
     if (!(await isWishedEnd(attempt.lease, judged, upstream.isWell))) {
@@ -83,6 +91,13 @@ export async function send(
     relayed = { ...judged, status };
   }
   return { kind: "relayed", reply: handOn(attempt, relayed, request, upstream) };
+}
+
+/** Whether it is a refusal that may be short, and of which it will be known whether it came to its end. */
+function mayBeKept({ status, headers }: Response): boolean {
+  const length = knownLength(headers);
+  const isShortOrUnknown = length === null ? !endsWithConnection(headers) : isShort(length);
+  return isRefusal(status) && isShortOrUnknown;
 }
 
 function unread({ lease }: Attempt, found: Omit<Unread, "kind">, { failing }: Upstream): Unread {

@@ -37,14 +37,14 @@ async function startThree(flags: readonly string[]) {
 const EMPTY = 0;
 
 /** An answer without a length. */
-function inChunks(body: object): Response {
+function inChunks(body: object, init: ResponseInit = {}): Response {
   async function* pieces() {
     yield JSON.stringify(body);
     // Said at once it would have a length.
     await new Promise(setImmediate);
     yield "\n";
   }
-  return new Response(pieces(), { headers: { "content-type": "application/json" } });
+  return new Response(pieces(), { ...init, headers: { "content-type": "application/json" } });
 }
 
 const KINDS = [
@@ -214,6 +214,21 @@ test.each(
     expect(proxy.log()).not.toContain("internal_error");
   },
 );
+
+test("a refusal without a length is kept, too", async () => {
+  await using cluster = await startTwo(400, () => new Response("boom", { status: 500 }));
+  const { first, sendBad } = cluster;
+  first.answer = ({ headers }) =>
+    headers.has("X-Bad") ? inChunks({ no: 1 }, { status: 400 }) : good();
+  let attempts = "1";
+  for (let nth = 0; nth < 4 && attempts === "1"; nth += 1) {
+    const answer = await sendBad();
+    expect(await answer.json()).toEqual({ no: 1 });
+    expect(answer.status).toBe(400);
+    attempts = answer.headers.get("x-lmproxy-attempts") ?? "1";
+  }
+  expect(attempts).toBe("2");
+});
 
 test.each(["--no-retry"])("with %s nothing is tried twice", async (flag) => {
   await using cluster = await startThree(["--strategy", "prefix_aware", flag]);
