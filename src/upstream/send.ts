@@ -131,10 +131,17 @@ export function worthRetrying(
         : retries.afterStatus(result.status);
     case "stopped":
       // The node went out under a request it had: as good as a lost connection.
-      return result.why === "node_ejected" && retries.afterFailure("lost");
+      return (
+        result.why === "node_ejected" && !isOnlyLate(attempt.lease) && retries.afterFailure("lost")
+      );
     default:
       return retries.afterFailure(result.kind, tookOut(attempt.lease));
   }
+}
+
+/** Whether it was taken back since its client has a refusal to get: its node may be at work, and no other is to begin anew. */
+function isOnlyLate({ refusedBy, node }: Lease): boolean {
+  return refusedBy !== null && node.health.state === "healthy";
 }
 
 /** Whether the node is known to refuse what its peers answer. */

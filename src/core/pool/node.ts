@@ -52,6 +52,8 @@ export interface OpenRequest extends InBag {
   readonly pausedMs: number;
   /** The longest of the prompts that its first word may have to wait for, its own included, bytes. */
   readonly longestBytes: number;
+  /** Where the same request was refused, or answered with nothing, just before; null: nowhere. */
+  readonly refusedBy: { readonly node: Node; readonly trial: boolean } | null;
   /** Null as long as nobody sends it. */
   readonly sender: Sender | null;
 }

@@ -60,8 +60,14 @@ export class PeerTimes {
     nowMs: number,
   ): number | null {
     const usualMs = this.#usualNowMs(node, asked, startedAtMs, nowMs);
-    if (usualMs === null) return null;
-    return Math.max(LATE_LEAST_MS + bytes / COLD_PREFILL, LATE_TIMES * usualMs);
+    return usualMs === null ? null : lateAfter(usualMs, bytes);
+  }
+
+  /** The same beside what the node itself has answered lately. */
+  lateByItselfAfterMs(node: Node, asked: Like, bytes: number, nowMs: number): number | null {
+    const took: number[] = [];
+    node.conduct.answers.collect(asked, nowMs - LATELY_MS, took);
+    return took.length < LEAST_ANSWERS ? null : lateAfter(quantile(took, 0.95), bytes);
   }
 
   /** Whether a request that was given up had waited long beside what peers take; a long prompt may stand before it. */
@@ -195,6 +201,11 @@ function silentSince(node: Node, nowMs: number): number {
     if (firstByteAtMs === null && nowMs - startedAtMs >= LATE_LEAST_MS) count += 1;
   }
   return count;
+}
+
+/** After how long a request is late, where nearly all take `usualMs`, ms. */
+function lateAfter(usualMs: number, bytes: number): number {
+  return Math.max(LATE_LEAST_MS + bytes / COLD_PREFILL, LATE_TIMES * usualMs);
 }
 
 /** What is a long wait, where nearly all take `usualMs`, ms. */

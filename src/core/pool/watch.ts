@@ -85,6 +85,7 @@ export class Watch {
     let evidence = 0;
     for (const { lease, bytes } of silent) {
       const ageMs = nowMs - lease.startedAtMs;
+      this.#giveRefusal(node, lease, bytes, Math.min(ageMs, stillMs), nowMs);
       const lateAfterMs = peers.times.lateAfterMs(node, lease, bytes, nowMs);
       if (lateAfterMs === null || Math.min(ageMs, stillMs) < lateAfterMs) continue;
       late.push({ lease, times: ageMs / lateAfterMs });
@@ -101,6 +102,28 @@ export class Watch {
       lease.sender?.evict("node_ejected");
     }
     return silent.length;
+  }
+
+  /**
+   * What was refused elsewhere, and rightly for all that is known, has an answer: it does not wait for a node that has
+   * been silent for longer than it ever is, which is no evidence that this one hangs.
+   */
+  #giveRefusal(
+    node: Node,
+    lease: OpenRequest,
+    bytes: number,
+    silentMs: number,
+    nowMs: number,
+  ): void {
+    const { refusedBy, asked } = lease;
+    if (refusedBy === null || refusedBy.trial) return;
+    if (refusedBy.node.conduct.refusals.isOverruled(nowMs)) return;
+    const lateAfterMs = this.#options.peers.times.lateByItselfAfterMs(node, asked, bytes, nowMs);
+    // What is sent as a whole may just be long.
+    const times = isTold(node, lease) ? ALONE_TIMES : 2 * ALONE_TIMES;
+    if (lateAfterMs === null || silentMs < times * lateAfterMs || mayBePrefill(lease, nowMs))
+      return;
+    lease.sender?.evict("node_ejected");
   }
 
   /**
