@@ -1,6 +1,7 @@
 /** Nodes that refuse one sort of what their peers answer, and answer all else. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Node } from "../../../src/core/pool/node.ts";
+import { Refusals } from "../../../src/core/pool/refusals.ts";
 import { NOTHING_ASKED } from "../../../src/core/strategies/strategy.ts";
 import { Cluster } from "../../../src/lab/cluster.ts";
 import { seededRandom } from "../../../src/sim/model/seeded-random.ts";
@@ -75,3 +76,24 @@ describe.each([0.002, 0.05, 0.3])(
     });
   },
 );
+
+test("every second one is tried of a client whose bad requests come in rows, as long as a wrong refusal is remembered", () => {
+  const refusals = new Refusals();
+  /** How many of its bad requests, one each 100 ms from `fromMs` on, are tried on a peer. */
+  const tried = (count: number, fromMs: number) =>
+    times(count, null).filter((_, nth) => {
+      const nowMs = fromMs + nth * 100;
+      const mayAsk = refusals.mayAsk("a", false, nowMs);
+      const lease = {};
+      if (mayAsk) refusals.asks(lease, false, nowMs);
+      refusals.refused(nowMs);
+      refusals.askEnded(lease);
+      if (mayAsk) refusals.alike("a", nowMs);
+      return mayAsk;
+    }).length;
+  // Of nobody who refuses wrongly one in 16, in the end.
+  expect(tried(160, 0)).toBeWithin(10, 15);
+  refusals.overruled(20_000);
+  expect(tried(160, 20_000)).toBeWithin(79, 84);
+  expect(tried(160, 20_000 + 600_000)).toBeWithin(10, 15);
+});
