@@ -63,14 +63,13 @@ function throwIfFailed(code: number, words: string): void {
   );
 }
 
+/** What goes to all of them: a flag goes with the words behind it, as `--strategies random llm_d`. */
 function withoutStrategies(argv: readonly string[]): string[] {
-  const kept: string[] = [];
-  for (let i = 0; i < argv.length; i += 1) {
-    const word = argv[i] ?? "";
-    if (/^--(strateg(y|ies)|jobs)$/.test(word)) i += 1;
-    else if (!/^--(strateg(y|ies)|jobs)=/.test(word)) kept.push(word);
-  }
-  return kept;
+  let isKept = true;
+  return argv.filter((word) => {
+    if (word.startsWith("-")) isKept = !/^--(strateg(y|ies)|jobs)(=|$)/.test(word);
+    return isKept;
+  });
 }
 
 /** What one of them prints; each row is a step. */
