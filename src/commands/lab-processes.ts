@@ -7,11 +7,13 @@ import { thisProgram } from "./self.ts";
 /**
  * The strategies dealt out to several processes of this program, which read the traces themselves.
  *
+ * @returns In the order in which one process gives them.
  * @throws CommandError @throws UsageError what the first of them said that failed
  */
 export async function inProcesses(
   jobs: number,
   strategies: readonly string[],
+  seeds: number,
   argv: readonly string[],
   progress: Progress,
 ): Promise<Row[]> {
@@ -19,8 +21,9 @@ export async function inProcesses(
   const hands = Array.from({ length: jobs }, (_, job) =>
     strategies.filter((_strategy, i) => i % jobs === job),
   );
-  const children = hands.map((hand) =>
-    Bun.spawn(
+  const children = hands.map((hand) => ({
+    runs: hand.length * seeds,
+    process: Bun.spawn(
       [
         ...[file, ...args, "lab", ...withoutStrategies(argv)],
         ...["--strategies", hand.join(","), "--jobs", "1", "--json"],
@@ -30,23 +33,28 @@ export async function inProcesses(
         ...(progress.isHeard ? { ipc: (what: unknown) => progress.at(String(what)) } : {}),
       },
     ),
-  );
+  }));
   const stop = () => {
-    for (const child of children) child.kill();
+    for (const child of children) child.process.kill();
   };
   process.once("exit", stop);
   try {
     const rows = await Promise.all(
-      children.map(async ({ stdout, stderr, exited }) => {
+      children.map(async ({ runs, process: { stdout, stderr, exited } }) => {
         const words = stderr.text();
         const text = await told(stdout, progress);
         throwIfFailed(await exited, await words);
         const own: Row[] = JSON.parse(text);
-        return own;
+        // All strategies and seeds of a trace, model and cluster follow one another.
+        return own.map((row, i) => ({ row, part: Math.floor(i / runs) }));
       }),
     );
     const order = new Map(strategies.map((name, i) => [name, i]));
-    return rows.flat().sort((a, b) => (order.get(a.strategy) ?? 0) - (order.get(b.strategy) ?? 0));
+    const place = ({ strategy }: Row) => order.get(strategy) ?? 0;
+    return rows
+      .flat()
+      .sort((a, b) => a.part - b.part || place(a.row) - place(b.row))
+      .map(({ row }) => row);
   } finally {
     process.off("exit", stop);
     stop();

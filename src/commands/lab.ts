@@ -58,7 +58,7 @@ export const run: Run = async (argv, surroundings) => {
   );
   const jobs = Math.min(values.jobs ?? availableParallelism(), strategies.length);
   if (jobs > 1 && picture === null && traces.every(canBeReadAgain)) {
-    const rows = await inProcesses(jobs, strategies, argv, progress);
+    const rows = await inProcesses(jobs, strategies, seeds, argv, progress);
     progress.end();
     await surroundings.print(json ? jsonOf(rows) : tableOf(rows, isOracle));
     return 0;

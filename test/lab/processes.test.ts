@@ -33,3 +33,14 @@ test.concurrent("strategies may be named in words of their own", async () => {
   expect(one.length).toBe(2);
   expect(two).toEqual(one);
 });
+
+test.concurrent("rows come in the order of one process", async () => {
+  const strategies = ["--strategies", "random,llm_d,round_robin", "--seeds", "2"];
+  const argv = ["--trace", traceOf(4), traceOf(5), "--cluster", "equal", "unequal", ...strategies];
+  const [one, two] = await Promise.all([
+    rowsOf(...argv, "--jobs", "1"),
+    rowsOf(...argv, "--jobs", "2"),
+  ]);
+  expect(one.length).toBe(24);
+  expect(two).toEqual(one);
+});
