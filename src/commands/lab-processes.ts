@@ -3,6 +3,7 @@ import type { Row } from "../lab/measures.ts";
 import { CommandError } from "./command-error.ts";
 import type { Progress } from "./lab-progress.ts";
 import { thisProgram } from "./self.ts";
+import { untilSignal } from "./signals.ts";
 
 /**
  * The strategies dealt out to several processes of this program, which read the traces themselves.
@@ -21,6 +22,12 @@ export async function inProcesses(
   const hands = Array.from({ length: jobs }, (_, job) =>
     strategies.filter((_strategy, i) => i % jobs === job),
   );
+  // A signal that comes to this process alone would leave them behind, at work for nobody.
+  void untilSignal().then((signal) => {
+    stop();
+    progress.end();
+    process.kill(process.pid, signal);
+  });
   const children = hands.map((hand) => ({
     runs: hand.length * seeds,
     process: Bun.spawn(
@@ -37,7 +44,6 @@ export async function inProcesses(
   const stop = () => {
     for (const child of children) child.process.kill();
   };
-  process.once("exit", stop);
   try {
     const rows = await Promise.all(
       children.map(async ({ runs, process: { stdout, stderr, exited } }) => {
@@ -56,7 +62,6 @@ export async function inProcesses(
       .sort((a, b) => a.part - b.part || place(a.row) - place(b.row))
       .map(({ row }) => row);
   } finally {
-    process.off("exit", stop);
     stop();
   }
 }

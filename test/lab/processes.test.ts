@@ -2,8 +2,10 @@
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { run } from "../commands/program.ts";
+import { Program, run } from "../commands/program.ts";
 import { temporaryFolder } from "../state/entries.ts";
+import { kill } from "../support/kill.ts";
+import { until } from "../support/until.ts";
 
 setDefaultTimeout(60_000);
 
@@ -44,3 +46,24 @@ test.concurrent("rows come in the order of one process", async () => {
   expect(one.length).toBe(24);
   expect(two).toEqual(one);
 });
+
+test.concurrent("a signal ends them all, also where only the first gets it", async () => {
+  await using program = new Program(["lab", "--seeds", "1000", "--jobs", "2"]);
+  const children = await until("both are at work", () => {
+    const { stdout } = Bun.spawnSync(["pgrep", "-P", `${program.pid}`]);
+    const pids = `${stdout}`.trim().split("\n").filter(Boolean);
+    return pids.length === 2 && pids;
+  });
+  try {
+    program.kill("SIGTERM");
+    expect(await program.finished()).toEqual({ out: "", err: "", code: 143 });
+    await until("nobody is left", () => children.every((pid) => !isAlive(pid)));
+  } finally {
+    for (const pid of children.filter(isAlive)) kill(pid, "SIGKILL");
+  }
+});
+
+function isAlive(pid: string): boolean {
+  const { stdout } = Bun.spawnSync(["ps", "-o", "stat=", "-p", pid]);
+  return /^[^Z\s]/.test(`${stdout}`);
+}
