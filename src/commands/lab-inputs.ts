@@ -46,10 +46,10 @@ const ClusterFile = Type.Object(
   { additionalProperties: false },
 );
 
-/** @param tell Called with what is read, and how much of it is, 0 to 1. @throws UsageError */
+/** @param tell Called with what is read, and how much of it is, 0 to 1, where that is known. @throws UsageError */
 export async function traceNamed(
   name: string,
-  tell: (what: string, share: number) => void,
+  tell: (what: string, share?: number) => void,
 ): Promise<Trace> {
   if (name.startsWith(SYNTHETIC)) {
     const trace = synthetic(name.slice(SYNTHETIC.length), SEED);
@@ -59,7 +59,7 @@ export async function traceNamed(
     );
   }
   const reader = new TraceReader(basename(name), SEED);
-  const told = (share: number) => tell(`reading ${basename(name)}`, share);
+  const told = (share?: number) => tell(`reading ${basename(name)}`, share);
   try {
     for await (const piece of piecesOf(name, told)) reader.write(piece);
     return reader.end();

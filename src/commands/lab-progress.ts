@@ -1,16 +1,17 @@
-/** How far a command is: one line on standard error, if somebody looks at it. */
+/** How far the laboratory is: one line on standard error, if somebody looks at it. */
 
 /** More often nobody can read it, ms. */
 const LEAST_MS = 100;
 
-export class Progress {
+export class Progress implements Disposable {
   readonly #runs: number;
-  readonly #isShown = process.stderr.isTTY === true;
+  readonly #isShown: boolean;
   #done = 0;
   #lastMs = Number.NEGATIVE_INFINITY;
 
-  constructor(runs: number) {
+  constructor(runs: number, isShown: boolean) {
     this.#runs = runs;
+    this.#isShown = isShown;
   }
 
   /** Whether it is of any use to tell. */
@@ -38,6 +39,11 @@ export class Progress {
 
   end(): void {
     if (process.send === undefined) this.#show("");
+  }
+
+  /** What went wrong is said on a line of its own. */
+  [Symbol.dispose](): void {
+    this.end();
   }
 
   #show(text: string): void {

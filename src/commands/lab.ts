@@ -1,5 +1,6 @@
 /** `lmproxy lab`: strategies against modelled engines, in virtual time. */
 import { availableParallelism } from "node:os";
+import { isatty } from "node:tty";
 import { Command } from "commander";
 import { UsageError } from "../config/usage-error.ts";
 import { nearestName } from "../core/nearest-name.ts";
@@ -53,18 +54,22 @@ export const run: Run = async (argv, surroundings) => {
   );
   const models = orElse(values.models, defaultModel()).map((name) => modelNamed(name, readFile));
   const strategies = strategiesOf(values.strategies);
-  const progress = new Progress(
-    traces.length * clusters.length * models.length * strategies.length * seeds,
-  );
   const jobs = Math.min(values.jobs ?? availableParallelism(), strategies.length);
-  if (jobs > 1 && picture === null && traces.every(canBeReadAgain)) {
+  const isShared = jobs > 1 && picture === null && traces.every(canBeReadAgain);
+  // Rows that come one by one to the same terminal would be written over.
+  const isShown = process.stderr.isTTY === true && (isShared || !json || !isatty(1));
+  using progress = new Progress(
+    traces.length * clusters.length * models.length * strategies.length * seeds,
+    isShown,
+  );
+  if (isShared) {
     const rows = await inProcesses(jobs, strategies, seeds, argv, progress);
     progress.end();
     await surroundings.print(json ? jsonOf(rows) : tableOf(rows, isOracle));
     return 0;
   }
   let told = 0;
-  const tell = (what: string, share: number) => {
+  const tell = (what: string, share?: number) => {
     progress.at(what, share);
     told += 1;
     if (told % TOLD_TO_COLLECT === 0) Bun.gc(true);

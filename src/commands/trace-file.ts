@@ -14,12 +14,12 @@ const PACKED = [
 /**
  * The text of a file or pipe, piece by piece, unpacked where it is packed.
  *
- * @param tell Called with how much of the file is read, 0 to 1, where its size is known.
+ * @param tell Called with how much of the file is read, 0 to 1; of a pipe nobody knows.
  * @throws UsageError that goes on after the name of the file
  */
 export async function* piecesOf(
   path: string,
-  tell: (share: number) => void,
+  tell: (share?: number) => void,
 ): AsyncGenerator<string, void, undefined> {
   const next = readerOf(path, tell);
   const first = (await next()) ?? new Uint8Array();
@@ -48,7 +48,7 @@ export async function* piecesOf(
 }
 
 /** Each call reads on; undefined: that was all. */
-function readerOf(path: string, tell: (share: number) => void) {
+function readerOf(path: string, tell: (share?: number) => void) {
   const file = Bun.file(path);
   let reader: ReturnType<typeof open> | undefined;
   let read = 0;
@@ -59,7 +59,7 @@ function readerOf(path: string, tell: (share: number) => void) {
       reader ??= open();
       const { value } = await reader.read();
       read += value?.length ?? 0;
-      tell(read / file.size);
+      tell(Number.isFinite(file.size) ? Math.min(1, read / file.size) : undefined);
       return value;
     } catch (error) {
       throw new UsageError(unreadable(errorCode(error) ?? errorMessage(error)));

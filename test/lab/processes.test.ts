@@ -1,8 +1,8 @@
-/** The laboratory in several processes. */
+/** The laboratory as a process, and in several. */
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Program, run } from "../commands/program.ts";
+import { MAIN, Program, run } from "../commands/program.ts";
 import { temporaryFolder } from "../state/entries.ts";
 import { kill } from "../support/kill.ts";
 import { until } from "../support/until.ts";
@@ -67,3 +67,33 @@ function isAlive(pid: string): boolean {
   const { stdout } = Bun.spawnSync(["ps", "-o", "stat=", "-p", pid]);
   return /^[^Z\s]/.test(`${stdout}`);
 }
+
+/** All that a terminal is sent. */
+async function onTerminal(...argv: string[]): Promise<string> {
+  const decoder = new TextDecoder();
+  const { promise: closed, resolve: exit } = Promise.withResolvers<void>();
+  let text = "";
+  const data = (_: unknown, piece: Uint8Array) => {
+    text += decoder.decode(piece, { stream: true });
+  };
+  const terminal = { data, exit: () => exit() };
+  Bun.spawn([process.execPath, MAIN, "lab", "--seeds", "1", ...argv], { terminal });
+  // Not with the process: what it wrote may be on its way.
+  await closed;
+  return text;
+}
+
+test.concurrent.each(["1", "2"])(
+  "with %s jobs, what is wrong has a line of its own on a terminal",
+  async (jobs) => {
+    const text = await onTerminal("--trace", traceOf(2), join(folder.path, "none"), "--jobs", jobs);
+    expect(text).toContain("reading 2.csv, 100 %");
+    expect(text).toContain("\r\u001b[Klmproxy: --trace ");
+  },
+);
+
+test.concurrent("rows that come one by one to a terminal are not written over", async () => {
+  const argv = ["--trace", traceOf(2), "--strategies", "random,llm_d", "--json"];
+  expect(await onTerminal(...argv, "--jobs", "1")).not.toContain("\u001b[K");
+  expect(await onTerminal(...argv, "--jobs", "2")).toContain("of 2 runs");
+});
