@@ -11,18 +11,30 @@ const PACKED = [
   { name: "Parquet", bytes: [0x50, 0x41, 0x52, 0x31], by: null },
 ] as const;
 
+/** Bytes that tell whether and how a file is packed. */
+const TELLING = 4;
+
 /**
  * The text of a file or pipe, piece by piece, unpacked where it is packed.
  *
  * @param tell Called with how much of the file is read, 0 to 1; of a pipe nobody knows.
  * @throws UsageError that goes on after the name of the file
  */
-export async function* piecesOf(
-  path: string,
-  tell: (share?: number) => void,
-): AsyncGenerator<string, void, undefined> {
-  const next = readerOf(path, tell);
-  const first = (await next()) ?? new Uint8Array();
+export function piecesOf(path: string, tell: (share?: number) => void): AsyncGenerator<string> {
+  return textOf(readerOf(path, tell));
+}
+
+/** @param next The next bytes, however few; undefined: there are no more. @throws UsageError as `piecesOf` */
+export async function* textOf(
+  next: () => Promise<Uint8Array<ArrayBuffer> | undefined>,
+): AsyncGenerator<string> {
+  let first = Buffer.alloc(0);
+  // A pipe may hand them on one by one.
+  while (first.length < TELLING) {
+    const more = await next();
+    if (more === undefined) break;
+    first = Buffer.concat([first, more]);
+  }
   const packed = PACKED.find(({ bytes }) => bytes.every((byte, at) => first[at] === byte));
   if (packed?.by === null) throw new UsageError(`is packed as ${packed.name}: unpack it first`);
   const isWide = first[0] === 0xff && first[1] === 0xfe;
