@@ -1,10 +1,12 @@
 /** Bodies that are refused: what the client is told, and that no engine and no neighbour notices. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { startEngine } from "../../src/sim/server/api-server.ts";
 import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { postText, sendRaw } from "../support/raw-http.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(60_000);
 
 const MAX_BYTES = 1_000_000;
 const PATHS = ["/v1/chat/completions", "/v1/messages", "/v1/unheard-of"];

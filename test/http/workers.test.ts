@@ -1,9 +1,11 @@
 /** What scripts for vllm-router, sglang-router and smg call, with the shapes that they read. */
-import { expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
-import { startRecordingNode } from "../support/recording-node.ts";
+import { type RecordingNode, startRecordingNode } from "../support/recording-node.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(60_000);
 
 async function call(proxy: ProxyProcess, method: string, target: string, body?: unknown) {
   const answer = await fetch(proxy.url + target, {
@@ -80,7 +82,7 @@ test.concurrent("/add_worker and /remove_worker take ?url=, and answer in words"
 
 test.concurrent("a registration of a dead engine, or of one that hangs, is 202 and does not wait for it", async () => {
   const hanging = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Promise(() => {}) });
-  await using proxy = await startProxy();
+  await using proxy = await startProxy(["--health-timeout", "600"]);
   const registered = ["http://127.0.0.1:9", hanging.url.origin].map(async (url) => {
     const added = await call(proxy, "POST", "/workers", { url });
     expect([url, added.status]).toEqual([url, 202]);
@@ -137,25 +139,6 @@ test.concurrent("/readiness counts nodes; /finish_session is understood", async 
   });
 });
 
-test.concurrent.each([
-  ["POST", "/update_weights_from_disk", "POST /nodes/call"],
-  ["POST", "/init_weights_update_group", "POST /nodes/call"],
-  ["POST", "/collective_rpc", "POST /nodes/call"],
-  ["POST", "/v1/update_weights", "POST /nodes/call"],
-  ["GET", "/v1/loads", "/nodes/status"],
-  ["GET", "/v1/rl/workers", "/workers"],
-  ["POST", "/v1/rl/engine/pause?selector=all", "POST /nodes/call"],
-  ["GET", "/wasm", "/docs"],
-])("%s %s is not here, and its 404 says what is: %s", async (method, path, instead) => {
-  await using proxy = await startProxy([]);
-  const answer = await fetch(proxy.url + path, {
-    method,
-    ...(method === "POST" && { body: "{}" }),
-  });
-  expect(answer.status).toBe(404);
-  expect(Object(await answer.json()).error.message).toContain(instead);
-});
-
 test.concurrent("registrations are an engine's, the rest an administrator's", async () => {
   await using proxy = await startProxy(["--admin-key", "sk-admin", "--trust-nodes", "127.0.0.1"]);
   expect((await call(proxy, "POST", "/workers", { url: "http://127.0.0.1:9" })).status).toBe(202);
@@ -171,25 +154,54 @@ test.concurrent("registrations are an engine's, the rest an administrator's", as
   }
 });
 
-test.concurrent.each([
-  "/health_generate",
-  "/get_model_info",
-  "/model_info",
-  "/get_server_info",
-  "/server_info",
-  "/version",
-])("GET %s is one node's own answer", async (path) => {
-  await using node = startRecordingNode(["a"]);
-  await using other = startRecordingNode(["b"]);
-  await using proxy = await startProxy(["--node", node.url, other.url]);
-  await untilHealthy(proxy, 2);
-  const answer = await call(proxy, "GET", `${path}?model=a`);
-  expect(answer).toMatchObject({ status: 200, json: { port: Number(new URL(node.url).port) } });
-  expect(node.asked).toEqual([`GET ${path}`]);
-  expect(other.asked).toEqual([]);
-  const ofAny = await call(proxy, "GET", path);
-  expect(ofAny.status).toBe(path.endsWith("model_info") ? 400 : 200);
-  expect((await call(proxy, "GET", `${path}?model=c`)).status).toBe(404);
+describe("a proxy before two engines", () => {
+  let node: RecordingNode;
+  let other: RecordingNode;
+  let proxy: ProxyProcess;
+
+  beforeAll(async () => {
+    [node, other] = [startRecordingNode(["a"]), startRecordingNode(["b"])];
+    proxy = await startProxy(["--node", node.url, other.url]);
+    await untilHealthy(proxy, 2);
+  });
+  afterAll(async () => {
+    for (const one of [proxy, node, other]) await one[Symbol.asyncDispose]();
+  });
+
+  test.each([
+    "/health_generate",
+    "/get_model_info",
+    "/model_info",
+    "/get_server_info",
+    "/server_info",
+    "/version",
+  ])("GET %s is one node's own answer", async (path) => {
+    const asked = ({ asked: all }: RecordingNode) => all.filter((call) => call === `GET ${path}`);
+    const answer = await call(proxy, "GET", `${path}?model=a`);
+    expect(answer).toMatchObject({ status: 200, json: { port: Number(new URL(node.url).port) } });
+    expect([asked(node), asked(other)]).toEqual([[`GET ${path}`], []]);
+    const ofAny = await call(proxy, "GET", path);
+    expect(ofAny.status).toBe(path.endsWith("model_info") ? 400 : 200);
+    expect((await call(proxy, "GET", `${path}?model=c`)).status).toBe(404);
+  });
+
+  test.each([
+    ["POST", "/update_weights_from_disk", "POST /nodes/call"],
+    ["POST", "/init_weights_update_group", "POST /nodes/call"],
+    ["POST", "/collective_rpc", "POST /nodes/call"],
+    ["POST", "/v1/update_weights", "POST /nodes/call"],
+    ["GET", "/v1/loads", "/nodes/status"],
+    ["GET", "/v1/rl/workers", "/workers"],
+    ["POST", "/v1/rl/engine/pause?selector=all", "POST /nodes/call"],
+    ["GET", "/wasm", "/docs"],
+  ])("%s %s is not here, and its 404 says what is: %s", async (method, path, instead) => {
+    const answer = await fetch(proxy.url + path, {
+      method,
+      ...(method === "POST" && { body: "{}" }),
+    });
+    expect(answer.status).toBe(404);
+    expect(Object(await answer.json()).error.message).toContain(instead);
+  });
 });
 
 test.concurrent("clients who ask the same at once have an engine asked once", async () => {
