@@ -1,6 +1,6 @@
 /** What `lmproxy lab` is given by name or in a file. */
 import { statSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, resolve } from "node:path";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import type { ReadFile } from "../config/resolve.ts";
@@ -70,10 +70,11 @@ export async function traceNamed(
   }
 }
 
-/** False for a pipe: what was read of it is gone. */
+/** Not a pipe: what was read of it is gone. Nor what this process alone has open, as `/dev/stdin` or `/dev/fd/3`. */
 export function canBeReadAgain(name: string): boolean {
   const found = statSync(name, { throwIfNoEntry: false });
-  return found === undefined || found.isFile();
+  if (found === undefined) return true;
+  return found.isFile() && !/^\/(dev|proc)\//.test(resolve(name));
 }
 
 /** @throws UsageError */

@@ -55,7 +55,8 @@ export const run: Run = async (argv, surroundings) => {
   const models = orElse(values.models, defaultModel()).map((name) => modelNamed(name, readFile));
   const strategies = strategiesOf(values.strategies);
   const jobs = Math.min(values.jobs ?? availableParallelism(), strategies.length);
-  const isShared = jobs > 1 && picture === null && traces.every(canBeReadAgain);
+  const inputs = [...traces, ...values.clusters, ...values.models];
+  const isShared = jobs > 1 && picture === null && inputs.every(canBeReadAgain);
   // Rows that come one by one to the same terminal would be written over.
   const isShown = process.stderr.isTTY === true && (isShared || !json || !isatty(1));
   using progress = new Progress(

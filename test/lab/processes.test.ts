@@ -20,6 +20,13 @@ function traceOf(requests: number): string {
   return path;
 }
 
+/** A cluster of so many nodes. */
+function clusterOf(nodes: number): string {
+  const path = join(folder.path, "cluster.json");
+  writeFileSync(path, JSON.stringify({ speeds: Array(nodes).fill(1) }));
+  return path;
+}
+
 async function rowsOf(...argv: string[]): Promise<object[]> {
   const { out, err, code } = await run(["lab", "--json", ...argv]);
   expect([code, err]).toEqual([0, ""]);
@@ -46,6 +53,25 @@ test.concurrent("rows come in the order of one process", async () => {
   expect(one.length).toBe(24);
   expect(two).toEqual(one);
 });
+
+test.concurrent.each([
+  ["--trace", () => traceOf(6), { requests: 6 }],
+  ["--cluster", () => clusterOf(3), { nodes: 3 }],
+] as const)(
+  "%s may be a file that is standard input, whoever would share the work",
+  async (flag, file, row) => {
+    const flags = ["--trace", traceOf(2), "--strategies", "random,llm_d", "--seeds", "1", "--json"];
+    const argv = [...flags, "--jobs", "2", flag, "/dev/stdin"];
+    const lab = Bun.spawn([process.execPath, MAIN, "lab", ...argv], {
+      stdin: Bun.file(file()),
+      stderr: "pipe",
+    });
+    const [out, err] = await Promise.all([lab.stdout.text(), lab.stderr.text()]);
+    expect(err).toBe("");
+    const rows: readonly object[] = JSON.parse(out);
+    expect(rows.slice(-2)).toMatchObject([row, row]);
+  },
+);
 
 test.concurrent("a signal ends them all, also where only the first gets it", async () => {
   await using program = new Program(["lab", "--seeds", "1000", "--jobs", "2"]);
