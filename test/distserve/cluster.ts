@@ -86,6 +86,12 @@ export function chat(url: string, body: object = {}, init: RequestInit = {}): Pr
   });
 }
 
+/** Not only there: one whose blocks are still to be fetched is not lost with its engine, but without them. */
+export async function untilDecoded({ decodes }: Cluster, requests = 1): Promise<void> {
+  const { state } = only(decodes);
+  await until("all are decoded", () => state().running + state().waiting === requests);
+}
+
 export async function quiet(proxy: ProxyProcess, engines: readonly RunningEngine[]): Promise<void> {
   await until("nothing runs", async () =>
     Object.values(await proxy.status()).every(

@@ -3,7 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { times } from "../support/ask.ts";
 import { until } from "../support/until.ts";
-import { type Cluster, count, only, startCluster, startRole } from "./cluster.ts";
+import { type Cluster, count, only, startCluster, startRole, untilDecoded } from "./cluster.ts";
 
 // Each test starts processes, on machines that may be busy.
 setDefaultTimeout(60_000);
@@ -123,12 +123,6 @@ async function askInVain(cluster: Cluster, requests: number): Promise<Promise<Re
   const answers = times(requests, null).map(() => cluster.chat());
   await untilDecoded(cluster, requests);
   return answers;
-}
-
-async function untilDecoded(cluster: Cluster, requests: number): Promise<void> {
-  const { state } = of(cluster, "decodes");
-  // Not only there: one whose blocks are still to be fetched is not lost with its engine, but without them.
-  await until("all are decoded", () => state().running + state().waiting === requests);
 }
 
 describe.concurrent("requests that lose both of their engines, one after the other,", () => {

@@ -2,7 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
-import { chat, only, startCluster, startRole } from "./cluster.ts";
+import { chat, only, startCluster, startRole, untilDecoded } from "./cluster.ts";
 import { startRecordingEngine } from "./recording-engine.ts";
 
 // Each test starts processes, on machines that may be busy.
@@ -116,7 +116,7 @@ test.concurrent("however often another engine comes back, who waits for the only
   const answer = cluster.chat({ max_tokens: 1_000 }).finally(() => {
     isOver = true;
   });
-  await until("it is decoded", () => only(cluster.decodes).state().openRequests === 1);
+  await untilDecoded(cluster);
   await only(cluster.decodes).stop(true);
   let times = 0;
   for (; !isOver; times += 1) {
@@ -157,7 +157,7 @@ for (const role of ["Prefill", "Decode"] as const) {
     const list = role === "Prefill" ? cluster.prefills : cluster.decodes;
     const { port, url } = only(list);
     const running = cluster.chat({ max_tokens: 1_000 });
-    await until("it is decoded", () => only(cluster.decodes).state().openRequests === 1);
+    await untilDecoded(cluster);
     await only(list).stop(true);
     await fetch(`${proxy.url}/nodes/add`, {
       method: "POST",
