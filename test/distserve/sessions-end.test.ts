@@ -15,13 +15,14 @@ describe.concurrent("a client that leaves", () => {
   test("during the prefill: it is not cancelled, counts until it is read, and is freed", async () => {
     await using cluster = await startCluster({ engine: { timeScale: 1 } });
     const prefill = only(cluster.prefills);
-    prefill.setFaults([{ path: CHAT, fault: { kind: "slow", firstByteMs: 300 } }]);
+    prefill.setPace(0);
     const gone = new AbortController();
     const answering = cluster.chat({}, { signal: gone.signal });
     await until("the prefill runs", () => prefill.state().openRequests === 1);
     gone.abort();
     await expect(answering).rejects.toThrow();
     expect((await cluster.proxy.status())[prefill.url]?.unfinished).toBe(1);
+    prefill.setPace(1);
     await cluster.quiet();
     expect(prefill.state()).toMatchObject({ completedRequests: 1, cancelledRequests: 0 });
     expect(count(cluster, "prefills", FREE)).toBe(1);
