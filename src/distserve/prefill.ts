@@ -1,9 +1,8 @@
 import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
-import { isRefusal } from "../core/pool/statuses.ts";
 import { isRetriable } from "../core/retry.ts";
 import { usageOf } from "../core/usage.ts";
-import { answered, isShort, knownLength, readAnswer } from "../upstream/answer.ts";
+import { answered, isShort, knownLength, readAnswer, readRefusal } from "../upstream/answer.ts";
 import type { Attempt, Unanswered } from "../upstream/attempt.ts";
 import { forward } from "../upstream/forward.ts";
 import { handOn } from "../upstream/relay.ts";
@@ -110,15 +109,17 @@ async function sendAndRead(
   // It names no session: nothing is lost when its connection ends with the attempt.
   if (!answer.ok) endWith(attempt, wire);
   const { status } = answer;
-  // As `send` does: a refusal that is kept is read.
-  const isKept = isRefusal(status) && isShort(knownLength(answer.headers));
-  if (isUnread(status) && !isKept) return { kind: "unread", answer, status, judged: null };
+  if (isUnread(status)) {
+    const kept = await readRefusal(attempt, answer, upstream);
+    return kept !== null && "kind" in kept
+      ? kept
+      : { kind: "unread", answer, status, judged: kept };
+  }
   if (answer.ok) {
     return await readSession(attempt, answer, request.target, upstream, learnt);
   }
   const judged = await readAnswer(attempt, answer, upstream);
   if ("kind" in judged) return judged;
-  if (isUnread(status)) return { kind: "unread", answer, status, judged };
   return { kind: "relayed", reply: handOn(attempt, judged, request, upstream) };
 }
 

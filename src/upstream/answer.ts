@@ -1,7 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import { isEventStream, isPacked, retryAfterMs } from "../core/headers.ts";
 import type { Answered } from "../core/pool/lease.ts";
-import { EMPTY } from "../core/pool/statuses.ts";
+import { EMPTY, isRefusal } from "../core/pool/statuses.ts";
 import { failureOfWhole, holdsNothing } from "../core/said-failure.ts";
 import { failureAtEnd, failureOfStream, SseOpening } from "../core/sse-opening.ts";
 import { BETWEEN_EVENTS, isEventEnd } from "../core/sse-tail.ts";
@@ -76,14 +76,18 @@ export async function readAnswer(
 }
 
 /**
- * Reads an answer that is to be kept: whole also where its length is not said, as that of one which was packed on its
- * way is not. What is longer than `WHOLE_BYTES` keeps its rest. Never rejects.
+ * Reads a refusal, to be kept: a peer may be asked the same, and have nothing better to say. Whole also where its length
+ * is not said, as that of one which was packed on its way is not; what is longer than `WHOLE_BYTES` keeps its rest. Null
+ * for what is not to be kept: no refusal, a long one, or one that could be cut unseen. Never rejects.
  */
-export async function readWhole(
+export async function readRefusal(
   attempt: Attempt,
   answer: Response,
   clock: Clock,
-): Promise<Judged | Unanswered> {
+): Promise<Judged | Unanswered | null> {
+  const length = knownLength(answer.headers);
+  const isShortOrUnknown = length === null ? !endsWithConnection(answer.headers) : isShort(length);
+  if (!isRefusal(answer.status) || !isShortOrUnknown) return null;
   const judged = await readAnswer(attempt, answer, clock);
   if ("kind" in judged || judged.rest === null) return judged;
   const { rest } = judged;

@@ -11,15 +11,7 @@ import { EMPTY, isRefusal } from "../core/pool/statuses.ts";
 import { failureType } from "../core/proxy-status.ts";
 import type { RetryBudgets } from "../core/retry.ts";
 import { isRetriable, type RetryRules, type RetryState } from "../core/retry.ts";
-import {
-  answered,
-  endsWithConnection,
-  isShort,
-  type Judged,
-  knownLength,
-  readAnswer,
-  readWhole,
-} from "./answer.ts";
+import { answered, type Judged, readAnswer, readRefusal } from "./answer.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { type Fetch, forward } from "./forward.ts";
@@ -76,8 +68,7 @@ export async function send(
   if ("kind" in answer) return answer;
   const { status } = answer;
   if (isUnread(status)) {
-    // A refusal is read, where it is short: a peer may be asked the same, and have nothing better to say.
-    const kept = mayBeKept(answer) ? await readWhole(attempt, answer, upstream) : null;
+    const kept = await readRefusal(attempt, answer, upstream);
     if (kept !== null && "kind" in kept) return kept;
     return unread(attempt, { answer, status, judged: kept }, upstream);
   }
@@ -91,13 +82,6 @@ export async function send(
     relayed = { ...judged, status };
   }
   return { kind: "relayed", reply: handOn(attempt, relayed, request, upstream) };
-}
-
-/** Whether it is a refusal that may be short, and of which it will be known whether it came to its end. */
-function mayBeKept({ status, headers }: Response): boolean {
-  const length = knownLength(headers);
-  const isShortOrUnknown = length === null ? !endsWithConnection(headers) : isShort(length);
-  return isRefusal(status) && isShortOrUnknown;
 }
 
 function unread({ lease }: Attempt, found: Omit<Unread, "kind">, { failing }: Upstream): Unread {

@@ -54,18 +54,28 @@ test.each([
   },
 );
 
+/** A refusal without a length, as one that is packed on its way. */
+function refuseInChunks(engine: RunningEngine): void {
+  const headers = { "transfer-encoding": "chunked" };
+  const body = "2\r\nno\r\n0\r\n\r\n";
+  engine.setFaults([{ path: CHAT, fault: { kind: "answer", status: 400, headers, body } }]);
+}
+
 test.each([
-  ["prefills", 503],
-  ["prefills", 500],
-  ["decodes", 503],
-  ["decodes", 500],
+  ["prefills", 503, "of known length"],
+  ["prefills", 500, "of known length"],
+  ["prefills", 500, "in chunks"],
+  ["decodes", 503, "of known length"],
+  ["decodes", 500, "of known length"],
+  ["decodes", 500, "in chunks"],
 ] as const)(
-  "what one of two %s refuses, and the other answers with %d, is answered with the refusal",
-  async (role, status) => {
+  "what one of two %s refuses, and the other answers with %d, is answered with the refusal, %s",
+  async (role, status, form) => {
     await using cluster = await startCluster({ prefills: 2, decodes: 2, flags: FLAGS });
     const [first, second] = cluster[role];
     if (first === undefined || second === undefined) throw new Error("no engines");
-    refuse(first, 400);
+    if (form === "in chunks") refuseInChunks(first);
+    else refuse(first, 400);
     refuse(second, status);
     // Whoever is asked first, as long as the other is in.
     const seen = new Set(await statuses(cluster, 4));
