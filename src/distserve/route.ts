@@ -204,7 +204,8 @@ export class Route {
     let none: NoNode | null = null;
     for (;;) {
       const choice = registry.pick({
-        ...{ ...this.wanted, ...this.wantedOf("Prefill") },
+        ...this.wanted,
+        ...this.wantedOf("Prefill"),
         among: (node) => !alone.has(node) && decodes.some((decode) => isUsable(node, decode)),
       });
       if (typeof choice === "string") return none ?? choice;
