@@ -52,7 +52,7 @@ export class Refusals {
   #patience(client: string | null, nowMs: number): number {
     this.#forget(nowMs);
     const known = this.#alike.get(client)?.at(nowMs);
-    const doublings = Math.floor(known ?? Math.max(0, this.#alike.size - 1));
+    const doublings = Math.round(known ?? Math.max(0, this.#alike.size - 1));
     const most = this.isOverruled(nowMs) ? MOST_DOUBLINGS_OF_SOME : MOST_DOUBLINGS;
     return 2 ** Math.min(doublings, most);
   }

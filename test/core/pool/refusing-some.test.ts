@@ -77,6 +77,20 @@ describe.each([0.002, 0.05, 0.3])(
   },
 );
 
+test("of a client whose requests peers refuse, too, twice as many have to come each time, though some time passes", () => {
+  const refusals = new Refusals();
+  const tried = times(32, null).flatMap((_, nth) => {
+    const mayAsk = refusals.mayAsk("a", false, nth);
+    const lease = {};
+    if (mayAsk) refusals.asks(lease, false, nth);
+    refusals.refused(nth);
+    refusals.askEnded(lease);
+    if (mayAsk) refusals.alike("a", nth);
+    return mayAsk ? [nth] : [];
+  });
+  expect(tried).toEqual([0, 2, 6, 14, 30]);
+});
+
 test("every second one is tried of a client whose bad requests come in rows, as long as a wrong refusal is remembered", () => {
   const refusals = new Refusals();
   /** How many of its bad requests, one each 100 ms from `fromMs` on, are tried on a peer. */
