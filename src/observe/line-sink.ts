@@ -1,3 +1,5 @@
+import type { Clock } from "../core/clock.ts";
+
 /** Where lines go in the end, such as a `Bun.FileSink`. */
 export interface Output {
   /** Takes text for the next flush. */
@@ -10,17 +12,23 @@ export interface LineSinkOptions {
   readonly output: Output;
   /** What may wait for a slow reader, characters; what comes then is lost, and counted. */
   readonly mostWaiting: number;
-  /** Calls `act` soon, once what runs now has had its turn. */
-  readonly soon: (act: () => void) => void;
+  readonly clock: Pick<Clock, "soon" | "after">;
 }
 
 /**
+ * A line after a pause is written at once; those that follow it wait so long for each other, ms. Under load a call of
+ * the system for each turn of the event loop was some hundredths of what requests cost.
+ */
+const TOGETHER_MS = 20;
+
+/**
  * Lines on their way to a reader who may be slow or gone: that costs lines, never a request. Those of
- * one turn of the event loop are written together.
+ * one turn of the event loop are written together, and under load those of many.
  */
 export class LineSink {
   readonly #options: LineSinkOptions;
   #waiting = "";
+  /** Whether it has been seen to that what waits is written. */
   #isSoon = false;
   #isWriting = false;
   #written: Promise<void> = Promise.resolve();
@@ -44,10 +52,15 @@ export class LineSink {
     this.#waiting += lines;
     if (this.#isSoon || this.#isWriting) return;
     this.#isSoon = true;
-    this.#options.soon(() => {
-      this.#isSoon = false;
-      void this.flush();
-    });
+    this.#options.clock.soon(this.#writeTogether);
+  };
+
+  readonly #writeTogether = (): void => {
+    // Nothing came since the last ones, or it goes with those that a slow reader is about to take.
+    this.#isSoon = this.#waiting !== "" && !this.#isWriting;
+    if (!this.#isSoon) return;
+    void this.flush();
+    this.#options.clock.after(TOGETHER_MS, this.#writeTogether);
   };
 
   /** Resolves when all has been written, or lost. */

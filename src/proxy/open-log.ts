@@ -21,7 +21,7 @@ export function openLog(config: Config): OpenLog {
   const sink = new LineSink({
     output: Bun.stderr.writer(),
     mostWaiting: MOST_WAITING,
-    soon: CLOCK.soon,
+    clock: CLOCK,
   });
   const log = new Log({ level: config.logLevel, format: lineFormat(config), sink });
   return {

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { VirtualTime } from "../../src/lab/virtual-time.ts";
 import { LineSink } from "../../src/observe/line-sink.ts";
 
 /** A reader that takes its time: what is flushed waits until `read`. */
@@ -19,23 +20,57 @@ function slowReader() {
   };
 }
 
-const atOnce = (act: () => void) => act();
-
-test("lines of one turn are written together", () => {
+/** A sink in time that passes when the test says so. */
+function inTime() {
   const written: string[] = [];
-  const turn: (() => void)[] = [];
+  const time = new VirtualTime();
   const output = { write: (text: string) => written.push(text), flush: () => 0 };
-  const sink = new LineSink({ output, mostWaiting: 100, soon: (act) => turn.push(act) });
+  const clock = { after: time.after, soon: (act: () => void) => void time.after(0, act) };
+  return { written, time, sink: new LineSink({ output, mostWaiting: 100, clock }) };
+}
+
+/** Lines are written in the turn they come in, and wait for others for a turn. */
+const atOnce = {
+  soon: (act: () => void) => act(),
+  after(_ms: number, act: () => void) {
+    const immediate = setImmediate(act);
+    return () => clearImmediate(immediate);
+  },
+};
+
+test("lines of one turn are written together, and those that follow wait for each other; none waits after a pause", () => {
+  const { written, time, sink } = inTime();
   sink.write("a\n");
   sink.write("b\n");
-  expect(turn).toHaveLength(1);
-  turn[0]?.();
+  expect(written).toEqual([]);
+  time.advance(0);
   expect(written).toEqual(["a\nb\n"]);
+  for (const line of ["c\n", "d\n", "e\n"]) {
+    time.advance(5);
+    sink.write(line);
+  }
+  time.advance(4);
+  expect(written).toHaveLength(1);
+  time.advance(1);
+  expect(written.slice(1)).toEqual(["c\nd\ne\n"]);
+  time.advance(20);
+  sink.write("f\n");
+  time.advance(0);
+  expect(written.slice(2)).toEqual(["f\n"]);
+});
+
+test("what waits for others is written when all has to be", async () => {
+  const { written, time, sink } = inTime();
+  sink.write("a\n");
+  time.advance(0);
+  sink.write("b\n");
+  await sink.flush();
+  expect(written).toEqual(["a\n", "b\n"]);
 });
 
 test("a slow reader costs the lines for which there is no room, and they are counted", async () => {
   const reader = slowReader();
-  const sink = new LineSink({ output: reader.output, mostWaiting: 8, soon: atOnce });
+  const sink = new LineSink({ output: reader.output, mostWaiting: 8, clock: atOnce });
   sink.write("first\n");
   sink.write("waits\n");
   sink.write("too much\nof it\n");
@@ -50,7 +85,7 @@ test("a slow reader costs the lines for which there is no room, and they are cou
 
 test("whoever waits for all of it waits for what a slow reader has yet to take", async () => {
   const reader = slowReader();
-  const sink = new LineSink({ output: reader.output, mostWaiting: 100, soon: atOnce });
+  const sink = new LineSink({ output: reader.output, mostWaiting: 100, clock: atOnce });
   sink.write("first\n");
   sink.write("last\n");
   let isOver = false;
@@ -68,7 +103,7 @@ test("whoever waits for all of it waits for what a slow reader has yet to take",
 
 test("what a reader who has left does not get is counted, and life goes on", async () => {
   const reader = slowReader();
-  const sink = new LineSink({ output: reader.output, mostWaiting: 100, soon: atOnce });
+  const sink = new LineSink({ output: reader.output, mostWaiting: 100, clock: atOnce });
   sink.write("lost\n");
   reader.leave();
   await new Promise((resume) => setImmediate(resume));
