@@ -21,14 +21,15 @@ function seen(nodes: Readonly<Record<string, NodeStatus>>) {
 test("nodes with thousands of adapters of their own take no minutes to look at", () => {
   const urls = Array.from({ length: 8 }, (_, at) => `http://10.0.0.${at + 1}:1`);
   const nodes = urls.map((url): [string, NodeStatus] => {
-    const models = Array.from({ length: 4_000 }, (_, at) => `${url}-${at}`);
+    const models = Array.from({ length: 16_000 }, (_, at) => `${url}-${at}`);
     return [url, { role: 1, models, unfinished: 0, latency: [], state: "healthy" }];
   });
   const startedMs = performance.now();
   const found = findings(seen(Object.fromEntries(nodes))).map(({ check }) => check);
-  expect(performance.now() - startedMs).toBeLessThan(1_000);
+  // Name by name beside those of every other node it takes minutes; a slow, busy machine, seconds.
+  expect(performance.now() - startedMs).toBeLessThan(15_000);
   expect(found).not.toContain("models-differ");
-});
+}, 60_000);
 
 test.each([
   ["pieces that a reader sees come slowly", { piece_p50_s: 0.07 }, { piece_p50_s: 0.02 }, 1],

@@ -37,18 +37,18 @@ describe("a node beside its peers", () => {
     expect(of("other")).toMatchObject({ first_byte_p50_s: null, first_byte_ratio: null });
   });
 
-  test("is found among thousands of models that nobody shares, in a few ms", () => {
+  test("is found among thousands of models that nobody shares, without comparing them all", () => {
     const { cluster, of } = observed();
-    const adapters = Array.from({ length: 4_000 }, (_, at) => `adapter-${at}`);
+    const adapters = Array.from({ length: 16_000 }, (_, at) => `adapter-${at}`);
     const names = Array.from({ length: 8 }, (_, at) => `n${at}`);
     for (const name of names) {
       cluster.join(name, { models: adapters.map((adapter) => `${name}-${adapter}`) });
     }
     const startedMs = performance.now();
     expect(of("n7")).toMatchObject({ errors_5m: 0 });
-    // Each name beside each of every other node: 900 million comparisons, some seconds.
-    expect(performance.now() - startedMs).toBeLessThan(1_000);
-  });
+    // Each name beside each of every other node: 14 billion comparisons, minutes.
+    expect(performance.now() - startedMs).toBeLessThan(15_000);
+  }, 60_000);
 
   test("has failures that are forgotten after five minutes, and a request that grows old", () => {
     const { cluster, of } = observed();
