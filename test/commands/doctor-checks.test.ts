@@ -51,3 +51,22 @@ test.each([
   const slow = findings(seen(nodes)).filter(({ check }) => check === "node-slow");
   expect(slow.map(({ about }) => about)).toEqual(count === 0 ? [] : ["http://a:1"]);
 });
+
+test.each([
+  // LMDeploy and SGLang make their gauges anew every 10 s, however often they are read.
+  ["lmdeploy", 10, false],
+  ["lmdeploy", 12.1, true],
+  ["sglang", 10, false],
+  ["sglang", 12.1, true],
+  ["vllm", 1.9, false],
+  ["vllm", 3.1, true],
+  ["llamacpp", 0.9, false],
+  ["llamacpp", 2.1, true],
+])("gauges of %s that show nothing of what was there for %d s: %p", (engine, hadForS, isFound) => {
+  const figures = { running: 0, waiting: 0, cache_usage: 0, last_metrics_age_s: 1 };
+  const node = { role: 1, models: ["m"], unfinished: 1, latency: [], state: "healthy", engine };
+  const found = findings(
+    seen({ "http://a:1": { ...node, ...figures, oldest_request_s: hadForS + 1 } }),
+  );
+  expect(found.some(({ check }) => check === "gauges-still")).toBe(isFound);
+});

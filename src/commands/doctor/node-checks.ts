@@ -1,4 +1,5 @@
 /** What can be wrong with nodes, as the proxy sees them. Pure. */
+import { ENGINE_KINDS, gaugesRefreshMs } from "../../core/engine/kinds.ts";
 import type { NodeStatus } from "../node-table.ts";
 import { shortTime } from "../table.ts";
 import type { Check, Found, Look } from "./snapshot.ts";
@@ -10,7 +11,7 @@ const LATE_BY_S = 0.1;
 const SLOW_BY_S = 0.01;
 /** As the alert LmproxySamplesStale has it: so many intervals. */
 const STALE_INTERVALS = 3;
-/** A request that an engine has had for so long shows in its gauges, s. */
+/** A request that an engine has had for so long shows when it makes its gauges anew, s. */
 const SHOWS_AFTER_S = 1;
 /** An engine may finish what its client has given up. */
 const RUNS_ON = 1;
@@ -115,7 +116,8 @@ export const stillGauges: Check = (_, { after }) =>
   eachNode(after, (node) => {
     const { oldest_request_s: oldestS, last_metrics_age_s: ageS } = node;
     if (typeof oldestS !== "number" || typeof ageS !== "number" || !isUp(node)) return null;
-    const hadOne = oldestS - ageS > SHOWS_AFTER_S;
+    const kind = ENGINE_KINDS.find((one) => one === node.engine) ?? null;
+    const hadOne = oldestS - ageS > SHOWS_AFTER_S + gaugesRefreshMs(kind) / 1_000;
     const shows = [node.running, node.waiting, node.cache_usage].some(
       (figure) => Number(figure) > 0,
     );
