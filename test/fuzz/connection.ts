@@ -11,7 +11,10 @@ export interface Said {
   readonly malformed: string | null;
 }
 
-/** A proxy that has said nothing for so long waits for more of the input, ms. */
+/**
+ * A proxy that has said nothing for so long, ms, and then answers somebody else, waits for more of the
+ * input: on a busy machine all that it says may take longer than that.
+ */
 const SILENCE_MS = 60;
 
 export class Connection {
@@ -48,7 +51,10 @@ export class Connection {
       }
     };
     this.#changed = () => look(this.#socket === null);
-    const silence = setTimeout(() => {
+    let isDone = false;
+    const silence = setTimeout(async () => {
+      await fetch(`http://127.0.0.1:${this.#port}/health`).catch(() => {});
+      if (isDone) return;
       this.close();
       look(true);
     }, SILENCE_MS);
@@ -57,6 +63,7 @@ export class Connection {
       else this.#write(this.#socket);
       return await promise;
     } finally {
+      isDone = true;
       clearTimeout(silence);
       this.#changed = () => {};
     }
