@@ -3,13 +3,10 @@
  * nothing new is taken before, and who had begun is still answered: that it ends.
  */
 import { type Clock, pause } from "../core/clock.ts";
-import { ListeningSocket, someSilentAt } from "./listening-socket.ts";
+import { ListeningSocket, someBeginAt, someSilentAt } from "./listening-socket.ts";
 
 const POLL_MS = 10;
-/**
- * Who has begun to connect, which nothing tells, is there by so many looks after the others. Looks, not a time: a
- * process that stood still meanwhile has yet to read.
- */
+/** Nobody is there in so many looks, one after the other. Looks, not a time: a process that stood still has yet to read. */
 const QUIET_POLLS = 10;
 /** Who takes longer is not waited for, ms. */
 const LIMIT_MS = 3_000;
@@ -27,7 +24,10 @@ export async function answerLastClients(
     const sockets = ListeningSocket.on(port);
     for (const socket of sockets) socket.takeNoMore();
     const isAwaited = () =>
-      sockets.some(({ waiting }) => waiting > 0) || pendingRequests() > 0 || someSilentAt(port);
+      sockets.some(({ waiting }) => waiting > 0) ||
+      pendingRequests() > 0 ||
+      someSilentAt(port) ||
+      someBeginAt(port);
     // Another process has the port: those who are connected have been waited for.
     if (sockets.length === 0) return;
     const untilMs = clock.now() + LIMIT_MS;

@@ -30,6 +30,9 @@ const TCP_INFO_WAITING = 24;
 /** Of a connection, how much has come over it (`tcpi_bytes_received`), 8 bytes. */
 const TCP_INFO_RECEIVED = 128;
 const TCP_INFO_BYTES = 136;
+/** States in `/proc/net/tcp` (net/tcp_states.h): its handshake has begun; it listens. */
+const BEGINS = "03";
+const LISTENS = "0A";
 /** An address of any family fits. */
 const ADDRESS_BYTES = 128;
 
@@ -191,11 +194,24 @@ function tcpInfo(fd: number, libc: Libc): DataView {
 
 /** How many sockets listen at `port`, of all processes; null where this system does not tell. */
 export function listenersAt(port: number): number | null {
+  return countAt(port, LISTENS);
+}
+
+/**
+ * Whether some client has begun to connect to `port`, of whichever process. Bun has the kernel keep back who says
+ * nothing, for a second (TCP_DEFER_ACCEPT): for the client the connection stands, and here nothing else shows it.
+ */
+export function someBeginAt(port: number): boolean {
+  return (countAt(port, BEGINS) ?? 0) > 0;
+}
+
+/** Sockets whose own end is `port`, in a state; null where this system does not tell. */
+function countAt(port: number, state: string): number | null {
   const hex = port.toString(16).toUpperCase().padStart(4, "0");
-  const listening = new RegExp(`^\\s*\\d+: [0-9A-F]+:${hex} \\S+ 0A `, "gm");
+  const line = new RegExp(`^\\s*\\d+: [0-9A-F]+:${hex} \\S+ ${state} `, "gm");
   try {
     const tables = ["tcp", "tcp6"].map((name) => readFileSync(`/proc/net/${name}`, "utf8"));
-    return tables.reduce((sum, table) => sum + [...table.matchAll(listening)].length, 0);
+    return tables.reduce((sum, table) => sum + [...table.matchAll(line)].length, 0);
   } catch {
     return null;
   }

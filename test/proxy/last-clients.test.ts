@@ -62,6 +62,24 @@ test("it waits for who is connected and has said nothing", async () => {
   expect(end.isOver).toBe(true);
 });
 
+test("it waits for who has connected and whom the kernel keeps back, since nothing has come of it yet", async () => {
+  const port = listen();
+  const late = connect(port, "127.0.0.1");
+  client = late;
+  await new Promise<void>((resume) => late.once("connect", resume));
+  const { end, pass } = begin(port, () => server?.pendingRequests ?? 0);
+  await pass(1_000);
+  expect(end.isOver).toBe(false);
+  let said = "";
+  late.on("data", (piece) => {
+    said += piece;
+  });
+  late.end("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+  await until("it is answered", () => said.endsWith("ok"));
+  await pass(500);
+  expect(end.isOver).toBe(true);
+});
+
 test("it waits for nobody for longer than three seconds", async () => {
   const { end, pass } = begin(listen(), () => 1);
   await pass(2_900);
