@@ -1,11 +1,13 @@
 /** A worker's way out. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { shareMemory } from "../../src/cluster/memory.ts";
 import { PROTOCOL } from "../../src/cluster/messages.ts";
 import { parseServeConfig } from "../../src/config/serve-config.ts";
 import { beginWorker } from "../../src/proxy/begin-worker.ts";
 import { ProxyWorker } from "../../src/proxy/worker-process.ts";
+
+setDefaultTimeout(60_000);
 
 function beginIn({ path, size }: ReturnType<typeof shareMemory>) {
   const parsed = parseServeConfig(["--log-level", "CRITICAL"], {}, () => "");
@@ -52,8 +54,8 @@ test.each([0, 20, 40, 80, 150])(
     child.send({ ask: 1, question: beginIn(memory) });
     await Bun.sleep(ms);
     child.disconnect();
-    const late = Bun.sleep(4_000).then(() => "runs on");
-    expect(await Promise.race([child.exited, late])).toBe(0);
+    // Whoever runs on is ended by the time limit, which is far above what a start takes.
+    expect(await child.exited).toBe(0);
     memory.remove();
   },
 );
