@@ -24,6 +24,14 @@ function busy(status: 429 | 503, retryAfterS: number | null): FaultRule[] {
   return [{ fault: { kind: "answer", status, headers, body: "busy" } }];
 }
 
+/**
+ * How often a node may have been asked that says it is busy: once, and again each time that it has been
+ * passed over as long as it wanted, which is no longer than 10 s. On a busy machine that comes to pass.
+ */
+function timesAsked(sinceMs: number, passedOverS = 10): number {
+  return 1 + Math.floor((performance.now() - sinceMs) / 1_000 / passedOverS);
+}
+
 function requestsOf(engines: readonly RunningEngine[]): number {
   return engines.reduce((sum, engine) => sum + engine.state().totalRequests, 0);
 }
@@ -42,10 +50,11 @@ for (const status of [429, 503] as const) {
     await using _ = proxy;
     const [full] = engines;
     if (full === undefined) throw new Error("no engine");
+    const startedMs = performance.now();
     full.setFaults(busy(status, 30));
     await untilAsked(proxy, full);
     expect(await askInTurn(proxy, 50)).toEqual(times(50, 200));
-    expect(full.state().totalRequests).toBe(1);
+    expect(full.state().totalRequests).toBeLessThanOrEqual(timesAsked(startedMs));
     expect((await proxy.status())[full.url]?.state).toBe("healthy");
     expect(proxy.log()).not.toContain("node is out");
   });
@@ -65,10 +74,11 @@ test.concurrent("without Retry-After it is asked again soon", async () => {
 test.concurrent("up to two retries find the node that has room; none of them costs the client", async () => {
   const { engines, proxy } = await startAll(3);
   await using _ = proxy;
+  const startedMs = performance.now();
   for (const engine of engines.slice(0, 2)) engine.setFaults(busy(429, 30));
   expect(await askInTurn(proxy, 50)).toEqual(times(50, 200));
   for (const engine of engines.slice(0, 2)) {
-    expect(engine.state().totalRequests).toBeLessThanOrEqual(1);
+    expect(engine.state().totalRequests).toBeLessThanOrEqual(timesAsked(startedMs));
   }
 });
 
@@ -76,6 +86,7 @@ test.concurrent("when every node is passed over, each request has one attempt an
   for (const retryAfterS of [30, 0]) {
     const { engines, proxy } = await startAll(3);
     await using _ = proxy;
+    const startedMs = performance.now();
     for (const engine of engines) engine.setFaults(busy(503, retryAfterS));
     expect(await askInTurn(proxy, 1)).toEqual([503]);
     expect(requestsOf(engines)).toBe(3);
@@ -83,7 +94,9 @@ test.concurrent("when every node is passed over, each request has one attempt an
     expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, `${retryAfterS}`]);
     expect(await answer.text()).toBe("busy");
     expect(await askInTurn(proxy, 20)).toEqual(times(20, 503));
-    expect(requestsOf(engines)).toBeLessThan(3 + 21 + 10);
+    // Each has one attempt, and those of each node that was to be asked again. A second is the least.
+    const most = 21 + 3 * timesAsked(startedMs, retryAfterS === 0 ? 1 : 10);
+    expect(requestsOf(engines)).toBeLessThanOrEqual(most);
   }
 });
 
