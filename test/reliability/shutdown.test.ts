@@ -71,13 +71,14 @@ test("what lasts longer than --drain-timeout is cut with a last event, and cance
   await until("the engine is rid of them", () => engine.state().openRequests === 0);
 });
 
-test("workers end as one: what runs in all of them, and what is cut, is said once", async () => {
-  const engine = startGateEngine();
-  for (const [flags, saysLast, released] of [
-    [["--drain-timeout", "30"], '"ending: all has finished"', 12],
-    [["--drain-timeout", "0.2"], '"ending: what is left is cut","unfinished":12', 0],
-    [["--shutdown-delay", "0.2"], '"ending: all has finished"', 12],
-  ] as const) {
+test.each([
+  ["in time", ["--drain-timeout", "30"], '"ending: all has finished"', 12],
+  ["cut", ["--drain-timeout", "0.2"], '"ending: what is left is cut","unfinished":12', 0],
+  ["announced", ["--shutdown-delay", "0.2"], '"ending: all has finished"', 12],
+] as const)(
+  "workers end as one: what runs in all of them, and what is cut, is said once (%s)",
+  async (_, flags, saysLast, released) => {
+    const engine = startGateEngine();
     await using proxy = await startProxy(["--node", engine.url, "--workers", "2", ...flags]);
     await untilHealthy(proxy);
     // A connection of its own for each, so that both workers have some.
@@ -98,9 +99,9 @@ test("workers end as one: what runs in all of them, and what is cut, is said onc
       runs.slice(0, -1),
       saysLast,
     ]);
-  }
-  await engine.stop();
-});
+    await engine.stop();
+  },
+);
 
 /** Asks over new connections, one after the other, until one fails; how that failed. */
 async function untilFailure(port: number, statuses: Set<number>): Promise<string> {
