@@ -19,13 +19,15 @@ const SILENCE_MS = 60;
 
 export class Connection {
   readonly #port: number;
+  readonly #silenceMs: number;
   #socket: Socket | null = null;
   #unsent: Uint8Array = Buffer.alloc(0);
   #received = Buffer.alloc(0);
   #changed: () => void = () => {};
 
-  constructor(port: number) {
+  constructor(port: number, silenceMs = SILENCE_MS) {
     this.#port = port;
+    this.#silenceMs = silenceMs;
   }
 
   /** Sends `input`; resolves when it is answered, the proxy has closed the connection, or waits for more. */
@@ -57,7 +59,7 @@ export class Connection {
       if (isDone) return;
       this.close();
       look(true);
-    }, SILENCE_MS);
+    }, this.#silenceMs);
     try {
       if (this.#socket === null) await this.#connect();
       else this.#write(this.#socket);
