@@ -35,7 +35,11 @@ test("the same URL again is the same node: counters kept, models replaced", asyn
   const stream = await fetch(`${proxy.url}/v1/completions`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ model: "m", prompt: "x", max_tokens: 5_000, stream: true }),
+    body: JSON.stringify({
+      ...{ model: "m", prompt: "x", stream: true },
+      // By itself it would end after a second or so.
+      ...{ max_tokens: 5_000, ignore_eos: true },
+    }),
     signal: controller.signal,
   });
   await stream.body?.getReader().read();
