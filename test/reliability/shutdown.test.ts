@@ -25,9 +25,11 @@ test("streams finish, new inference is refused, and the listener stays until the
   await using proxy = await startProxy(["--node", engine.url]);
   await untilHealthy(proxy);
   const exchanges = times(20, null).map(() =>
-    rawPost(proxy.port, "/v1/completions", { ...STREAM, max_tokens: 150 }),
+    rawPost(proxy.port, "/v1/completions", { ...STREAM, max_tokens: 1_000 }),
   );
   await until("all have begun", () => exchanges.every(({ receivedBytes }) => receivedBytes > 0));
+  // None ends before what is to be seen meanwhile.
+  engine.setPace(0);
   proxy.process.kill("SIGTERM");
   await untilDraining(proxy);
   expect((await fetch(`${proxy.url}/health`)).status).toBe(200);
@@ -35,6 +37,7 @@ test("streams finish, new inference is refused, and the listener stays until the
   expect(refused.status).toBe(503);
   expect(refused.head).toMatch(/^connection: close$/im);
   expect(refused.head).toMatch(/^retry-after: 1$/im);
+  engine.setPace(100);
   for (const { ended } of exchanges) {
     const answer = await ended;
     expect(answer.complete).toBe(true);
