@@ -108,12 +108,13 @@ test.concurrent.each(["Prefill", "Decode"] as const)(
 );
 
 test.concurrent("however often another engine comes back, who waits for the only one of a role is refused when its time is over", async () => {
-  const flags = ["--queue-timeout", "1", "--health-interval", "0.1"];
+  const flags = ["--queue-timeout", "5", "--health-interval", "0.1"];
   await using cluster = await startCluster({ prefills: 2, flags, engine: { timeScale: 1 } });
   const { proxy } = cluster;
   const other = only(cluster.prefills).url;
   let isOver = false;
-  const answer = cluster.chat({ max_tokens: 1_000 }).finally(() => {
+  only(cluster.decodes).setPace(0);
+  const answer = cluster.chat().finally(() => {
     isOver = true;
   });
   await untilDecoded(cluster);
@@ -156,8 +157,10 @@ for (const role of ["Prefill", "Decode"] as const) {
     const { proxy } = cluster;
     const list = role === "Prefill" ? cluster.prefills : cluster.decodes;
     const { port, url } = only(list);
-    const running = cluster.chat({ max_tokens: 1_000 });
+    only(cluster.decodes).setPace(0);
+    const running = cluster.chat();
     await untilDecoded(cluster);
+    only(cluster.decodes).setPace(1);
     await only(list).stop(true);
     await fetch(`${proxy.url}/nodes/add`, {
       method: "POST",
