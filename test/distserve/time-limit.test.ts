@@ -7,7 +7,7 @@ import { only, startCluster } from "./cluster.ts";
 setDefaultTimeout(60_000);
 
 // Whatever is waited for beside it is waited for longer than a test may take.
-const FLAGS = ["--timeout", "1", "--queue-timeout", "600"];
+const FLAGS = ["--timeout", "3", "--queue-timeout", "600"];
 
 async function tookTooLong(answer: Response): Promise<void> {
   const body: unknown = await answer.json();

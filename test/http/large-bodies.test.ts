@@ -19,7 +19,7 @@ let proxy: ProxyProcess;
 
 beforeAll(async () => {
   engine = await startEngine({ models: ["tiny"] });
-  proxy = await startProxy(["--node", engine.url, "--body-timeout", "1.5"]);
+  proxy = await startProxy(["--node", engine.url, "--body-timeout", "3"]);
   await untilHealthy(proxy);
 });
 
@@ -134,8 +134,8 @@ test("a body that comes slowly but steadily is waited for, however long it takes
   });
   socket.write(CHUNKED);
   for (const piece of pieces) {
-    // In all longer than the limit of 1.5 s, each far shorter: that is what is tried here.
-    await Bun.sleep(180);
+    // In all longer than the limit of 3 s, each far shorter: that is what is tried here.
+    await Bun.sleep(300);
     socket.write(`${piece.length.toString(16)}\r\n${piece}\r\n`);
   }
   socket.write("0\r\n\r\n");

@@ -9,6 +9,7 @@ import { startRawServer } from "../support/raw-server.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
+// Limits are such that this process, which has the engines, may stand still for a second.
 setDefaultTimeout(60_000);
 const start = engineStarter("all");
 
@@ -55,10 +56,10 @@ test.concurrent("--first-byte-timeout: 504 that says so, in the client's dialect
 
 test.concurrent("--idle-timeout cuts what stands still, not what trickles", async () => {
   const engine = await start();
-  await using proxy = await startProxy(["--node", engine.url, "--idle-timeout", "1"]);
+  await using proxy = await startProxy(["--node", engine.url, "--idle-timeout", "2"]);
   await untilHealthy(proxy);
   // All in all longer than the limit.
-  engine.setFaults([{ fault: { kind: "slow", perChunkMs: 50 }, count: 1 }]);
+  engine.setFaults([{ fault: { kind: "slow", perChunkMs: 100 }, count: 1 }]);
   const body = { model: "tiny", prompt: "x", max_tokens: 30, ignore_eos: true, stream: true };
   const trickling = await rawPost(proxy.port, "/v1/completions", body).ended;
   expect(trickling.body.toString()).toEndWith("data: [DONE]\n\n");
@@ -95,9 +96,9 @@ test.concurrent("a short answer has begun with its head: from there on --idle-ti
   const head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n";
   let isSlow = true;
   const engine = startRawServer({
-    script: () => (isSlow ? [{ send: head }, { waitMs: 1_200 }, { send: "{}" }] : [{ send: head }]),
+    script: () => (isSlow ? [{ send: head }, { waitMs: 2_000 }, { send: "{}" }] : [{ send: head }]),
   });
-  const limits = ["--first-byte-timeout", "0.8", "--idle-timeout", "2"];
+  const limits = ["--first-byte-timeout", "1.5", "--idle-timeout", "4"];
   await using proxy = await startProxy(["--node", engine.url, "--no-retry", ...limits]);
   await untilHealthy(proxy);
   expect((await ask(proxy)).status).toBe(200);
@@ -110,7 +111,7 @@ test.concurrent("a short answer has begun with its head: from there on --idle-ti
 
 test.concurrent("--timeout is for everything together, and cuts a stalled client's answer, too", async () => {
   const engine = await start();
-  await using proxy = await startProxy(["--node", engine.url, "--timeout", "1"]);
+  await using proxy = await startProxy(["--node", engine.url, "--timeout", "3"]);
   await untilHealthy(proxy);
   engine.setFaults([{ fault: { kind: "slow", perChunkMs: 30 }, count: 1 }]);
   const body = { model: "tiny", prompt: "x", max_tokens: 200, ignore_eos: true, stream: true };
