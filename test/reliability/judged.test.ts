@@ -45,7 +45,7 @@ async function send(
   const open = new Set<Promise<number>>();
   while (await go(answers.length)) {
     if (open.size >= most) await Promise.race(open);
-    const signal = AbortSignal.timeout(10_000);
+    const signal = AbortSignal.timeout(30_000);
     const answered = ask(proxy, body, { signal })
       .then(
         (answer) => answer.bytes().then(() => answer.status),
