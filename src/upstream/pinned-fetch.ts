@@ -9,7 +9,7 @@ import type { Fetch } from "./forward.ts";
 
 export interface PinnedFetchOptions {
   readonly fetch: Fetch;
-  /** The addresses of a host name, best first. Rejects when it has none. */
+  /** The addresses of a host name, best first; none where there is no such name. Rejects when the name server fails. */
   readonly resolve: (hostname: string) => Promise<readonly { readonly address: string }[]>;
   /** Why the proxy must not connect to an address of `hostname`, as a sentence; null when it may. */
   readonly refusal: (hostname: string, address: string, port: number) => string | null;
@@ -20,6 +20,11 @@ export interface PinnedFetchOptions {
 const KEEP_MS = 5_000;
 /** A name server that takes longer than this is not waited for while there is an address that works, ms. */
 const SILENT_MS = 500;
+/**
+ * A name that has had an address goes on by it for this long when it is said that there is no such name, ms: of several
+ * name servers one may not know it. Then the address may be somebody else's, who is to get no requests and no key.
+ */
+const GONE_MS = 30_000;
 /** An address to which no connection could be had comes last for this long, ms. */
 const SHUN_MS = 30_000;
 /** More names than this are not kept. */
@@ -48,6 +53,8 @@ function readNamed(url: string): Named | null {
 interface Known {
   readonly resolvedAtMs: number;
   readonly addresses: readonly string[];
+  /** Since when it is said that there is no such name, ms; else null. */
+  readonly goneAtMs: number | null;
   readonly use: AddressUse;
   /** Why none of them is connected to. */
   readonly refusal: string | null;
@@ -183,18 +190,24 @@ export class PinnedFetch {
     const found = await resolve(host).then(
       (answers) => answers.map(({ address }) => address),
       // A name server that fails for a moment takes no engine away.
-      () => before?.addresses ?? [],
+      () => null,
     );
-    if (found.length === 0) {
+    const nowMs = clock.now();
+    const goneAtMs = found?.length === 0 ? (before?.goneAtMs ?? nowMs) : null;
+    const isNews = found !== null && (goneAtMs === null || nowMs - goneAtMs >= GONE_MS);
+    const addresses = isNews ? found : (before?.addresses ?? []);
+    if (addresses.length === 0) {
+      this.#known.delete(`${host}:${port}`);
       throw notResolved(host);
     }
-    const isSame = new Set(before?.addresses).symmetricDifference(new Set(found)).size === 0;
+    const isSame = new Set(before?.addresses).symmetricDifference(new Set(addresses)).size === 0;
     const kept = isSame ? before : undefined;
     const known = {
-      resolvedAtMs: clock.now(),
-      addresses: kept?.addresses ?? found,
+      resolvedAtMs: nowMs,
+      addresses: kept?.addresses ?? addresses,
+      goneAtMs: found === null ? (before?.goneAtMs ?? null) : goneAtMs,
       use: kept?.use ?? { requests: 0, shunned: new Map<string, number>() },
-      refusal: found.map((ip) => refusal(host, ip, port)).find((why) => why !== null) ?? null,
+      refusal: addresses.map((ip) => refusal(host, ip, port)).find((why) => why !== null) ?? null,
     };
     if (this.#known.size >= MAX_NAMES) this.#known.clear();
     this.#known.set(`${host}:${port}`, known);

@@ -189,12 +189,39 @@ describe("a name", () => {
     });
     state.resolve = resolve;
     await ask();
-    state.resolve = async () => [];
-    state.nowMs += 5_000;
-    await expect(ask()).rejects.toThrow("cannot be resolved");
     state.resolve = async () => {
       throw new Error("SERVFAIL");
     };
+    state.nowMs += 60_000;
+    expect(await ask()).toContain("engine.test");
+  });
+
+  test("that there is no more is left after half a minute: another may have its address by then", async () => {
+    const { pinned, port, connected, state } = start();
+    const ask = () => textOf(pinned.fetch(`http://engine.test:${port}/`, {}));
+    const { resolve } = state;
+    await ask();
+    state.resolve = async () => [];
+    state.nowMs += 5_000;
+    expect(await ask()).toContain("engine.test");
+    state.nowMs += 29_000;
+    expect(await ask()).toContain("engine.test");
+    state.resolve = async () => {
+      throw new Error("SERVFAIL");
+    };
+    state.nowMs += 5_000;
+    expect(await ask()).toContain("engine.test");
+    connected.splice(0);
+    state.resolve = async () => [];
+    state.nowMs += 5_000;
+    const error: unknown = await ask().catch((thrown) => thrown);
+    expect(classify(error).detail).toBe("no connection: ENOTFOUND");
+    state.resolve = async () => {
+      throw new Error("SERVFAIL");
+    };
+    await expect(ask()).rejects.toThrow("cannot be resolved");
+    expect(connected).toEqual([]);
+    state.resolve = resolve;
     expect(await ask()).toContain("engine.test");
   });
 

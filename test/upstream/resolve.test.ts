@@ -42,3 +42,13 @@ test.each(["ENOTFOUND", "ECONNREFUSED", "ETIMEOUT"])(
     expect(await answers[1]).toEqual([{ address: "10.0.0.3" }]);
   },
 );
+
+test("of a name that the system does not know either there are no addresses", async () => {
+  const { open, resolve } = setUp(() => {
+    throw failure("ENOTFOUND");
+  });
+  const answer = resolve("engine");
+  await Bun.sleep(0);
+  open[0]?.reject(failure("ENOTFOUND"));
+  expect(await answer).toEqual([]);
+});
