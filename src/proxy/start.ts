@@ -145,7 +145,12 @@ export function ownStateFile(
   warn: Warn,
 ): StateFile | null {
   if (statePath === null || predecessor !== null) return null;
-  return openStateFile(statePath, { warn, ...(takeover && { inUse: CANNOT_BE_TAKEN_OVER }) });
+  const { after } = CLOCK;
+  return openStateFile(statePath, {
+    warn,
+    after,
+    ...(takeover && { inUse: CANNOT_BE_TAKEN_OVER }),
+  });
 }
 
 /** Loaded only when there are any. */

@@ -167,11 +167,11 @@ export class Predecessor {
 
   /** Somebody who is started in this moment has the lock until he finds the port taken. */
   async #open(warn: Warn): Promise<StateFile | null> {
-    const { now } = this.#clock;
+    const { now, after } = this.#clock;
     const untilMs = now() + LOCK_LIMIT_MS;
     for (;;) {
       try {
-        return openStateFile(this.#statePath, { warn });
+        return openStateFile(this.#statePath, { warn, after });
       } catch (error) {
         if (!(error instanceof StateFileError)) throw error;
         if (now() >= untilMs) {

@@ -11,6 +11,8 @@ export type Warn = (message: string, details: Readonly<Record<string, string | n
 
 export interface StateFileOptions {
   readonly warn: Warn;
+  /** Calls `act` after `ms`; the function returned prevents it. */
+  readonly after: (ms: number, act: () => void) => () => void;
   /** What to do when another process has it, for its user. */
   readonly inUse?: string;
 }
@@ -23,6 +25,8 @@ export class StateFileError extends Error {
 /** Larger files are not ours. */
 const MAX_BYTES = 64 * 1024 * 1024;
 const MAX_SET_ASIDE = 9;
+/** What could not be written is tried again after this, ms: there may be no other change for weeks. */
+const TRY_AGAIN_MS = 10_000;
 
 /**
  * Opens the file that keeps the registry, locks it (`<path>.lock`) and reads it. A missing file
@@ -37,6 +41,7 @@ export function openStateFile(
   path: string,
   {
     warn,
+    after,
     inUse = "give this one its own --state, or take its place with --takeover",
   }: StateFileOptions,
 ): StateFile {
@@ -52,7 +57,7 @@ export function openStateFile(
       reason: lock.reason,
     });
   }
-  return new StateFile(real, lock, warn);
+  return new StateFile(real, lock, { warn, after });
 }
 
 /**
@@ -79,6 +84,7 @@ export class StateFile {
   /** The nodes it held when it was opened. */
   readonly loaded: readonly StateEntry[];
   readonly #warn: Warn;
+  readonly #after: StateFileOptions["after"];
   readonly #lock: Lock;
   #layout: Layout;
   /** A file that could not be read is kept when the first write would replace it. */
@@ -87,12 +93,14 @@ export class StateFile {
   #writing: Promise<void> | null = null;
   #written: string | null = null;
   #problem: string | null = null;
+  #stopPause: (() => void) | null = null;
   #closed = false;
 
-  constructor(path: string, lock: Lock, warn: Warn) {
+  constructor(path: string, lock: Lock, { warn, after }: StateFileOptions) {
     this.path = path;
     this.#lock = lock;
     this.#warn = warn;
+    this.#after = after;
     // Until a file says otherwise, its name does: LMDeploy looks for this one.
     this.#layout = basename(path) === "proxy_config.json" ? "lmdeploy" : "lmproxy";
     const content = this.#read();
@@ -152,8 +160,8 @@ export class StateFile {
 
   /**
    * Writes soon what `entries` returns then: it is called when the write begins, so that a burst
-   * of changes costs one. Failures are warned of, once until the reason changes, and the next
-   * change tries again.
+   * of changes costs one. Failures are warned of, once until the reason changes, and tried again
+   * with the next change, or after a pause.
    */
   save(entries: () => readonly StateEntry[]): void {
     if (this.#closed) return;
@@ -171,11 +179,20 @@ export class StateFile {
         const saved = await this.#write(drawState(entries(), this.#layout));
         if (saved || this.#unsaved !== null) continue;
         this.#unsaved = entries;
+        this.#tryLater();
         return;
       }
     } finally {
       this.#writing = null;
     }
+  }
+
+  #tryLater(): void {
+    if (this.#closed) return;
+    this.#stopPause ??= this.#after(TRY_AGAIN_MS, () => {
+      this.#stopPause = null;
+      void this.flush();
+    });
   }
 
   async #write(text: string): Promise<boolean> {
@@ -187,7 +204,7 @@ export class StateFile {
     } catch (error) {
       const reason = reasonOf(error);
       if (reason !== this.#problem) {
-        this.#warnOf("nodes cannot be saved; will try again at the next change", reason);
+        this.#warnOf("nodes cannot be saved; tried again every 10 s", reason);
       }
       this.#problem = reason;
       return false;
@@ -209,6 +226,7 @@ export class StateFile {
     if (this.#closed) return;
     await this.flush();
     this.#closed = true;
+    this.#stopPause?.();
     if (this.#lock.kind === "held") this.#lock.release();
   }
 }

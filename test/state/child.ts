@@ -7,11 +7,18 @@
 import { openStateFile, StateFileError } from "../../src/state/file.ts";
 import { churnedEntries, entry } from "./entries.ts";
 
+/** Ends with its last line. */
+function after(ms: number, act: () => void): () => void {
+  const timer = setTimeout(act, ms);
+  timer.unref();
+  return () => clearTimeout(timer);
+}
+
 const print = (line: string) => process.stdout.write(`${line}\n`);
 
 function open(path: string) {
   try {
-    return openStateFile(path, { warn: (message) => print(`warning: ${message}`) });
+    return openStateFile(path, { after, warn: (message) => print(`warning: ${message}`) });
   } catch (error) {
     if (!(error instanceof StateFileError)) throw error;
     print(`refused: ${error.message}`);
@@ -23,7 +30,7 @@ const [mode, path = "", ...counts] = process.argv.slice(2);
 const file = open(path);
 if (mode === "hold") {
   try {
-    openStateFile(path, { warn: () => {} });
+    openStateFile(path, { after, warn: () => {} });
   } catch (error) {
     // Asking a second time from inside must not cost us the lock that we have.
     print(error instanceof StateFileError ? "refused inside" : `${error}`);

@@ -37,7 +37,7 @@ test("a full disk is one warning, and the old state stays until there is room ag
   await using full = spawnChildOnFullDisk(8, "save", path, "2", "2000", "2001");
   expect(await full.rest()).toEqual([
     "asked for 2",
-    "warning: nodes cannot be saved; will try again at the next change",
+    "warning: nodes cannot be saved; tried again every 10 s",
     "asked for 2000",
     "asked for 2001",
   ]);
@@ -45,7 +45,7 @@ test("a full disk is one warning, and the old state stays until there is room ag
   expect(entriesIn(path)).toHaveLength(2);
   await using recovering = spawnChildOnFullDisk(8, "save", path, "2000", "3");
   expect(await recovering.rest()).toEqual([
-    "warning: nodes cannot be saved; will try again at the next change",
+    "warning: nodes cannot be saved; tried again every 10 s",
     "asked for 2000",
     "warning: nodes are saved again",
     "asked for 3",

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { NODE_NAME } from "../../src/core/address/node-name.ts";
-import type { Warn } from "../../src/state/file.ts";
+import type { StateFileOptions } from "../../src/state/file.ts";
 import type { StateEntry } from "../../src/state/format.ts";
 
 const modelNames = fc.uniqueArray(fc.string({ unit: "grapheme", minLength: 1 }), { maxLength: 4 });
@@ -43,13 +43,18 @@ export function temporaryFolder() {
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-/** Collects warnings, each as one line. */
-export function warnings(): { readonly warn: Warn; readonly lines: string[] } {
+/** Collects warnings, each as one line, and what is to happen later: never by itself. */
+export function warnings() {
   const lines: string[] = [];
-  return {
-    lines,
+  const later: (() => void)[] = [];
+  const log: Pick<StateFileOptions, "warn" | "after"> = {
+    after(_ms, act) {
+      later.push(act);
+      return () => later.splice(later.indexOf(act), 1);
+    },
     warn: (message, details) => lines.push([message, ...Object.values(details)].join(" | ")),
   };
+  return { ...log, lines, later };
 }
 
 /** The state number `step` of a long series: a step's number can be told from it, and half of it cannot pass for a whole. */

@@ -167,6 +167,29 @@ describe("a place that cannot be written", () => {
     expect(await loadFrom(join(blocked, "nodes.json"))).toEqual([entry(4)]);
   });
 
+  test("is tried again after a pause, though nothing changes: an engine registers but once", async () => {
+    using folder = temporaryFolder();
+    const blocked = join(folder.path, "not-yet-a-folder");
+    writeFileSync(blocked, "");
+    const log = warnings();
+    const file = openStateFile(join(blocked, "nodes.json"), log);
+    file.save(() => [entry(1)]);
+    await file.flush();
+    for (let pauses = 0; pauses < 3; pauses += 1) {
+      expect(log.later).toHaveLength(1);
+      log.later.shift()?.();
+      await file.flush();
+    }
+    rmSync(blocked);
+    log.later.shift()?.();
+    await file.flush();
+    expect(log.lines.filter((line) => line.includes("cannot be saved"))).toHaveLength(1);
+    expect(log.lines.at(-1)).toContain("saved again");
+    expect(parseState(readFileSync(file.path))).toMatchObject({ entries: [entry(1)] });
+    expect(log.later).toEqual([]);
+    await file.close();
+  });
+
   test("a change that comes while a write fails is tried at once", async () => {
     using folder = temporaryFolder();
     const blocked = join(folder.path, "not-yet-a-folder");

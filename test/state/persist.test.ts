@@ -29,8 +29,8 @@ async function run(
     sampleMaxAgeMs: 15_000,
     maxInFlightPerNode: Number.POSITIVE_INFINITY,
   });
-  const { warn, lines } = warnings();
-  const file = openStateFile(path, { warn });
+  const { warn, after, lines } = warnings();
+  const file = openStateFile(path, { warn, after });
   const kept = new KeptNodes({ registry, warn, refusal: options.refusal ?? (() => null) });
   kept.restore(file.loaded);
   const stop = kept.saveTo(file);
