@@ -45,6 +45,8 @@ const LEAVES_MS = 2_000;
 /** How often it is looked who listens, and for how long. */
 const LEFT_LOOK_MS = 1_000;
 const LEAVE_LIMIT_MS = 60_000;
+/** Of so many nodes it is said why none of them is well. */
+const MOST_WHYS = 3;
 
 export interface FindOptions {
   readonly clock: Clock;
@@ -130,8 +132,10 @@ export class Predecessor {
       await pause(this.#clock, LOOK_MS);
     }
     if (urls.length === 0 || urls.some(isRoutable)) return;
+    const whys = urls.map((url) => `${url}: ${whyNot(url, registry)}`);
     throw new TakeoverError(
-      `none of the ${urls.length} nodes that the running lmproxy serves (process ${pid}) is well as seen from this one`,
+      `none of the ${urls.length} nodes that the running lmproxy serves (process ${pid}) is well as seen from this one ` +
+        `(${whys.slice(0, MOST_WHYS).join("; ")}${whys.length > MOST_WHYS ? "; …" : ""})`,
     );
   }
 
@@ -184,6 +188,13 @@ export class Predecessor {
       }
     }
   }
+}
+
+/** Why a node that the one before serves gets nothing from us. */
+function whyNot(url: string, registry: Registry): string {
+  const node = registry.get(url);
+  if (node === undefined) return "not a node here, with these flags";
+  return node.lastError ?? "no answer yet";
 }
 
 /** Resolves when nobody has the state file's lock, nor the port, which workers leave a moment later; or after a time limit. */

@@ -226,3 +226,18 @@ test("without one that runs, --takeover starts as usual", async () => {
   await using proxy = await startProxy(["--state", join(folder, "alone.json"), "--takeover"]);
   expect((await fetch(`${proxy.url}/health`)).status).toBe(200);
 });
+
+test.skipIf(process.platform !== "linux")(
+  "one that is given other flags is told why it sees no node",
+  async () => {
+    await using engine = startPausingEngine();
+    const path = join(folder, "other-flags.json");
+    await using old = await startProxy(["--state", path, "--node", engine.url]);
+    await until("it is ready", async () => (await fetch(`${old.url}/ready`)).status === 200);
+    const argv = ["--state", path, "--port", `${old.port}`, "--takeover"];
+    const said = startProxy([...argv, "--health-timeout", "0.2"]).then(String, String);
+    expect(await said).toContain(
+      `is well as seen from this one (${engine.url}: not a node here, with these flags)`,
+    );
+  },
+);
