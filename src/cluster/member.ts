@@ -32,6 +32,8 @@ export class Member {
   readonly exited: Promise<number | string>;
   phase: Phase = "starting";
   version = "";
+  /** After how long without an answer it was killed, s; null for one that was not. */
+  hungForS: number | null = null;
   readonly #process: Spawned;
   readonly #after: Clock["after"];
 
@@ -53,10 +55,21 @@ export class Member {
     this.#process.kill();
   }
 
+  /** In words. @param how As `exited` tells it. */
+  endOf(how: number | string): string {
+    const { pid, hungForS } = this;
+    return hungForS === null
+      ? `worker ${pid} ended with ${how}`
+      : `worker ${pid} gave no answer for ${hungForS} s, and was killed`;
+  }
+
   /** @throws ChannelError also when it does not answer within about `limitMs`: then it is killed. */
   async ask(question: ToWorker, limitMs: number): Promise<unknown> {
     let cancel = this.#after(limitMs, () => {
-      cancel = this.#after(GRACE_MS, () => this.kill());
+      cancel = this.#after(GRACE_MS, () => {
+        this.hungForS = Math.round((limitMs + GRACE_MS) / 1_000);
+        this.kill();
+      });
     });
     try {
       return await this.channel.ask(question);

@@ -268,9 +268,13 @@ export class Supervisor {
     this.#countRows();
     this.#options.gone(member);
     const { pid, phase } = member;
-    if (phase === "retiring") this.#options.log.info("worker has finished", { pid });
+    const { log } = this.#options;
+    if (phase === "retiring" && how === 0) log.info("worker has finished", { pid });
+    else if (phase === "retiring") {
+      log.warning("worker died before it had finished", { how: member.endOf(how) });
+    }
     if (this.#isEnding) return;
-    if (phase === "serving") this.#died(`worker ${pid} ended with ${how}`);
+    if (phase === "serving") this.#died(member.endOf(how));
   }
 
   /** Another takes its place; one that does not come up counts as one that died. */

@@ -1,4 +1,4 @@
-/** How a proxy with workers ends: what it says of them, and how long it waits. */
+/** How workers end, alone and with their proxy: what is said of them, and how long they are waited for. */
 import { expect, test } from "bun:test";
 import { Channel } from "../../src/cluster/channel.ts";
 import type { Spawn } from "../../src/cluster/member.ts";
@@ -7,11 +7,17 @@ import { Table, tableBytes } from "../../src/cluster/table.ts";
 import { parseServeConfig } from "../../src/config/serve-config.ts";
 import { VirtualTime } from "../../src/lab/virtual-time.ts";
 import { WorkersEnd } from "../../src/proxy/workers-end.ts";
+import { until } from "../support/until.ts";
 
-/** Two workers that come up; `leaves` says what each does when it is to end. */
-async function startTwo(leaves: (exit: () => void) => void, flags: readonly string[]) {
+/** Two workers that come up, and answer all but what is like `unanswered`; `leaves` says what each does then. */
+async function startTwo(
+  leaves: (exit: () => void) => void,
+  flags: readonly string[],
+  unanswered = /"drain"/,
+) {
   const said: string[] = [];
-  const say = (message: string) => said.push(message);
+  const say = (message: string, { how }: { how?: unknown } = {}) =>
+    said.push(how === undefined ? message : `${message}: ${how}`);
   const log = { info: say, warning: say, error: say, debug: say };
   const time = new VirtualTime();
   let pid = 0;
@@ -19,7 +25,7 @@ async function startTwo(leaves: (exit: () => void) => void, flags: readonly stri
     pid += 1;
     const { promise: exited, resolve } = Promise.withResolvers<string>();
     const worker = new Channel(receive, (question) => {
-      if (!JSON.stringify(question).includes('"drain"')) return "1.0.0";
+      if (!unanswered.test(JSON.stringify(question))) return "1.0.0";
       leaves(() => resolve("0"));
       return new Promise(() => {});
     });
@@ -77,4 +83,33 @@ test("of those that ended since others took their place nothing is said: each ha
   await supervisor.drain(1_000);
   await ending.drain(supervisor);
   expect(said).toEqual([]);
+});
+
+test("of one that hangs it is said that it was killed for that, and not by whom else", async () => {
+  const { supervisor, time, said } = await startTwo(() => {}, [], /"renewed"/);
+  supervisor.telling.tell({ is: "renewed", url: "http://127.0.0.1:9" });
+  time.advance(17_000);
+  await until("others serve", () => said.filter((one) => one === "worker serves").length === 2);
+  const died = "worker died, another takes its place: worker";
+  expect(said.filter((one) => one.startsWith(died))).toEqual([
+    `${died} 1 gave no answer for 17 s, and was killed`,
+    `${died} 2 gave no answer for 17 s, and was killed`,
+  ]);
+});
+
+test("one that was replaced and is killed has not finished", async () => {
+  let asked = 0;
+  const { supervisor, time, said } = await startTwo(() => (asked += 1), [], /"retire"/);
+  const upgrade = supervisor.upgrade();
+  for (const pid of [1, 2]) {
+    await until("it is to leave", () => asked === pid);
+    time.advance(17_000);
+    await until("it is gone", () => said.some((one) => one.includes(`worker ${pid}`)));
+  }
+  await upgrade;
+  const died = "worker died before it had finished: worker";
+  expect(said.filter((one) => one.includes("finished"))).toEqual([
+    `${died} 1 gave no answer for 17 s, and was killed`,
+    `${died} 2 gave no answer for 17 s, and was killed`,
+  ]);
 });
