@@ -3,12 +3,15 @@ import { expect, test } from "bun:test";
 import { findings } from "../../src/commands/doctor/checks.ts";
 import type { NodeStatus } from "../../src/commands/node-table.ts";
 
-function seen(nodes: Readonly<Record<string, NodeStatus>>) {
+function seen(
+  nodes: Readonly<Record<string, NodeStatus>>,
+  flags: Readonly<Record<string, string>> = {},
+) {
   const look = { atS: 0, nodes, endedByNode: new Map<string, number>() };
   return {
     ...{ url: "http://127.0.0.1:8000", nowMs: 0, certificates: new Map(), aheadMs: new Map() },
     told: {
-      flags: {},
+      flags,
       stateLocked: null,
       metricsIntervalS: 5,
       openFiles: null,
@@ -69,4 +72,38 @@ test.each([
     seen({ "http://a:1": { ...node, ...figures, oldest_request_s: hadForS + 1 } }),
   );
   expect(found.some(({ check }) => check === "gauges-still")).toBe(isFound);
+});
+
+const served = { models: ["m"], unfinished: 0, latency: [], pairs: 1 };
+const decode = { ...served, role: 3, state: "healthy" };
+const prefill = { ...served, role: 2, state: "healthy" };
+const distServe = { "--serving-strategy": "DistServe" };
+
+test.each([
+  ["only decode nodes", { "http://d:1": decode }, distServe, ["no prefill node that serves m is"]],
+  ["only prefill nodes", { "http://p:1": prefill }, distServe, ["no decode node that serves m is"]],
+  [
+    "only decode nodes, which need no others",
+    { "http://d:1": decode },
+    { ...distServe, "--dummy-prefill": "on" },
+    [],
+  ],
+  [
+    "the only prefill node drains",
+    { "http://d:1": decode, "http://p:1": { ...prefill, pairs: 0, state: "draining" } },
+    distServe,
+    ["no prefill node that serves m is"],
+  ],
+  ["both", { "http://d:1": decode, "http://p:1": prefill }, distServe, []],
+  [
+    "the only node drains",
+    { "http://h:1": { ...served, role: 1, state: "draining" } },
+    {},
+    ["no node that serves m is"],
+  ],
+])("whether anybody can answer: %s", (_, nodes, flags, expected) => {
+  const found = findings(seen(nodes, flags)).filter(({ check }) =>
+    ["no-node", "pairs-unconnected"].includes(check),
+  );
+  expect(found.map(({ what }) => what)).toEqual(expected.map((what) => `${what} healthy`));
 });

@@ -2,7 +2,7 @@
 import { ENGINE_KINDS, gaugesRefreshMs } from "../../core/engine/kinds.ts";
 import type { NodeStatus } from "../node-table.ts";
 import { shortTime } from "../table.ts";
-import type { Check, Found, Look } from "./snapshot.ts";
+import type { Check, Found, Look, Told } from "./snapshot.ts";
 
 /** As the alert LmproxyNodeSlow has it. */
 const SLOW_TIMES = 3;
@@ -31,22 +31,34 @@ function isUp({ state }: NodeStatus): boolean {
   return state === "healthy" || state === "draining";
 }
 
-/** No node at all, or none that is healthy for a model. */
-export const noNode: Check = ({ url }, { after }) => {
+/** No node at all, or none that is healthy for a model; with DistServe it takes one of each role. */
+export const noNode: Check = ({ url }, { after, flags }) => {
   const nodes = Object.values(after.nodes);
   if (nodes.length === 0) {
     const advice = `start engines with --proxy-url ${url}, or name them: lmproxy nodes add URL`;
     return [{ about: url, what: "it has no nodes", advice }];
   }
   const models = new Set(nodes.flatMap((node) => node.models));
-  return [...models.difference(new Set(nodes.filter(isUp).flatMap((node) => node.models)))].map(
-    (model) => ({
+  return rolesNeeded(flags).flatMap(({ kind, isOne }) => {
+    const all = nodes.filter(isOne);
+    const known = new Set(all.flatMap((node) => node.models));
+    const healthy = all.filter(({ state }) => state === "healthy");
+    return [...models.difference(new Set(healthy.flatMap((node) => node.models)))].map((model) => ({
       about: url,
-      what: `no node that serves ${model} is healthy`,
-      advice: "bring one back; what keeps each of them out stands with it",
-    }),
-  );
+      what: `no ${kind} that serves ${model} is healthy`,
+      advice: known.has(model)
+        ? "bring one back; what keeps each of them out stands with it, and `lmproxy nodes undrain` ends a drain"
+        : `start an engine for it with --proxy-url ${url}, or name it: lmproxy nodes add URL`,
+    }));
+  });
 };
+
+function rolesNeeded(flags: Told["flags"]) {
+  if (flags["--serving-strategy"] !== "DistServe") return [{ kind: "node", isOne: () => true }];
+  const decode = { kind: "decode node", isOne: (node: NodeStatus) => isOf(node, 3) };
+  if (flags["--dummy-prefill"] === "on") return [decode];
+  return [{ kind: "prefill node", isOne: (node: NodeStatus) => isOf(node, 2) }, decode];
+}
 
 export const unreachable: Check = (_, { after }) =>
   eachNode(after, ({ state, last_error, no_models }) => {
@@ -195,10 +207,13 @@ export const otherTraffic: Check = (_, { before, after }) =>
 
 export const unpaired: Check = (_, { after, flags }) => {
   if (flags["--serving-strategy"] !== "DistServe" || flags["--no-warmup"] === "on") return [];
-  const decodes = Object.values(after.nodes).filter((node) => isOf(node, 3) && isUp(node)).length;
+  const decodes = Object.values(after.nodes).filter(
+    (node) => isOf(node, 3) && node.state === "healthy",
+  ).length;
   return eachNode(after, (node) => {
     const pairs = node.pairs ?? 0;
-    if (!isOf(node, 2) || !isUp(node) || pairs >= decodes) return null;
+    // One that drains loses its pairs.
+    if (!isOf(node, 2) || node.state !== "healthy" || pairs >= decodes) return null;
     return {
       what: `it is connected with ${pairs} of ${decodes} decode nodes`,
       advice:
