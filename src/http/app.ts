@@ -76,10 +76,11 @@ function addAnswering(
     });
     return;
   }
+  // Copies: Elysia writes at the top of what it checks by, and the document is made of the rows'.
   const schemas = {
-    ...(body === undefined ? {} : { body }),
-    ...(query === undefined ? {} : { query }),
-    ...(response === undefined ? {} : { response: { 200: response } }),
+    ...(body === undefined ? {} : { body: { ...body } }),
+    ...(query === undefined ? {} : { query: { ...query } }),
+    ...(response === undefined ? {} : { response: { 200: { ...response } } }),
   };
   app.route(
     method,

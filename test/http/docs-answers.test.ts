@@ -57,6 +57,22 @@ test("the committed document is what is served; else run: bun scripts/openapi.ts
   expect(committed).toBe(`${JSON.stringify(served, null, 2)}\n`);
 });
 
+test("the document is the same, whatever was called before it was asked for", async () => {
+  await using other = await startProxy();
+  for (const path of ["/nodes/drain", "/nodes/terminate", "/debug/log"]) {
+    await fetch(other.url + path, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ url: "http://10.0.0.7:23333" }),
+    });
+  }
+  for (const path of ["/nodes/show?node=none", "/debug/config", "/debug/log"]) {
+    await fetch(other.url + path);
+  }
+  const served: unknown = await (await fetch(`${other.url}/openapi.json`)).json();
+  expect(served).toEqual(await openApiDocument());
+});
+
 describe("the examples of requests work, and are answered as described", () => {
   const examples = reader.operations().flatMap(({ method, path, operation }) => {
     const bodies = operation.requestBody?.content["application/json"]?.examples ?? {};
