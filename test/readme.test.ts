@@ -4,7 +4,9 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import packageJson from "../package.json";
 import { flagsTable } from "../scripts/flags-table.ts";
+import { Exchanges } from "../src/core/exchange.ts";
 import { STRATEGY_NAMES } from "../src/core/strategies/index.ts";
+import { requestFields } from "../src/observe/request-line.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const PAGES = [
@@ -34,6 +36,15 @@ test("README names every strategy and every command", async () => {
   );
   expect(commands.length).toBeGreaterThan(3);
   for (const name of commands) expect(readme).toMatch(new RegExp(`lmproxy \\[?${name}\\b`));
+});
+
+test("docs/observing.md has the fields of a request's line", async () => {
+  const section = (await read("docs/observing.md")).split("\n## ")[1] ?? "";
+  const rows = [...section.matchAll(/^\| (`[^|]+) \|/gm)].map(([, names = ""]) => names);
+  const named = rows.flatMap((names) => [...names.matchAll(/`(\w+)`/g)].map(([, name]) => name));
+  const exchanges = new Exchanges({ now: () => 0, report: () => {} });
+  const fields = requestFields(exchanges.begin("id", new Request("http://x/"), "/v1/x"));
+  expect(named.sort()).toEqual(["ts", "level", "msg", ...Object.keys(fields)].sort());
 });
 
 test("ARCHITECTURE.md gives a reason for every dependency", async () => {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
 import { startEngine } from "../../src/sim/server/api-server.ts";
 import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
@@ -128,6 +129,27 @@ test("a node that dies shows its state, and one that is removed has no series an
     body: JSON.stringify({ url: dead.url }),
   });
   expect(await page()).not.toContain(dead.url);
+});
+
+test("docs/observing.md names each of them, with its labels", async () => {
+  const file = await Bun.file(join(import.meta.dir, "../../docs/observing.md")).text();
+  const section = file.split("\n## ").find((one) => one.startsWith("Metrics\n")) ?? "";
+  const named = new Map(
+    [...section.matchAll(/`((?:lmproxy|process)_\w+)(?:\{([\w,]+)\})?`/g)].map(
+      ([, name = "", labels = ""]) => [name, labels],
+    ),
+  );
+  const text = await page();
+  const shown = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)];
+  const names = [...shown.map(([, name = ""]) => name), "lmproxy_tls_not_after_timestamp_seconds"];
+  expect([...named.keys()].sort()).toEqual(names.sort());
+  for (const [, name = "", type] of shown) {
+    const series = type === "histogram" ? `${name}_count` : name;
+    const sample = text.match(new RegExp(`^${series}(?:\\{(.*)\\})? `, "m"));
+    if (sample === null) continue;
+    const labels = [...(sample[1] ?? "").matchAll(/(\w+)="/g)].map(([, label]) => label);
+    expect([name, labels.join()]).toEqual([name, named.get(name) ?? ""]);
+  }
 });
 
 test("the main port shows it to administrators only, the other one to anybody", async () => {
