@@ -151,7 +151,7 @@ export class StateFile {
     while (n < MAX_SET_ASIDE && existsSync(`${this.path}.damaged-${n}`)) n += 1;
     const keptAs = `${this.path}.damaged-${n}`;
     renameSync(this.path, keptAs);
-    this.#warn("state file set aside", { file: this.path, keptAs });
+    this.#warn("state file set aside", { file: this.path, kept_as: keptAs });
   }
 
   #warnOf(message: string, reason: string): void {

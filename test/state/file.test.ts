@@ -116,6 +116,16 @@ describe("a damaged file", () => {
     expect(await loadFrom(path)).toEqual([entry(1)]);
   });
 
+  test("is named in the log as other files are", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "nodes.json");
+    writeFileSync(path, "{");
+    const told: unknown[] = [];
+    const file = openStateFile(path, { warn: (_message, details) => told.push(details) });
+    await file.close();
+    expect(told.at(-1)).toEqual({ file: path, kept_as: `${path}.damaged-1` });
+  });
+
   test("does not fill the disk when it happens again and again", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "nodes.json");
