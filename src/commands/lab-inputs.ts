@@ -5,7 +5,6 @@ import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import type { ReadFile } from "../config/resolve.ts";
 import { UsageError } from "../config/usage-error.ts";
-import { errorCode } from "../core/thrown.ts";
 import { type ClusterEvent, type ClusterShape, clusterOf, eventOf } from "../lab/clusters.ts";
 import { ENGINES, engineOf } from "../lab/engines.ts";
 import type { NamedModel } from "../lab/suite.ts";
@@ -13,7 +12,7 @@ import { TraceReader } from "../lab/trace/read-trace.ts";
 import { SYNTHETIC_NAMES, synthetic } from "../lab/trace/synthetic.ts";
 import type { Trace } from "../lab/trace/trace.ts";
 import { TraceError } from "../lab/trace/trace-error.ts";
-import { piecesOf } from "./trace-file.ts";
+import { piecesOf, unreadable } from "./trace-file.ts";
 
 const SYNTHETIC = "synthetic:";
 /** Made-up traffic and what a file leaves to chance are the same in every run. */
@@ -155,10 +154,6 @@ function read(flag: string, path: string, readFile: ReadFile): string {
   try {
     return readFile(path);
   } catch (error) {
-    const code = errorCode(error) ?? String(error);
-    if (code === "EISDIR") {
-      throw new UsageError(`${flag} ${path} is a directory; name one of the files in it`);
-    }
-    throw new UsageError(`${flag} ${path}: there is nothing of that name, and no file (${code})`);
+    throw new UsageError(`${flag} ${path} ${unreadable(error)}`);
   }
 }

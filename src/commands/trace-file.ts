@@ -74,12 +74,17 @@ function readerOf(path: string, tell: (share?: number) => void) {
       tell(Number.isFinite(file.size) ? Math.min(1, read / file.size) : undefined);
       return value;
     } catch (error) {
-      throw new UsageError(unreadable(errorCode(error) ?? errorMessage(error)));
+      throw new UsageError(unreadable(error));
     }
   };
 }
 
-function unreadable(code: string): string {
+/** Why what was named cannot be read, behind its name: it may also be a name that is built in. */
+export function unreadable(error: unknown): string {
+  const code = errorCode(error) ?? errorMessage(error);
   if (code === "EISDIR") return "is a directory; name one of the files in it";
-  return `cannot be read: there is nothing of that name, and no file (${code})`;
+  if (code === "ENOENT")
+    return `cannot be read: there is nothing of that name, and no file (${code})`;
+  if (code === "EACCES") return `cannot be read: this user may not (${code})`;
+  return `cannot be read (${code})`;
 }

@@ -1,6 +1,6 @@
 /** The text of traces, however it comes. */
 import { expect, test } from "bun:test";
-import { textOf } from "../../src/commands/trace-file.ts";
+import { textOf, unreadable } from "../../src/commands/trace-file.ts";
 
 const TEXT = 'TIMESTAMP,"ä",😀\n1,2,3\n';
 
@@ -24,4 +24,12 @@ test.each([
   const [single, whole] = [await inPieces(1), await inPieces(1_000)];
   expect(single).toBe(whole);
   if (bytes.length > 1) expect(whole).toBe(TEXT);
+});
+
+test.each([
+  ["EACCES", "cannot be read: this user may not (EACCES)"],
+  ["ENOENT", "cannot be read: there is nothing of that name, and no file (ENOENT)"],
+  ["EIO", "cannot be read (EIO)"],
+])("what is the matter with a file is said: %s", (code, said) => {
+  expect(unreadable(Object.assign(new Error("x"), { code }))).toBe(said);
 });

@@ -7,6 +7,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -54,12 +55,14 @@ const FILES: Readonly<Record<string, string | Uint8Array>> = {
 };
 const folder = mkdtempSync(join(tmpdir(), "lmproxy-lab-"));
 mkdirSync(join(folder, "traces"));
+symlinkSync("loop", join(folder, "loop"));
 for (const [name, text] of Object.entries(FILES)) writeFileSync(join(folder, name), text);
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Names of files as they are to be typed. */
 function paths(argv: readonly string[]): string[] {
-  return argv.map((word) => (word in FILES || word === "traces" ? join(folder, word) : word));
+  const isHere = (word: string) => word in FILES || word === "traces" || word === "loop";
+  return argv.map((word) => (isHere(word) ? join(folder, word) : word));
 }
 
 /** @returns Exit code 0's output. */
@@ -193,6 +196,9 @@ describe("what is wrong is said", () => {
     [["--strategies", "prefix_awre"], "did you mean prefix_aware"],
     [["--trace", "synthetic:x"], "synthetic:"],
     [["--trace", "none.csv"], "no file (ENOENT)"],
+    [["--cluster", "none.json"], "no file (ENOENT)"],
+    [["--trace", "loop"], "loop cannot be read (ELOOP)"],
+    [["--cluster", "loop"], "loop cannot be read (ELOOP)"],
     [["--trace", "empty.csv"], "it is empty"],
     [["--trace", "nothing.csv"], "it is empty"],
     [["--trace", "cut.jsonl.gz"], "cut.jsonl.gz cannot be unpacked (gzip): "],
