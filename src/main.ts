@@ -94,17 +94,19 @@ const surroundings: Surroundings = {
 };
 
 /** Not by `process.stdout`, which takes milliseconds to make. */
-async function print(text: string): Promise<void> {
+async function print(text: string): Promise<boolean> {
   const output = Bun.stdout.writer();
   try {
     output.write(text);
     await output.flush();
+    return true;
   } catch (error) {
     const code = errorCode(error) ?? String(error);
     // Whoever reads our output may leave early, as `head` does.
-    if (code === "EPIPE") return;
+    if (code === "EPIPE") return false;
     writeError(`lmproxy: cannot write to standard output (${code})\n`);
     process.exitCode = 1;
+    return false;
   }
 }
 

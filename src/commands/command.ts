@@ -9,8 +9,8 @@ import { UsageError } from "../config/usage-error.ts";
 
 export interface Surroundings {
   readonly env: Environment;
-  /** Writes to stdout; resolves when it has been written. */
-  readonly print: (text: string) => Promise<void>;
+  /** Writes to stdout; resolves when it has been written: whether there is somebody to read more. */
+  readonly print: (text: string) => Promise<boolean>;
   /** Writes one line to stderr. */
   readonly warn: (line: string) => void;
   readonly readFile: ReadFile;

@@ -120,7 +120,10 @@ function jsonOf(rows: readonly Row[]): string {
   return `[\n${rows.map((row) => JSON.stringify(row)).join(",\n")}\n]\n`;
 }
 
-/** All runs in this process. With `json` each row is printed as soon as it is known. */
+/**
+ * All runs in this process. With `json` each row is printed as soon as it is known, and whoever reads them may have
+ * had enough.
+ */
 async function here(
   suite: Suite,
   picture: string | null,
@@ -131,9 +134,12 @@ async function here(
   const rows: Row[] = [];
   const drawn: Replayed[] = [];
   const draw = picture === null ? null : drawerOf(picture);
+  let isRead = true;
   if (json) await print("[\n");
   for (const replayed of runSuite(suite)) {
-    if (json) await print(`${rows.length > 0 ? ",\n" : ""}${JSON.stringify(replayed.row)}`);
+    if (json)
+      isRead = await print(`${rows.length > 0 ? ",\n" : ""}${JSON.stringify(replayed.row)}`);
+    if (!isRead && draw === null) break;
     rows.push(replayed.row);
     if (draw !== null && replayed.row.seed === 1) drawn.push(replayed);
     progress.step(replayed.row.strategy);

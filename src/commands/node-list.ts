@@ -59,7 +59,7 @@ export async function listNodes(
   });
   while (!ended) {
     const text = await drawn(client, settings).catch(failure);
-    await print(settings.json ? text : CLEAR + text);
+    if (!(await print(settings.json ? text : CLEAR + text))) break;
     await Promise.race([Bun.sleep(WATCH_MS), end]);
   }
   return "";

@@ -39,7 +39,7 @@ test.each([
     env: {},
     print: (text) => {
       printed += text;
-      return Promise.resolve();
+      return Promise.resolve(true);
     },
     warn: () => {},
     readFile: () => "",

@@ -6,7 +6,7 @@ import { temporaryFolder } from "../state/entries.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
-import { Program, run } from "./program.ts";
+import { Program, run, runForOneByte } from "./program.ts";
 
 setDefaultTimeout(60_000);
 
@@ -157,4 +157,9 @@ test.each([
   // --print-config refuses what the start refuses, and ends where that accepts.
   const { code, err } = await run(["serve", "--port", "0", "--print-config", ...flags]);
   expect([code, err]).toEqual([2, `lmproxy: ${message}\n`]);
+});
+
+test("list --watch ends when nobody reads it any more", async () => {
+  const argv = ["--watch", "--json", "--proxy-url", "http://127.0.0.1:9"];
+  expect(await runForOneByte(["nodes", "list", ...argv])).toBe("0\n");
 });

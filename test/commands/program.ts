@@ -85,6 +85,16 @@ export async function run(
   return await program.finished();
 }
 
+/** Runs `lmproxy` with a reader that leaves after a byte. @returns its stderr, and a last line: its exit code, 124 when it did not end */
+export async function runForOneByte(argv: readonly string[]): Promise<string> {
+  const pipeline = '{ timeout 50 "$0" "$@"; echo "$?" >&2; } | head -c 1 >/dev/null';
+  const shell = Bun.spawn(["sh", "-c", pipeline, process.execPath, MAIN, ...argv], {
+    stdin: "ignore",
+    stderr: "pipe",
+  });
+  return await shell.stderr.text();
+}
+
 /** A proxy on a free port of loopback, once it listens. */
 export async function startProxy(
   flags: readonly string[] = [],

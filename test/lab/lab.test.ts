@@ -81,7 +81,10 @@ async function labTo(take: (text: string) => void, ...argv: string[]): Promise<v
   const given = ["--trace", "t.jsonl", "--jobs", "1", "--seeds", "1", ...argv];
   const code = await run(paths(given), {
     env: {},
-    print: async (text) => take(text),
+    print: async (text) => {
+      take(text);
+      return true;
+    },
     warn: () => {},
     readFile: (path) => readFileSync(path, "utf8"),
   });

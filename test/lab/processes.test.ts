@@ -2,7 +2,7 @@
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { MAIN, Program, run } from "../commands/program.ts";
+import { MAIN, Program, run, runForOneByte } from "../commands/program.ts";
 import { temporaryFolder } from "../state/entries.ts";
 import { kill } from "../support/kill.ts";
 import { until } from "../support/until.ts";
@@ -52,6 +52,11 @@ test.concurrent("rows come in the order of one process", async () => {
   ]);
   expect(one.length).toBe(24);
   expect(two).toEqual(one);
+});
+
+test.concurrent("nothing is computed for a reader who has left", async () => {
+  const argv = ["--trace", traceOf(1_000), "--seeds", "1000", "--jobs", "1", "--json"];
+  expect(await runForOneByte(["lab", ...argv])).toBe("0\n");
 });
 
 test.concurrent.each([
