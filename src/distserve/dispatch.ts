@@ -23,6 +23,7 @@ export async function dispatchDistServe(
   dummyMigration: string | null,
 ): Promise<Reply> {
   const { head, body } = request;
+  const { signal } = request.exchange;
   if (head === null) {
     throw new ProxyError("invalid_request", 'Send a JSON object such as {"model": "…"}.');
   }
@@ -33,13 +34,13 @@ export async function dispatchDistServe(
     return await dispatch(dummy, parts.upstream, "Decode");
   }
   await knowEngines(request.model, parts);
-  if (request.signal.aborted) return givenUp(request.signal);
-  const time = new TimeLeft(request.signal, parts.after);
-  const route = new Route({ ...request, signal: time.signal }, parts);
+  if (signal.aborted) return givenUp(signal);
+  const time = new TimeLeft(signal, parts.after);
+  const route = new Route(request, time.signal, parts);
   try {
     return await new TwoSteps(request, head, route, parts).answer(time);
   } catch (error) {
-    if (request.signal.aborted) return givenUp(request.signal);
+    if (signal.aborted) return givenUp(signal);
     throw error;
   } finally {
     route.end();

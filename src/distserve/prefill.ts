@@ -63,7 +63,7 @@ export async function prefill(
   const { promise: stopped, resolve } = Promise.withResolvers<null>();
   attempt.signal.addEventListener("abort", () => resolve(null), { once: true });
   if (attempt.signal.aborted) resolve(null);
-  const stopWatching = whenLeft(request, upstream, () => attempt.stopWith(request.signal));
+  const stopWatching = whenLeft(request, upstream, () => attempt.stopWith(request.exchange.signal));
   const result = await Promise.race([answering, stopped]);
   stopWatching();
   if (result !== null) return result;
@@ -80,7 +80,8 @@ export async function prefill(
 }
 
 /** Calls `giveUp` when the client has left so long ago that no answer comes any more; the function returned ends that. */
-function whenLeft({ signal, body }: InferenceRequest, { after }: Clock, giveUp: () => void) {
+function whenLeft({ exchange, body }: InferenceRequest, { after }: Clock, giveUp: () => void) {
+  const { signal } = exchange;
   const lingerMs = Math.min(LINGER_MS + body.length * LINGER_MS_PER_BYTE, LONGEST_LINGER_MS);
   let cancel = () => {};
   const onLeft = () => {

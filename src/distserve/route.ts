@@ -47,7 +47,8 @@ export class Route {
   /** For the queue: a request waits as one for its prefill. */
   readonly wanted: Wanted;
   readonly #options: RouteOptions;
-  readonly #request: InferenceRequest;
+  readonly #client: string;
+  readonly #signal: Signal;
   readonly #endpoint: Endpoint;
   readonly #wants: Wants;
   readonly #failed: FailedPair[] = [];
@@ -57,10 +58,12 @@ export class Route {
   /** End all waits: when the client leaves, and when the proxy shuts down. */
   readonly #signals: readonly Signal[];
 
-  constructor(request: InferenceRequest, options: RouteOptions) {
+  /** @param signal Ends its waits, as when the client leaves. */
+  constructor(request: InferenceRequest, signal: Signal, options: RouteOptions) {
     this.#options = options;
-    this.#request = request;
-    this.#signals = [request.signal, options.closing];
+    this.#client = request.asked.client;
+    this.#signal = signal;
+    this.#signals = [signal, options.closing];
     this.#endpoint = endpointOf(request.target);
     this.#wants = wantsOf(request, this.triedPrefill, this.triedDecode);
     this.wanted = { ...this.#wants.Prefill, explainer: request.exchange.explainer };
@@ -96,7 +99,7 @@ export class Route {
     let next = taken;
     while (!(next instanceof Lease)) {
       if (isWorthWaiting(next)) {
-        next = await this.#waitForPrefill();
+        next = await this.#waitFor(this.wanted, this.take);
       } else if (next !== null) {
         next = await this.#untilConnected();
       } else {
@@ -139,10 +142,11 @@ export class Route {
    */
   async decode(session: Session): Promise<Lease | NoNode> {
     const prefill = session.node;
+    const take = () => this.#takeDecode(prefill);
     for (;;) {
       if (session.isLost) return "unavailable";
-      let next = this.#takeDecode(prefill);
-      if (isWorthWaiting(next)) next = await this.#waitForDecode(prefill);
+      let next = take();
+      if (isWorthWaiting(next)) next = await this.#waitFor(this.wantedOf("Decode"), take);
       if (typeof next === "string") return next;
       if (next instanceof Lease) {
         this.#options.room.arrived(this);
@@ -253,25 +257,14 @@ export class Route {
   }
 
   /** What `take` gives as soon as that is not to be waited for. */
-  async #waitForPrefill(): Promise<Lease | null | NoNode> {
-    const { client, signal } = this.#request;
-    let none: NoNode | null = null;
-    const { lease } = await this.#options.admission.proceed(this.wanted, client, signal, () => {
-      const next = this.take();
-      if (next === null || next instanceof Lease || isWorthWaiting(next)) return next;
-      none = next;
-      return null;
-    });
-    return lease ?? none;
-  }
-
-  /** What `#takeDecode` gives as soon as that is not to be waited for. */
-  async #waitForDecode(prefill: Node): Promise<Lease | Node | NoNode> {
-    const { client, signal } = this.#request;
-    const wanted = this.wantedOf("Decode");
-    let other: Node | NoNode = "unavailable";
-    const { lease } = await this.#options.admission.proceed(wanted, client, signal, () => {
-      const next = this.#takeDecode(prefill);
+  async #waitFor<T extends Node | null>(
+    wanted: Wanted,
+    take: () => Lease | T | NoNode,
+  ): Promise<Lease | T | NoNode> {
+    const { admission } = this.#options;
+    let other: T | NoNode = "unavailable";
+    const { lease } = await admission.proceed(wanted, this.#client, this.#signal, () => {
+      const next = take();
       if (next instanceof Lease || isWorthWaiting(next)) return next;
       other = next;
       return null;

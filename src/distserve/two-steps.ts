@@ -4,6 +4,7 @@ import { CLIENT_GONE } from "../core/exchange.ts";
 import { Lease } from "../core/pool/lease.ts";
 import { isRefusal } from "../core/pool/statuses.ts";
 import { isRetriable, RetryState } from "../core/retry.ts";
+import type { Signal } from "../core/signal.ts";
 import { Attempt } from "../upstream/attempt.ts";
 import { itsPlace } from "../upstream/its-place.ts";
 import { Refusal } from "../upstream/refusal.ts";
@@ -34,6 +35,7 @@ type Prefilled = Extract<PrefillResult, { readonly kind: "prefilled" }>;
 /** One request on its way through prefill and decode, as often as it has to start over. */
 export class TwoSteps {
   readonly #request: InferenceRequest;
+  readonly #signal: Signal;
   readonly #head: RequestHead;
   readonly #route: Route;
   readonly #parts: DistServeParts;
@@ -50,17 +52,18 @@ export class TwoSteps {
   /** @param request With headers for engines that take DistServe's fields. */
   constructor(request: InferenceRequest, head: RequestHead, route: Route, parts: DistServeParts) {
     const { budgets, retryRules } = parts.upstream;
+    const { exchange } = request;
     this.#request = request;
+    this.#signal = exchange.signal;
     this.#head = head;
     this.#route = route;
     this.#parts = parts;
     this.#retries = new RetryState(retryRules, () => draw(request, budgets));
     // Lives as long as the request: it must not hold the bodies as well.
     const current = this.#current;
-    const { exchange, signal } = request;
-    signal.on(() => {
-      current.attempt?.stopWith(signal);
-      if (!isCancelled(signal)) exchange.end(CLIENT_GONE);
+    exchange.signal.on(() => {
+      current.attempt?.stopWith(exchange.signal);
+      if (!isCancelled(exchange.signal)) exchange.end(CLIENT_GONE);
     });
   }
 
@@ -69,15 +72,15 @@ export class TwoSteps {
    * @throws ProxyError; what the client's signal gives when it left while waiting
    */
   async answer(time: TimeLeft): Promise<Reply> {
-    const { client, signal, model } = this.#request;
     const { admission, budgets, deadlines } = this.#parts.upstream;
-    const admitted = admission.admitWith(this.#route.wanted, client, signal, this.#route.take);
+    const { wanted, take } = this.#route;
+    const admitted = admission.admitWith(wanted, this.#request.asked.client, this.#signal, take);
     const place = admitted instanceof Admitted ? admitted : await itsPlace(admitted, this.#request);
     try {
       this.#request.exchange.admitted();
       this.#startedAtMs = this.#parts.now();
       time.begin(deadlines.leftMs(this.#startedAtMs));
-      budgets.request(model);
+      budgets.request(wanted.model);
       return await this.#run(place);
     } finally {
       place.drop();
@@ -94,9 +97,9 @@ export class TwoSteps {
       const result = await this.#prefill(lease, body);
       const answer = "kind" in result ? await this.#decode(place, result) : result;
       if (answer instanceof Reply) return answer;
-      if (this.#request.signal.aborted) {
+      if (this.#signal.aborted) {
         answer.discard();
-        return givenUp(this.#request.signal);
+        return givenUp(this.#signal);
       }
       next = answer.mayRetry ? this.#route.take() : "unavailable";
       if (isNobodyThere(next) && answer.mayRetry && answer.mayComeBack && this.#refusal === null)
@@ -116,24 +119,23 @@ export class TwoSteps {
 
   /** What its client gets instead of an error. */
   readonly #orRefusal = (error: unknown): Reply => {
-    if (this.#refusal === null || this.#request.signal.aborted) throw error;
+    if (this.#refusal === null || this.#signal.aborted) throw error;
     return this.#refusal.handOn(this.#request, this.#parts.upstream);
   };
 
   /** The first step; its node is in flight until its answer has been read. */
   async #prefill(lease: Lease, body: Uint8Array): Promise<Reply | Prefilled | Failed> {
-    const { upstream } = this.#parts;
     const attempt = this.#begin(lease);
-    if (this.#request.signal.aborted) {
-      attempt.stopWith(this.#request.signal);
-      return givenUp(this.#request.signal);
+    if (this.#signal.aborted) {
+      attempt.stopWith(this.#signal);
+      return givenUp(this.#signal);
     }
     const headers = new Headers(this.#request.headers);
     // Its answer is read here.
     headers.set("accept-encoding", "identity");
     const request = { ...this.#request, headers, body };
     const isUnread = (status: number) => isRetriable(status) || this.#mayAskPeer(status, lease);
-    const result = await prefill(attempt, request, upstream, this.#parts, isUnread);
+    const result = await prefill(attempt, request, this.#parts.upstream, this.#parts, isUnread);
     if (result.kind === "prefilled") return result;
     if (result.kind === "relayed") {
       this.#endWithClient(attempt);
@@ -155,7 +157,7 @@ export class TwoSteps {
     if (this.#refusal?.role === "Prefill") this.#refusal = null;
     try {
       for (;;) {
-        this.#request.signal.throwIfAborted();
+        this.#signal.throwIfAborted();
         const lease = await this.#route.decode(session);
         if (session.isLost) {
           session.handedOver();
@@ -193,8 +195,7 @@ export class TwoSteps {
     const { session, tokenId, blockIds } = prefilled;
     const { node: prefillNode, number } = session;
     const migration = { prefillId: prefillNode.url, session: number, tokenId, blockIds };
-    const json = migrationJson(migration, transport);
-    const body = decodeBody(this.#request.body, this.#head, json);
+    const body = decodeBody(this.#request.body, this.#head, migrationJson(migration, transport));
     // A connection that is lost may have brought the blocks over already: their room is another request's by then.
     const request = { ...this.#request, body, isForOnce: true };
     const attempt = this.#begin(lease);
@@ -234,7 +235,7 @@ export class TwoSteps {
     }
     // What its client has left has nothing to go on to: its node need not hold it.
     attempt.mayMove = () =>
-      this.#request.signal.aborted ||
+      this.#signal.aborted ||
       this.#refusal !== null ||
       (!lease.lastResort && this.#retries.maySendAgain && this.#route.hasAnother(lease.node.role));
     return attempt;
@@ -242,11 +243,12 @@ export class TwoSteps {
 
   #endWithClient(attempt: Attempt): void {
     this.#current.attempt = attempt;
-    if (this.#request.signal.aborted) attempt.stopWith(this.#request.signal);
+    if (this.#signal.aborted) attempt.stopWith(this.#signal);
   }
 
   async #mayTryAgain(attempt: Attempt, result: Result): Promise<boolean> {
     const { lease } = attempt;
+    const { upstream } = this.#parts;
     const isLost = result.kind === "lost" && this.#retries.maySendAgain;
     if (isLost && this.#route.hasTime && this.#route.isOnly(lease.node)) {
       const wasOut = await this.#route.heard(lease.node);
@@ -256,12 +258,10 @@ export class TwoSteps {
     // What was tried although it was out is tried once; refused, it was not.
     if (lease.lastResort && result.kind !== "refused") return false;
     const wanted = this.#route.wantedOf(lease.node.role);
-    if (await hasMoved(attempt, result, wanted, this.#parts.upstream)) return true;
-    if (worthRetrying(attempt, result, this.#retries, this.#parts.upstream)) return true;
-    return (
-      this.#retries.mayFollowNodesFault &&
-      (await isNodesFault(lease, result, wanted, this.#parts.upstream))
-    );
+    if (await hasMoved(attempt, result, wanted, upstream)) return true;
+    if (worthRetrying(attempt, result, this.#retries, upstream)) return true;
+    if (!this.#retries.mayFollowNodesFault) return false;
+    return await isNodesFault(lease, result, wanted, upstream);
   }
 
   /** Whether what a node of either role refuses, or answers with nothing, should be tried on a peer. */

@@ -152,8 +152,6 @@ async function answer(
             client,
             kept: kept?.refersTo === true ? "goesOn" : null,
           },
-      client,
-      signal,
     });
     nameForAnthropic(reply.headers, dialectOf(target, headers), id);
     if (signal.aborted && !isCancelled(signal)) exchange.end(CLIENT_GONE);

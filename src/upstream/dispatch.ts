@@ -17,11 +17,12 @@ export async function dispatch(
   upstream: Upstream,
   role: Role = "Hybrid",
 ): Promise<Reply> {
-  const { exchange, signal } = request;
+  const { exchange } = request;
+  const { signal } = exchange;
   const retrying = new Retrying(request, upstream, role);
   let place: Admitted;
   try {
-    const admitted = upstream.admission.admit(retrying.wanted, request.client, signal);
+    const admitted = upstream.admission.admit(retrying.wanted, request.asked.client, signal);
     place = admitted instanceof Admitted ? admitted : await itsPlace(admitted, request);
   } catch (error) {
     if (signal.aborted) return givenUp(signal);

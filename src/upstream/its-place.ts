@@ -9,10 +9,10 @@ import type { InferenceRequest } from "./request.ts";
  */
 export async function itsPlace<L extends Lease | null>(
   admitted: Promise<Admitted<L>>,
-  { exchange, signal }: InferenceRequest,
+  { exchange: { request, signal } }: InferenceRequest,
 ): Promise<Admitted<L>> {
   const place = await admitted;
-  const { signal: left } = exchange.request;
+  const { signal: left } = request;
   if (left.aborted) signal.abort(left.reason);
   if (!signal.aborted) return place;
   place.lease?.end({ kind: "cancelled" });

@@ -31,10 +31,6 @@ export interface InferenceRequest {
   readonly kept: KeptRequest | null;
   /** Its engine may have begun with it when its connection is lost, and must not begin twice; left out: it may. */
   readonly isForOnce?: boolean;
-  /** What strategies are told of it. */
-  readonly asked: Asked;
-  /** Who asks: an API key's name, or an address. */
-  readonly client: string;
-  /** Aborts when the client leaves, or with the `ProxyError` it gets when the request is cancelled. */
-  readonly signal: Signal;
+  /** What strategies are told of it; here it is known who asks. */
+  readonly asked: Asked & { readonly client: string };
 }

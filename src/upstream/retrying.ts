@@ -79,7 +79,7 @@ export class Retrying {
     if (isNotThere(result, request)) request.kept?.isNotAt(node);
     const mayRetry = await this.#mayRetry(attempt, result);
     // Its client may have left while the node was asked: then its line is written, and this is no attempt.
-    if (!mayRetry || request.signal.aborted) return null;
+    if (!mayRetry || request.exchange.signal.aborted) return null;
     const refused = isRefused(result) ? attempt.lease : null;
     const lease = registry.acquire(
       { ...this.wanted, hasAnswer: result.kind === "unread" },
@@ -115,13 +115,13 @@ export class Retrying {
 
   /** Others could take the request, and are full: it waits like everybody, ahead of those that have no place yet. */
   async #placeElsewhere(startedAtMs: number): Promise<Lease> {
-    const { client, signal } = this.#request;
+    const { asked, exchange } = this.#request;
     const { admission, registry, deadlines, after } = this.#upstream;
-    const time = new TimeLeft(signal, after);
+    const time = new TimeLeft(exchange.signal, after);
     time.begin(deadlines.leftMs(startedAtMs));
     try {
       const take = () => registry.acquire(this.wanted);
-      return (await admission.proceed(this.wanted, client, time.signal, take)).lease;
+      return (await admission.proceed(this.wanted, asked.client, time.signal, take)).lease;
     } finally {
       time.stop();
     }

@@ -2,7 +2,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { scanRequestHead } from "../../src/core/body/request-head.ts";
 import { Exchanges } from "../../src/core/exchange.ts";
-import { Signal } from "../../src/core/signal.ts";
 import { NOTHING_ASKED } from "../../src/core/strategies/strategy.ts";
 import { prefill } from "../../src/distserve/prefill.ts";
 import { SessionNames } from "../../src/distserve/session-names.ts";
@@ -42,20 +41,19 @@ function begin(bodyBytes: number) {
     isRegistered: () => true,
     warn: () => {},
   });
-  const client = new Signal();
   const body = new TextEncoder().encode(JSON.stringify({ model: "m" }).padEnd(bodyBytes));
   const target = "/v1/chat/completions";
   const exchanges = new Exchanges({ now, report: () => {} });
+  const exchange = exchanges.begin("id", new Request(url), target);
+  const client = exchange.signal;
   const request = {
-    exchange: exchanges.begin("id", new Request(url), target),
+    exchange,
     target,
     headers: new Headers(),
     body,
     model: "m",
     head: scanRequestHead(body),
-    asked: NOTHING_ASKED,
-    client: "c",
-    signal: client,
+    asked: { ...NOTHING_ASKED, client: "c" },
     method: "POST" as const,
     kept: null,
   };

@@ -121,7 +121,7 @@ describe("a damaged file", () => {
     const path = join(folder.path, "nodes.json");
     writeFileSync(path, "{");
     const told: unknown[] = [];
-    const file = openStateFile(path, { warn: (_message, details) => told.push(details) });
+    const file = openStateFile(path, { ...warnings(), warn: (_, details) => told.push(details) });
     await file.close();
     expect(told.at(-1)).toEqual({ file: path, kept_as: `${path}.damaged-1` });
   });

@@ -21,7 +21,7 @@ export interface Asked {
   readonly session: SessionOf | null;
   /** Whether a stream is asked for: then the first word tells of the prefill, else of the whole answer. */
   readonly stream: boolean;
-  /** Who asks: an API key's digest, or an address; null when that is not known. */
+  /** Who asks: an API key's name, or an address; null when that is not known. */
   readonly client: string | null;
   /**
    * `goesOn` from something that one node keeps, or is a `lookup` of it, which runs no model: that
