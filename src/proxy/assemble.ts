@@ -10,7 +10,6 @@ import type { KeptSessions } from "../core/knowledge/sessions.ts";
 import type { Elsewhere } from "../core/pool/elsewhere.ts";
 import { Keepers } from "../core/pool/keepers.ts";
 import type { Node } from "../core/pool/node.ts";
-import { loggedNode } from "../core/pool/node.ts";
 import { LOOK_MS } from "../core/pool/watch.ts";
 import { RequestIds } from "../core/request-id.ts";
 import { NodePolicy } from "../discovery/node-policy.ts";
@@ -29,7 +28,6 @@ import type { NodeEvents } from "../observe/node-events.ts";
 import { openRequests } from "../observe/open-requests.ts";
 import type { Traces } from "../observe/traces.ts";
 import { Connections } from "../upstream/connections.ts";
-import { ModelDiscovery } from "../upstream/model-discovery.ts";
 import { PinnedFetch } from "../upstream/pinned-fetch.ts";
 import { resolver } from "../upstream/resolve.ts";
 import type { Upstream } from "../upstream/send.ts";
@@ -40,7 +38,7 @@ import { Lifecycle } from "./lifecycle.ts";
 import { createMode } from "./mode.ts";
 import { type FactsOf, observe } from "./observe.ts";
 import { createOpenFiles } from "./open-files.ts";
-import { createPoller, createProber } from "./questions.ts";
+import { createQuestions } from "./questions.ts";
 import { Reload, type Rereading } from "./reload.ts";
 import type { RemoteLive } from "./remote-live.ts";
 import { createRouting, type Routing } from "./routing.ts";
@@ -136,22 +134,14 @@ export function assemble(
 ): Assembled {
   const { now, wallMs } = CLOCK;
   const random = RANDOM;
+  const onError = (error: unknown) => logUnexpected(log, error);
   const { registry, prompts, readPrompt, finishSession } = createRouting(config, {
     now,
     random,
-    onListenerError: (error) => logUnexpected(log, error),
+    onListenerError: onError,
     share,
   });
-  const nodePolicy = new NodePolicy({
-    allow: config.allowNodes.map(parseAllowRule),
-    proxyPort: listening.port,
-  });
-  const pinned = new PinnedFetch({
-    fetch: new Connections(now).fetch,
-    resolve: resolver(Bun.dns.lookup),
-    refusal: (hostname, address, port) => nodePolicy.addressRefusal(hostname, address, port),
-    clock: CLOCK,
-  });
+  const { nodePolicy, pinned } = createReach(config, listening);
   const { fetch } = pinned;
   const engines: Engines = share?.engines ?? {
     find: (model, role) => discovery.find(model, role),
@@ -168,20 +158,10 @@ export function assemble(
   const certificate = new CertificateInUse(key, listening.renew ?? (() => Promise.resolve(false)));
   const reload = new Reload({ config, rereading, keys: { use }, certificate, log, wallMs });
   const { mode, distServe } = createMode(config, upstream, engineHeaders, log);
-  const onError = (error: unknown) => logUnexpected(log, error);
   const questions = { registry, headers: engineHeaders, fetch, clock: CLOCK, random, onError };
-  const discovery = new ModelDiscovery({
-    ...questions,
-    timeoutMs: config.healthTimeoutMs,
-    onNoList: (node, reason) =>
-      log.warning("models of the node not known", { ...loggedNode(node), reason }),
-  });
-  const prober = createProber(config, questions);
+  const { prober, poller, discovery } = createQuestions(config, questions, log);
   const bodies = createBodies(config, CLOCK);
-  const exchanges = new Exchanges({
-    now,
-    report: (error) => logUnexpected(log, error),
-  });
+  const exchanges = new Exchanges({ now, report: onError });
   const idleLimit = new IdleLimit(listening.server, exchanges, CLOCK, keepAliveS(config));
   const startedAtS = Math.floor(CLOCK.wallMs() / 1_000);
   const { admission } = upstream;
@@ -261,7 +241,7 @@ export function assemble(
     keepAliveS: keepAliveS(config),
     as: config.as,
   };
-  const knowing = [observing.events, prober, createPoller(config, questions, log), discovery];
+  const knowing = [observing.events, prober, poller, discovery];
   const tasks = [
     observing.lag,
     ...(share?.live === undefined ? [observing.live] : []),
@@ -274,6 +254,18 @@ export function assemble(
   const { live: ownLive, liveFacts, events } = observing;
   const own = { engines, keys, certificate, prompts, ownLive, liveFacts, events };
   return { services, lifecycle, tasks, knowing, ...own };
+}
+
+/** Which addresses nodes may have, and what connects to no other. */
+function createReach({ allowNodes }: Config, { port: proxyPort }: Listening) {
+  const nodePolicy = new NodePolicy({ allow: allowNodes.map(parseAllowRule), proxyPort });
+  const pinned = new PinnedFetch({
+    fetch: new Connections(CLOCK.now).fetch,
+    resolve: resolver(Bun.dns.lookup),
+    refusal: (hostname, address, port) => nodePolicy.addressRefusal(hostname, address, port),
+    clock: CLOCK,
+  });
+  return { nodePolicy, pinned };
 }
 
 /**

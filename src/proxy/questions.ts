@@ -3,22 +3,29 @@ import { loggedNode } from "../core/pool/node.ts";
 import type { Log } from "../observe/log.ts";
 import { HealthProber } from "../upstream/health-prober.ts";
 import { MetricsPoller } from "../upstream/metrics-poller.ts";
+import { ModelDiscovery } from "../upstream/model-discovery.ts";
 import type { Questions } from "../upstream/probe-rounds.ts";
 
-export function createProber(config: Config, questions: Questions): HealthProber {
-  return new HealthProber({
-    ...questions,
-    intervalMs: config.healthIntervalMs,
-    timeoutMs: config.healthTimeoutMs,
-    path: config.healthPath,
-  });
-}
-
-export function createPoller(config: Config, questions: Questions, log: Log): MetricsPoller {
-  return new MetricsPoller({
-    ...questions,
-    intervalMs: config.metricsIntervalMs,
-    onNoUsage: (node, reason) =>
-      log.warning("KV-cache usage unknown", { ...loggedNode(node), reason }),
-  });
+/** Who asks engines how they are, what they run and what they serve. */
+export function createQuestions(config: Config, questions: Questions, log: Log) {
+  return {
+    prober: new HealthProber({
+      ...questions,
+      intervalMs: config.healthIntervalMs,
+      timeoutMs: config.healthTimeoutMs,
+      path: config.healthPath,
+    }),
+    poller: new MetricsPoller({
+      ...questions,
+      intervalMs: config.metricsIntervalMs,
+      onNoUsage: (node, reason) =>
+        log.warning("KV-cache usage unknown", { ...loggedNode(node), reason }),
+    }),
+    discovery: new ModelDiscovery({
+      ...questions,
+      timeoutMs: config.healthTimeoutMs,
+      onNoList: (node, reason) =>
+        log.warning("models of the node not known", { ...loggedNode(node), reason }),
+    }),
+  };
 }
