@@ -6,7 +6,6 @@ import { version } from "../../package.json";
 import { UpgradeError } from "../cluster/errors.ts";
 import type { Spawn } from "../cluster/member.ts";
 import { shareMemory } from "../cluster/memory.ts";
-import type { ToControl } from "../cluster/messages.ts";
 import { sharedElsewhere } from "../cluster/shared-load.ts";
 import { SharedSessions } from "../cluster/shared-sessions.ts";
 import { CONTROL_ROW, rowsFor, Supervisor } from "../cluster/supervisor.ts";
@@ -20,7 +19,7 @@ import type { Services } from "../http/services.ts";
 import { logUnexpected } from "../observe/log.ts";
 import type { Warn } from "../state/file.ts";
 import { Administration, WorkersPeers } from "./administration.ts";
-import { askEngines } from "./ask-engines.ts";
+import { answerWorker } from "./answer-worker.ts";
 import { assemble, CLOCK } from "./assemble.ts";
 import { controlTicks } from "./control-ticks.ts";
 import { Gathered } from "./gathered.ts";
@@ -78,17 +77,7 @@ export async function startControl(
   let handover: Handover | null = null;
   /** Resolves when nobody else listens at the port any more: then the places of listeners are known. */
   let settled: Promise<unknown> = Promise.resolve();
-  const clients = config.maxConcurrencyPerClient === null ? 0 : MOST_CLIENTS;
-  const memory = shareMemory({ rows: rowsFor(count), clients });
-  const { table } = memory;
-  table.rowsInUse = CONTROL_ROW + 1;
-  const sessions = keepsSessions(config)
-    ? memory.sessions({
-        row: CONTROL_ROW,
-        wallMs: CLOCK.wallMs,
-        idleMs: config.sessionTimeoutMs,
-      })
-    : null;
+  const { memory, table, sessions } = shareTables(config, count);
   const peers = new WorkersPeers();
   let latest = config;
   const share = {
@@ -156,17 +145,7 @@ export async function startControl(
       sessions?.left(member.row);
       memory.news().clear(member.row);
     },
-    answer: (question, member) => {
-      if (!isQuestion(question)) throw new Error("not understood");
-      if (question.do === "administer") return administration.answer(question);
-      if (question.do === "counted") {
-        ending.ends(member, question.cut ?? 0);
-        return gathered.counted(member, question.page);
-      }
-      if (question.do === "watch") return watchers.watch(member, question.watcher);
-      if (question.do === "unwatch") return watchers.unwatch(member, question.watcher);
-      return askEngines(question, assembled);
-    },
+    answer: (question, member) => answerWorker(question, member, asked),
   });
   const administration = new Administration({
     config,
@@ -175,13 +154,10 @@ export async function startControl(
     telling: supervisor.telling,
     log,
   });
+  const asked = { administration, ending, gathered, watchers, engines: assembled };
   const { promise: replaced, resolve: onReplaced } = Promise.withResolvers<string>();
   async function upgrade(what: "workers" | "all") {
-    try {
-      handover?.refuseWhileReplaced();
-    } catch (error) {
-      throw new UpgradeError(errorMessage(error));
-    }
+    refuseWhileReplaced(handover);
     await settled;
     if (what === "workers") return await supervisor.upgrade();
     if (handover === null) throw new ProxyError("invalid_request", NO_STATE);
@@ -273,14 +249,29 @@ export async function startControl(
   };
 }
 
+/** What all workers count in, and where sessions are kept, if any are. */
+function shareTables(config: Config, count: number) {
+  const clients = config.maxConcurrencyPerClient === null ? 0 : MOST_CLIENTS;
+  const memory = shareMemory({ rows: rowsFor(count), clients });
+  const { table } = memory;
+  table.rowsInUse = CONTROL_ROW + 1;
+  const own = { row: CONTROL_ROW, wallMs: CLOCK.wallMs, idleMs: config.sessionTimeoutMs };
+  return { memory, table, sessions: keepsSessions(config) ? memory.sessions(own) : null };
+}
+
+/** @throws UpgradeError while another process takes the place of this one, or has */
+function refuseWhileReplaced(handover: Handover | null): void {
+  try {
+    handover?.refuseWhileReplaced();
+  } catch (error) {
+    throw new UpgradeError(errorMessage(error));
+  }
+}
+
 /** As Bun writes the address of a server. */
 function urlOf({ host, tls }: Config, port: number): string {
   const name = host.includes(":") ? `[${host}]` : host;
   return new URL(`${tls === null ? "http" : "https"}://${name}:${port}`).origin;
-}
-
-function isQuestion(question: unknown): question is ToControl {
-  return typeof question === "object" && question !== null && "do" in question;
 }
 
 function asProxyError(error: unknown): never {
