@@ -14,7 +14,7 @@ import { outcomeOf, rejectionOf, statusOf, usageOf } from "./request-outcome.ts"
 import { Counter, counters, histograms } from "./series.ts";
 
 /** Upper bounds, s. The first two are subsets of vLLM's, so that both lie in one panel. */
-export const FIRST_BYTE_S = [
+const FIRST_BYTE_S = [
   0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160,
 ] as const;
 const REQUEST_S = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1280] as const;

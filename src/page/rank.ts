@@ -8,7 +8,7 @@ export const SLOW = 1.5;
 export const VERY_SLOW = 3;
 
 /** The worse of its two ratios, or null. */
-export function slownessOf(node: NodeRow): number | null {
+function slownessOf(node: NodeRow): number | null {
   const ratios = [node.number("firstByteRatio"), node.number("pieceRatio")];
   const known = ratios.filter((ratio) => ratio !== null);
   return known.length === 0 ? null : Math.max(...known);

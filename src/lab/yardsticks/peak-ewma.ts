@@ -51,7 +51,7 @@ export function peakEwma(_oracle: Oracle, time: VirtualTime): Contestant {
 }
 
 /** Two different ones, unless there is only one. */
-export function twoOf<C>(candidates: readonly C[], random: () => number): readonly [C, C] {
+function twoOf<C>(candidates: readonly C[], random: () => number): readonly [C, C] {
   const first = Math.floor(random() * candidates.length);
   const step = 1 + Math.floor(random() * (candidates.length - 1));
   const [a, b] = [candidates[first], candidates[(first + step) % candidates.length]];

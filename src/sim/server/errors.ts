@@ -65,7 +65,7 @@ function vllmType(status: number): string {
 }
 
 /** FastAPI's own answer to a body that does not fit its model. */
-export function unfitAnswer({ location, detail }: UnfitBody): Answer {
+function unfitAnswer({ location, detail }: UnfitBody): Answer {
   return jsonAnswer(
     { detail: [{ type: "value_error", loc: ["body", ...location], msg: detail }] },
     422,

@@ -12,7 +12,7 @@ export type Release = (typeof RELEASES)[number];
  * completions (0.12 to 0.14), `chatcmpl` a random id for chat as well (from 0.15), and
  * `cache-session-id` a field of that name beside it (#4977).
  */
-export const PREFILL_ID_STYLES = ["session", "chat-only", "chatcmpl", "cache-session-id"] as const;
+const PREFILL_ID_STYLES = ["session", "chat-only", "chatcmpl", "cache-session-id"] as const;
 
 export type PrefillIdStyle = (typeof PREFILL_ID_STYLES)[number];
 
