@@ -30,6 +30,11 @@ export class Hearer {
     return model === null ? 0 : (this.#queues.get(model) ?? null);
   }
 
+  /** How many there are. */
+  get queues(): number {
+    return 1 + this.#queues.size;
+  }
+
   hear(news: News): void {
     this.#isHearing = true;
     try {

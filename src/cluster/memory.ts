@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, statfsSync, truncateSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { errorMessage } from "../core/thrown.ts";
+import { Bells, bellBytes } from "./bells.ts";
 import { WorkersError } from "./errors.ts";
 import { NewsRings, newsBytes } from "./news-rings.ts";
 import { SESSION_BYTES, SessionTable, type SessionTableOptions } from "./session-table.ts";
@@ -16,6 +17,7 @@ export interface SharedMemory {
   readonly table: Table;
   sessions(options: SessionTableOptions): SessionTable;
   news(): NewsRings;
+  bells(): Bells;
   /** Takes the file away; whoever has mapped it goes on. */
   remove(): void;
 }
@@ -25,7 +27,7 @@ export interface SharedMemory {
  * @throws WorkersError where there is no room for it
  */
 export function shareMemory(size: TableSize): SharedMemory {
-  const bytes = tableBytes(size) + SESSION_BYTES + newsBytes(size.rows);
+  const bytes = bellsAt(size) + bellBytes(size.rows);
   const memory = newMemory(size, bytes, foldersFor(bytes, freeBytes));
   // Also where the start fails, and nobody is left who would.
   process.once("exit", memory.remove);
@@ -80,6 +82,11 @@ function freeBytes(folder: string): number {
   }
 }
 
+/** They stand behind all that versions before know. */
+function bellsAt(size: TableSize): number {
+  return tableBytes(size) + SESSION_BYTES + newsBytes(size.rows);
+}
+
 /** Maps what another process has made. */
 export function openMemory(path: string, size: TableSize): SharedMemory {
   const bytes = Bun.mmap(path, { shared: true });
@@ -88,6 +95,7 @@ export function openMemory(path: string, size: TableSize): SharedMemory {
     size,
     table: new Table(bytes, size),
     news: () => new NewsRings(bytes.subarray(tableBytes(size) + SESSION_BYTES), size.rows),
+    bells: () => new Bells(bytes.subarray(bellsAt(size)), size.rows),
     sessions: (options) => new SessionTable(bytes.subarray(tableBytes(size)), options),
     remove: () => rmSync(join(path, ".."), { recursive: true, force: true }),
   };

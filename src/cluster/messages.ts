@@ -58,6 +58,8 @@ export interface Beginning {
   readonly hasSessions?: boolean;
   /** Whether the rings of news follow the sessions; left out by versions before. */
   readonly hasNews?: boolean;
+  /** Whether the bells follow the rings; left out by versions before. */
+  readonly hasBells?: boolean;
   /** As the flags said it, validated again by whoever reads it. */
   readonly config: unknown;
   /** What HTTPS is served with, null for HTTP; an older control plane leaves it out. */

@@ -1,6 +1,7 @@
 /** The shared table as the core knows it: what others send to the nodes, and the places of all. */
-import type { Limit, OtherQueues, PlaceLimits, Places } from "../core/admission/places.ts";
+import type { Awaited, Limit, OtherQueues, PlaceLimits, Places } from "../core/admission/places.ts";
 import type { Elsewhere } from "../core/pool/elsewhere.ts";
+import { ALWAYS, type Bells, ITS_TURN, NEVER } from "./bells.ts";
 import { MOST_QUEUES, MOST_SLOTS, type Row, type Table } from "./table.ts";
 
 /** @param answered Tells others of an answer; null where they cannot be told. */
@@ -24,8 +25,13 @@ export function sharedElsewhere(
   };
 }
 
-/** Half of what a freed place may wait for whoever waits in another process, ms. */
-const RECHECK_MS = 10;
+/**
+ * A place that nobody tells of is found within this time, ms: one that was held for a moment while it was looked whether
+ * there is a node for it, or whose owner may send no signals.
+ */
+const RECHECK_MS = 20;
+/** Beside a control plane of a version before nobody tells of any. */
+const SILENT_RECHECK_MS = RECHECK_MS / 2;
 
 export interface SharedPlacesOptions {
   readonly table: Table;
@@ -38,19 +44,30 @@ export interface SharedPlacesOptions {
   readonly hash: (client: string) => bigint;
   /** Which queue the requests for a model stand in; null for one that has none yet. */
   readonly queueOf: (model: string | null) => number | null;
+  /** How many queues there are. */
+  readonly queues: () => number;
+  /** Null where others would not know of them. */
+  readonly bells: Bells | null;
 }
 
 /** The places of a proxy that is several processes. */
 export class SharedPlaces implements Places, OtherQueues {
   readonly others = this;
-  readonly recheckMs = RECHECK_MS;
+  readonly recheckMs: number;
   readonly #options: SharedPlacesOptions;
+  /** Whether anything keeps requests waiting that ends in other processes, too. */
+  readonly #mayWait: boolean;
   /** Where this process' requests of a client are counted, and how many it has. */
   readonly #clients = new Map<string, { readonly column: number | null; count: number }>();
   #waiting = new Map<number, number>();
+  #isPassing = false;
+  #look = () => {};
 
   constructor(options: SharedPlacesOptions) {
+    const { bells, isLimited, limits } = options;
     this.#options = options;
+    this.#mayWait = isLimited || limits.maxPerClient !== Number.POSITIVE_INFINITY;
+    this.recheckMs = bells === null ? SILENT_RECHECK_MS : RECHECK_MS;
   }
 
   take(client: string): Limit | null {
@@ -116,8 +133,8 @@ export class SharedPlaces implements Places, OtherQueues {
     return queue !== null && queue < MOST_QUEUES && this.#options.row.isAhead(queue, since);
   }
 
-  waits(since: ReadonlyMap<string | null, number>, waiting: number): void {
-    const { row, queueOf } = this.#options;
+  waits({ since, isForAny }: Awaited, waiting: number): void {
+    const { row, queueOf, bells } = this.#options;
     const now = new Map<number, number>();
     for (const [model, first] of since) {
       const queue = queueOf(model);
@@ -127,6 +144,47 @@ export class SharedPlaces implements Places, OtherQueues {
     for (const [queue, first] of now) row.waits(queue, first);
     this.#waiting = now;
     row.waiting(waiting);
+    bells?.wish(row.number, isForAny ? ALWAYS : now.size > 0 ? ITS_TURN : NEVER);
+  }
+
+  pass(): void {
+    if (this.#isPassing || !this.#mayWait || !this.#isWantedElsewhere()) return;
+    this.#isPassing = true;
+    // What a request gives back at its end, its node and its place, and others in the same turn, are told of once.
+    queueMicrotask(() => {
+      this.#isPassing = false;
+      this.#ring();
+    });
+  }
+
+  #isWantedElsewhere(): boolean {
+    const { bells, row, table } = this.#options;
+    if (bells === null) return false;
+    for (let other = 0; other < table.rowsInUse; other += 1) {
+      if (other !== row.number && bells.wishOf(other) !== NEVER) return true;
+    }
+    return false;
+  }
+
+  #ring(): void {
+    const { bells, limits, queues, row, table } = this.#options;
+    const isFull = table.places >= limits.maxConcurrency;
+    for (let other = 0; other < table.rowsInUse; other += 1) {
+      if (other === row.number || bells === null) continue;
+      const wish = bells.wishOf(other);
+      // Who is first, and is this process, has tried already.
+      const isItsTurn = wish === ITS_TURN && !isFull && table.ofRow(other).isFirst(queues());
+      if (wish === ALWAYS || isItsTurn) bells.ring(other);
+    }
+  }
+
+  listen(look: () => void): void {
+    this.#look = look;
+  }
+
+  /** Another process has passed something on. */
+  rung(): void {
+    this.#look();
   }
 
   get waiting(): number {

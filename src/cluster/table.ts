@@ -1,7 +1,7 @@
 /**
- * What the processes of one proxy count together, in memory that all of them have mapped: a row for
- * each process, which nobody else writes, and a column for each thing that is counted. The sum of a
- * column is the truth; a process that dies leaves a row behind, and clearing that is all there is to do.
+ * What the processes of one proxy count together, in memory that all of them have mapped: a row for each process, which
+ * nobody else writes, and a column for each thing that is counted. The sum of a column is the truth; a process that dies
+ * leaves a row behind, and clearing that is all there is to do.
  */
 import { Lock } from "./lock.ts";
 
@@ -81,12 +81,11 @@ export class Table {
   /** Nobody writes the row any more, or not yet. Pieces go to row `to`, since their sum only grows. */
   clear(row: number, to: number): void {
     for (let column = 0; column < this.#columns; column += 1) {
-      const at = column * this.rows + row;
-      const count = this.#cells[at] ?? 0;
+      const from = column * this.rows;
+      const count = this.#cells[from + row] ?? 0;
       if (count === 0) continue;
-      const isPieces = column >= PIECES && column < LONGEST;
-      if (isPieces) Atomics.add(this.#cells, column * this.rows + to, count);
-      Atomics.store(this.#cells, at, 0);
+      if (column >= PIECES && column < LONGEST) Atomics.add(this.#cells, from + to, count);
+      Atomics.store(this.#cells, from + row, 0);
     }
     this.#lock.free(row);
   }
@@ -99,6 +98,10 @@ export class Table {
     return this.#sum(PIECES + slot);
   }
 
+  get places(): number {
+    return this.#sum(PLACES);
+  }
+
   ofRow(row: number): Row {
     return new Row(this, this.#cells, row);
   }
@@ -106,9 +109,9 @@ export class Table {
   /** The sum of a column as it is at one moment after the call, if nobody but rows' owners writes. */
   #sum(column: number): number {
     const from = column * this.rows;
-    const rows = this.rowsInUse;
+    const end = from + this.rowsInUse;
     let sum = 0;
-    for (let at = from; at < from + rows; at += 1) sum += this.#cells[at] ?? 0;
+    for (let at = from; at < end; at += 1) sum += this.#cells[at] ?? 0;
     return sum;
   }
 
@@ -137,8 +140,7 @@ export class Table {
       const looked = this.#lock.held(row, () => {
         // Whoever takes a place counts first and looks then whether it counted in the right column.
         Atomics.store(this.#clients, at, BUSY);
-        const isIdle = this.#sum(OF_CLIENT + at) === 0;
-        Atomics.store(this.#clients, at, isIdle ? 0n : hash);
+        Atomics.store(this.#clients, at, this.#sum(OF_CLIENT + at) === 0 ? 0n : hash);
       });
       if (!looked) return;
     }
@@ -233,6 +235,15 @@ export class Row {
     Atomics.store(this.#cells, this.#at(SINCE + queue), since);
   }
 
+  /** Whether its first of one of so many queues has waited for as long as any. */
+  isFirst(queues: number): boolean {
+    for (let queue = 0; queue < queues; queue += 1) {
+      const since = this.#cells[this.#at(SINCE + queue)] ?? 0;
+      if (since !== 0 && !this.isAhead(queue, since)) return true;
+    }
+    return false;
+  }
+
   waiting(count: number): void {
     Atomics.store(this.#cells, this.#at(WAITING), count);
   }
@@ -254,8 +265,8 @@ export class Row {
   }
 
   /**
-   * Counting first and looking then, nobody overlooks anybody: of two that take the last place at once
-   * at least one sees both. Whoever sees too many takes back; when both do, they look again.
+   * Counting first and looking then, nobody overlooks anybody: of two that take the last place at once at least one
+   * sees both. Whoever sees too many takes back; when both do, they look again.
    */
   #take(column: number, most: number): boolean {
     const at = this.#at(column);

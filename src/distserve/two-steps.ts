@@ -1,4 +1,4 @@
-import { Admitted } from "../core/admission/admission.ts";
+import { Admitted } from "../core/admission/admitted.ts";
 import type { RequestHead } from "../core/body/request-head.ts";
 import { CLIENT_GONE } from "../core/exchange.ts";
 import { Lease } from "../core/pool/lease.ts";

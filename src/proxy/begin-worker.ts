@@ -1,6 +1,7 @@
 /** Puts a worker together: a proxy that is told how nodes are, and whose counts are in the table of all. */
 import { Value } from "@sinclair/typebox/value";
 import { Attended, SILENT_AFTER_MS, SilentError } from "../cluster/attended.ts";
+import { BELL } from "../cluster/bells.ts";
 import type { Channel } from "../cluster/channel.ts";
 import { Hearer } from "../cluster/hear.ts";
 import { openMemory, type SharedMemory } from "../cluster/memory.ts";
@@ -51,27 +52,32 @@ export async function beginWorker(
   const row = table.ofRow(given.row);
   // A control plane of a version before has no room for it: then each worker learns alone.
   const shared = given.hasNews === true ? newsIn(memory, given.row) : null;
+  // The same: then nobody rings, and each looks by itself.
+  const bells = given.hasBells === true ? memory.bells() : null;
   let hearer: Hearer | null = null;
   const traces = await tracesOf(config, log);
   const attended = new Attended(control, CLOCK);
   const live = new RemoteLive(attended);
+  const places = new SharedPlaces({
+    table,
+    row,
+    limits: {
+      maxConcurrency: config.maxConcurrency ?? Number.POSITIVE_INFINITY,
+      maxPerClient: config.maxConcurrencyPerClient ?? Number.POSITIVE_INFINITY,
+    },
+    isLimited: config.maxConcurrency !== null || config.maxConcurrencyPerNode !== null,
+    wallMs: CLOCK.wallMs,
+    hash: clientHash,
+    queueOf: (model) => hearer?.queueOf(model) ?? null,
+    queues: () => hearer?.queues ?? 0,
+    bells,
+  });
   const share: Share = {
     via: given.via,
     elsewhere: sharedElsewhere(row, shared && ((slot, ms) => shared.answered(slot, ms))),
     // A control plane of a version before has no room for them, and but one worker where they are kept.
     sessions: given.hasSessions === true ? sessionsIn(memory, given.row, config) : null,
-    places: new SharedPlaces({
-      table,
-      row,
-      limits: {
-        maxConcurrency: config.maxConcurrency ?? Number.POSITIVE_INFINITY,
-        maxPerClient: config.maxConcurrencyPerClient ?? Number.POSITIVE_INFINITY,
-      },
-      isLimited: config.maxConcurrency !== null || config.maxConcurrencyPerNode !== null,
-      wallMs: CLOCK.wallMs,
-      hash: clientHash,
-      queueOf: (model) => hearer?.queueOf(model) ?? null,
-    }),
+    places,
     engines: {
       find: async (model) => {
         await orUndefined(attended.ask({ do: "find", model }));
@@ -91,6 +97,8 @@ export async function beginWorker(
   tellOf(registry, hearer, control);
   tellEnded(registry, control);
   if (shared !== null) shareNews(shared, assembled);
+  process.on(BELL, () => places.rung());
+  bells?.hangs(given.row, process.pid);
   tick(registry, row, shared);
   return { config, assembled, live, hearer, log, flushLog, traces };
 }

@@ -78,6 +78,7 @@ export async function startControl(
   /** Resolves when nobody else listens at the port any more: then the places of listeners are known. */
   let settled: Promise<unknown> = Promise.resolve();
   const { memory, table, sessions } = shareTables(config, count);
+  const bells = memory.bells();
   const peers = new WorkersPeers();
   let latest = config;
   const share = {
@@ -129,6 +130,7 @@ export async function startControl(
       size: memory.size,
       hasSessions: true,
       hasNews: true,
+      hasBells: true,
       config: {
         ...shared,
         ...keysOf(latest),
@@ -144,6 +146,9 @@ export async function startControl(
       watchers.gone(member);
       sessions?.left(member.row);
       memory.news().clear(member.row);
+      bells.clear(member.row);
+      // What it had is free.
+      bells.ringAll();
     },
     answer: (question, member) => answerWorker(question, member, asked),
   });

@@ -1,4 +1,4 @@
-import { Admitted } from "../core/admission/admission.ts";
+import { Admitted } from "../core/admission/admitted.ts";
 import type { Role } from "../core/engine/roles.ts";
 import { CLIENT_GONE } from "../core/exchange.ts";
 import { itsPlace } from "./its-place.ts";

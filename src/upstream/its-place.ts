@@ -1,4 +1,4 @@
-import type { Admitted } from "../core/admission/admission.ts";
+import type { Admitted } from "../core/admission/admitted.ts";
 import type { Lease } from "../core/pool/lease.ts";
 import type { InferenceRequest } from "./request.ts";
 

@@ -1,10 +1,15 @@
-/** Two processes' queues over one table, in virtual time: how soon a place that one frees is the other's. */
+/** Queues of several processes over one table, in virtual time: how soon a place that one frees is another's. */
 import { describe, expect, test } from "bun:test";
+import { Bells, bellBytes } from "../../src/cluster/bells.ts";
 import { SharedPlaces, sharedElsewhere } from "../../src/cluster/shared-load.ts";
 import { Table, tableBytes } from "../../src/cluster/table.ts";
-import { Gate } from "../core/admission/gate.ts";
+import { Lease } from "../../src/core/pool/lease.ts";
+import { Signal } from "../../src/core/signal.ts";
+import { NOTHING_ASKED } from "../../src/core/strategies/strategy.ts";
+import { MODEL } from "../../src/lab/cluster.ts";
+import { Asker, Gate, heard } from "../core/admission/gate.ts";
 
-const SIZE = { rows: 3, clients: 64 };
+const SIZE = { rows: 5, clients: 64 };
 const MOST_MS = 20;
 
 interface Limits {
@@ -13,14 +18,27 @@ interface Limits {
   readonly maxInFlightPerNode?: number;
 }
 
-function twoWorkers({ maxConcurrency, maxPerClient, maxInFlightPerNode }: Limits) {
+/** @param bells Whether others tell: they cannot, or nobody hears them, where they may send no signals. */
+function workersWith(
+  { maxConcurrency, maxPerClient, maxInFlightPerNode }: Limits,
+  {
+    bells: which = "heard",
+    nodes = 1,
+  }: { bells?: "heard" | "unheard" | "none"; nodes?: number } = {},
+) {
   const table = new Table(new Uint8Array(tableBytes(SIZE)), SIZE);
   table.rowsInUse = SIZE.rows;
   const limits = {
     maxConcurrency: maxConcurrency ?? Number.POSITIVE_INFINITY,
     maxPerClient: maxPerClient ?? Number.POSITIVE_INFINITY,
   };
-  const workers = [1, 2].map((number): Gate => {
+  const rung: number[] = [];
+  const all: SharedPlaces[] = [];
+  const bells = new Bells(new Uint8Array(bellBytes(SIZE.rows)), SIZE.rows, (pid) => {
+    rung.push(pid);
+    if (which === "heard") queueMicrotask(() => all[pid]?.rung());
+  });
+  const workerOf = (number: number): Gate => {
     const row = table.ofRow(number);
     const places = new SharedPlaces({
       table,
@@ -30,18 +48,30 @@ function twoWorkers({ maxConcurrency, maxPerClient, maxInFlightPerNode }: Limits
       wallMs: () => gate.cluster.time.nowMs,
       hash: (client) => BigInt(client.charCodeAt(0)),
       queueOf: () => 0,
+      queues: () => 1,
+      bells: which === "none" ? null : bells,
     });
+    bells.hangs(number, number);
+    all[number] = places;
     const cluster = {
-      nodes: 1,
+      nodes,
       elsewhere: sharedElsewhere(row),
       ...(maxInFlightPerNode === undefined ? {} : { maxInFlightPerNode }),
     };
     const gate = new Gate({ ...limits, places }, cluster);
     return gate;
-  });
-  const [one, other] = workers;
-  if (one === undefined || other === undefined) throw new Error("there are two");
-  return { one, other };
+  };
+  const [one, two, three, four] = [workerOf(1), workerOf(2), workerOf(3), workerOf(4)] as const;
+  /** A later moment, also by the clocks of those who wait. */
+  const pass = async (ms: number) => {
+    for (const gate of [one, two, three, four]) await gate.pass(ms);
+  };
+  return { one, two, three, four, rung, pass };
+}
+
+/** Lets signals come, and whoever they have go on; no time goes by. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 8; turn += 1) await heard();
 }
 
 describe.each([
@@ -49,19 +79,112 @@ describe.each([
   ["of a node", { maxInFlightPerNode: 1 }],
   ["of a client", { maxPerClient: 1 }],
 ])("a place %s", (_what, limits) => {
-  test("that one worker frees is found within 20 ms by whoever waits in another", async () => {
+  test("that one worker frees is had by whoever waits in another before any time goes by", async () => {
+    const { one, two } = workersWith(limits);
+    const first = one.ask();
+    const second = two.ask();
+    await settled();
+    expect([first.state, second.state]).toEqual(["in", "waits"]);
+    first.finish();
+    await settled();
+    expect(second.state).toBe("in");
+  });
+
+  test("that nobody tells of is found within 20 ms by whoever waits in another", async () => {
     // Whenever it is freed, between two looks of the other.
-    for (let afterMs = 0; afterMs < MOST_MS; afterMs += 1) {
-      const { one, other } = twoWorkers(limits);
-      const first = one.ask();
-      const second = other.ask();
-      await one.pass(afterMs);
-      await other.pass(afterMs);
-      expect([first.state, second.state]).toEqual(["in", "waits"]);
-      first.finish();
-      await one.pass(MOST_MS);
-      await other.pass(MOST_MS);
-      expect(second.state).toBe("in");
+    for (const bells of ["unheard", "none"] as const) {
+      for (let afterMs = 0; afterMs < MOST_MS; afterMs += 1) {
+        const { one, two, pass } = workersWith(limits, { bells });
+        const first = one.ask();
+        const second = two.ask();
+        await pass(afterMs);
+        expect([first.state, second.state]).toEqual(["in", "waits"]);
+        first.finish();
+        await settled();
+        expect(second.state).toBe("waits");
+        await pass(MOST_MS);
+        expect(second.state).toBe("in");
+      }
     }
   });
+});
+
+test("places that are freed at once go to those who have waited longest, from worker to worker, before any time goes by", async () => {
+  const { one, two, three, four, pass } = workersWith({ maxConcurrency: 4 });
+  const running = [one.ask(), one.ask(), one.ask(), one.ask()];
+  const waiting: Asker[] = [];
+  for (const worker of [two, three, four, one, two, three, four, one]) {
+    await pass(1);
+    waiting.push(worker.ask());
+  }
+  await settled();
+  for (const asker of running) asker.finish();
+  await settled();
+  expect(waiting.map(({ state }) => state)).toEqual([
+    ...Array.from({ length: 4 }, () => "in"),
+    ...Array.from({ length: 4 }, () => "waits"),
+  ]);
+});
+
+test("who is in front of others and leaves lets them have the place that it could not take", async () => {
+  const { one, two, three, pass } = workersWith({ maxInFlightPerNode: 1 }, { nodes: 2 });
+  const running = [one.ask(), one.ask()];
+  const [first] = two.cluster.registry.nodes();
+  if (first === undefined) throw new Error("there are two");
+  const picky = two.ask({ only: first });
+  await pass(1);
+  const other = three.ask();
+  await settled();
+  const free = running.find(({ place }) => place?.lease.node.slot !== first.slot);
+  free?.finish();
+  await settled();
+  expect([picky.state, other.state]).toEqual(["waits", "waits"]);
+  picky.leave();
+  await settled();
+  expect([picky.state, other.state]).toEqual(["gone", "in"]);
+});
+
+test("a place that is freed before others know that somebody waits for it is not overlooked", async () => {
+  const { one, two } = workersWith({ maxInFlightPerNode: 1 });
+  const first = one.ask();
+  const wanted = {
+    model: MODEL,
+    role: "Hybrid",
+    asked: NOTHING_ASKED,
+    tried: new Set<never>(),
+    only: null,
+  } as const;
+  const signal = new Signal();
+  const late = new Asker(
+    () =>
+      two.admission.admitWith(wanted, "c", signal, () => {
+        const got = two.cluster.registry.acquire(wanted);
+        if (!(got instanceof Lease)) first.finish();
+        return got;
+      }),
+    signal,
+  );
+  await settled();
+  expect(late.state).toBe("in");
+});
+
+test("nobody is rung who waits for nothing, or whose turn it is not", async () => {
+  const { one, two, three, rung, pass } = workersWith({ maxConcurrency: 1 });
+  for (let turn = 0; turn < 3; turn += 1) {
+    const asker = one.ask();
+    asker.finish();
+    await settled();
+  }
+  expect(rung).toEqual([]);
+  const first = one.ask();
+  const second = two.ask();
+  await pass(1);
+  const third = three.ask();
+  await settled();
+  first.finish();
+  await settled();
+  expect([second.state, third.state, rung]).toEqual(["in", "waits", [2]]);
+  second.finish();
+  await settled();
+  expect([third.state, rung]).toEqual(["in", [2, 3]]);
 });

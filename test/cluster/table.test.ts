@@ -28,6 +28,8 @@ function placesOf(table: Table, row: number, maxConcurrency: number, maxPerClien
     wallMs: () => 0,
     hash: (client) => BigInt(client.length),
     queueOf: () => 0,
+    queues: () => 1,
+    bells: null,
   });
 }
 

@@ -1,9 +1,13 @@
 /** Several processes at one port: what they count together, and what becomes of requests when processes end. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Value } from "@sinclair/typebox/value";
+import { BELL, NEVER } from "../../src/cluster/bells.ts";
+import { openMemory } from "../../src/cluster/memory.ts";
+import { rowsFor } from "../../src/cluster/supervisor.ts";
+import { MOST_CLIENTS } from "../../src/cluster/table.ts";
 import { OpenRequests } from "../../src/http/schemas.ts";
 import { ask, times } from "../support/ask.ts";
 import { type GateEngine, startGateEngine } from "../support/gate-engine.ts";
@@ -103,6 +107,36 @@ test("whoever has waited longest has the next place, in whichever worker it wait
   engine.release(4);
   expect((await Promise.all(sent)).map(({ status }) => status)).toEqual(times(16, 200));
   expect(engine.arrived.slice(before)).toEqual(names);
+});
+
+test("a worker is rung for what others free as long as requests wait in it, and has asked for the signal", async () => {
+  const pids = workers();
+  const path = /\S+\/lmproxy-\w+\/table$/m.exec(readFileSync(`/proc/${pids[0]}/maps`, "utf8"))?.[0];
+  const memory = openMemory(path ?? "", { rows: rowsFor(2), clients: MOST_CLIENTS });
+  const bells = memory.bells();
+  const rows = [...proxy.log().matchAll(/worker serves",.*"row":(\d+)/g)].map(([, row]) =>
+    Number(row),
+  );
+  const wishes = () => rows.map((row) => bells.wishOf(row) !== NEVER);
+  expect(wishes()).toEqual([false, false]);
+  const open: Promise<Response>[] = [];
+  await until("requests wait in both", () => {
+    if (open.length < 40) open.push(as(open.length % 2 === 0 ? "a" : "b"));
+    return wishes().every((isWanted) => isWanted);
+  });
+  for (const pid of pids) {
+    const caught = /^SigCgt:\s*(\S+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+    const bit = 1n << BigInt(constants.signals[BELL] - 1);
+    expect(BigInt(`0x${caught}`) & bit).toBe(bit);
+  }
+  const statuses: number[] = [];
+  for (const answer of open) void answer.then(({ status }) => statuses.push(status));
+  await until("all have had their turn", () => {
+    engine.release(4);
+    return statuses.length === open.length;
+  });
+  expect(statuses).toEqual(times(open.length, 200));
+  expect(wishes()).toEqual([false, false]);
 });
 
 test("any worker tells of the requests of all, explains and cancels them, and sums what was counted", async () => {

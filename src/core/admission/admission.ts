@@ -2,6 +2,7 @@ import type { NoNode, Wanted } from "../pool/choose.ts";
 import type { Lease } from "../pool/lease.ts";
 import type { Registry } from "../pool/registry.ts";
 import type { Signal } from "../signal.ts";
+import { Admitted } from "./admitted.ts";
 import { OwnPlaces, type PlaceLimits, type Places } from "./places.ts";
 import { noNode, queueFull, shuttingDown, unknownModel, waitedTooLong } from "./refusals.ts";
 import { type Blocked, type Waiter, WaitingLine } from "./waiting-line.ts";
@@ -40,40 +41,6 @@ interface Wait<T> {
 }
 
 /**
- * An admitted request and the place it occupies. The place is given back when whoever admitted it
- * has let go and every lease it was handed to has ended, so that retries and the two steps of
- * DistServe count as the one request they are.
- */
-export class Admitted<L extends Lease | null = Lease> {
-  /** What it was admitted with. */
-  readonly lease: L;
-  readonly #client: string;
-  readonly #leave: (client: string) => void;
-  #holds = 1;
-
-  /** @param leave Gives the place of `client` back. */
-  constructor(lease: L, client: string, leave: (client: string) => void) {
-    this.lease = lease;
-    this.#client = client;
-    this.#leave = leave;
-    if (lease !== null) this.hold(lease);
-  }
-
-  /** The request occupies its place at least as long as `lease` is open. */
-  hold(lease: Lease): void {
-    if (lease.outcome !== null) return;
-    this.#holds += 1;
-    lease.heldBy = this;
-  }
-
-  /** One holder less; to be called once by whoever admitted the request. */
-  drop(): void {
-    this.#holds -= 1;
-    if (this.#holds === 0) this.#leave(this.#client);
-  }
-}
-
-/**
  * Decides when a request may start: limits, and behind them a queue, first in first out per model,
  * whose places are shared out among the clients that want them.
  */
@@ -94,7 +61,9 @@ export class Admission {
     this.#options = options;
     this.#places = options.places ?? new OwnPlaces(options);
     const pump = () => this.#pump();
-    registry.subscribe({ leaseEnded: pump, stateChanged: pump, membershipChanged: pump });
+    const freed = () => this.#freed();
+    registry.subscribe({ leaseEnded: freed, stateChanged: pump, membershipChanged: pump });
+    this.#places.others?.listen(pump);
   }
 
   /** Whether anybody waits at all: `--queue-timeout 0` says no. */
@@ -208,7 +177,7 @@ export class Admission {
   readonly #leave = (client: string): void => {
     this.#running -= 1;
     this.#places.give(client);
-    this.#pump();
+    this.#freed();
     this.#tellQuiet();
   };
 
@@ -238,11 +207,14 @@ export class Admission {
       // At once: nobody may start it any more, not even in this turn.
       line.delete(waiter);
       this.#tellOthers();
+      this.#places.others?.pass();
       reject(reason);
     };
     const waiter = { wanted, client, blockedBy, since, arrival: ++this.#arrivals, goOn, refuse };
     line.add(waiter);
     this.#tellOthers();
+    // What others gave back before they were told that somebody waits here is theirs to tell no more.
+    if (this.#places.others !== null) this.#pump();
     this.#recheckSoon();
     const cancel = this.#limit(line, waiter);
     const onAbort = () => refuse(signal.reason);
@@ -279,16 +251,29 @@ export class Admission {
     });
   }
 
+  /** A place or a node was given back: what nobody here could take is others'. */
+  #freed(): void {
+    this.#pump();
+    this.#places.others?.pass();
+  }
+
   /** Something changed: whoever can go on now does. */
   #pump(): void {
-    if (this.waiting === 0) return;
+    const before = this.waiting;
+    if (before === 0) return;
     this.#furtherLine.advance((waiter) => waiter.goOn());
     this.#line.advance((waiter) => waiter.goOn());
     this.#tellOthers();
+    // The next one may wait elsewhere, and there may be more than one place.
+    if (this.waiting < before) this.#places.others?.pass();
   }
 
   #tellOthers(): void {
-    this.#places.others?.waits(this.#line.firstSince(), this.#line.size);
+    const { others } = this.#places;
+    if (others === null) return;
+    const awaited = this.#line.awaited();
+    const isForAny = awaited.isForAny || this.#furtherLine.size > 0;
+    others.waits({ ...awaited, isForAny }, this.#line.size);
   }
 }
 

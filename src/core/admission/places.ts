@@ -12,16 +12,28 @@ export interface Places {
 
 /** Requests that wait in other processes for the same places. They come before those that came later. */
 export interface OtherQueues {
-  /** Nobody tells of a place that others give back: it is looked for so often while somebody waits, ms. */
+  /** Places that nobody tells of are looked for so often while somebody waits, ms. */
   readonly recheckMs: number;
   /** Now, as all processes count it: whoever has the smaller number has waited longer. */
   now(): number;
   /** Whether somebody waits there for `model` for longer than since `since`. */
   isAhead(model: string | null, since: number): boolean;
-  /** Those of ours that wait for longest for a place, by model, and how many wait in all. */
-  waits(since: ReadonlyMap<string | null, number>, waiting: number): void;
+  /** What those of ours wait for that are next, and how many wait in all. */
+  waits(what: Awaited, waiting: number): void;
+  /** We gave something back, or one of ours that waited does so no more: whose turn it is there looks at once. */
+  pass(): void;
+  /** `look` is called when others do. */
+  listen(look: () => void): void;
   /** How many wait elsewhere. */
   readonly waiting: number;
+}
+
+/** What those wait for who are next in a process. */
+export interface Awaited {
+  /** Since when they have waited for a place, by model. */
+  readonly since: ReadonlyMap<string | null, number>;
+  /** Whether some wait for what has no order over processes: a place of their client's, or a further node. */
+  readonly isForAny: boolean;
 }
 
 export interface PlaceLimits {

@@ -1,5 +1,6 @@
 import type { Wanted } from "../pool/choose.ts";
 import { modelKey } from "../pool/model-index.ts";
+import type { Awaited } from "./places.ts";
 
 /**
  * What keeps a request from starting: its client's limit, a full cluster, a node that is not up yet, or one
@@ -87,16 +88,22 @@ export class WaitingLine<W extends Waiter> {
     return last;
   }
 
-  /** Since when the first that waits for a place has waited, by model. */
-  firstSince(): ReadonlyMap<string | null, number> {
+  /** What those wait for whose turn is next: nobody else is let go on. */
+  awaited(): Awaited {
     const first = new Map<string | null, number>();
-    for (const { wanted, blockedBy, since } of this.all()) {
-      const isHeldUp = blockedBy === "cluster" && wanted.tried.size === 0;
-      if (isHeldUp && since < (first.get(wanted.model) ?? Number.POSITIVE_INFINITY)) {
-        first.set(wanted.model, since);
+    let isForAny = false;
+    for (const queue of this.#queues.values()) {
+      for (const { wanted, blockedBy, since } of queue) {
+        if (blockedBy === "client" || wanted.tried.size > 0) {
+          isForAny = true;
+          continue;
+        }
+        const before = first.get(wanted.model) ?? Number.POSITIVE_INFINITY;
+        if (blockedBy === "cluster") first.set(wanted.model, Math.min(since, before));
+        break;
       }
     }
-    return first;
+    return { since: first, isForAny };
   }
 
   /** What those in front of a newcomer of `client` wait for, or null when nobody is in front of it. */

@@ -1,8 +1,5 @@
-import {
-  Admission,
-  type AdmissionOptions,
-  Admitted,
-} from "../../../src/core/admission/admission.ts";
+import { Admission, type AdmissionOptions } from "../../../src/core/admission/admission.ts";
+import { Admitted } from "../../../src/core/admission/admitted.ts";
 import type { Role } from "../../../src/core/engine/roles.ts";
 import { ProxyError } from "../../../src/core/errors.ts";
 import type { Wanted } from "../../../src/core/pool/choose.ts";

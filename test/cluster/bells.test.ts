@@ -1,0 +1,59 @@
+/** One process has another look: over a real file that both have mapped, by a real signal. */
+import { afterAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Bells, bellBytes, NEVER } from "../../src/cluster/bells.ts";
+import { until } from "../support/until.ts";
+
+const ROWS = 3;
+const folder = mkdtempSync(join(tmpdir(), "lmproxy-bells-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function startHearer(how: "hears" | "deaf") {
+  const path = join(folder, how);
+  writeFileSync(path, "");
+  truncateSync(path, bellBytes(ROWS));
+  const bells = new Bells(Bun.mmap(path, { shared: true }), ROWS);
+  const command = [process.execPath, join(import.meta.dir, "hearer.ts"), path, `${ROWS}`, how];
+  const child = Bun.spawn(command, { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
+  const said: string[] = [];
+  void (async () => {
+    const decoder = new TextDecoder();
+    for await (const piece of child.stdout) said.push(...decoder.decode(piece).trim().split("\n"));
+  })();
+  const end = async () => {
+    await child.stdin.end();
+    return await child.exited;
+  };
+  return { bells, child, said, end };
+}
+
+test("a process hears its bell, and no more once its row is cleared", async () => {
+  const { bells, child, said, end } = startHearer("hears");
+  await until("it hangs", () => said.includes("hangs"));
+  bells.ring(1);
+  await until("it has heard", () => said.includes("heard"));
+  const before = said.filter((word) => word === "heard").length;
+  bells.clear(1);
+  expect(bells.wishOf(1)).toBe(NEVER);
+  bells.ring(1);
+  bells.ringAll();
+  // A signal would come before this.
+  child.stdin.write("?");
+  await until("it answers", () => said.includes("lives"));
+  expect(said.filter((word) => word === "heard").length).toBe(before);
+  expect(await end()).toBe(0);
+});
+
+test("a program that has not asked for the signal, as one that has the number of a dead worker, goes on", async () => {
+  const { bells, child, said, end } = startHearer("deaf");
+  await until("it hangs", () => said.includes("hangs"));
+  bells.ring(1);
+  bells.ringAll();
+  child.stdin.write("?");
+  await until("it answers", () => said.includes("lives"));
+  expect(await end()).toBe(0);
+  // Nor does it harm who rings that it has gone.
+  bells.ring(1);
+});
