@@ -1,6 +1,6 @@
 /**
- * How one process of a proxy has another look at once, in place of now and then: a signal. Whom to send it, and
- * whether it is wanted at all, stands in memory that all of them have mapped. Each writes its own numbers there; who
+ * How one process of a proxy has another look at once, in place of now and then: a signal. Whom to send it,
+ * whether it is wanted at all, and whether anybody looks there, stands in memory that all of them have mapped. Each writes its own numbers there; who
  * clears the row of one that has died clears these, too. It is a signal that a program ignores unless it asks for it: a
  * number that is another program's by then does that no harm.
  */
@@ -10,7 +10,12 @@ export const BELL = "SIGURG";
 
 const PID = 0;
 const WISH = 1;
-const NUMBERS = 2;
+/** When it looked for whoever waits there, by the wall clock, ms, in 32 bits; 0 before. */
+const LOOKED = 2;
+const NUMBERS = 3;
+
+/** Who waits in a process that looks no more is not waited for, ms: it is stopped, or hangs, and takes no place. */
+const SILENT_AFTER_MS = 1_000;
 
 /** A process is rung never, when one that waits there has waited for as long as any, or for every place. */
 export const NEVER = 0;
@@ -39,6 +44,7 @@ export class Bells {
   /** Nobody listens any more. */
   clear(row: number): void {
     this.wish(row, NEVER);
+    this.looked(row, 0);
     this.hangs(row, 0);
   }
 
@@ -48,6 +54,16 @@ export class Bells {
 
   wishOf(row: number): number {
     return Atomics.load(this.#cells, row * NUMBERS + WISH);
+  }
+
+  looked(row: number, wallMs: number): void {
+    Atomics.store(this.#cells, row * NUMBERS + LOOKED, wallMs);
+  }
+
+  isSilent(row: number, wallMs: number): boolean {
+    const looked = Atomics.load(this.#cells, row * NUMBERS + LOOKED);
+    // Also where the clock was put back: who lives has looked again at once.
+    return looked !== 0 && Math.abs((wallMs - looked) | 0) > SILENT_AFTER_MS;
   }
 
   ring(row: number): void {

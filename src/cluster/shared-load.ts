@@ -128,13 +128,22 @@ export class SharedPlaces implements Places, OtherQueues {
   }
 
   isAhead(model: string | null, since: number): boolean {
-    const queue = this.#options.queueOf(model);
     if (!this.#options.isLimited) return false;
-    return queue !== null && queue < MOST_QUEUES && this.#options.row.isAhead(queue, since);
+    const queue = this.#options.queueOf(model);
+    if (queue === null || queue >= MOST_QUEUES) return false;
+    return this.#options.row.isAhead(queue, since, this.#isSilent);
   }
 
+  /** Whether who waits in the process of that row has nobody who takes a place for it. */
+  readonly #isSilent = (row: number): boolean => {
+    const { bells, wallMs } = this.#options;
+    return bells?.isSilent(row, wallMs()) === true;
+  };
+
   waits({ since, isForAny }: Awaited, waiting: number): void {
-    const { row, queueOf, bells } = this.#options;
+    const { row, queueOf, bells, wallMs } = this.#options;
+    // Before others can see that somebody waits.
+    bells?.looked(row.number, wallMs());
     const now = new Map<number, number>();
     for (const [model, first] of since) {
       const queue = queueOf(model);
@@ -173,7 +182,8 @@ export class SharedPlaces implements Places, OtherQueues {
       if (other === row.number || bells === null) continue;
       const wish = bells.wishOf(other);
       // Who is first, and is this process, has tried already.
-      const isItsTurn = wish === ITS_TURN && !isFull && table.ofRow(other).isFirst(queues());
+      const isItsTurn =
+        wish === ITS_TURN && !isFull && table.ofRow(other).isFirst(queues(), this.#isSilent);
       if (wish === ALWAYS || isItsTurn) bells.ring(other);
     }
   }

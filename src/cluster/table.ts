@@ -218,14 +218,14 @@ export class Row {
 
   /** Of the requests that this process has on the node and that have no first word yet. */
   longestIs(slot: number, bytes: number): void {
-    Atomics.store(this.#cells, this.#at(LONGEST + slot), bytes);
+    const at = this.#at(LONGEST + slot);
+    Atomics.store(this.#cells, at, bytes);
   }
 
   longestElsewhere(slot: number): number {
     const from = (LONGEST + slot) * this.#stride;
-    const rows = this.#table.rowsInUse;
     let longest = 0;
-    for (let row = 0; row < rows; row += 1) {
+    for (let row = 0; row < this.#table.rowsInUse; row += 1) {
       if (row !== this.number) longest = Math.max(longest, this.#cells[from + row] ?? 0);
     }
     return longest;
@@ -236,10 +236,10 @@ export class Row {
   }
 
   /** Whether its first of one of so many queues has waited for as long as any. */
-  isFirst(queues: number): boolean {
+  isFirst(queues: number, isSilent: (row: number) => boolean): boolean {
     for (let queue = 0; queue < queues; queue += 1) {
       const since = this.#cells[this.#at(SINCE + queue)] ?? 0;
-      if (since !== 0 && !this.isAhead(queue, since)) return true;
+      if (since !== 0 && !this.isAhead(queue, since, isSilent)) return true;
     }
     return false;
   }
@@ -252,14 +252,14 @@ export class Row {
     return this.#elsewhere(WAITING, this.#table.rowsInUse);
   }
 
-  /** Whether another process has one that waits for longer than since `since`. */
-  isAhead(queue: number, since: number): boolean {
-    const from = (SINCE + queue) * this.#table.rows;
-    const rows = this.#table.rowsInUse;
-    for (let row = 0; row < rows; row += 1) {
+  /** Whether another process, but for those that do nothing, has one that waits for longer than since `since`. */
+  isAhead(queue: number, since: number, isSilent: (row: number) => boolean): boolean {
+    const from = (SINCE + queue) * this.#stride;
+    for (let row = 0; row < this.#table.rowsInUse; row += 1) {
       const theirs = this.#cells[from + row] ?? 0;
       // Of numbers that go round, the difference tells which is the earlier one.
-      if (theirs !== 0 && row !== this.number && ((theirs - since) | 0) < 0) return true;
+      const isEarlier = theirs !== 0 && row !== this.number && ((theirs - since) | 0) < 0;
+      if (isEarlier && !isSilent(row)) return true;
     }
     return false;
   }

@@ -168,6 +168,24 @@ test("a place that is freed before others know that somebody waits for it is not
   expect(late.state).toBe("in");
 });
 
+test("who waits in a worker that is stopped holds up others no longer than a moment, and has its turn when it goes on", async () => {
+  const { one, two, three } = workersWith({ maxConcurrency: 1 }, { bells: "unheard" });
+  const first = one.ask();
+  const stopped = two.ask();
+  await one.pass(1);
+  await three.pass(1);
+  const other = three.ask();
+  first.finish();
+  // Time goes by for the others alone.
+  await three.pass(MOST_MS);
+  expect(other.state).toBe("waits");
+  await three.pass(2_000);
+  expect([stopped.state, other.state]).toEqual(["waits", "in"]);
+  other.finish();
+  await two.pass(MOST_MS);
+  expect(stopped.state).toBe("in");
+});
+
 test("nobody is rung who waits for nothing, or whose turn it is not", async () => {
   const { one, two, three, rung, pass } = workersWith({ maxConcurrency: 1 });
   for (let turn = 0; turn < 3; turn += 1) {

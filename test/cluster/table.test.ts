@@ -111,15 +111,15 @@ test("a row that is cleared holds nothing any more, and its pieces stay counted"
     9_000, 4_000, 9_000,
   ]);
   dead.waits(3, 5);
-  expect(other.isAhead(3, 9)).toBe(true);
-  expect(other.isAhead(3, 5)).toBe(false);
+  expect(other.isAhead(3, 9, () => false)).toBe(true);
+  expect(other.isAhead(3, 5, () => false)).toBe(false);
   expect([control, dead, other].map((row) => row.piecesElsewhere(7))).toEqual([40, 2, 42]);
   table.clear(1, 0);
   expect(table.inFlight(7)).toBe(1);
   expect(table.pieces(7)).toBe(42);
   expect(control.longestElsewhere(7)).toBe(4_000);
   expect([control, other].map((row) => row.piecesElsewhere(7))).toEqual([0, 42]);
-  expect(other.isAhead(3, 9)).toBe(false);
+  expect(other.isAhead(3, 9, () => false)).toBe(false);
   expect(other.beginOn(7, 3)).toBe(true);
 });
 
