@@ -75,13 +75,15 @@ export class SharedPlaces implements Places, OtherQueues {
     const { maxPerClient, maxConcurrency } = limits;
     const isCounted = maxPerClient !== Number.POSITIVE_INFINITY;
     if (isCounted && !this.#takeForClient(client, maxPerClient)) return "client";
-    if (row.takePlace(maxConcurrency)) return null;
+    // Without a limit nobody reads how many there are: to write it would take its line of memory from other cores.
+    if (maxConcurrency === Number.POSITIVE_INFINITY || row.takePlace(maxConcurrency)) return null;
     if (isCounted) this.#giveForClient(client);
     return "cluster";
   }
 
   give(client: string): void {
-    this.#options.row.givePlace();
+    const { limits, row } = this.#options;
+    if (limits.maxConcurrency !== Number.POSITIVE_INFINITY) row.givePlace();
     if (this.#clients.size > 0) this.#giveForClient(client);
   }
 

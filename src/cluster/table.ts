@@ -216,10 +216,10 @@ export class Row {
     return this.#elsewhere(PIECES + slot, this.#table.rowsInUse);
   }
 
-  /** Of the requests that this process has on the node and that have no first word yet. */
+  /** Of the requests that this process has on the node and that have no first word yet. Most are as long as one before. */
   longestIs(slot: number, bytes: number): void {
     const at = this.#at(LONGEST + slot);
-    Atomics.store(this.#cells, at, bytes);
+    if (this.#cells[at] !== bytes) Atomics.store(this.#cells, at, bytes);
   }
 
   longestElsewhere(slot: number): number {

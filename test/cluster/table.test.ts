@@ -69,6 +69,27 @@ test("whatever rows take and give back, a column is the sum of what they hold, a
   );
 });
 
+test("places are counted where something limits them, and given back as often as they were taken", () => {
+  const table = newTable();
+  const unlimited = placesOf(table, 1, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
+  const limited = placesOf(table, 2, 2, Number.POSITIVE_INFINITY);
+  expect([unlimited.take("a"), unlimited.take("a"), unlimited.take("a")]).toEqual([
+    null,
+    null,
+    null,
+  ]);
+  expect(table.places).toBe(0);
+  expect([limited.take("a"), limited.take("a"), limited.take("a")]).toEqual([
+    null,
+    null,
+    "cluster",
+  ]);
+  expect(table.places).toBe(2);
+  unlimited.give("a");
+  limited.give("a");
+  expect(table.places).toBe(1);
+});
+
 test("a limit of clients holds over rows, whichever client has which hash; who is idle gives its column up", () => {
   const step = fc.record({
     row: fc.integer({ min: 0, max: ROWS - 1 }),
