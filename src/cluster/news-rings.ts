@@ -204,6 +204,11 @@ export class NewsReader {
 
   #tell(length: number, hears: Hears): void {
     const [, kind = 0, id = 0, when = 0, first = 0, second = 0] = this.#record;
+    // Of each request that any other worker answers, and at no time of its own.
+    if (kind === ANSWERED) {
+      hears.answered(id, first / PARTS);
+      return;
+    }
     const { now, wallMs } = this.#clocks;
     // Wall clocks are set, and go on while a machine is suspended, when a monotonic one stands still.
     const atMs = Math.max(this.#sinceMs, now() - Math.max(0, ((wallMs() | 0) - when) | 0));
@@ -211,7 +216,6 @@ export class NewsReader {
     if (kind === SENT) hears.sent(this.#sent(length, id, atMs), atMs);
     else if (kind === COMPUTED) hears.computed(id, first, second / PARTS, atMs);
     else if (kind === ENDED) hears.ended(id, first === 1, atMs);
-    else if (kind === ANSWERED) hears.answered(id, first / PARTS);
   }
 
   #sent(length: number, id: number, atMs: number): SentNews {
