@@ -22,8 +22,8 @@ const HELP = `bun run bench [options]
   --executable NAME=PATH
                         another build of lmproxy in the same run; may be given again
   --turns               CPU time alone, of all at the same time, with the load in short turns
-                        (of each, --rounds; 40): ratios hold to some hundredths, also on a machine
-                        that others use; nothing is kept
+                        (--rounds for each of three processes of each; 15): ratios hold to some
+                        hundredths, also on a machine that others use; nothing is kept
 `;
 
 const QUICK = { works: ["A", "B", "C", "D"], contestants: ["lmproxy", "nginx", "bare"] };
@@ -70,7 +70,7 @@ async function main(): Promise<number> {
   }
   killAllAtExit();
   if (values.turns) {
-    await takeTurns(contestants, works, Number(values.rounds ?? 40));
+    await takeTurns(contestants, works, Number(values.rounds ?? 15));
     return 0;
   }
   const raw = await runBenchmark(

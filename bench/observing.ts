@@ -16,7 +16,7 @@ const EXECUTABLE = join(import.meta.dir, "../lmproxy");
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: "string", default: "40" },
+    rounds: { type: "string", default: "15" },
     only: { type: "string", default: "A,C" },
   },
 });

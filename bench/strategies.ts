@@ -12,7 +12,7 @@ import { requests } from "./works.ts";
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: "string", default: "40" },
+    rounds: { type: "string", default: "15" },
     kib: { type: "string", default: "8" },
     nodes: { type: "string", default: "8" },
     strategies: { type: "string", default: "min_expected_latency,prefix_aware" },

@@ -3,7 +3,7 @@ import type { Contestant } from "./contestants.ts";
 import type { Laboratory } from "./laboratory.ts";
 import { loadOf, type Window, type Work } from "./works.ts";
 
-/** What one of the field took, over all its turns. */
+/** What one of the field took: of its processes the one in the middle, over all its turns. */
 export interface Took {
   /** CPU time of the contestant's whole tree of processes for each request or chunk, µs. */
   readonly us: number;
@@ -13,9 +13,9 @@ export interface Took {
 
 export interface Turns {
   readonly laboratory: Laboratory;
-  /** Turns of each. */
+  /** Turns of each process. */
   readonly rounds: number;
-  /** Load that each gets before the first turn, ms: until its code is compiled. */
+  /** Load that each process gets before the first turn, ms: until its code is compiled. */
   readonly warmMs: number;
   /** The core that contestants are pinned to; null: none. */
   readonly core: number | null;
@@ -23,6 +23,11 @@ export interface Turns {
 
 /** A turn, ms: shorter than what a neighbour on the machine begins or ends, and some thousand requests long. */
 const TURN: Window = { warmMs: 100, measureMs: 400 };
+/**
+ * Of each contestant so many, started anew: two processes of one executable differ by up to 8 % for as long as they run,
+ * by what was compiled when and where it lies.
+ */
+const PROCESSES = 3;
 /** What else the machine does only adds: the calmest fifth of the turns says what a contestant takes. */
 const CALM = 0.2;
 
@@ -37,7 +42,11 @@ export async function inTurns(
   work: Work,
   { laboratory, rounds, warmMs, core }: Turns,
 ): Promise<ReadonlyMap<string, Took>> {
-  const field: { readonly contestant: Contestant; readonly running: Running; turns: Took[] }[] = [];
+  const field: {
+    readonly contestant: Contestant;
+    readonly running: Running;
+    readonly turns: Took[];
+  }[] = [];
   const turn = async ({ contestant, running }: (typeof field)[number], window: Window) => {
     const measured = await laboratory.run(
       loadOf(work, window, {
@@ -55,9 +64,11 @@ export async function inTurns(
   };
   try {
     const nodes = laboratory.nodeUrls(work.nodes, work.others);
-    for (const contestant of contestants) {
-      const running = await startContestant(contestant, nodes, core);
-      field.push({ contestant, running, turns: [] });
+    for (let nth = 0; nth < PROCESSES; nth += 1) {
+      for (const contestant of contestants) {
+        const running = await startContestant(contestant, nodes, core);
+        field.push({ contestant, running, turns: [] });
+      }
     }
     for (const one of field) await turn(one, { ...TURN, warmMs });
     for (let round = 0; round < rounds; round += 1) {
@@ -67,19 +78,22 @@ export async function inTurns(
     for (const { running } of field) await running.stop();
   }
   return new Map(
-    field.map(({ contestant, turns }) => [
-      contestant.name,
-      {
-        us: at(
-          turns.map(({ us }) => us),
+    contestants.map((contestant) => {
+      const processes = field.filter((one) => one.contestant === contestant);
+      const us = processes.map(({ turns }) =>
+        at(
+          turns.map((turn) => turn.us),
           CALM,
         ),
-        perS: at(
-          turns.map(({ perS }) => perS),
+      );
+      const perS = processes.map(({ turns }) =>
+        at(
+          turns.map((turn) => turn.perS),
           1 - CALM,
         ),
-      },
-    ]),
+      );
+      return [contestant.name, { us: at(us, 0.5), perS: at(perS, 0.5) }];
+    }),
   );
 }
 

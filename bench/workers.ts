@@ -14,7 +14,7 @@ const COUNTS = [null, 1, 2, 4] as const;
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: "string", default: "40" },
+    rounds: { type: "string", default: "15" },
     only: { type: "string", default: "A,C" },
   },
 });
