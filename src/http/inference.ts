@@ -11,6 +11,7 @@ import { dialectOf, nameForAnthropic } from "./dialect.ts";
 import { errorResponse, unexpectedError } from "./error-response.ts";
 import { keptRequest } from "./kept.ts";
 import { knownModels } from "./models.ts";
+import type { Peer } from "./peers.ts";
 import { letGo, readBody } from "./read-body.ts";
 import { readHead } from "./read-head.ts";
 import { pathOf, targetOf } from "./request-target.ts";
@@ -83,15 +84,7 @@ async function answer(
     const peer = services.peers.of(request);
     const client = services.access.admit(route.who, request, peer);
     exchange.client = client;
-    // Elysia answers HEAD by what answers GET.
-    if (request.method !== route.method) {
-      throw methodNotAllowed(pathOf(target), request.method, [route.method, "OPTIONS"]);
-    }
-    route.assureForwarded?.(pathOf(target));
-    refuseLoop(headers, services.via);
-    if (!services.lifecycle.open) throw shuttingDown();
-    services.openFiles.assureSome();
-    services.mode.assureServed(pathOf(target));
+    assureTakes(request, target, route, services);
     services.departures.watch(exchange);
     sent = await readBody(request, services.bodyLimits, exchange);
     exchange.read(sent.length);
@@ -128,17 +121,7 @@ async function answer(
       exchange,
       method: route.method,
       target,
-      headers: requestHeaders(headers, {
-        peerAddress: peer.socketAddress,
-        continues: peer.isTrustedProxy,
-        via: services.via,
-        maxBytes: services.maxHeaderBytes,
-        proto: services.proto,
-        host: headers.get("host"),
-        requestId: id,
-        upstreamApiKey: services.upstreamApiKey(),
-        stripCredentials: services.access.areOurs(headers),
-      }),
+      headers: engineHeaders(headers, peer, id, services),
       body,
       model: isLookup ? null : routedModel(model, services),
       called,
@@ -160,21 +143,63 @@ async function answer(
     const path = pathOf(target);
     const shown =
       error instanceof ProxyError ? error : unexpectedError(error, services.log, { id, path });
-    if (request.signal.aborted) exchange.end(CLIENT_GONE);
-    else {
-      const { rejection } = shown.options;
-      exchange.head(shown.status);
-      exchange.end(
-        rejection === "cancelled"
-          ? CANCELLED
-          : { how: "refused", error: shown.kind, reason: rejection },
-      );
-    }
+    endRefused(exchange, shown);
     return shown;
   } finally {
     memory.give(copiedBytes);
     if (sent !== null) letGo(sent, memory);
   }
+}
+
+/** Before anything of its body is read. @throws ProxyError why the proxy does not take this request now. */
+function assureTakes(
+  { method, headers }: Request,
+  target: string,
+  route: InferenceRoute,
+  services: Services,
+): void {
+  // Elysia answers HEAD by what answers GET.
+  if (method !== route.method) {
+    throw methodNotAllowed(pathOf(target), method, [route.method, "OPTIONS"]);
+  }
+  route.assureForwarded?.(pathOf(target));
+  refuseLoop(headers, services.via);
+  if (!services.lifecycle.open) throw shuttingDown();
+  services.openFiles.assureSome();
+  services.mode.assureServed(pathOf(target));
+}
+
+/** What an engine gets of a client's headers, and who sent them by which proxy. */
+function engineHeaders(
+  headers: Headers,
+  { socketAddress, isTrustedProxy }: Peer,
+  requestId: string,
+  services: Services,
+): Headers {
+  return requestHeaders(headers, {
+    peerAddress: socketAddress,
+    continues: isTrustedProxy,
+    via: services.via,
+    maxBytes: services.maxHeaderBytes,
+    proto: services.proto,
+    host: headers.get("host"),
+    requestId,
+    upstreamApiKey: services.upstreamApiKey(),
+    stripCredentials: services.access.areOurs(headers),
+  });
+}
+
+/** Ends it with what its client gets, or would have got. */
+function endRefused(exchange: Exchange, { status, kind, options }: ProxyError): void {
+  if (exchange.request.signal.aborted) {
+    exchange.end(CLIENT_GONE);
+    return;
+  }
+  const { rejection } = options;
+  exchange.head(status);
+  exchange.end(
+    rejection === "cancelled" ? CANCELLED : { how: "refused", error: kind, reason: rejection },
+  );
 }
 
 function nameNode(headers: Headers, { answeredBy, tries }: Exchange): void {
