@@ -10,7 +10,6 @@ import { FORGETS_IN_MS, PrefillWork } from "./prefill-work.ts";
 import { PrefixCounters } from "./prefix-counters.ts";
 import { PrefixTrust, type SentPiece } from "./prefix-trust.ts";
 import { PrefixWalk } from "./prefix-walk.ts";
-import { PrefixWord } from "./prefix-word.ts";
 import type { OtherProcesses, SentNews } from "./prompt-news.ts";
 
 /** What all nodes have shown together counts at each of them as this much of its own, ms of work. */
@@ -21,7 +20,8 @@ interface OfNode {
   readonly trust: PrefixTrust;
   /** Its answers say how many tokens it had in its cache. */
   tellsCached: boolean;
-  readonly word: PrefixWord;
+  /** What it said last of its cache was likely. */
+  isTold: boolean;
   readonly counters: PrefixCounters<Sent>;
 }
 
@@ -134,7 +134,7 @@ export class PromptKnowledge implements Knowledge, KnowsPrompts {
       node,
       trust: new PrefixTrust(),
       tellsCached: false,
-      word: new PrefixWord(),
+      isTold: false,
       counters: new PrefixCounters<Sent>(),
     };
     this.#nodes[node.slot] = fresh;
@@ -223,14 +223,10 @@ export class PromptKnowledge implements Knowledge, KnowsPrompts {
     let bytes = 0;
     if (took !== null) {
       bytes = took.othersBytes + took.bytes;
-      if (took.bytesPerMs !== null) {
-        const seeming = took.ms * took.bytesPerMs;
-        let own = Math.min(sent.promptBytes, seeming);
-        if (sent.pieces.length > 0) {
-          own = known.trust.judge(sent, seeming, !known.word.isBelieved);
-          bytes = took.othersBytes + own;
-        }
+      if (took.bytesPerMs !== null && sent.pieces.length > 0) {
+        const own = known.trust.judge(sent, took.ms * took.bytesPerMs, !known.isTold);
         sent.seemed = sent.promptBytes - own;
+        bytes = took.othersBytes + own;
       }
       this.#work.did(sent.slot, bytes, took.ms, nowMs);
     }
@@ -268,8 +264,8 @@ export class PromptKnowledge implements Knowledge, KnowsPrompts {
     if (!known.tellsCached || promptTokens === null || promptTokens === 0) return;
     const { promptBytes } = lease.asked;
     const toldBytes = Math.min(1, (cachedTokens ?? 0) / promptTokens) * promptBytes;
-    known.word.said([sent], toldBytes / promptBytes);
-    if (known.word.isBelieved) known.trust.told([sent], toldBytes / promptBytes);
+    known.isTold = !isBelied(sent.seemed, toldBytes, promptBytes);
+    if (known.isTold) known.trust.told([sent], toldBytes / promptBytes);
   }
 
   /** Its counters were read: they teach of answers that say nothing themselves. */
@@ -278,7 +274,18 @@ export class PromptKnowledge implements Knowledge, KnowsPrompts {
     const read = known?.counters.read(counts) ?? null;
     if (known === null || read === null || known.tellsCached) return;
     const { share, prompts } = read;
-    known.word.said(prompts, share);
-    if (known.word.isBelieved) known.trust.told(prompts, share);
+    let [bytes, seemed] = [0, 0];
+    for (const sent of prompts) {
+      if (sent.seemed === null) continue;
+      bytes += sent.promptBytes;
+      seemed += sent.seemed;
+    }
+    known.isTold = !isBelied(seemed, share * bytes, bytes);
+    if (known.isTold) known.trust.told(prompts, share);
   }
+}
+
+/** An engine that says what the time belies: the time counts. @param seemed Null where that tells nothing. */
+function isBelied(seemed: number | null, toldBytes: number, promptBytes: number): boolean {
+  return seemed !== null && Math.abs(seemed - toldBytes) > promptBytes / 2;
 }

@@ -29,13 +29,8 @@ function turn(session: number, blocks: number): Asked {
 /**
  * One engine that keeps the last `capacity` blocks that it was sent, or none.
  * @param tells Which share of a prompt its answers say it had, if they do, by which it had.
- * @param more.stepMs What a first word takes besides its prompt.
  */
-function engine(
-  capacity: number,
-  tells: (cached: number) => number | null = () => null,
-  { stepMs = 15, seed = 3 } = {},
-) {
+function engine(capacity: number, tells: (cached: number) => number | null = () => null) {
   let seen: Candidate | null = null;
   const strategy: Strategy = (_asked, candidates, random) => {
     // Always the same one.
@@ -45,7 +40,7 @@ function engine(
   };
   strategy.needs = ["prompt"];
   const cluster = new Cluster({ nodes: 2, strategy });
-  const random = seededRandom(seed);
+  const random = seededRandom(3);
   const cache = new Set<number>();
   const counts = { asked: 0, found: 0 };
   return {
@@ -73,7 +68,7 @@ function engine(
       }
       // A token has more bytes in one text than in another, and a step takes some time whatever is in it.
       const bytesPerMs = BYTES_PER_MS * (0.6 + 0.8 * random());
-      cluster.time.advance(stepMs + (asked.promptBytes - cached) / bytesPerMs);
+      cluster.time.advance(15 + (asked.promptBytes - cached) / bytesPerMs);
       lease.answering(200);
       lease.piece(cluster.time.nowMs);
       const share = tells(cached / asked.promptBytes);
@@ -183,33 +178,6 @@ test("a conversation that moved is as old as its last turn was where it had been
   expect(believed.get(left)).toBeLessThan(20 * BLOCK_BYTES);
 });
 
-describe("a busy engine, whose first words take long however little it computes", () => {
-  /** All begin with the same, and little follows. */
-  const believedOf = (node: ReturnType<typeof engine>, poll: () => void) => {
-    let [all, begin] = [0, 0];
-    for (let nth = 0; nth < 300; nth += 1) {
-      const { blocks, ...asked } = turn(0, 65);
-      const own = blocks.map((block, i) => (i < 60 ? block : (nth + 1) * 10_000 + i));
-      const { believed } = node.answer({ ...asked, blocks: own });
-      if (nth % 10 === 0) poll();
-      if (nth < 150) continue;
-      all += believed;
-      begin += 60 * BLOCK_BYTES;
-    }
-    return all / begin;
-  };
-
-  test.each([3, 4, 5])("is believed what its answers say that it found, seed %d", (seed) => {
-    const node = engine(100_000, (cached) => cached, { stepMs: 2_500, seed });
-    expect(believedOf(node, () => {})).toBeGreaterThan(0.9);
-  });
-
-  test.each([3, 4, 5])("and what its counters say, seed %d", (seed) => {
-    const node = engine(100_000, undefined, { stepMs: 2_500, seed });
-    expect(believedOf(node, () => node.poll("vllm"))).toBeGreaterThan(0.9);
-  });
-});
-
 describe("what answers say of the cache", () => {
   const believedOf = (node: ReturnType<typeof engine>, stream: boolean) => {
     let [all, asked] = [0, 0];
@@ -246,8 +214,6 @@ describe("what answers say of the cache", () => {
         true,
       ),
     ).toBeLessThan(0.2);
-    const silent = engine(100_000, () => 0);
-    expect(believedOf(silent, true)).toBeGreaterThan(0.6);
   });
 });
 
