@@ -107,3 +107,23 @@ test.each([
   );
   expect(found.map(({ what }) => what)).toEqual(expected.map((what) => `${what} healthy`));
 });
+
+test.each([
+  ["no decode node", { "http://p:1": prefill }, distServe, ["Decode"]],
+  ["no node at all", {}, distServe, ["Prefill", "Decode"]],
+  [
+    "no node at all, nor needs a prefill node",
+    {},
+    { ...distServe, "--dummy-prefill": "on" },
+    ["Decode"],
+  ],
+  ["no node at all, and takes any", {}, {}, []],
+])("a proxy that has %s takes those that its advice adds", (_, nodes, flags, roles) => {
+  const [none] = findings(seen(nodes, flags)).filter(({ check }) => check === "no-node");
+  const told = (before: string) =>
+    [...(none?.advice ?? "").matchAll(new RegExp(`${before} --role (\\w+)`, "g"))].map(
+      ([, role]) => role,
+    );
+  expect(told("start one with")).toEqual(roles);
+  expect(told("lmproxy nodes add URL")).toEqual(roles);
+});

@@ -34,12 +34,13 @@ function isUp({ state }: NodeStatus): boolean {
 /** No node at all, or none that is healthy for a model; with DistServe it takes one of each role. */
 export const noNode: Check = ({ url }, { after, flags }) => {
   const nodes = Object.values(after.nodes);
+  const needed = nodesNeeded(flags);
   if (nodes.length === 0) {
-    const advice = `start engines with --proxy-url ${url}, or name them: lmproxy nodes add URL`;
+    const advice = needed.map(({ role }) => howToAdd(url, role)).join("; ");
     return [{ about: url, what: "it has no nodes", advice }];
   }
   const models = new Set(nodes.flatMap((node) => node.models));
-  return rolesNeeded(flags).flatMap(({ kind, isOne }) => {
+  return needed.flatMap(({ kind, role, isOne }) => {
     const all = nodes.filter(isOne);
     const known = new Set(all.flatMap((node) => node.models));
     const healthy = all.filter(({ state }) => state === "healthy");
@@ -48,16 +49,25 @@ export const noNode: Check = ({ url }, { after, flags }) => {
       what: `no ${kind} that serves ${model} is healthy`,
       advice: known.has(model)
         ? "bring one back; what keeps each of them out stands with it, and `lmproxy nodes undrain` ends a drain"
-        : `start an engine for it with --proxy-url ${url}, or name it: lmproxy nodes add URL`,
+        : howToAdd(url, role),
     }));
   });
 };
 
-function rolesNeeded(flags: Told["flags"]) {
-  if (flags["--serving-strategy"] !== "DistServe") return [{ kind: "node", isOne: () => true }];
-  const decode = { kind: "decode node", isOne: (node: NodeStatus) => isOf(node, 3) };
+function nodesNeeded(flags: Told["flags"]) {
+  if (flags["--serving-strategy"] !== "DistServe") {
+    return [{ kind: "node", role: null, isOne: () => true }];
+  }
+  const decode = { kind: "decode node", role: "Decode", isOne: (one: NodeStatus) => isOf(one, 3) };
   if (flags["--dummy-prefill"] === "on") return [decode];
-  return [{ kind: "prefill node", isOne: (node: NodeStatus) => isOf(node, 2) }, decode];
+  const isPrefill = (one: NodeStatus) => isOf(one, 2);
+  return [{ kind: "prefill node", role: "Prefill", isOne: isPrefill }, decode];
+}
+
+/** Left out, the role is Hybrid, which a proxy with DistServe refuses. */
+function howToAdd(url: string, role: string | null): string {
+  const flag = role === null ? "" : ` --role ${role}`;
+  return `start one with${flag} --proxy-url ${url}, or name one that runs: lmproxy nodes add URL${flag}`;
 }
 
 export const unreachable: Check = (_, { after }) =>
