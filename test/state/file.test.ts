@@ -200,6 +200,21 @@ describe("a place that cannot be written", () => {
     await file.close();
   });
 
+  test("is tried again but once after a pause, however much changed; and no more when it is closed: it is another's", async () => {
+    using folder = temporaryFolder();
+    const blocked = join(folder.path, "not-yet-a-folder");
+    writeFileSync(blocked, "");
+    const log = warnings();
+    const file = openStateFile(join(blocked, "nodes.json"), log);
+    for (const number of [1, 2, 3]) {
+      file.save(() => [entry(number)]);
+      await file.flush();
+    }
+    expect(log.later).toHaveLength(1);
+    await file.close();
+    expect(log.later).toEqual([]);
+  });
+
   test("a change that comes while a write fails is tried at once", async () => {
     using folder = temporaryFolder();
     const blocked = join(folder.path, "not-yet-a-folder");
