@@ -46,6 +46,15 @@ test("a process hears its bell, and no more once its row is cleared", async () =
   expect(await end()).toBe(0);
 });
 
+test("who has never looked, as a worker of a version before, is not taken for silent, nor is who has a row after one that was", () => {
+  const bells = new Bells(new Uint8Array(bellBytes(ROWS)), ROWS, () => {});
+  expect(bells.isSilent(1, 5_000)).toBe(false);
+  bells.looked(1, 1_000);
+  expect([bells.isSilent(1, 1_500), bells.isSilent(1, 5_000)]).toEqual([false, true]);
+  bells.clear(1);
+  expect(bells.isSilent(1, 5_000)).toBe(false);
+});
+
 test("a program that has not asked for the signal, as one that has the number of a dead worker, goes on", async () => {
   const { bells, child, said, end } = startHearer("deaf");
   await until("it hangs", () => said.includes("hangs"));

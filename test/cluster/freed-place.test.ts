@@ -144,6 +144,30 @@ test("who is in front of others and leaves lets them have the place that it coul
   expect([picky.state, other.state]).toEqual(["gone", "in"]);
 });
 
+test("a node that one worker frees is had before any time goes by by whoever has tried another, and waits elsewhere", async () => {
+  const { one, two } = workersWith({ maxInFlightPerNode: 1 }, { nodes: 2 });
+  const running = [one.ask(), one.ask()];
+  const [first] = two.cluster.registry.nodes();
+  if (first === undefined) throw new Error("there are two");
+  const wanted = {
+    model: MODEL,
+    role: "Hybrid",
+    asked: NOTHING_ASKED,
+    tried: new Set([first]),
+    only: null,
+  } as const;
+  let got: Lease | null = null;
+  const take = () => two.cluster.registry.acquire(wanted);
+  void two.admission.proceed(wanted, "c", new Signal(), take).then(({ lease }) => {
+    got = lease;
+  });
+  await settled();
+  expect(got).toBeNull();
+  running.find(({ place }) => place?.lease.node.slot !== first.slot)?.finish();
+  await settled();
+  expect(got).toBeInstanceOf(Lease);
+});
+
 test("a place that is freed before others know that somebody waits for it is not overlooked", async () => {
   const { one, two } = workersWith({ maxInFlightPerNode: 1 });
   const first = one.ask();
