@@ -1,8 +1,8 @@
 /**
- * How one process of a proxy has another look at once, in place of now and then: a signal. Whom to send it,
- * whether it is wanted at all, and whether anybody looks there, stands in memory that all of them have mapped. Each writes its own numbers there; who
- * clears the row of one that has died clears these, too. It is a signal that a program ignores unless it asks for it: a
- * number that is another program's by then does that no harm.
+ * How one process of a proxy has another look at once, in place of now and then: a signal. Whom to send it, whether it
+ * is wanted at all, and whether anybody looks there, stands in memory that all of them have mapped. Each writes its own
+ * numbers there; who clears the row of one that has died clears these, too. It is a signal that a program ignores unless
+ * it asks for it: a number that is another program's by then does that no harm.
  */
 
 /** Sent by nobody else, unless a socket is told to: `F_SETOWN` (fcntl(2)). */
