@@ -27,6 +27,7 @@ is_bun() {
 fail_without_registry() {
   say "What is needed could not be fetched from the npm registry. Ways on:"
   say "  - behind a proxy: HTTPS_PROXY=http://HOST:PORT scripts/demo"
+  say "  - behind one that opens TLS: NODE_EXTRA_CA_CERTS=FILE scripts/demo, with its certificate (PEM)"
   say "  - another registry: npm_config_registry=https://HOST/ scripts/demo"
   say "  - fetched elsewhere: Bun $1 (https://bun.sh) in PATH, and node_modules beside package.json"
   [ ! -x ./lmproxy ] || say "  - what was built before: ./lmproxy demo"

@@ -83,4 +83,10 @@ describe.concurrent("Bun itself does not come, since npm", () => {
     expect(said).toContain("Ways on:");
     expect(code).toBe(1);
   }, 60_000);
+
+  test("does not trust a proxy that opens TLS, as companies have", async () => {
+    const { said, code } = await withNpm("echo npm error SELF_SIGNED_CERT_IN_CHAIN >&2; exit 1");
+    expect(said).toContain("NODE_EXTRA_CA_CERTS=FILE scripts/demo");
+    expect(code).toBe(1);
+  }, 60_000);
 });
