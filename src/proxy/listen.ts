@@ -4,11 +4,9 @@ import { createApp } from "../http/app.ts";
 import { errorResponse, unexpectedError } from "../http/error-response.ts";
 import { front } from "../http/front.ts";
 import { lastAnswers } from "../http/last-answers.ts";
-import { saysRelayed } from "../http/peers.ts";
 import { RouteTable } from "../http/routes/table.ts";
 import type { EventLog } from "../observe/log.ts";
 import { type Assembled, CLOCK, keepAliveS } from "./assemble.ts";
-import { createGoOn, waitsUnheard } from "./go-on.ts";
 import { IDLE_SLACK_MS } from "./lifecycle.ts";
 import { Listeners, type ServeOptions } from "./listeners.ts";
 import { startMetricsServer } from "./metrics-server.ts";
@@ -45,13 +43,7 @@ export function listen(
   const table = new RouteTable(routes);
   const app = createApp(routes, table, services);
   const answer = front({ table, ids, origins, answer: (request) => app.fetch(request) });
-  const goOn = createGoOn();
   function serve({ key, port, reusePort, isFormer }: ServeOptions): Bun.Server<undefined> {
-    const answered = lastAnswers(answer, {
-      leaves: () => isFormer() || lifecycle.retired,
-      nodesMoved: () => lifecycle.nodesMoved,
-      table,
-    });
     const server: Bun.Server<undefined> = Bun.serve({
       hostname: config.host,
       port,
@@ -62,13 +54,11 @@ export function listen(
       // Bun would refuse without an envelope; `readBody` keeps to the limits.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       ...tlsOf(key),
-      fetch: (request) => {
-        const { headers } = request;
-        if (key === null && waitsUnheard(headers) && !saysRelayed(headers)) {
-          goOn(server.port ?? port, server.requestIP(request));
-        }
-        return answered(request);
-      },
+      fetch: lastAnswers(answer, {
+        leaves: () => isFormer() || lifecycle.retired,
+        nodesMoved: () => lifecycle.nodesMoved,
+        table,
+      }),
       error: (error) => lastResort(error, log, ids),
     });
     app.server = server;
