@@ -22,6 +22,14 @@ export interface LineSinkOptions {
 const TOGETHER_MS = 20;
 
 /**
+ * A pipe takes so many bytes at once or not at all (pipe(7), PIPE_BUF); of more, when it is nearly full, a part. Then a
+ * line of another worker's, who writes to the same, would stand in the middle of ours.
+ */
+const WHOLE_BYTES = 4_096;
+/** What a character may take in UTF-8. */
+const MOST_BYTES_EACH = 3;
+
+/**
  * Lines on their way to a reader who may be slow or gone: that costs lines, never a request. Those of
  * one turn of the event loop are written together, and under load those of many.
  */
@@ -74,14 +82,16 @@ export class LineSink {
     while (this.#waiting !== "") {
       const lines = this.#waiting;
       this.#waiting = "";
-      try {
-        this.#options.output.write(lines);
-        const flushed = this.#options.output.flush();
-        // Without an await as long as nobody is slow: the process may end right after.
-        if (typeof flushed !== "number") await flushed;
-      } catch {
-        // A full disk, a reader who has left: there is nowhere to say it but in the count.
-        this.#lost += countLines(lines);
+      for (const piece of piecesOf(lines)) {
+        try {
+          this.#options.output.write(piece);
+          const flushed = this.#options.output.flush();
+          // Without an await as long as nobody is slow: the process may end right after.
+          if (typeof flushed !== "number") await flushed;
+        } catch {
+          // A full disk, a reader who has left: there is nowhere to say it but in the count.
+          this.#lost += countLines(piece);
+        }
       }
     }
     this.#isWriting = false;
@@ -92,4 +102,19 @@ function countLines(text: string): number {
   let count = 0;
   for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) count += 1;
   return count;
+}
+
+/** Whole lines, as many at once as a pipe takes whole; a longer one alone. */
+function* piecesOf(lines: string): Generator<string> {
+  const isAscii = Buffer.byteLength(lines) === lines.length;
+  const most = isAscii ? WHOLE_BYTES : Math.floor(WHOLE_BYTES / MOST_BYTES_EACH);
+  let from = 0;
+  while (lines.length - from > most) {
+    const last = lines.lastIndexOf("\n", from + most - 1);
+    const end = last >= from ? last : lines.indexOf("\n", from + most);
+    if (end < 0) break;
+    yield lines.slice(from, end + 1);
+    from = end + 1;
+  }
+  if (from < lines.length) yield lines.slice(from);
 }
