@@ -23,6 +23,8 @@ export function openLog(config: Config): OpenLog {
     mostWaiting: MOST_WAITING,
     clock: CLOCK,
   });
+  // A start that fails ends the process at once: what was said on the way, as that a file was set aside, is to be read.
+  process.once("exit", () => void sink.flush());
   const log = new Log({ level: config.logLevel, format: lineFormat(config), sink });
   return {
     log,

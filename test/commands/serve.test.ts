@@ -1,6 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -58,6 +58,20 @@ test("two proxies do not share a port", async () => {
     `lmproxy: port ${port} (proxy) is in use; choose another with --port\n`,
     1,
   ]);
+});
+
+test("a start that fails says all the same what it has done to the state file", async () => {
+  await using first = await startProxy();
+  const directory = await mkdtemp(join(tmpdir(), "lmproxy-serve-"));
+  const file = join(directory, "state.json");
+  await writeFile(file, "not JSON");
+  const { port } = new URL(first.url);
+  const { err, code } = await run(["--host", "127.0.0.1", "--port", port, "--state", file]);
+  expect(err).toContain(`port ${port} (proxy) is in use`);
+  expect(err).toContain("state file set aside");
+  expect(err).toContain(`${file}.damaged`);
+  expect(code).toBe(1);
+  await rm(directory, { recursive: true });
 });
 
 test.each(["SIGHUP", "SIGUSR1", "SIGUSR2"] as const)("%s does not end it", async (signal) => {
