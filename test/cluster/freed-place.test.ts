@@ -18,13 +18,17 @@ interface Limits {
   readonly maxInFlightPerNode?: number;
 }
 
-/** @param bells Whether others tell: they cannot, or nobody hears them, where they may send no signals. */
+/**
+ * @param bells Whether others tell: they cannot, or nobody hears them, where they may send no signals; one that does not is
+ * `deaf`.
+ */
 function workersWith(
   { maxConcurrency, maxPerClient, maxInFlightPerNode }: Limits,
   {
     bells: which = "heard",
     nodes = 1,
-  }: { bells?: "heard" | "unheard" | "none"; nodes?: number } = {},
+    deaf = null,
+  }: { bells?: "heard" | "unheard" | "none"; nodes?: number; deaf?: number | null } = {},
 ) {
   const table = new Table(new Uint8Array(tableBytes(SIZE)), SIZE);
   table.rowsInUse = SIZE.rows;
@@ -36,7 +40,7 @@ function workersWith(
   const all: SharedPlaces[] = [];
   const bells = new Bells(new Uint8Array(bellBytes(SIZE.rows)), SIZE.rows, (pid) => {
     rung.push(pid);
-    if (which === "heard") queueMicrotask(() => all[pid]?.rung());
+    if (which === "heard" && pid !== deaf) queueMicrotask(() => all[pid]?.rung());
   });
   const workerOf = (number: number): Gate => {
     const row = table.ofRow(number);
@@ -126,22 +130,56 @@ test("places that are freed at once go to those who have waited longest, from wo
   ]);
 });
 
-test("who is in front of others and leaves lets them have the place that it could not take", async () => {
-  const { one, two, three, pass } = workersWith({ maxInFlightPerNode: 1 }, { nodes: 2 });
-  const running = [one.ask(), one.ask()];
+describe.each([
+  ["of nodes alone", { maxInFlightPerNode: 1 }],
+  ["of the proxy, too", { maxInFlightPerNode: 1, maxConcurrency: 2 }],
+])("with a limit %s", (_what, limits) => {
+  test("who waits for one full node holds up nobody in another worker who can have a different one, and has its own when that is free", async () => {
+    const { one, two, three, pass } = workersWith(limits, { nodes: 2 });
+    const running = [one.ask(), one.ask()];
+    const [first] = two.cluster.registry.nodes();
+    if (first === undefined) throw new Error("there are two");
+    const picky = two.ask({ only: first });
+    await pass(MOST_MS);
+    const other = three.ask();
+    await settled();
+    expect([picky.state, other.state]).toEqual(["waits", "waits"]);
+    const isFirsts = ({ place }: Asker) => place?.lease.node.slot === first.slot;
+    running.find((asker) => !isFirsts(asker))?.finish();
+    await settled();
+    expect([picky.state, other.state]).toEqual(["waits", "in"]);
+    running.find(isFirsts)?.finish();
+    await settled();
+    expect(picky.state).toBe("in");
+  });
+});
+
+test("who came first has the next place of the proxy, also who can go to one node alone", async () => {
+  const { one, two, three, pass } = workersWith({ maxConcurrency: 1 }, { nodes: 2 });
+  const running = one.ask();
   const [first] = two.cluster.registry.nodes();
   if (first === undefined) throw new Error("there are two");
   const picky = two.ask({ only: first });
   await pass(1);
+  const others = [one.ask(), three.ask()];
+  running.finish();
+  await settled();
+  expect([picky, ...others].map(({ state }) => state)).toEqual(["in", "waits", "waits"]);
+});
+
+test("who is in front of others and leaves lets them have the place that it could not take", async () => {
+  const { one, two, three, pass } = workersWith({ maxConcurrency: 1 }, { deaf: 2 });
+  const running = one.ask();
+  const leaver = two.ask();
+  await pass(1);
   const other = three.ask();
   await settled();
-  const free = running.find(({ place }) => place?.lease.node.slot !== first.slot);
-  free?.finish();
+  running.finish();
   await settled();
-  expect([picky.state, other.state]).toEqual(["waits", "waits"]);
-  picky.leave();
+  expect([leaver.state, other.state]).toEqual(["waits", "waits"]);
+  leaver.leave();
   await settled();
-  expect([picky.state, other.state]).toEqual(["gone", "in"]);
+  expect([leaver.state, other.state]).toEqual(["gone", "in"]);
 });
 
 test("a node that one worker frees is had before any time goes by by whoever has tried another, and waits elsewhere", async () => {

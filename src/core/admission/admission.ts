@@ -141,7 +141,7 @@ export class Admission {
   ): Promise<{ readonly lease: L }> {
     const attempt = () => {
       const lease = take();
-      return typeof lease === "string" ? blockedBy(lease) : { lease };
+      return typeof lease === "string" ? blockedBy(lease, wanted) : { lease };
     };
     const got = attempt();
     if (got === "unavailable") throw noNode(wanted);
@@ -157,12 +157,12 @@ export class Admission {
 
   /** @param since When the request came, as `OtherQueues` counts it. */
   #try<L extends Lease | null>(
-    { model }: Wanted,
+    wanted: Wanted,
     since: number,
     client: string,
     take: () => L | NoNode,
   ): Admitted<L> | Blocked | "unavailable" {
-    if (this.#places.others?.isAhead(model, since) === true) return "cluster";
+    if (this.#places.others?.isAhead(wanted.model, since) === true) return "cluster";
     const limit = this.#places.take(client);
     if (limit !== null) return limit;
     const lease = take();
@@ -171,7 +171,7 @@ export class Admission {
       return new Admitted(lease, client, this.#leave);
     }
     this.#places.give(client);
-    return blockedBy(lease);
+    return blockedBy(lease, wanted);
   }
 
   readonly #leave = (client: string): void => {
@@ -261,11 +261,16 @@ export class Admission {
   #pump(): void {
     const before = this.waiting;
     if (before === 0) return;
+    let hasGivenUp = false;
     this.#furtherLine.advance((waiter) => waiter.goOn());
-    this.#line.advance((waiter) => waiter.goOn());
+    this.#line.advance((waiter) => {
+      const got = waiter.goOn();
+      hasGivenUp ||= got === "keeper" && waiter.blockedBy === "cluster";
+      return got;
+    });
     this.#tellOthers();
-    // The next one may wait elsewhere, and there may be more than one place.
-    if (this.waiting < before) this.#places.others?.pass();
+    // The next one may wait elsewhere, and there may be more than one place, or one that was of no use here.
+    if (this.waiting < before || hasGivenUp) this.#places.others?.pass();
   }
 
   #tellOthers(): void {
@@ -278,7 +283,7 @@ export class Admission {
 }
 
 /** What a request that found no node is held up by; "unavailable" when waiting is not known to help. */
-function blockedBy(none: NoNode): Blocked | "unavailable" {
-  if (none === "full") return "cluster";
+function blockedBy(none: NoNode, { only = null }: Wanted): Blocked | "unavailable" {
+  if (none === "full") return only === null ? "cluster" : "keeper";
   return none === "starting" || none === "returning" ? none : "unavailable";
 }

@@ -32,7 +32,7 @@ export interface OtherQueues {
 export interface Awaited {
   /** Since when they have waited for a place, by model. */
   readonly since: ReadonlyMap<string | null, number>;
-  /** Whether some wait for what has no order over processes: a place of their client's, or a further node. */
+  /** Whether some wait for what has no order over processes: a place of their client's, a further node, or a certain one. */
   readonly isForAny: boolean;
 }
 

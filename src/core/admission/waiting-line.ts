@@ -3,10 +3,10 @@ import { modelKey } from "../pool/model-index.ts";
 import type { Awaited } from "./places.ts";
 
 /**
- * What keeps a request from starting: its client's limit, a full cluster, a node that is not up yet, or one
- * that is known to be coming back.
+ * What keeps a request from starting: its client's limit, a full cluster, the one node that it can go to while that is
+ * full, a node that is not up yet, or one that is known to be coming back.
  */
-export type Blocked = "client" | "cluster" | "starting" | "returning";
+export type Blocked = "client" | "cluster" | "keeper" | "starting" | "returning";
 
 /** One who waits. */
 export interface Waiter {
@@ -98,6 +98,8 @@ export class WaitingLine<W extends Waiter> {
           isForAny = true;
           continue;
         }
+        // Others can have what it cannot, though they came later.
+        if (blockedBy === "keeper") isForAny = true;
         const before = first.get(wanted.model) ?? Number.POSITIVE_INFINITY;
         if (blockedBy === "cluster") first.set(wanted.model, Math.min(since, before));
         break;
