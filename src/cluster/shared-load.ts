@@ -180,12 +180,14 @@ export class SharedPlaces implements Places, OtherQueues {
   #ring(): void {
     const { bells, limits, queues, row, table } = this.#options;
     const isFull = table.places >= limits.maxConcurrency;
+    // What waits for further models stands in no order.
+    const inOrder = Math.min(queues(), MOST_QUEUES);
     for (let other = 0; other < table.rowsInUse; other += 1) {
       if (other === row.number || bells === null) continue;
       const wish = bells.wishOf(other);
       // Who is first, and is this process, has tried already.
       const isItsTurn =
-        wish === ITS_TURN && !isFull && table.ofRow(other).isFirst(queues(), this.#isSilent);
+        wish === ITS_TURN && !isFull && table.ofRow(other).isFirst(inOrder, this.#isSilent);
       if (wish === ALWAYS || isItsTurn) bells.ring(other);
     }
   }
