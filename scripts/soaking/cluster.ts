@@ -87,7 +87,8 @@ export class Cluster {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.proxy.end("SIGKILL");
+    // Those that took the place of a supervisor would outlive it, were it killed.
+    await this.proxy.end("SIGTERM");
     for (const engine of this.#engines) await engine[Symbol.asyncDispose]();
   }
 }
