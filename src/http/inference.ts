@@ -23,11 +23,12 @@ import type { Services } from "./services.ts";
  * One inference request from the client's bytes to the engine's: who asks, for which model, then on
  * to the serving strategy. Never rejects.
  */
-export function infer(
+export async function infer(
   request: Request,
   route: InferenceRoute,
   services: Services,
 ): Promise<Response> {
+  await services.arriving.join();
   const target = targetOf(request, route.sendsTo);
   const id = services.ids.of(request.headers);
   const exchange = services.exchanges.begin(id, request, route.path);
@@ -137,7 +138,9 @@ async function answer(
           },
     });
     nameForAnthropic(reply.headers, dialectOf(target, headers), id);
+    if (reply.end !== null) await services.leaving.join();
     if (signal.aborted && !isCancelled(signal)) exchange.end(CLIENT_GONE);
+    else if (reply.end !== null) exchange.end(reply.end);
     return reply;
   } catch (error) {
     const path = pathOf(target);

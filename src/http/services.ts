@@ -1,5 +1,6 @@
 import type { ReadPrompt } from "../core/body/prompt-reader.ts";
 import type { Clock } from "../core/clock.ts";
+import type { Cohort } from "../core/cohort.ts";
 import type { Exchange, Exchanges } from "../core/exchange.ts";
 import type { Keepers } from "../core/pool/keepers.ts";
 import type { Node } from "../core/pool/node.ts";
@@ -56,6 +57,9 @@ export interface Services {
   /** Of administration's own: what clients send does not keep an administrator out. */
   readonly adminBodyLimits: BodyLimits;
   readonly openFiles: OpenFiles;
+  /** Of requests that arrive, and of whole answers that are handed on. */
+  readonly arriving: Cohort;
+  readonly leaving: Cohort;
   readonly ids: RequestIds;
   readonly aliases: ModelAliases;
   readonly exchanges: Exchanges;

@@ -5,6 +5,7 @@ import { parseAllowRule } from "../core/address/address-policy.ts";
 import { parseCidr } from "../core/address/cidr.ts";
 import type { Places } from "../core/admission/places.ts";
 import type { Clock } from "../core/clock.ts";
+import { Cohort } from "../core/cohort.ts";
 import { Exchanges } from "../core/exchange.ts";
 import type { KeptSessions } from "../core/knowledge/sessions.ts";
 import type { Elsewhere } from "../core/pool/elsewhere.ts";
@@ -198,6 +199,8 @@ export function assemble(
     ids: new RequestIds(random, config.requestIdHeaders),
     aliases: new ModelAliases(config.modelAliases, registry),
     exchanges,
+    arriving: new Cohort(CLOCK.soon),
+    leaving: new Cohort(CLOCK.soon),
     departures: new Departures(CLOCK),
     openFiles: createOpenFiles(log, now),
     sseKeepalive:

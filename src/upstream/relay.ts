@@ -61,13 +61,11 @@ export function handOn(
     const tokens = tells ? saidTokens(form, usage, body.length) : null;
     const said = areFew(tokens) && !fewWouldTell(request) ? null : tokens;
     lease.end(answered(answer, clock, judged.status, usage, said));
-    const nowMs = lease.firstByteAtMs ?? clock.now();
     if (body !== null) {
-      exchange.piece(body.length, nowMs);
+      exchange.piece(body.length, lease.firstByteAtMs ?? clock.now());
       keeping?.piece(lease.node, body);
     }
-    exchange.end(failure === null ? COMPLETE : SAID_FAILURE, nowMs);
-    return new Reply(answer.status, headers, body);
+    return new Reply(answer.status, headers, body, failure === null ? COMPLETE : SAID_FAILURE);
   }
   lease.answering(judged.status);
   // Not the answer itself, whose head would be kept for as long as its stream.

@@ -1,4 +1,5 @@
 import { ProxyError } from "../core/errors.ts";
+import type { End } from "../core/exchange.ts";
 import type { Signal } from "../core/signal.ts";
 
 /** What the client of an inference request gets: an engine's answer, whole or as it comes. */
@@ -7,11 +8,19 @@ export class Reply {
   readonly status: number;
   readonly headers: Headers;
   readonly body: Uint8Array | PieceByPiece | null;
+  /** How its exchange ends as it is handed on; null: with the last piece of its body, or it has ended. */
+  readonly end: End | null;
 
-  constructor(status: number, headers: Headers, body: Uint8Array | PieceByPiece | null) {
+  constructor(
+    status: number,
+    headers: Headers,
+    body: Uint8Array | PieceByPiece | null,
+    end: End | null = null,
+  ) {
     this.status = status;
     this.headers = headers;
     this.body = body;
+    this.end = end;
   }
 
   get ok(): boolean {
