@@ -23,12 +23,11 @@ import type { Services } from "./services.ts";
  * One inference request from the client's bytes to the engine's: who asks, for which model, then on
  * to the serving strategy. Never rejects.
  */
-export async function infer(
+export function infer(
   request: Request,
   route: InferenceRoute,
   services: Services,
 ): Promise<Response> {
-  await services.arriving.join();
   const target = targetOf(request, route.sendsTo);
   const id = services.ids.of(request.headers);
   const exchange = services.exchanges.begin(id, request, route.path);
@@ -82,6 +81,9 @@ async function answer(
   let copiedBytes = 0;
   const { memory } = services.bodyLimits;
   try {
+    await services.arriving.join();
+    // It may have been cancelled meanwhile.
+    signal.throwIfAborted();
     const peer = services.peers.of(request);
     const client = services.access.admit(route.who, request, peer);
     exchange.client = client;

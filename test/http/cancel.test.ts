@@ -156,6 +156,37 @@ test("the log and the metrics tell it from what failed", async () => {
   ]);
 });
 
+test("one that arrived in the same turn, ahead of the call", async () => {
+  const body = JSON.stringify({ model: "tiny", prompt: "x" });
+  const call = [
+    "POST /v1/completions HTTP/1.1\r\nHost: x\r\nX-Request-Id: hasty",
+    "Content-Type: application/json",
+    `Content-Length: ${body.length}\r\n\r\n${body}`,
+  ].join("\r\n");
+  const cancelling = `DELETE /debug/requests/hasty HTTP/1.1\r\nHost: x\r\nAuthorization: ${KEY.authorization}\r\n\r\n`;
+  // Both wait in their sockets when it goes on.
+  proxy.process.kill("SIGSTOP");
+  const client = await arrived(call);
+  const administrator = await arrived(cancelling);
+  proxy.process.kill("SIGCONT");
+  await until("the call is answered", () => administrator.got().includes("\r\n\r\n"));
+  expect(administrator.got()).toStartWith("HTTP/1.1 200 ");
+  await until("its client is told", () => client.got().includes("An administrator cancelled"));
+  expect(client.got()).toStartWith("HTTP/1.1 503 ");
+  for (const { socket } of [client, administrator]) socket.destroy();
+});
+
+/** Sends `bytes` over a connection of its own; resolves when they are on their way. */
+async function arrived(bytes: string) {
+  let got = "";
+  const socket = connect(proxy.port, "127.0.0.1");
+  socket.on("data", (piece) => {
+    got += piece.toString();
+  });
+  await new Promise<void>((resume) => socket.write(bytes, () => resume()));
+  return { socket, got: () => got };
+}
+
 test("nobody's, or by nobody who may", async () => {
   expect((await cancel("nobody")).status).toBe(404);
   const answering = ask("mine", { model: "tiny" });
