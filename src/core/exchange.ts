@@ -184,10 +184,10 @@ export class Exchange implements InBag, Explainer {
   }
 
   /** It is over; the first call counts, others change nothing. */
-  end(end: End, nowMs = this.#exchanges.now()): void {
+  end(end: End): void {
     if (this.#end !== null) return;
     this.#end = end;
-    this.endedAtMs = nowMs;
+    this.endedAtMs = this.#exchanges.now();
     this.#exchanges.over(this);
   }
 }
