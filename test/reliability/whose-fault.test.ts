@@ -28,11 +28,13 @@ test("low on open files, it refuses new requests by that name, leaves those that
       () => "no connection",
     ),
   );
-  expect(await Promise.race(late)).toMatch(/^503 close .*few open files left/);
+  // While the others run: by the first that fitted, for whose engine's connection there was no file left, or by name.
+  expect(await Promise.race(late)).toContain("open file");
   release();
   expect(await Promise.all(early)).toEqual(times(6, 200));
   const refused = (await Promise.all(late)).filter((one) => !/^200|^no connection/.test(one));
-  expect(refused.length).toBeGreaterThan(20);
+  const byName = refused.filter((one) => /^503 close .*few open files left/.test(one));
+  expect(byName.length).toBeGreaterThan(20);
   for (const one of refused) expect(one).toContain("open file");
   for (const engine of engines) engine.answer = good;
   await until("it serves again", async () => {
