@@ -70,7 +70,8 @@ async function main(): Promise<number> {
   }
   killAllAtExit();
   if (values.turns) {
-    await takeTurns(contestants, works, Number(values.rounds ?? 15));
+    const present = await thatAreHere(contestants);
+    await takeTurns(present, works, Number(values.rounds ?? 15));
     return 0;
   }
   const raw = await runBenchmark(
@@ -92,6 +93,17 @@ async function main(): Promise<number> {
   if (values.json) await Bun.write(values.json, JSON.stringify(raw));
   for (const line of summaryLines(raw)) console.log(line);
   return 0;
+}
+
+/** To be asked for a version has a router installed. */
+async function thatAreHere(contestants: readonly Contestant[]): Promise<Contestant[]> {
+  const present: Contestant[] = [];
+  for (const contestant of contestants) {
+    const version = await contestant.version();
+    if (version instanceof Error) console.error(`${contestant.name}: absent: ${version.message}`);
+    else present.push(contestant);
+  }
+  return present;
 }
 
 /** Long enough for all code to be compiled. */
