@@ -9,10 +9,12 @@ function turns() {
   const soon: (() => void)[] = [];
   return {
     soon: (act: () => void) => void soon.push(act),
-    /** Ends the turn; resolves when all that follows from it has happened. */
+    /** Ends the turn: what follows from one of them happens before the next, as in the event loop. */
     async end() {
-      for (const act of soon.splice(0)) act();
-      await turn();
+      for (const act of soon.splice(0)) {
+        act();
+        await turn();
+      }
     },
   };
 }

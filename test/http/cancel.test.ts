@@ -173,6 +173,9 @@ test("one that arrived in the same turn, ahead of the call", async () => {
   expect(administrator.got()).toStartWith("HTTP/1.1 200 ");
   await until("its client is told", () => client.got().includes("An administrator cancelled"));
   expect(client.got()).toStartWith("HTTP/1.1 503 ");
+  const line = await until("its line is there", () => /.*"id":"hasty".*/.exec(proxy.log())?.[0]);
+  // No place was taken for it on any node.
+  expect(JSON.parse(line)).toMatchObject({ outcome: "cancelled_by_admin", attempts: 0 });
   for (const { socket } of [client, administrator]) socket.destroy();
 });
 
