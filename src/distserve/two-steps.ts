@@ -237,7 +237,7 @@ export class TwoSteps {
     attempt.mayMove = () =>
       this.#signal.aborted ||
       this.#refusal !== null ||
-      (!lease.lastResort && this.#retries.maySendAgain && this.#route.hasAnother(lease.node.role));
+      (this.#retries.maySendAgain && this.#route.hasAnother(lease.node.role));
     return attempt;
   }
 
@@ -255,13 +255,13 @@ export class TwoSteps {
       if (wasOut === null) this.#request.exchange.notRetried = "no_node";
       return wasOut !== null && this.#retries.afterFailure("lost", wasOut);
     }
-    // What was tried although it was out is tried once; refused, it was not.
-    if (lease.lastResort && result.kind !== "refused") return false;
+    // What was tried although all were out is tried once, unless its node was found dead; refused, it was not.
+    const isFinal = lease.lastResort && attempt.stopped !== "node_ejected";
+    if (isFinal && result.kind !== "refused") return false;
     const wanted = this.#route.wantedOf(lease.node.role);
     if (await hasMoved(attempt, result, wanted, upstream)) return true;
     if (worthRetrying(attempt, result, this.#retries, upstream)) return true;
-    if (!this.#retries.mayFollowNodesFault) return false;
-    return await isNodesFault(lease, result, wanted, upstream);
+    return this.#retries.mayFollowNodesFault && isNodesFault(lease, result, wanted, upstream);
   }
 
   /** Whether what a node of either role refuses, or answers with nothing, should be tried on a peer. */

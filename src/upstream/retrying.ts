@@ -46,16 +46,14 @@ export class Retrying {
   begin(lease: Lease, requestStartedAtMs = lease.startedAtMs): Attempt {
     this.#request.exchange.attempt(lease);
     const attempt = new Attempt(lease, requestStartedAtMs);
-    attempt.mayMove = () => this.#mayMove(lease);
+    attempt.mayMove = () => this.#mayMove();
     return attempt;
   }
 
   /** Whether it could go on elsewhere, were its attempt taken back now. */
-  #mayMove({ lastResort }: Lease): boolean {
+  #mayMove(): boolean {
     if (this.#refusal !== null) return true;
-    return (
-      !lastResort && this.#retries.maySendAgain && this.#upstream.registry.hasAnother(this.wanted)
-    );
+    return this.#retries.maySendAgain && this.#upstream.registry.hasAnother(this.wanted);
   }
 
   /** Whether an answer of the attempt with `lease` is left unread for now, since another node may do better. */
@@ -95,7 +93,8 @@ export class Retrying {
 
   async #mayRetry(attempt: Attempt, result: Result): Promise<boolean> {
     const { lease } = attempt;
-    if (lease.lastResort) return false;
+    // What was tried although all were out is tried once, unless its node was found dead: others are full at best.
+    if (lease.lastResort && attempt.stopped !== "node_ejected") return false;
     if (await hasMoved(attempt, result, this.wanted, this.#upstream)) return true;
     // Before the budget: it is for retries that are made.
     if (!this.#upstream.registry.hasAnother(this.wanted)) return false;

@@ -172,6 +172,25 @@ describe.concurrent.each(["Prefill", "Decode"] as const)(
       await cluster.quiet();
     });
 
+    test("go to another that comes back, though both were out when they came", async () => {
+      const counts = role === "Prefill" ? { prefills: 2 } : { decodes: 2 };
+      await using cluster = await startCluster({ ...counts, flags });
+      const engines = role === "Prefill" ? cluster.prefills : cluster.decodes;
+      for (const engine of engines) {
+        engine.setPace(0);
+        engine.setFaults([health]);
+        await until("it is out", () => isOut(cluster, engine));
+      }
+      const answer = cluster.chat();
+      await until("one has it", () => engines.some((engine) => engine.state().openRequests === 1));
+      const other = engines.find((engine) => engine.state().openRequests === 0);
+      other?.setFaults([]);
+      other?.setPace(1);
+      expect((await answer).status).toBe(200);
+      for (const engine of engines) engine.setPace(1);
+      await cluster.quiet();
+    });
+
     test("stay when there is no other", async () => {
       await using cluster = await startCluster({ flags });
       const engine = only(role === "Prefill" ? cluster.prefills : cluster.decodes);

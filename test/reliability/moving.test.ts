@@ -153,3 +153,25 @@ test.concurrent("what has to move waits no longer than --timeout, and is not sen
   expect(resting.requests).toBe(before);
   await Promise.all([going.stop(), resting.stop()]);
 });
+
+test.concurrent("it went to an engine although all were out, and another one is back", async () => {
+  const odd = { answer: silence };
+  const engines = [startOddEngine(odd), startOddEngine(odd)] as const;
+  const nodes = engines.flatMap(({ url }) => ["--node", url]);
+  const soon = ["--health-interval", "0.1", "--health-timeout", "0.1"];
+  await using proxy = await startProxy([...nodes, ...soon]);
+  await untilHealthy(proxy, 2);
+  for (const engine of engines) engine.health = silence;
+  await until("both are out", async () => {
+    const states = Object.values(await proxy.status()).map(({ state }) => state);
+    return states.every((state) => state === "unhealthy");
+  });
+  const answer = ask(proxy);
+  await until("one has it", () => engines.some(({ open }) => open === 1));
+  const [holder, other] = engines[0].open === 1 ? engines : [engines[1], engines[0]];
+  other.answer = good;
+  other.health = () => new Response();
+  expect((await answer).status).toBe(200);
+  expect([holder.requests, other.requests]).toEqual([1, 1]);
+  await Promise.all(engines.map((engine) => engine.stop()));
+});

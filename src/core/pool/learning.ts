@@ -98,7 +98,7 @@ export class Learning {
     const from = node.health.state;
     node.health.gaugesRead(asleep, this.#now());
     this.#listeners.changed(node, from);
-    if (asleep) moveRequests(node, false);
+    if (asleep) moveRequests(node);
   }
 
   /**
@@ -113,7 +113,7 @@ export class Learning {
     if (what === "awake") node.health.gaugesRead(false, nowMs);
     node.health.probed({ kind: what === "awake" ? "ok" : "sleeping" }, nowMs, false);
     this.#listeners.changed(node, from);
-    if (what === "asleep") moveRequests(node, false);
+    if (what === "asleep") moveRequests(node);
   }
 
   /** An administrator has requests there aborted: they are to end, and not to begin anew elsewhere. */
@@ -127,7 +127,7 @@ export class Learning {
     if (result.kind === "ours" || this.#told.outdate(node, result, this.#now())) return;
     this.#listeners.said({ node, found: "probed", result, progressed });
     const { health } = node;
-    const { down: wasDown, state: from } = health;
+    const { state: from } = health;
     // Before the change is told, of which it is the reason.
     if ("detail" in result) node.lastError = result.detail;
     health.probed(result, this.#now(), progressed);
@@ -141,9 +141,9 @@ export class Learning {
     // An engine that answers its probe with an error may be finishing what it has; one that does not
     // answer may be computing.
     if (result.kind === "refused" || result.kind === "initializing") {
-      moveRequests(node, wasDown);
+      moveRequests(node);
     } else if (!isAnswer(result) && result.kind !== "untrusted" && health.probeFailures >= 2) {
-      moveRequests(node, wasDown, (lease) => !mayBePrefill(lease, this.#now()));
+      moveRequests(node, (lease) => !mayBePrefill(lease, this.#now()));
     }
   }
 

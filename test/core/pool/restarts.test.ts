@@ -161,7 +161,7 @@ describe("requests without a byte on a node that is found dead", () => {
     expect(node.inFlight).toBe(2);
   });
 
-  test("stay too when the node was known to be dead: they are a last resort", () => {
+  test("are called for although it was known to be dead: another may be back, which they know", () => {
     const cluster = new Cluster({ nodes: 1 });
     const node = cluster.node("n0");
     cluster.play(node, "refused");
@@ -169,6 +169,6 @@ describe("requests without a byte on a node that is found dead", () => {
     let evicted = false;
     lease.sender = { evict: () => (evicted = true) };
     cluster.play(node, "refused timeout");
-    expect({ lastResort: lease.lastResort, evicted }).toEqual({ lastResort: true, evicted: false });
+    expect({ lastResort: lease.lastResort, evicted }).toEqual({ lastResort: true, evicted: true });
   });
 });
