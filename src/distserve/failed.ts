@@ -13,6 +13,8 @@ export interface Failed {
   readonly saysLess: boolean;
   /** An engine was lost under it, and may be asked again once it is back. */
   readonly mayComeBack: boolean;
+  /** Refused by the decode node after its prefill node took it, over a pair that is made anew: one may not know the other. */
+  readonly isStale: boolean;
   /** What the client gets when there is no further attempt. @throws ProxyError */
   readonly settle: () => Promise<Reply>;
   /** To be called instead when there is one. */
@@ -21,8 +23,8 @@ export interface Failed {
 
 /** One that has nothing to be given up for another. */
 export function failedWith(mayRetry: boolean, settle: () => Promise<Reply>): Failed {
-  const nothing = { keepsBlocks: false, isRefused: false, mayComeBack: false, discard: () => {} };
-  return { mayRetry, ...nothing, saysLess: true, settle };
+  const nothing = { keepsBlocks: false, isRefused: false, mayComeBack: false, isStale: false };
+  return { mayRetry, ...nothing, saysLess: true, settle, discard: () => {} };
 }
 
 /** Of something that is gone, and may come back. */

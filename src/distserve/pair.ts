@@ -137,14 +137,16 @@ export class Pair {
     return isUnderWay ? this.#seriesEnded.promise : Promise.resolve(this.#failure);
   }
 
-  /** A request failed as it would if the engines did not know each other any more. */
-  doubt(): void {
+  /** A request failed as it would if the engines did not know each other any more. Returns whether it is to be made anew. */
+  doubt(): boolean {
     const leastAgeMs =
       this.#remakes === 0
         ? 0
         : Math.min(FIRST_REMAKE_MS * 2 ** (this.#remakes - 1), LONGEST_REMAKE_MS);
     const ageMs = this.#options.now() - this.#connectedAtMs;
-    if (this.isConnected && ageMs >= leastAgeMs) this.#suspicions += 1;
+    const isDue = this.isConnected && ageMs >= leastAgeMs;
+    if (isDue) this.#suspicions += 1;
+    return isDue;
   }
 
   /** One of its engines may have been replaced: it lost all its requests at once. */

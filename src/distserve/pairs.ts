@@ -93,9 +93,9 @@ export class Pairs {
     return this.#connected.get(node.url) ?? 0;
   }
 
-  /** A request failed at the decode node as if the two had lost their connection. */
-  doubt(prefill: Node, decode: Node): void {
-    this.#find(prefill, decode)?.doubt();
+  /** A request failed at the decode node as if the two had lost their connection. Returns whether it is made anew. */
+  doubt(prefill: Node, decode: Node): boolean {
+    return this.#find(prefill, decode)?.doubt() === true;
   }
 
   /** A node's engine lost all its requests at once, and answers all the same: it may be another one. */

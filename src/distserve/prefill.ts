@@ -12,14 +12,17 @@ import { readPrefillAnswer } from "./answers.ts";
 import { endpointOf, muteReleases, type SessionNames } from "./session-names.ts";
 import type { Session, SessionLedger } from "./sessions.ts";
 
-/** What a prefill came to: blocks that wait for a decode node, or a result like any other attempt's. */
+/** Blocks that wait for a decode node. */
+export interface Prefilled {
+  readonly kind: "prefilled";
+  readonly session: Session;
+  readonly tokenId: number;
+  readonly blockIds: readonly number[];
+}
+
+/** What a prefill came to: that, or a result like any other attempt's. */
 export type PrefillResult =
-  | {
-      readonly kind: "prefilled";
-      readonly session: Session;
-      readonly tokenId: number;
-      readonly blockIds: readonly number[];
-    }
+  | Prefilled
   /** The engine answered, but not with what a decode node needs; `leaks`: nobody can free what it keeps. */
   | { readonly kind: "unusable"; readonly leaks: boolean; readonly error: ProxyError }
   | Result;

@@ -6,6 +6,7 @@ import type { NoNode, Wanted } from "../core/pool/choose.ts";
 import { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
+import { isRefusal } from "../core/pool/statuses.ts";
 import type { Signal } from "../core/signal.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
 import type { DecodeRoom } from "./decode-room.ts";
@@ -184,6 +185,11 @@ export class Route {
   /** Whether there is another node of the role than those of `tried`, which are those that it has tried. */
   readonly hasAnother = (role: Role, tried = this.wantedOf(role).tried) =>
     this.#options.registry.hasAnother({ ...this.wantedOf(role), tried });
+
+  /** Whether what a node of either role refuses, or answers with nothing, should be tried on a peer. */
+  readonly mayAskPeer = (status: number, lease: Lease) =>
+    isRefusal(status) &&
+    this.#options.registry.mayAskPeer(lease, status, this.wantedOf(lease.node.role));
 
   /** Whether there is no other of its role, tried or not. */
   readonly isOnly = (node: Node) => !this.hasAnother(node.role, new Set([node]));

@@ -2,7 +2,6 @@ import { Admitted } from "../core/admission/admitted.ts";
 import type { RequestHead } from "../core/body/request-head.ts";
 import { CLIENT_GONE } from "../core/exchange.ts";
 import { Lease } from "../core/pool/lease.ts";
-import { isRefusal } from "../core/pool/statuses.ts";
 import { isRetriable, RetryState } from "../core/retry.ts";
 import type { Signal } from "../core/signal.ts";
 import { Attempt } from "../upstream/attempt.ts";
@@ -17,7 +16,7 @@ import { isNodesFault } from "../upstream/whose-fault.ts";
 import { decodeBody, prefillBody } from "./bodies.ts";
 import { type Failed, failedFor, failedWith, lostBlocks } from "./failed.ts";
 import type { DistServeParts } from "./parts.ts";
-import { type PrefillResult, prefill } from "./prefill.ts";
+import { type Prefilled, prefill } from "./prefill.ts";
 import { migrationJson } from "./protocol.ts";
 import type { Route } from "./route.ts";
 import { isNobodyThere, isWorthWaiting } from "./until-changed.ts";
@@ -29,8 +28,6 @@ import {
   mayComeBack,
   neverTaken,
 } from "./verdicts.ts";
-
-type Prefilled = Extract<PrefillResult, { readonly kind: "prefilled" }>;
 
 /** One request on its way through prefill and decode, as often as it has to start over. */
 export class TwoSteps {
@@ -102,7 +99,7 @@ export class TwoSteps {
         return givenUp(this.#signal);
       }
       next = answer.mayRetry ? this.#route.take() : "unavailable";
-      if (isNobodyThere(next) && answer.mayRetry && answer.mayComeBack && this.#refusal === null)
+      if (isNobodyThere(next) && answer.mayRetry && this.#mayStartOver(answer))
         next = this.#route.again();
       const isRefused = answer.isRefused || this.#refusal !== null;
       const mayWait = !isRefused && (isWorthWaiting(next) || this.#route.mayWait);
@@ -115,6 +112,11 @@ export class TwoSteps {
       }
       answer.discard();
     }
+  }
+
+  /** Whether nodes that it tried may be had again. */
+  #mayStartOver({ mayComeBack, isStale }: Failed): boolean {
+    return this.#refusal === null && (mayComeBack || (isStale && this.#retries.afterDoubt(false)));
   }
 
   /** What its client gets instead of an error. */
@@ -134,7 +136,8 @@ export class TwoSteps {
     // Its answer is read here.
     headers.set("accept-encoding", "identity");
     const request = { ...this.#request, headers, body };
-    const isUnread = (status: number) => isRetriable(status) || this.#mayAskPeer(status, lease);
+    const isUnread = (status: number) =>
+      isRetriable(status) || this.#route.mayAskPeer(status, lease);
     const result = await prefill(attempt, request, this.#parts.upstream, this.#parts, isUnread);
     if (result.kind === "prefilled") return result;
     if (result.kind === "relayed") {
@@ -201,7 +204,8 @@ export class TwoSteps {
     const attempt = this.#begin(lease);
     this.#endWithClient(attempt);
     session.decodingOn = lease.node;
-    const isUnread = (status: number) => isElsewhere(status) || this.#mayAskPeer(status, lease);
+    const isUnread = (status: number) =>
+      isElsewhere(status) || this.#route.mayAskPeer(status, lease);
     const result = await send(attempt, request, upstream, isUnread);
     session.decodingOn = null;
     if (result.kind === "relayed") {
@@ -214,7 +218,8 @@ export class TwoSteps {
     if (isBroken(result)) await this.#parts.stillThere(prefillNode);
     this.#route.triedDecode.add(lease.node);
     const isMoved = await hasMoved(attempt, result, this.#route.wantedOf("Decode"), upstream);
-    if (isSuspicious(result) && !lease.modelIsGone) pairs.doubt(prefillNode, lease.node);
+    const isDoubted = isSuspicious(result) && !lease.modelIsGone;
+    const isStale = isDoubted && pairs.doubt(prefillNode, lease.node);
     if (!neverTaken(result)) {
       session.free();
       return this.#failed(attempt, result, await this.#mayTryAgain(attempt, result));
@@ -223,7 +228,7 @@ export class TwoSteps {
       result.kind === "unread"
         ? !lease.lastResort && (isMoved || this.#retries.afterStatus(ELSEWHERE))
         : this.#retries.afterFailure("refused");
-    return { ...this.#failed(attempt, result, mayRetry), keepsBlocks: true };
+    return { ...this.#failed(attempt, result, mayRetry), keepsBlocks: true, isStale };
   }
 
   #begin(lease: Lease): Attempt {
@@ -264,12 +269,6 @@ export class TwoSteps {
     return this.#retries.mayFollowNodesFault && isNodesFault(lease, result, wanted, upstream);
   }
 
-  /** Whether what a node of either role refuses, or answers with nothing, should be tried on a peer. */
-  #mayAskPeer(status: number, lease: Lease): boolean {
-    const wanted = this.#route.wantedOf(lease.node.role);
-    return isRefusal(status) && this.#parts.registry.mayAskPeer(lease, status, wanted);
-  }
-
   #failed(attempt: Attempt, result: Result, mayRetry: boolean): Failed {
     const { lease } = attempt;
     if (isRefused(result)) this.#refused = lease;
@@ -280,6 +279,7 @@ export class TwoSteps {
       isRefused: isRefused(result) && !lease.modelIsGone,
       keepsBlocks: false,
       mayComeBack: mayComeBack(result),
+      isStale: false,
       settle: () => {
         this.#endWithClient(attempt);
         return settle(attempt, result, this.#request, this.#parts.upstream);

@@ -107,6 +107,32 @@ test.concurrent.each(["Prefill", "Decode"] as const)(
   },
 );
 
+test.concurrent.each(["Prefill", "Decode"] as const)(
+  "a %s engine restarted so fast that nobody noticed, the only one, costs nobody anything",
+  async (role) => {
+    await using cluster = await startCluster({ flags: ["--health-interval", "600"] });
+    const list = role === "Prefill" ? cluster.prefills : cluster.decodes;
+    expect((await cluster.chat()).status).toBe(200);
+    const { port } = only(list);
+    await only(list).stop(true);
+    list[0] = await startRole(role, null, { port });
+    expect((await cluster.chat()).status).toBe(200);
+    await cluster.quiet();
+  },
+);
+
+test.concurrent("what the only decode engine refuses is begun once more, over a pair made anew, and is then its answer", async () => {
+  await using cluster = await startCluster({ flags: ["--health-interval", "600"] });
+  const [prefill, decode] = [only(cluster.prefills), only(cluster.decodes)];
+  decode.setFaults([{ path: CHAT, fault: { kind: "answer", status: 400, body: "no" } }]);
+  const answer = await cluster.chat();
+  expect([answer.status, await answer.text()]).toEqual([400, "no"]);
+  const asked = (engine: typeof decode, path: string) => engine.state().requestsByPath[path];
+  expect([asked(prefill, CHAT), asked(decode, CHAT)]).toEqual([2, 2]);
+  expect(asked(decode, "/distserve/p2p_connect")).toBe(2);
+  await cluster.quiet();
+});
+
 test.concurrent("however often another engine comes back, who waits for the only one of a role is refused when its time is over", async () => {
   const flags = ["--queue-timeout", "5", "--health-interval", "0.1"];
   await using cluster = await startCluster({ prefills: 2, flags, engine: { timeScale: 1 } });

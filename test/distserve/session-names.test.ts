@@ -26,9 +26,13 @@ function startEngine(answers: Answers): RecordingEngine {
   });
 }
 
-async function startServing(prefills: readonly RecordingEngine[], decode: RecordingEngine) {
+async function startServing(
+  prefills: readonly RecordingEngine[],
+  decode: RecordingEngine,
+  flags: readonly string[] = [],
+) {
   const roles = [...prefills.flatMap(({ url }) => ["--prefill", url]), "--decode", decode.url];
-  const proxy = await startProxy(["--serving-strategy", "DistServe", ...roles]);
+  const proxy = await startProxy(["--serving-strategy", "DistServe", ...roles, ...flags]);
   await allPaired(proxy);
   return proxy;
 }
@@ -58,7 +62,7 @@ describe("cache_session_id", () => {
       [COMPLETIONS]: prefilled('"id": "12", "cache_session_id": 18446744073709551615'),
     });
     await using decode = startEngine({ [CHAT]: '{"object": "done"}', [COMPLETIONS]: [400] });
-    await using proxy = await startServing([prefill], decode);
+    await using proxy = await startServing([prefill], decode, ["--no-retry"]);
     expect((await chat(proxy.url)).status).toBe(200);
     expect(migrations(decode, CHAT)).toEqual(["41"]);
     expect((await complete(proxy)).status).toBe(400);

@@ -65,7 +65,7 @@ async function gc(cluster: Cluster): Promise<unknown> {
 
 describe.concurrent("a free that fails", () => {
   async function orphaned(fault: FaultRule["fault"]): Promise<Cluster> {
-    const cluster = await startCluster();
+    const cluster = await startCluster({ flags: ["--no-retry"] });
     only(cluster.prefills).setFaults([{ path: FREE, fault }]);
     only(cluster.decodes).setFaults([{ path: CHAT, fault: { kind: "answer", status: 400 } }]);
     expect((await cluster.chat()).status).toBe(400);

@@ -103,7 +103,7 @@ describe.each(TRANSPORTS)("%s", (name, flags) => {
     await using decode = engines.decode;
     const expected = await fixture(name, prefill, decode);
     await using proxy = await startServing(
-      ["--prefill", prefill.url, "--decode", decode.url, ...flags],
+      ["--prefill", prefill.url, "--decode", decode.url, "--no-retry", ...flags],
       [prefill.url, decode.url],
     );
     expect((await post(`${proxy.url}/v1/chat/completions`, CHAT)).status).toBe(200);

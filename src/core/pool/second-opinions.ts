@@ -35,7 +35,8 @@ export class SecondOpinions {
 
   /** `lease` sends to a peer what was refused, or answered with nothing, as `refused`. */
   asks(lease: Lease, refused: Lease): void {
-    if (!isTelling(refused)) return;
+    // What a node says when it is asked again is none.
+    if (!isTelling(refused) || lease.node === refused.node) return;
     lease.refusedBy = refused;
     const isCounted = refused.outcome !== null;
     refused.node.conduct.refusals.asks(lease, isCounted, this.#options.now());
