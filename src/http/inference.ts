@@ -31,7 +31,6 @@ export function infer(
   const target = targetOf(request, route.sendsTo);
   const id = services.ids.of(request.headers);
   const exchange = services.exchanges.begin(id, request, route.path);
-  exchange.trace = services.beginTrace?.(exchange) ?? null;
   const answering = answer(exchange, target, route, services);
   const { sseKeepalive } = services;
   return sseKeepalive === null
@@ -82,6 +81,7 @@ async function answer(
   const { memory } = services.bodyLimits;
   try {
     await services.arriving.join();
+    exchange.trace = services.beginTrace?.(exchange) ?? null;
     // It may have been cancelled meanwhile.
     signal.throwIfAborted();
     const peer = services.peers.of(request);
