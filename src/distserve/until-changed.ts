@@ -65,7 +65,8 @@ export async function untilHeard(node: Node, heard: Heard): Promise<boolean | nu
     },
     said: (word) => {
       const isWell = word.found === "probed" && word.result.kind === "ok";
-      if (isWell && word.node === node) resolve(wasOut);
+      // Of one on parole nothing tells that its trial is over, and it may be asked.
+      if (isWell && (word.node === node || !isOnly(node))) resolve(wasOut);
     },
   });
   if (registry.get(node.url) !== node) resolve(null);

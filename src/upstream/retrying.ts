@@ -97,7 +97,8 @@ export class Retrying {
     if (lease.lastResort && attempt.stopped !== "node_ejected") return false;
     if (await hasMoved(attempt, result, this.wanted, this.#upstream)) return true;
     // Before the budget: it is for retries that are made.
-    if (!this.#upstream.registry.hasAnother(this.wanted)) return false;
+    const hasAnswer = result.kind === "unread";
+    if (!this.#upstream.registry.hasAnother({ ...this.wanted, hasAnswer })) return false;
     return (
       isNotThere(result, this.#request) ||
       worthRetrying(attempt, result, this.#retries, this.#upstream) ||

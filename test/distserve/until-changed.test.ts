@@ -1,9 +1,10 @@
 /** What a request waits for that no pair is left for. */
 import { describe, expect, test } from "bun:test";
 import type { Node } from "../../src/core/pool/node.ts";
+import { QUIET_MS } from "../../src/core/pool/trials.ts";
 import { Signal } from "../../src/core/signal.ts";
 import { untilChanged, untilHeard } from "../../src/distserve/until-changed.ts";
-import { Cluster } from "../../src/lab/cluster.ts";
+import { Cluster, OK } from "../../src/lab/cluster.ts";
 
 /** A request whose pair could not be connected: nobody listened at the prefill engine's. */
 function waiting(become: (cluster: Cluster) => Node) {
@@ -115,4 +116,30 @@ test("so is a wait for pairs", async () => {
   signal.abort("gone");
   expect(await waiting.catch((reason: unknown) => reason)).toBe("gone");
   expect(held()).toBe(0);
+});
+
+test("one on parole may be asked instead of the node that lost a request, once its trial is over", async () => {
+  const cluster = new Cluster({ nodes: 2 });
+  const [node, other] = cluster.registry.nodes();
+  if (node === undefined || other === undefined) throw new Error("it has two");
+  cluster.registry.learning.doubted(other, "answers", "so it is");
+  cluster.time.advance(QUIET_MS + 1);
+  cluster.pass(other);
+  const trial = cluster.lease({ only: other });
+  const isOnly = (one: Node) => {
+    const tried = new Set([one]);
+    return !cluster.registry.hasAnother({ model: null, role: "Hybrid", asked: trial.asked, tried });
+  };
+  const heard = untilHeard(node, {
+    isOnly,
+    limitMs: 30_000,
+    registry: cluster.registry,
+    after: (ms, act) => cluster.time.after(ms, act),
+    signals: [],
+  });
+  expect(isOnly(node)).toBe(true);
+  trial.end(OK);
+  cluster.pass(other);
+  cluster.time.advance(30_000);
+  expect(await heard).toBe(false);
 });

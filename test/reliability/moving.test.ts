@@ -175,3 +175,34 @@ test.concurrent("it went to an engine although all were out, and another one is 
   expect([holder.requests, other.requests]).toEqual([1, 1]);
   await Promise.all(engines.map((engine) => engine.stop()));
 });
+
+test.concurrent("it went to an engine although all were out, and stays while another is about to show that it is back", async () => {
+  const engines = [startOddEngine(), startOddEngine()] as const;
+  const [dead, doubted] = engines;
+  const nodes = engines.flatMap(({ url }) => ["--node", url]);
+  const soon = ["--health-interval", "0.1", "--health-timeout", "0.1"];
+  await using proxy = await startProxy([...nodes, ...soon, "--strategy", "round_robin"]);
+  await untilHealthy(proxy, 2);
+  const is = async ({ url }: OddEngine, state: string) =>
+    (await proxy.status())[url]?.state === state;
+  doubted.answer = () => new Response(null, { status: 500 });
+  await until("it is out", async () => {
+    await ask(proxy);
+    return await is(doubted, "unhealthy");
+  });
+  await until("nobody has asked anything for long enough", () => is(doubted, "healthy"));
+  const { promise: decided, resolve: decide } = Promise.withResolvers<void>();
+  doubted.answer = () => decided.then(good);
+  dead.answer = silence;
+  dead.health = silence;
+  await until("the other is out", () => is(dead, "unhealthy"));
+  const answers = [ask(proxy)];
+  await until("it decides", () => doubted.open === 1);
+  answers.push(ask(proxy), ask(proxy));
+  await until("the other has one", () => dead.open > 0 && dead.open + doubted.open === 3);
+  const before = dead.probes;
+  await until("no prefill could take so long", () => dead.probes > before + 15);
+  decide();
+  expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(times(3, 200));
+  await Promise.all(engines.map((engine) => engine.stop()));
+});

@@ -92,11 +92,9 @@ export class Chooser {
       const isRoutable = health.routable(nowMs, isLookup);
       const othersHad = isRoutable ? 0 : (turn - node.lastTurn) / serving.length;
       if (!isRoutable && !(first && health.trialDue(nowMs, othersHad))) {
-        if (health.state !== "healthy" || !isWanted(node, wanted)) continue;
+        if (!mayBeHad(node, wanted, nowMs) || !isWanted(node, wanted)) continue;
         if (health.doubt === null) resting = true;
-        else if (health.trialDue(nowMs) && !this.#isFull(node) && mayDecide(wanted, node)) {
-          paroled = node;
-        }
+        else if (!this.#isFull(node)) paroled = node;
       } else if (!isAny && !isWanted(node, wanted)) elsewhere ||= isRoutable;
       else if (this.#isFull(node)) full ||= isRoutable;
       else if (!isRoutable) return this.#onTrial(node, wanted, nowMs);
@@ -199,9 +197,18 @@ function absent({ health }: Node): "starting" | "returning" | null {
   return health.state === "starting" ? "starting" : null;
 }
 
-/** Whether a request that has failed elsewhere may decide about a node on parole: it may be silent, with no other to go on to. */
-function mayDecide({ hasAnswer = false }: Wanted, { health: { doubt } }: Node): boolean {
-  return !hasAnswer || (doubt !== "late" && doubt !== "stalled");
+/**
+ * Whether a request that has failed elsewhere could have the node, now or when that has a place. One on parole that
+ * nobody decides about just now, unless it may be silent where the request has an answer to lose.
+ */
+export function mayBeHad(
+  { health }: Node,
+  { hasAnswer = false }: Pick<Wanted, "hasAnswer">,
+  nowMs: number,
+): boolean {
+  const { state, doubt } = health;
+  if (state !== "healthy" || doubt === null) return state === "healthy";
+  return health.trialDue(nowMs) && !(hasAnswer && (doubt === "late" || doubt === "stalled"));
 }
 
 function isWanted(node: Node, { among, only = null }: Wanted): boolean {

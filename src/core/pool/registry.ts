@@ -1,5 +1,12 @@
 import type { Role } from "../engine/roles.ts";
-import { type Choice, Chooser, type ChooserOptions, type NoNode, type Wanted } from "./choose.ts";
+import {
+  type Choice,
+  Chooser,
+  type ChooserOptions,
+  mayBeHad,
+  type NoNode,
+  type Wanted,
+} from "./choose.ts";
 import { type Elsewhere, NOBODY_ELSE } from "./elsewhere.ts";
 import { Learning } from "./learning.ts";
 import { Lease, type LeaseListener } from "./lease.ts";
@@ -67,12 +74,14 @@ export class Registry {
     tried,
     only = null,
     asked,
-  }: Pick<Wanted, "model" | "role" | "tried" | "only" | "asked">): boolean {
+    hasAnswer = false,
+  }: Pick<Wanted, "model" | "role" | "tried" | "only" | "asked" | "hasAnswer">): boolean {
     const isLookup = asked.kept === "lookup";
+    const nowMs = this.#options.now();
     return this.serving(model, role).some(
       (node) =>
         !tried.has(node) &&
-        (isLookup ? node.health.alive : node.health.state === "healthy") &&
+        (isLookup ? node.health.alive : mayBeHad(node, { hasAnswer }, nowMs)) &&
         (only === null || node === only),
     );
   }

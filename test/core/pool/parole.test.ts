@@ -1,8 +1,10 @@
 /** Nodes that were out for their answers and of which nobody has asked anything since: a probe stands for them. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import type { Wanted } from "../../../src/core/pool/choose.ts";
 import { Lease } from "../../../src/core/pool/lease.ts";
 import { type Doubt, QUIET_MS } from "../../../src/core/pool/trials.ts";
-import { answered, Cluster, LOST, OK } from "../../../src/lab/cluster.ts";
+import { NOTHING_ASKED } from "../../../src/core/strategies/strategy.ts";
+import { answered, Cluster, LOST, MODEL, OK } from "../../../src/lab/cluster.ts";
 
 setDefaultTimeout(60_000);
 
@@ -16,6 +18,10 @@ test("a node that another process took out is out, although nothing was asked of
   cluster.pass(node);
   expect(node.health.state).toBe("healthy");
 });
+
+function hasAnother({ registry }: Cluster, tried: Pick<Wanted, "tried" | "hasAnswer">): boolean {
+  return registry.hasAnother({ model: MODEL, role: "Hybrid", asked: NOTHING_ASKED, ...tried });
+}
 
 describe("nodes on parole", () => {
   /** Two workers have taken one out each, and then it was quiet. */
@@ -53,7 +59,9 @@ describe("nodes on parole", () => {
     const other = cluster.lease();
     first.end(answered(500));
     expect(other.node).not.toBe(first.node);
-    expect(cluster.acquire({ tried: new Set([first.node]) })).toBe("unavailable");
+    const tried = new Set([first.node]);
+    expect(cluster.acquire({ tried })).toBe("unavailable");
+    expect(hasAnother(cluster, { tried })).toBe(false);
   });
 
   test.each([
@@ -72,7 +80,10 @@ describe("nodes on parole", () => {
       const cluster = onParole(why);
       const first = cluster.lease();
       first.end(hasAnswer ? answered(503) : LOST);
-      const next = cluster.acquire({ tried: new Set([first.node]), hasAnswer });
+      const tried = new Set([first.node]);
+      // A retry is not taken from the budget for one that is left alone.
+      expect(hasAnother(cluster, { tried, hasAnswer })).toBe(what === "tried");
+      const next = cluster.acquire({ tried, hasAnswer });
       expect(next instanceof Lease ? "tried" : "left alone").toBe(what);
     },
   );
