@@ -10,15 +10,15 @@ import { Refusal } from "../upstream/refusal.ts";
 import { givenUp, Reply } from "../upstream/reply.ts";
 import { type InferenceRequest, isCancelled } from "../upstream/request.ts";
 import { draw, hasMoved } from "../upstream/retrying.ts";
-import { discard, isRefused, type Result, send, settle, worthRetrying } from "../upstream/send.ts";
+import { discard, isRefused, type Result, send, settle } from "../upstream/send.ts";
 import type { TimeLeft } from "../upstream/time-left.ts";
-import { isNodesFault } from "../upstream/whose-fault.ts";
 import { decodeBody, prefillBody } from "./bodies.ts";
 import { type Failed, failedFor, failedWith, lostBlocks } from "./failed.ts";
 import type { DistServeParts } from "./parts.ts";
 import { type Prefilled, prefill } from "./prefill.ts";
 import { migrationJson } from "./protocol.ts";
 import type { Route } from "./route.ts";
+import { mayTryAgain } from "./try-again.ts";
 import { isNobodyThere, isWorthWaiting } from "./until-changed.ts";
 import {
   ELSEWHERE,
@@ -251,22 +251,9 @@ export class TwoSteps {
     if (this.#signal.aborted) attempt.stopWith(this.#signal);
   }
 
-  async #mayTryAgain(attempt: Attempt, result: Result): Promise<boolean> {
-    const { lease } = attempt;
+  #mayTryAgain(attempt: Attempt, result: Result): Promise<boolean> {
     const { upstream } = this.#parts;
-    const isLost = result.kind === "lost" && this.#retries.maySendAgain;
-    if (isLost && this.#route.hasTime && this.#route.isOnly(lease.node)) {
-      const wasOut = await this.#route.heard(lease.node);
-      if (wasOut === null) this.#request.exchange.notRetried = "no_node";
-      return wasOut !== null && this.#retries.afterFailure("lost", wasOut);
-    }
-    // What was tried although all were out is tried once, unless its node was found dead; refused, it was not.
-    const isFinal = lease.lastResort && attempt.stopped !== "node_ejected";
-    if (isFinal && result.kind !== "refused") return false;
-    const wanted = this.#route.wantedOf(lease.node.role);
-    if (await hasMoved(attempt, result, wanted, upstream)) return true;
-    if (worthRetrying(attempt, result, this.#retries, upstream)) return true;
-    return this.#retries.mayFollowNodesFault && isNodesFault(lease, result, wanted, upstream);
+    return mayTryAgain(attempt, result, this.#request, this.#route, this.#retries, upstream);
   }
 
   #failed(attempt: Attempt, result: Result, mayRetry: boolean): Failed {

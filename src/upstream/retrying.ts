@@ -11,6 +11,7 @@ import type { Reply } from "./reply.ts";
 import type { InferenceRequest } from "./request.ts";
 import {
   discard,
+  isFoundDead,
   isRefused,
   type Result,
   settle,
@@ -94,7 +95,7 @@ export class Retrying {
   async #mayRetry(attempt: Attempt, result: Result): Promise<boolean> {
     const { lease } = attempt;
     // What was tried although all were out is tried once, unless its node was found dead: others are full at best.
-    if (lease.lastResort && attempt.stopped !== "node_ejected") return false;
+    if (lease.lastResort && !isFoundDead(attempt, result)) return false;
     if (await hasMoved(attempt, result, this.wanted, this.#upstream)) return true;
     // Before the budget: it is for retries that are made.
     const hasAnswer = result.kind === "unread";

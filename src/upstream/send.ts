@@ -123,6 +123,11 @@ export function worthRetrying(
   }
 }
 
+/** Whether its node was found dead, by its probes or under the request itself: there is nothing to wait for. */
+export function isFoundDead({ stopped }: Attempt, { kind }: Result): boolean {
+  return stopped === "node_ejected" || kind === "lost" || kind === "refused";
+}
+
 /** Whether it was taken back since its client has a refusal to get: its node may be at work, and no other is to begin anew. */
 function isOnlyLate({ refusedBy, node }: Lease): boolean {
   return refusedBy !== null && node.health.state === "healthy";

@@ -168,3 +168,28 @@ test.concurrent("one that has turned a request down for a moment is asked again 
   expect((await cluster.chat()).status).toBe(200);
   expect(count(cluster, "decodes", CHAT)).toBe(before + 3);
 });
+
+test.concurrent.each(["prefills", "decodes"] as const)(
+  "what is lost on one of two %s, which were both out when it came, goes on at the other that is back",
+  async (role) => {
+    await using cluster = await startCluster({ prefills: 2, decodes: 2, flags: FLAGS });
+    const engines = cluster[role];
+    for (const engine of engines) {
+      engine.setPace(0);
+      engine.setFaults([SICK]);
+      await untilOut(cluster, engine);
+    }
+    const answer = cluster.chat();
+    const has = (engine: RunningEngine) => engine.state().openRequests === 1;
+    const holder = await until("one has it", () => engines.find(has));
+    for (const other of engines.filter((engine) => engine !== holder)) {
+      other.setPace(1);
+      other.setFaults([]);
+      await until("it is back", async () => {
+        return (await cluster.proxy.status())[other.url]?.state === "healthy";
+      });
+    }
+    await holder.stop(true);
+    expect((await answer).status).toBe(200);
+  },
+);

@@ -206,3 +206,25 @@ test.concurrent("it went to an engine although all were out, and stays while ano
   expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(times(3, 200));
   await Promise.all(engines.map((engine) => engine.stop()));
 });
+
+test.concurrent("it was lost on an engine to which it went although all were out, and another one is back", async () => {
+  const odd = { answer: silence };
+  const engines = [startOddEngine(odd), startOddEngine(odd)] as const;
+  const nodes = engines.flatMap(({ url }) => ["--node", url]);
+  await using proxy = await startProxy([...nodes, "--health-interval", "0.1"]);
+  await untilHealthy(proxy, 2);
+  const states = async () => Object.values(await proxy.status()).map(({ state }) => state);
+  // An engine that says so may be finishing what it has: that is not taken from it.
+  for (const engine of engines) engine.health = () => new Response(null, { status: 500 });
+  await until("both are out", async () => (await states()).every((one) => one === "unhealthy"));
+  const answer = ask(proxy);
+  await until("one has it", () => engines.some(({ open }) => open === 1));
+  const [holder, other] = engines[0].open === 1 ? engines : [engines[1], engines[0]];
+  other.answer = good;
+  other.health = () => new Response();
+  await until("the other is back", async () => (await states()).includes("healthy"));
+  await holder.stop();
+  expect((await answer).status).toBe(200);
+  expect([holder.requests, other.requests]).toEqual([1, 1]);
+  await other.stop();
+});
