@@ -94,14 +94,16 @@ export class Route {
 
   /**
    * The prefill node that `take` chose, once its pair is connected; where that fails, another.
+   * @param isRefused It was refused, and gets that: no pair is waited for longer than one try to connect it.
    * @throws ProxyError when no pair can be connected, or no engine is of use; what `admission.proceed` throws
    */
-  async prefill(taken: Lease | null | NoNode): Promise<Lease> {
+  async prefill(taken: Lease | null | NoNode, isRefused: boolean): Promise<Lease> {
     let next = taken;
     while (!(next instanceof Lease)) {
       if (isWorthWaiting(next)) {
         next = await this.#waitFor(this.wanted, this.take);
       } else if (next !== null) {
+        if (isRefused) throw this.refusal;
         next = await this.#untilConnected();
       } else {
         if (this.#noneIsNamed()) throw cannotHandOver(this.wanted, this.#endpoint);

@@ -87,7 +87,8 @@ export class TwoSteps {
   async #run(place: Admitted<Lease | null>): Promise<Reply> {
     const body = prefillBody(this.#request.body, this.#head);
     for (let next: Parameters<Route["prefill"]>[0] = place.lease; ; ) {
-      const lease = await this.#route.prefill(next).catch(this.#orRefusal);
+      const isRefused = this.#refusal !== null;
+      const lease = await this.#route.prefill(next, isRefused).catch(this.#orRefusal);
       if (lease instanceof Reply) return lease;
       // What it was admitted with is held already.
       if (lease !== place.lease) place.hold(lease);
@@ -101,8 +102,8 @@ export class TwoSteps {
       next = answer.mayRetry ? this.#route.take() : "unavailable";
       if (isNobodyThere(next) && answer.mayRetry && this.#mayStartOver(answer))
         next = this.#route.again();
-      const isRefused = answer.isRefused || this.#refusal !== null;
-      const mayWait = !isRefused && (isWorthWaiting(next) || this.#route.mayWait);
+      const hasRefusal = answer.isRefused || this.#refusal !== null;
+      const mayWait = !hasRefusal && (isWorthWaiting(next) || this.#route.mayWait);
       const isStuck = typeof next === "string" && !mayWait;
       if (answer.mayRetry && isStuck) this.#request.exchange.notRetried = "no_node";
       if (!answer.mayRetry || isStuck) {

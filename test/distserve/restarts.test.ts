@@ -133,6 +133,22 @@ test.concurrent("what the only decode engine refuses is begun once more, over a 
   await cluster.quiet();
 });
 
+test.concurrent.each([
+  ["FAIL", { kind: "answer", status: 200, body: '{"status": 2}' }],
+  ["an error", { kind: "answer", status: 500 }],
+] as const)(
+  "what the only decode engine refuses is its answer where the pair cannot be made anew for %s: nobody waits for that",
+  async (_what, fault) => {
+    const flags = ["--health-interval", "600", "--queue-timeout", "600"];
+    await using cluster = await startCluster({ flags });
+    const refusal = { path: CHAT, fault: { kind: "answer", status: 400, body: "no" } } as const;
+    only(cluster.decodes).setFaults([refusal, { path: "/distserve/p2p_connect", fault }]);
+    const answer = await cluster.chat();
+    expect([answer.status, await answer.text()]).toEqual([400, "no"]);
+    await cluster.quiet();
+  },
+);
+
 test.concurrent("however often another engine comes back, who waits for the only one of a role is refused when its time is over", async () => {
   const flags = ["--queue-timeout", "5", "--health-interval", "0.1"];
   await using cluster = await startCluster({ prefills: 2, flags, engine: { timeScale: 1 } });
