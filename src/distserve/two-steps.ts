@@ -100,9 +100,13 @@ export class TwoSteps {
         return givenUp(this.#signal);
       }
       next = answer.mayRetry ? this.#route.take() : "unavailable";
-      if (isNobodyThere(next) && answer.mayRetry && this.#mayStartOver(answer))
+      const startsOver = isNobodyThere(next) && answer.mayRetry && this.#mayStartOver(answer);
+      if (startsOver) {
+        // The place that it holds may be the only one.
+        answer.discard();
         next = this.#route.again();
-      const hasRefusal = answer.isRefused || this.#refusal !== null;
+      }
+      const hasRefusal = !startsOver && (answer.isRefused || this.#refusal !== null);
       const mayWait = !hasRefusal && (isWorthWaiting(next) || this.#route.mayWait);
       const isStuck = typeof next === "string" && !mayWait;
       if (answer.mayRetry && isStuck) this.#request.exchange.notRetried = "no_node";
@@ -220,7 +224,7 @@ export class TwoSteps {
     this.#route.triedDecode.add(lease.node);
     const isMoved = await hasMoved(attempt, result, this.#route.wantedOf("Decode"), upstream);
     const isDoubted = isSuspicious(result) && !lease.modelIsGone;
-    const isStale = isDoubted && pairs.doubt(prefillNode, lease.node);
+    const isDue = isDoubted && pairs.doubt(prefillNode, lease.node);
     if (!neverTaken(result)) {
       session.free();
       return this.#failed(attempt, result, await this.#mayTryAgain(attempt, result));
@@ -229,6 +233,8 @@ export class TwoSteps {
       result.kind === "unread"
         ? !lease.lastResort && (isMoved || this.#retries.afterStatus(ELSEWHERE))
         : this.#retries.afterFailure("refused");
+    // One whose refusal is not kept would have nothing to get in the end.
+    const isStale = isDue && Refusal.of(attempt, result) !== null;
     return { ...this.#failed(attempt, result, mayRetry), keepsBlocks: true, isStale };
   }
 

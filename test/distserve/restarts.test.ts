@@ -149,6 +149,19 @@ test.concurrent.each([
   },
 );
 
+test.concurrent("a decode engine restarted so fast that nobody noticed, with one place, costs nobody anything", async () => {
+  const flags = ["--health-interval", "600", "--max-concurrency-per-node", "1"];
+  await using cluster = await startCluster({ flags });
+  expect((await cluster.chat()).status).toBe(200);
+  const { port } = only(cluster.decodes);
+  await only(cluster.decodes).stop(true);
+  cluster.decodes[0] = await startRole("Decode", null, { port });
+  // The second one gets the place that the first one gives back.
+  const asked = await Promise.all([cluster.chat(), cluster.chat()]);
+  expect(asked.map(({ status }) => status)).toEqual([200, 200]);
+  await cluster.quiet();
+});
+
 test.concurrent("however often another engine comes back, who waits for the only one of a role is refused when its time is over", async () => {
   const flags = ["--queue-timeout", "5", "--health-interval", "0.1"];
   await using cluster = await startCluster({ prefills: 2, flags, engine: { timeScale: 1 } });
