@@ -13,8 +13,11 @@ export interface Failed {
   readonly saysLess: boolean;
   /** An engine was lost under it, and may be asked again once it is back. */
   readonly mayComeBack: boolean;
-  /** Refused by the decode node after its prefill node took it, over a pair that is made anew: one may not know the other. */
-  readonly isStale: boolean;
+  /**
+   * Refused by the decode node after its prefill node took it, over a pair that is made anew once this resolves: one may
+   * not know the other. Else null.
+   */
+  readonly stale: (() => Promise<void>) | null;
   /** What the client gets when there is no further attempt. @throws ProxyError */
   readonly settle: () => Promise<Reply>;
   /** To be called instead when there is one. */
@@ -23,7 +26,7 @@ export interface Failed {
 
 /** One that has nothing to be given up for another. */
 export function failedWith(mayRetry: boolean, settle: () => Promise<Reply>): Failed {
-  const nothing = { keepsBlocks: false, isRefused: false, mayComeBack: false, isStale: false };
+  const nothing = { keepsBlocks: false, isRefused: false, mayComeBack: false, stale: null };
   return { mayRetry, ...nothing, saysLess: true, settle, discard: () => {} };
 }
 

@@ -34,23 +34,36 @@ export class Session {
   readonly node: Node;
   /** Decimal digits. */
   readonly number: string;
-  /** Where its blocks are being fetched. */
+  /** Where its blocks are being fetched; `fetched` ends that. */
   decodingOn: Node | null = null;
   /** Its engine is gone, and its blocks with it. */
   isLost = false;
   readonly #generation: number;
   readonly #end: (session: Session, handedOver: boolean) => void;
+  readonly #onFetched: () => void;
 
-  constructor(node: Node, number: string, end: (session: Session, handedOver: boolean) => void) {
+  constructor(
+    node: Node,
+    number: string,
+    end: (session: Session, handedOver: boolean) => void,
+    onFetched: () => void,
+  ) {
     this.node = node;
     this.#generation = node.generation;
     this.number = number;
     this.#end = end;
+    this.#onFetched = onFetched;
   }
 
   /** Its engine registered anew since it was opened, and may be another process. */
   get isDoubtful(): boolean {
     return this.node.generation !== this.#generation;
+  }
+
+  /** Its decode node has its blocks, or will not fetch them. */
+  fetched(): void {
+    this.decodingOn = null;
+    this.#onFetched();
   }
 
   /** Nobody wants its blocks any more. The first end counts. */
@@ -76,6 +89,8 @@ export class SessionLedger {
   readonly #followed = new Map<Lease, Session>();
   /** Prefills nobody waits for any more, but whose sessions have to be learnt. */
   readonly #expected = new Set<Promise<unknown>>();
+  /** Called, once each, when blocks are fetched no more. */
+  #onFetched: (() => void)[] = [];
 
   constructor(options: SessionLedgerOptions) {
     this.#options = options;
@@ -92,7 +107,8 @@ export class SessionLedger {
       this.forget(node);
       this.#note(node, number);
     }
-    const session = new Session(node, number, (ended, handedOver) => this.#end(ended, handedOver));
+    const end = (ended: Session, handedOver: boolean) => this.#end(ended, handedOver);
+    const session = new Session(node, number, end, this.#tellFetched);
     this.#of(node).open.add(session);
     return session;
   }
@@ -141,6 +157,17 @@ export class SessionLedger {
     return false;
   }
 
+  /** Resolves once no request is fetching blocks over the pair. */
+  async unused(prefill: Node, decode: Node): Promise<void> {
+    while (this.inUse(prefill, decode)) {
+      await new Promise<void>((resume) => this.#onFetched.push(resume));
+    }
+  }
+
+  readonly #tellFetched = (): void => {
+    for (const resume of this.#onFetched.splice(0)) resume();
+  };
+
   /** The engine is gone, or is another process. */
   forget(node: Node): void {
     const sessions = this.#byUrl.get(node.url);
@@ -149,6 +176,7 @@ export class SessionLedger {
     for (const session of sessions.open) session.isLost = true;
     sessions.open.clear();
     sessions.lane.forget();
+    this.#tellFetched();
   }
 
   /** Lets go of what is kept of a node that has been removed, once none of its sessions is left. */
@@ -185,7 +213,7 @@ export class SessionLedger {
   #end(session: Session, handedOver: boolean): void {
     const sessions = this.#byUrl.get(session.node.url);
     if (sessions === undefined || !sessions.open.delete(session)) return;
-    session.decodingOn = null;
+    session.fetched();
     if (!handedOver) sessions.lane.add(session.number);
     this.#options.onLeft(session.node);
   }

@@ -19,7 +19,7 @@ import { type Prefilled, prefill } from "./prefill.ts";
 import { migrationJson } from "./protocol.ts";
 import type { Route } from "./route.ts";
 import { mayTryAgain } from "./try-again.ts";
-import { isNobodyThere, isWorthWaiting } from "./until-changed.ts";
+import { isNobodyThere, isWorthWaiting, untilUnused } from "./until-changed.ts";
 import {
   ELSEWHERE,
   isBroken,
@@ -104,6 +104,7 @@ export class TwoSteps {
       if (startsOver) {
         // The place that it holds may be the only one.
         answer.discard();
+        await answer.stale?.();
         next = this.#route.again();
       }
       const hasRefusal = !startsOver && (answer.isRefused || this.#refusal !== null);
@@ -120,8 +121,9 @@ export class TwoSteps {
   }
 
   /** Whether nodes that it tried may be had again. */
-  #mayStartOver({ mayComeBack, isStale }: Failed): boolean {
-    return this.#refusal === null && (mayComeBack || (isStale && this.#retries.afterDoubt(false)));
+  #mayStartOver({ mayComeBack, stale }: Failed): boolean {
+    if (this.#refusal !== null) return false;
+    return mayComeBack || (stale !== null && this.#retries.afterDoubt(false));
   }
 
   /** What its client gets instead of an error. */
@@ -199,7 +201,7 @@ export class TwoSteps {
   }
 
   async #decodeOn(lease: Lease, prefilled: Prefilled): Promise<Reply | Failed> {
-    const { upstream, sessions, pairs, transport } = this.#parts;
+    const { upstream, sessions, pairs, transport, after } = this.#parts;
     const { session, tokenId, blockIds } = prefilled;
     const { node: prefillNode, number } = session;
     const migration = { prefillId: prefillNode.url, session: number, tokenId, blockIds };
@@ -212,7 +214,7 @@ export class TwoSteps {
     const isUnread = (status: number) =>
       isElsewhere(status) || this.#route.mayAskPeer(status, lease);
     const result = await send(attempt, request, upstream, isUnread);
-    session.decodingOn = null;
+    session.fetched();
     if (result.kind === "relayed") {
       this.#refusal = null;
       if (result.reply.ok) pairs.trust(prefillNode, lease.node);
@@ -235,7 +237,10 @@ export class TwoSteps {
         : this.#retries.afterFailure("refused");
     // One whose refusal is not kept would have nothing to get in the end.
     const isStale = isDue && Refusal.of(attempt, result) !== null;
-    return { ...this.#failed(attempt, result, mayRetry), keepsBlocks: true, isStale };
+    const signals = [this.#signal, this.#parts.closing];
+    const unused = () => untilUnused(sessions.unused(prefillNode, lease.node), { after, signals });
+    const stale = isStale ? unused : null;
+    return { ...this.#failed(attempt, result, mayRetry), keepsBlocks: true, stale };
   }
 
   #begin(lease: Lease): Attempt {
@@ -273,7 +278,7 @@ export class TwoSteps {
       isRefused: isRefused(result) && !lease.modelIsGone,
       keepsBlocks: false,
       mayComeBack: mayComeBack(result),
-      isStale: false,
+      stale: null,
       settle: () => {
         this.#endWithClient(attempt);
         return settle(attempt, result, this.#request, this.#parts.upstream);

@@ -162,6 +162,29 @@ test.concurrent("a decode engine restarted so fast that nobody noticed, with one
   await cluster.quiet();
 });
 
+test.concurrent("what a decode engine refuses that does not know the other any more waits until nobody uses their pair", async () => {
+  await using cluster = await startCluster({ flags: ["--health-interval", "600"] });
+  const [prefill, decode] = [only(cluster.prefills), only(cluster.decodes)];
+  const hang = { kind: "hang", at: "before-headers" } as const;
+  decode.setFaults([{ path: CHAT, fault: hang, count: 1 }]);
+  const asked = () => decode.state().requestsByPath[CHAT] ?? 0;
+  const leaving = new AbortController();
+  const first = cluster.chat({}, { signal: leaving.signal }).catch(() => "left");
+  await until("it is being decoded", () => asked() === 1);
+  // As another proxy has it done that takes one of them out.
+  await fetch(`${decode.url}/distserve/p2p_drop_connect`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ engine_id: decode.url, remote_engine_id: prefill.url }),
+  });
+  const answer = cluster.chat();
+  await until("it was refused", () => asked() >= 2);
+  leaving.abort();
+  expect(await first).toBe("left");
+  expect((await answer).status).toBe(200);
+  await cluster.quiet();
+});
+
 test.concurrent("however often another engine comes back, who waits for the only one of a role is refused when its time is over", async () => {
   const flags = ["--queue-timeout", "5", "--health-interval", "0.1"];
   await using cluster = await startCluster({ prefills: 2, flags, engine: { timeScale: 1 } });
