@@ -102,8 +102,9 @@ export class TwoSteps {
       next = answer.mayRetry ? this.#route.take() : "unavailable";
       const startsOver = isNobodyThere(next) && answer.mayRetry && this.#mayStartOver(answer);
       if (startsOver) {
-        // The place that it holds may be the only one.
+        // The place that it holds may be the only one; and it was their pair that failed, if it was stale.
         answer.discard();
+        this.#refused = null;
         await answer.stale?.();
         next = this.#route.again();
       }
@@ -122,8 +123,8 @@ export class TwoSteps {
 
   /** Whether nodes that it tried may be had again. */
   #mayStartOver({ mayComeBack, stale }: Failed): boolean {
-    if (this.#refusal !== null) return false;
-    return mayComeBack || (stale !== null && this.#retries.afterDoubt(false));
+    if (stale !== null) return this.#retries.afterDoubt(false);
+    return mayComeBack && this.#refusal === null;
   }
 
   /** What its client gets instead of an error. */

@@ -162,6 +162,15 @@ test.concurrent("a decode engine restarted so fast that nobody noticed, with one
   await cluster.quiet();
 });
 
+test.concurrent("a Prefill engine restarted before it had been asked for anything, that two decode engines do not know any more, costs nobody anything", async () => {
+  await using cluster = await startCluster({ decodes: 2, flags: ["--health-interval", "600"] });
+  const { port } = only(cluster.prefills);
+  await only(cluster.prefills).stop(true);
+  cluster.prefills[0] = await startRole("Prefill", null, { port });
+  expect((await cluster.chat()).status).toBe(200);
+  await cluster.quiet();
+});
+
 test.concurrent("what a decode engine refuses that does not know the other any more waits until nobody uses their pair", async () => {
   await using cluster = await startCluster({ flags: ["--health-interval", "600"] });
   const [prefill, decode] = [only(cluster.prefills), only(cluster.decodes)];
