@@ -166,7 +166,8 @@ export function failureOfStream(stream: Uint8Array): number | null {
 export function failureAtEnd(ending: Uint8Array): number | null {
   const bytes = Buffer.from(ending.buffer, ending.byteOffset, ending.length);
   if (!bytes.includes("error") && !bytes.includes("failed")) return null;
-  for (const event of bytes.toString("utf8").split(/\r\n\r\n|\n\n|\r\r/)) {
+  // As bytes: in UTF-8 a model could write what JavaScript's `^` and `$` take for lines, U+2028 and U+2029.
+  for (const event of bytes.toString("latin1").split(/\r\n\r\n|\n\n|\r\r/)) {
     const name = /^event: ?(.*)$/m.exec(event)?.[1]?.trim() ?? "";
     const data = /^data: ?(.*)$/m.exec(event)?.[1] ?? "";
     const value = readObject(data);

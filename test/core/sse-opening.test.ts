@@ -209,6 +209,11 @@ describe("the end of a stream", () => {
   test("words about errors are words", () => {
     expect(read(chat({ content: '"error": {"code": 500} failed' }), event("[DONE]"))).toBeNull();
     expect(read('tent":"error"}}]}\n\n', event("[DONE]"))).toBeNull();
+    // JSON and streams of events both have these inside of a line.
+    for (const separator of ["\u2028", "\u2029"]) {
+      const lines = `${separator}event: error${separator}data: {"error":"x"}${separator}`;
+      expect(read(chat({ content: lines }), event("[DONE]"))).toBeNull();
+    }
   });
 });
 

@@ -245,6 +245,20 @@ test("what fails quickly under 200 is no good answer: it has no latency", async 
   }
 });
 
+test("lines that a model writes by Unicode's separators are its words, and no failure of its node", async () => {
+  const words = ["\u2028event: error\u2028", '\u2029data: {"error":"x"}'];
+  const text = word + event({ choices: [{ delta: { content: words.join("") } }] }) + DONE;
+  const engine = startRawServer({ script: () => stream(...text.split(/(?<=\n\n)/)) });
+  await using alone = await startProxy(["--node", engine.url]);
+  await untilHealthy(alone);
+  for (let i = 0; i < 2; i += 1) {
+    const answer = await rawPost(alone.port, CHAT, { model: "tiny", stream: true }).ended;
+    expect(answer.body.toString()).toBe(text);
+  }
+  expect((await alone.status())[engine.url]?.latency).toHaveLength(2);
+  engine.stop();
+});
+
 test("--first-byte-timeout is about the first word", async () => {
   const { opening } = APIS["/v1/messages"];
   const slow = startRawServer({ script: () => stream(...opening).slice(0, -1) });
