@@ -164,7 +164,9 @@ export function endsWithConnection(headers: Headers): boolean {
 
 /** Streams whose last event is known. */
 const MARKED_END = /^\/v1\/(?:chat\/completions|completions|messages|responses)(?:\?|$)/;
-const END_MARK = /\[DONE\]|message_stop|response\.(?:completed|incomplete|failed)|error/;
+/** Of last events what `isOver` does not know. No words of a model look so: their quotes are escaped. */
+const END_MARK =
+  /^error:|"type"\s*:\s*"(?:message_stop|response\.(?:completed|incomplete|failed))"/m;
 
 /**
  * Whether an answer that ended with its connection, `last` being the end of what came, was cut.
@@ -172,7 +174,7 @@ const END_MARK = /\[DONE\]|message_stop|response\.(?:completed|incomplete|failed
 export function isCut(form: AnswerForm | null, target: string, last: Uint8Array): boolean {
   if (form === "events") {
     if (!isEventEnd(last)) return true;
-    return MARKED_END.test(target) && !END_MARK.test(lastEventOf(last));
+    return MARKED_END.test(target) && !isOver(last) && !END_MARK.test(lastEventOf(last));
   }
   const text = Buffer.from(last.buffer, last.byteOffset, last.length).toString("latin1");
   return form === "json" && !/[}\]]\s*$/.test(text) && !isBareValue(text);

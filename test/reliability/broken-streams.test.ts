@@ -209,6 +209,13 @@ test.each([
   ["a string", "/v1/embeddings", `${OPEN_END}application/json\r\n\r\n"data`],
   ["a stream in an event", "/generate", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\ndata: b`],
   ["a stream between two", "/v1/completions", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\n`],
+  ...["an error", "say [DONE]", "message_stop", "response.completed", '"type":"message_stop"'].map(
+    (words): [string, string, string] => [
+      `a stream whose model wrote ${words}`,
+      "/v1/completions",
+      `${OPEN_END}text/event-stream\r\n\r\ndata: ${JSON.stringify({ choices: [{ text: words }] })}\n\n`,
+    ],
+  ),
   [
     "a coding that is no chunks",
     "/v1/embeddings",
@@ -229,6 +236,15 @@ test.each([
     `${OPEN_END}text/event-stream\r\n\r\ndata: a\r\n\ndata: [DONE]\n\r\n`,
   ],
   ["a comment last", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\ndata: [DONE]\n\n: bye\n\n`],
+  ...[
+    "event: message_stop\ndata: {}",
+    'data: {"sequence_number":9,"response":{},"type":"response.completed"}',
+    'data: {"object":"error","message":"x"}',
+    'error: {"message":"x"}',
+  ].map((last): [string, string] => [
+    `a stream that ends with ${last}`,
+    `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\n${last}\n\n`,
+  ]),
   [
     "chunks not, JSON",
     `${OPEN_END}application/json\r\ntransfer-encoding: identity\r\n\r\n{"data":[1]}`,
