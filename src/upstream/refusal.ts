@@ -1,5 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import type { Role } from "../core/engine/roles.ts";
+import { EMPTY } from "../core/pool/statuses.ts";
 import type { Judged } from "./answer.ts";
 import type { Attempt } from "./attempt.ts";
 import { handOn } from "./relay.ts";
@@ -20,7 +21,7 @@ export class Refusal {
   /** Null where it is none, was not read whole, or says less than an error would: that its node is out for such, or has it no more. */
   static of(attempt: Attempt, result: Result): Refusal | null {
     const { trial, modelIsGone } = attempt.lease;
-    if (!isRefused(result) || result.status < 400 || trial || modelIsGone) return null;
+    if (!isRefused(result) || result.status === EMPTY || trial || modelIsGone) return null;
     const { judged } = result;
     return judged === null || judged.rest !== null ? null : new Refusal(attempt, judged);
   }

@@ -15,7 +15,8 @@ describe.concurrent("a prefill", () => {
     ["400", 400, 2],
     // Another may have the model.
     ["404", 404, 2],
-    ["413", 413, 1],
+    ["413", 413, 2],
+    ["409", 409, 1],
   ])("refused with %s is the client's answer, unchanged", async (_, status, asked) => {
     await using cluster = await startCluster({ prefills: 2 });
     const headers = { "content-type": "text/x-odd", "x-engine": "yes" };

@@ -88,7 +88,7 @@ for (const strategy of ["min_expected_latency", "random"]) {
   });
 }
 
-for (const status of [400, 401, 403, 404]) {
+for (const status of [307, 400, 401, 403, 404, 413]) {
   test(`one of four that refuses everything with ${status} attracts nobody, and is found again`, async () => {
     await using cluster = await startAll(4);
     const { proxy, odd, others } = cluster;
@@ -104,7 +104,7 @@ for (const status of [400, 401, 403, 404]) {
     const refused = statuses.filter((one) => one === status).length;
     // Of four that answer at once, three would be refused for good. Trials are ever further apart.
     const trials = Math.max(0, Math.ceil(Math.log2(seconds)) - 1);
-    expect(refused).toBeLessThanOrEqual(status === 400 ? 6 + trials : 0);
+    expect(refused).toBeLessThanOrEqual([401, 403, 404].includes(status) ? 0 : 6 + trials);
     expect(odd.requests - before).toBeLessThanOrEqual(8 + trials);
     expect((await proxy.status())[odd.url]?.last_error).toBe(
       `refuses (${status}) what its peers answer`,

@@ -16,11 +16,12 @@ export function passesTrial(status: number, doubt: Doubt = "answers"): boolean {
  * and is believed.
  */
 export const EMPTY = 299;
-const REFUSALS: ReadonlySet<number> = new Set([400, 401, 403, 404, 422, EMPTY]);
+/** Of moments, and of clients that are slow or have left: they say nothing of what an engine, or a server in front of it, takes. */
+const OF_THE_MOMENT: ReadonlySet<number> = new Set([408, 409, 425, 429, 499]);
 
-/** Statuses by which an engine refuses a request, or gives nothing for it, that its peers may well answer. */
+/** Statuses by which an engine refuses a request, leads it elsewhere, or gives nothing for it, that its peers may well answer. */
 export function isRefusal(status: number): boolean {
-  return REFUSALS.has(status);
+  return status === EMPTY || (status >= 300 && status < 500 && !OF_THE_MOMENT.has(status));
 }
 
 /** An answer that holds something. */
