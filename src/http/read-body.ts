@@ -1,5 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
+import { isPacked } from "../core/headers.ts";
 import type { Signal } from "../core/signal.ts";
 import type { BodyMemory } from "./body-memory.ts";
 import type { IncomingBody, SlowBodies } from "./slow-bodies.ts";
@@ -57,8 +58,8 @@ export function readBody(
   const { headers } = request;
   const declared = Number(headers.get("content-length") ?? Number.NaN);
   const close = declared > MOST_THROWN_AWAY_BYTES;
-  const encoding = headers.get("content-encoding");
-  if (encoding !== null && encoding !== "identity" && encoding !== "") {
+  if (isPacked(headers)) {
+    const encoding = headers.get("content-encoding") ?? "";
     throw new ProxyError(
       "unsupported_media_type",
       `The body is compressed (${encoding.slice(0, 32)}); send it uncompressed.`,

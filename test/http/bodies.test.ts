@@ -227,6 +227,13 @@ describe.concurrent.each(PATHS)("POST %s with", (path) => {
   });
 });
 
+test.each(["identity", "Identity", ""])("the encoding %p is none", async (encoding) => {
+  const body = '{"model":"tiny","max_tokens":1,"prompt":"x"}';
+  const text = postText("/v1/completions", body, [`Content-Encoding: ${encoding}`]);
+  const { answers } = await sendRaw(proxy.port, text);
+  expect(answers.map(({ status }) => status)).toEqual([200]);
+});
+
 test("a body of just the largest size passes, however it comes", async () => {
   const start = '{"model":"tiny","max_tokens":1,"prompt":"';
   const body = `${start}${"x".repeat(MAX_BYTES - start.length - 2)}"}`;
