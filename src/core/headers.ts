@@ -139,9 +139,10 @@ export function isPacked(headers: Headers): boolean {
   return coding !== null && !/^(?:identity)?$/i.test(coding);
 }
 
-/** A URL of the node's as a path below the proxy; any other as it is. */
+/** A URL of the node's, or a path there, as a path below the proxy; any other as it is. */
 function withoutNode(location: string, nodeUrl: string): string {
-  const [to, node] = [URL.parse(location), URL.parse(nodeUrl)];
+  const to = URL.parse(location, location.startsWith("/") ? nodeUrl : undefined);
+  const node = URL.parse(nodeUrl);
   if (to === null || node === null || to.host !== node.host) return location;
   const prefix = node.pathname.replace(/\/$/, "");
   const path = to.pathname.startsWith(`${prefix}/`)

@@ -206,10 +206,20 @@ test.each([
   expect(ofAnswer({ location }, 307).get("location")).toBe(expected);
 });
 
-test("a redirect below a node's own path leads below the proxy's root", () => {
-  const answer = { status: 307, headers: new Headers({ location: "http://a/one/v1/x" }) };
-  expect(answerHeaders(answer, "req-1", "http://a/one").get("location")).toBe("/v1/x");
-});
+test.each([
+  ["http://a/one/v1/x", "/v1/x"],
+  ["/one/v1/x?y=1", "/v1/x?y=1"],
+  ["//a/one/v1/x", "/v1/x"],
+  ["/two/v1/x", "/two/v1/x"],
+  ["//b/one/v1/x", "//b/one/v1/x"],
+  ["x", "x"],
+])(
+  "a redirect to %s below a node's own path leads to %s below the proxy's root",
+  (location, to) => {
+    const answer = { status: 307, headers: new Headers({ location }) };
+    expect(answerHeaders(answer, "req-1", "http://a/one").get("location")).toBe(to);
+  },
+);
 
 describe("Retry-After", () => {
   const WALL_MS = Date.UTC(2026, 10, 23, 12, 0, 0);
