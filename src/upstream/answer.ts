@@ -50,7 +50,8 @@ export async function readAnswer(
       if (body.length > 0) begun(attempt, headers, clock);
       const said = form === "events" ? failureOfStream : failureOfWhole;
       const failure = answer.ok ? said(body) : null;
-      const amount = failure ?? (holdsNothing(body) ? nothing(status) : status);
+      const isWorthless = holdsNothing(body) || (form === null && isPage(headers));
+      const amount = failure ?? (isWorthless ? nothing(status) : status);
       return { answer, form, status: amount, pieces: [body], rest: null };
     }
     const reader: PieceReader | undefined = answer.body?.getReader();
@@ -66,9 +67,9 @@ export async function readAnswer(
     }
     begun(attempt, headers, clock);
     const piece = first.value;
-    const isJson = answer.ok && form === "json";
     // Whole in its first piece, as such are that hold nothing.
-    const amount = isJson && holdsNothing(piece) ? nothing(status) : status;
+    const isWorthless = form === "json" ? holdsNothing(piece) : form === null && isPage(headers);
+    const amount = isWorthless ? nothing(status) : status;
     return { answer, form, status: amount, pieces: [piece], rest: reader };
   } catch (error) {
     return attempt.failed(error);
@@ -226,6 +227,11 @@ function formOf(headers: Headers): AnswerForm | null {
   const type = headers.get("content-type");
   if (isEventStream(type)) return "events";
   return type !== null && JSON_TYPE.test(type) ? "json" : null;
+}
+
+/** Whether it is for people in front of a browser: of a gateway that wants them to sign in, never an engine's. */
+function isPage(headers: Headers): boolean {
+  return /^text\/html\b/i.test(headers.get("content-type") ?? "");
 }
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\b/i;

@@ -21,7 +21,7 @@ async function startThree(flags: readonly string[]) {
       const statuses: number[] = [];
       for (let i = 0; i < count; i += 1) {
         const answer = await ask(proxy, ALIKE, { headers: { "X-Session-ID": session } });
-        const isEmpty = /^$|\[\]/.test(await answer.text());
+        const isEmpty = /^$|\[\]|<html>/.test(await answer.text());
         statuses.push(isEmpty ? EMPTY : answer.status);
       }
       return statuses;
@@ -35,6 +35,11 @@ async function startThree(flags: readonly string[]) {
 
 /** Stands for the status of an answer that holds nothing. */
 const EMPTY = 0;
+
+/** As of a gateway that wants somebody to sign in. */
+function page(): Response {
+  return new Response("<html>Sign in", { headers: { "content-type": "text/html" } });
+}
 
 /** An answer without a length. */
 function inChunks(body: object, init: ResponseInit = {}): Response {
@@ -53,6 +58,7 @@ const KINDS = [
   ["answers nothing to", "", EMPTY, () => new Response()],
   ["answers nothing to", " (no choice)", EMPTY, () => Response.json({ id: "x", choices: [] })],
   ["answers nothing to", " (no choice, in chunks)", EMPTY, () => inChunks({ choices: [] })],
+  ["answers nothing to", " (a page)", EMPTY, page],
   ["answers nothing to", " (no data)", EMPTY, () => Response.json({ data: [], object: "list" })],
 ] as const;
 const STRATEGIES = [

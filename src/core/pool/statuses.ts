@@ -12,7 +12,7 @@ export function passesTrial(status: number, doubt: Doubt = "answers"): boolean {
 }
 
 /**
- * What a 200 amounts to that holds nothing. No engine sends it: one that has nothing to say, and says so, sends 204,
+ * What a 200 amounts to that holds nothing, or a page for browsers. No engine sends it: one that has nothing to say, and says so, sends 204,
  * and is believed.
  */
 export const EMPTY = 299;
