@@ -31,6 +31,8 @@ export class Member {
   readonly channel: Channel<ToWorker>;
   readonly exited: Promise<number | string>;
   phase: Phase = "starting";
+  /** Whether another that is to take its place comes up. */
+  isSucceeded = false;
   version = "";
   /** After how long without an answer it was killed, s; null for one that was not. */
   hungForS: number | null = null;

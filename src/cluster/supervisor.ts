@@ -8,6 +8,7 @@ import { UpgradeError, WorkersError } from "./errors.ts";
 import { ListenerOrder } from "./listener-order.ts";
 import { Member, type Spawn } from "./member.ts";
 import { type Beginning, type CertifiedKey, PROTOCOL } from "./messages.ts";
+import { CONTROL_ROW, countRows, freeRow, GENERATIONS } from "./rows.ts";
 import type { Table } from "./table.ts";
 import { HEAR_LIMIT_MS, START_LIMIT_MS, Telling } from "./telling.ts";
 
@@ -34,16 +35,6 @@ export interface SupervisorOptions {
 /** So many deaths in so long are no accidents. */
 const MOST_DEATHS = 5;
 const DEATHS_COUNT_FOR_MS = 60_000;
-/** The row of the control plane. */
-export const CONTROL_ROW = 0;
-
-/** Upgrades may come so fast that workers finish which have been replaced twice. */
-const GENERATIONS = 3;
-
-/** Rows for the control plane, for all workers that may run at a time, and for one that comes up. */
-export function rowsFor(count: number): number {
-  return GENERATIONS * count + 2;
-}
 
 export class Supervisor {
   /** What all workers are told. */
@@ -108,8 +99,8 @@ export class Supervisor {
     let to = "";
     try {
       for (const member of old) {
-        to = (await this.#bring()).version;
-        await this.#retire(member);
+        // For one that has died another of this version has come.
+        if (this.#members.has(member)) to = await this.#replace(member);
         replaced += 1;
       }
     } catch (error) {
@@ -124,6 +115,21 @@ export class Supervisor {
       void this.spread();
     }
     return { from: old[0]?.version ?? "", to };
+  }
+
+  /** Returns the version of what takes its place. @throws Error when that does not come up; then nothing is changed. */
+  async #replace(member: Member): Promise<string> {
+    member.isSucceeded = true;
+    try {
+      const { version } = await this.#bring();
+      await this.#retire(member);
+      return version;
+    } catch (error) {
+      member.isSucceeded = false;
+      // It died while it was hoped that this one comes up.
+      if (!this.#members.has(member) && !this.#isEnding) this.#bringAnother();
+      throw error;
+    }
   }
 
   /** Has new connections get this certificate, from one worker after the other; whether all can. */
@@ -189,11 +195,11 @@ export class Supervisor {
   /** Starts a worker; resolves when it serves. @throws Error when it does not come up. */
   async #bring(): Promise<Member> {
     const { table, beginning, port } = this.#options;
-    const member: Member = new Member(this.#freeRow(), this.#options, (question) =>
+    const member: Member = new Member(freeRow(table, this.#members), this.#options, (question) =>
       this.#options.answer(question, member),
     );
     this.#members.add(member);
-    this.#countRows();
+    countRows(table, this.#members);
     const ended = member.exited.then((how) => {
       this.#ended(member, how);
       throw new WorkersError(`a worker ended before it served (${how})`);
@@ -228,19 +234,6 @@ export class Supervisor {
     return member;
   }
 
-  #freeRow(): number {
-    const taken = new Set([...this.#members].map(({ row }) => row));
-    let row = CONTROL_ROW + 1;
-    while (taken.has(row)) row += 1;
-    if (row >= this.#options.table.rows) throw new Error("workers that finish have all the rows");
-    return row;
-  }
-
-  #countRows(): void {
-    const rows = [...this.#members].map(({ row }) => row);
-    this.#options.table.rowsInUse = Math.max(CONTROL_ROW, ...rows) + 1;
-  }
-
   /** Resolves when it has left the port. */
   async #retire(member: Member): Promise<void> {
     const { log } = this.#options;
@@ -261,24 +254,24 @@ export class Supervisor {
   }
 
   #ended(member: Member, how: number | string): void {
+    const { log, table } = this.#options;
     this.#members.delete(member);
     this.#listeners.left(member);
     member.channel.close();
-    this.#options.table.clear(member.row, CONTROL_ROW);
-    this.#countRows();
+    table.clear(member.row, CONTROL_ROW);
+    countRows(table, this.#members);
     this.#options.gone(member);
     const { pid, phase } = member;
-    const { log } = this.#options;
     if (phase === "retiring" && how === 0) log.info("worker has finished", { pid });
     else if (phase === "retiring") {
       log.warning("worker died before it had finished", { how: member.endOf(how) });
     }
     if (this.#isEnding) return;
-    if (phase === "serving") this.#died(member.endOf(how));
+    if (phase === "serving") this.#died(member.endOf(how), member.isSucceeded);
   }
 
-  /** Another takes its place; one that does not come up counts as one that died. */
-  #died(how: string): void {
+  /** @param isSucceeded Whether another is on its way already. */
+  #died(how: string, isSucceeded: boolean): void {
     const { clock, log } = this.#options;
     const nowMs = clock.now();
     this.#deathsAtMs.push(nowMs);
@@ -290,8 +283,13 @@ export class Supervisor {
       return;
     }
     log.warning("worker died, another takes its place", { how, deaths: recent });
+    if (!isSucceeded) this.#bringAnother();
+  }
+
+  /** One that does not come up counts as one that died. */
+  #bringAnother(): void {
     this.#bring().catch((error: unknown) => {
-      if (!this.#isEnding) this.#died(errorMessage(error));
+      if (!this.#isEnding) this.#died(errorMessage(error), false);
     });
   }
 }

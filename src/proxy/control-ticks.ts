@@ -1,6 +1,7 @@
 /** What the control plane looks at from time to time, since nobody tells it. */
+
+import { CONTROL_ROW } from "../cluster/rows.ts";
 import type { SessionTable } from "../cluster/session-table.ts";
-import { CONTROL_ROW } from "../cluster/supervisor.ts";
 import type { Table } from "../cluster/table.ts";
 import type { Teller } from "../cluster/tell.ts";
 import type { Telling } from "../cluster/telling.ts";

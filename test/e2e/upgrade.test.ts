@@ -110,6 +110,39 @@ test("an upgrade replaces all workers, cuts no stream and fails no request, on n
   for (const agent of agents) agent.destroy();
 });
 
+test("a worker that dies while all are replaced leaves as many as there were", async () => {
+  install(`import ${JSON.stringify(MAIN)};`);
+  const flags = ["--workers", "2", "--node", engine.url];
+  await using one = await startProxy(flags, { command: [process.execPath, executable] });
+  const gate = join(folder, "gate");
+  const waits = `import { existsSync } from "node:fs";
+    while (!existsSync(${JSON.stringify(gate)})) await Bun.sleep(10);`;
+  const children = () =>
+    `${Bun.spawnSync(["pgrep", "-P", `${one.process.pid}`]).stdout}`.trim().split("\n");
+  const said = (event: string) => one.log().split(`"msg":"${event}"`).length - 1;
+  const serves = `await import(${JSON.stringify(MAIN)});`;
+  for (const { victim, comes, outcome } of [
+    { victim: 0, comes: serves, outcome: "upgraded" },
+    { victim: 1, comes: serves, outcome: "upgraded" },
+    { victim: 0, comes: "process.exit(3);", outcome: "not upgraded" },
+  ]) {
+    rmSync(gate, { force: true });
+    install(waits + comes);
+    const old = children();
+    const [deaths, outcomes] = [said("worker died, another takes its place"), said(outcome)];
+    one.process.kill("SIGUSR2");
+    await until("the first new one comes up", () => children().length === 3);
+    kill(old[victim], "SIGKILL");
+    await until("it is known", () => said("worker died, another takes its place") > deaths);
+    install(serves);
+    writeFileSync(gate, "");
+    await until("it is over", () => said(outcome) > outcomes);
+    const gone = outcome === "upgraded" ? old : old.slice(victim, victim + 1);
+    await until("they have ended", () => children().every((pid) => !gone.includes(pid)));
+    expect(children().length).toBe(2);
+  }
+});
+
 test("what does not come up changes nothing, and is said; SIGUSR2 asks for the same", async () => {
   install("process.exit(3);");
   const before = pids();

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Value } from "@sinclair/typebox/value";
 import { BELL, NEVER } from "../../src/cluster/bells.ts";
 import { openMemory } from "../../src/cluster/memory.ts";
-import { rowsFor } from "../../src/cluster/supervisor.ts";
+import { rowsFor } from "../../src/cluster/rows.ts";
 import { MOST_CLIENTS } from "../../src/cluster/table.ts";
 import { OpenRequests } from "../../src/http/schemas.ts";
 import { ask, times } from "../support/ask.ts";
