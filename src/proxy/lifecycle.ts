@@ -85,25 +85,26 @@ export class Lifecycle {
    * Resolves when nothing is in flight any more, at the latest a second after the time limit. Before
    * that it goes on serving for the delay: balancers learn late that an endpoint is going.
    * @param told One that is retired waits for its clients to go, unless this resolves before.
-   * @param isSaid By somebody else, of this process and others.
+   * @param isSaid Whether somebody else says it, of this process and others.
    * @returns how many requests were cut
    */
-  async drain(told: Promise<unknown>, isSaid = false): Promise<number> {
-    if (this.#retired) await this.#deserted(told);
+  async drain(told: Promise<unknown>, isSaid = () => false): Promise<number> {
+    // What still runs after that has had its time.
+    const isLate = this.#retired && !(await this.#deserted(told));
     this.#leaving = true;
     const { clock, shutdownDelayMs, exchanges } = this.#options;
-    const log = isSaid ? null : this.#options.log;
+    const log = isSaid() ? null : this.#options.log;
     if (shutdownDelayMs > 0) {
       log?.info("about to end: not ready any more", { serves_for_s: shutdownDelayMs / 1_000 });
       await pause(clock, shutdownDelayMs);
     }
     this.#open = false;
     const { drainTimeoutMs, admission, registry, distServe, slow } = this.#options;
-    const limit_s = drainTimeoutMs / 1_000;
+    const limitMs = isLate ? 0 : drainTimeoutMs;
     const unfinished = exchanges.open.size;
-    log?.info("ending: what runs or waits may finish", { unfinished, limit_s });
+    log?.info("ending: what runs or waits may finish", { unfinished, limit_s: limitMs / 1_000 });
     let cut = 0;
-    if (await this.#idleWithin(drainTimeoutMs)) log?.info("ending: all has finished");
+    if (await this.#idleWithin(limitMs)) log?.info("ending: all has finished");
     else {
       cut = exchanges.open.size;
       log?.warning("ending: what is left is cut", { unfinished: cut });
@@ -123,9 +124,9 @@ export class Lifecycle {
   /**
    * Resolves when no client is connected, or, where that is not known, when nobody has asked anything for
    * as long as a connection may stand idle: on none the next request could be on its way. Once all that
-   * were idle have gone, what still runs has the time that it has after SIGTERM.
+   * were idle have gone, what still runs has the time that it has after SIGTERM: false when that is over.
    */
-  async #deserted(told: Promise<unknown>): Promise<void> {
+  async #deserted(told: Promise<unknown>): Promise<boolean> {
     const { clock, exchanges, keepAliveMs, drainTimeoutMs } = this.#options;
     const lingerMs = keepAliveMs + IDLE_SLACK_MS;
     const untilMs = clock.now() + lingerMs + drainTimeoutMs;
@@ -143,6 +144,7 @@ export class Lifecycle {
       await pause(clock, DESERTED_POLL_MS);
     }
     unsubscribe();
+    return isTold || clock.now() < untilMs;
   }
 
   /** Whether every exchange ends within `limitMs`. */

@@ -14,8 +14,6 @@ import { connectionsAt, ListeningSocket } from "./listening-socket.ts";
 
 /** By then a handshake that was under way when connections were led away has come to its end, ms. */
 const SETTLE_MS = 1_000;
-/** How often a worker that retires looks whether anybody is left. */
-const DESERTED_POLL_MS = 100;
 
 export class ProxyWorker {
   readonly #channel: Channel<ToControl>;
@@ -26,7 +24,11 @@ export class ProxyWorker {
   #listening: Served | null = null;
   /** Of the table. */
   #folder: string | null = null;
-  #ending = false;
+  #ending: Promise<void> | null = null;
+  /** Whether the control plane says of all workers that they end. */
+  #isSaid = false;
+  /** Resolves when it ends now, whoever is connected. */
+  readonly #told = Promise.withResolvers<void>();
 
   /**
    * @param send To the control plane.
@@ -51,6 +53,7 @@ export class ProxyWorker {
     this.#channel.close();
     // Nobody else would: all that have mapped it go on.
     if (this.#folder !== null) rmSync(this.#folder, { recursive: true, force: true });
+    this.#told.resolve();
     await this.#drain();
   }
 
@@ -113,7 +116,9 @@ export class ProxyWorker {
         begun.assembled.lifecycle.retire({ nodesMoved: true });
         return null;
       case "drain":
-        return this.#drain(question.isSaid);
+        this.#isSaid = question.isSaid === true;
+        this.#told.resolve();
+        return this.#drain();
       default:
         return question satisfies never;
     }
@@ -175,32 +180,26 @@ export class ProxyWorker {
       // Where this process stood still meanwhile, some have yet to be accepted.
       await pause(CLOCK, SETTLE_MS / 10);
       for (const socket of sockets) socket.close();
+      const port = this.#listening?.port ?? 0;
+      begun.assembled.lifecycle.leftPort(() => connectionsAt(port));
     } catch {
       // This system has no such calls.
       void this.#listening?.listeners.server.stop(false);
       clean = false;
     }
-    void this.#finish(begun);
+    void this.#drain();
     return clean;
   }
 
-  /** Waits until all clients have left, for as long as they may take. */
-  async #finish({ config, assembled }: Begun): Promise<void> {
-    const untilMs = CLOCK.now() + config.drainTimeoutMs;
-    const port = this.#listening?.port ?? 0;
-    const isBusy = () => assembled.services.exchanges.open.size > 0 || connectionsAt(port) > 0;
-    while (CLOCK.now() < untilMs && isBusy()) {
-      await pause(CLOCK, DESERTED_POLL_MS);
-    }
-    await this.#drain();
+  /** Resolves when it has ended, whoever calls it again. */
+  #drain(): Promise<void> {
+    this.#ending ??= this.#endAll();
+    return this.#ending;
   }
 
-  /** @param isSaid By the control plane, of all workers. */
-  async #drain(isSaid = false): Promise<void> {
-    if (this.#ending) return;
-    this.#ending = true;
+  async #endAll(): Promise<void> {
     try {
-      if (this.#begun !== null) await this.#wrapUp(this.#begun, isSaid);
+      if (this.#begun !== null) await this.#wrapUp(this.#begun);
     } catch (error) {
       // It ends all the same: nobody waits for one that has left the port.
       this.report(error);
@@ -209,9 +208,10 @@ export class ProxyWorker {
     }
   }
 
-  async #wrapUp({ assembled, flushLog, traces }: Begun, isSaid: boolean): Promise<void> {
+  async #wrapUp({ assembled, flushLog, traces }: Begun): Promise<void> {
     const { lifecycle } = assembled;
-    const cut = this.#listening === null ? 0 : await lifecycle.drain(Promise.resolve(), isSaid);
+    const isSaid = () => this.#isSaid;
+    const cut = this.#listening === null ? 0 : await lifecycle.drain(this.#told.promise, isSaid);
     const page = await assembled.services.metricsPage(false);
     await orUndefined(this.#channel.ask({ do: "counted", page, cut }));
     await this.#listening?.listeners.leave();

@@ -8,6 +8,7 @@ import { startEngine } from "../../src/sim/server/api-server.ts";
 import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
 import { engineStarter } from "../sim/server/running.ts";
 import { ask, times } from "../support/ask.ts";
+import { startGateEngine } from "../support/gate-engine.ts";
 import { kill } from "../support/kill.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { rawPost } from "../support/raw-client.ts";
@@ -141,6 +142,40 @@ test("a worker that dies while all are replaced leaves as many as there were", a
     await until("they have ended", () => children().every((pid) => !gone.includes(pid)));
     expect(children().length).toBe(2);
   }
+});
+
+test("a replaced worker answers who is connected for as long as connections are kept, whatever time streams have at the end", async () => {
+  install(`import ${JSON.stringify(MAIN)};`);
+  const gated = startGateEngine();
+  const flags = ["--workers", "1", "--node", gated.url, "--drain-timeout", "0.1"];
+  await using one = await startProxy(flags, { command: [process.execPath, executable] });
+  await untilHealthy(one);
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const models = () =>
+    new Promise<{ readonly status: number | undefined; readonly connection: string | undefined }>(
+      (resolve, reject) => {
+        const path = "/v1/models";
+        const sent = request({ port: one.port, host: "127.0.0.1", path, agent }, (answer) => {
+          answer.resume();
+          answer.on("end", () =>
+            resolve({ status: answer.statusCode, connection: answer.headers.connection }),
+          );
+        });
+        sent.on("error", reject);
+        sent.end();
+      },
+    );
+  expect(await models()).toMatchObject({ status: 200 });
+  const held = ask(one);
+  await until("it is at the engine", () => gated.waiting === 1);
+  // The second takes longer than the time limit.
+  for (let replaced = 0; replaced < 2; replaced += 1) {
+    expect((await fetch(`${one.url}/upgrade`, { method: "POST" })).status).toBe(200);
+  }
+  expect(await models()).toEqual({ status: 200, connection: "close" });
+  gated.release(1);
+  expect((await held).status).toBe(200);
+  await gated.stop();
 });
 
 test("what does not come up changes nothing, and is said; SIGUSR2 asks for the same", async () => {

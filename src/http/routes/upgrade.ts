@@ -23,7 +23,7 @@ export const upgradeRoutes = [
       summary: "Replace the workers by the executable that lies in its place now",
       description:
         "One after the other, with no connection refused and no answer cut: an old worker finishes what " +
-        "it has within `--drain-timeout`. Answered when the last new one serves. When the first does not " +
+        "it has, for `--keep-alive`, 9 s and `--drain-timeout`. Answered when the last new one serves. When the first does not " +
         "come up, nothing changes (502). 400 without `--workers`. With `supervisor=true` the process is " +
         "replaced, too, that knows the nodes, as by `--takeover`: this needs a state file.",
       responses: {
