@@ -20,7 +20,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "core/knowledge": ["core", "core/engine", "core/pool", "core/strategies"],
   "core/admission": ["core", "core/pool"],
   observe: ["core/*"],
-  cluster: ["core/*", "observe"],
+  cluster: ["core/*", "observe", "state"],
   upstream: ["core/*"],
   state: ["core/*"],
   discovery: ["core/*"],

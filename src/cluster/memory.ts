@@ -1,8 +1,18 @@
 /** The memory that the processes of one proxy have in common: a file that all of them have mapped. */
-import { mkdtempSync, rmSync, statfsSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statfsSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { errorMessage } from "../core/thrown.ts";
+import { lockFile } from "../state/lock.ts";
 import { Bells, bellBytes } from "./bells.ts";
 import { WorkersError } from "./errors.ts";
 import { NewsRings, newsBytes } from "./news-rings.ts";
@@ -10,6 +20,12 @@ import { SESSION_BYTES, SessionTable, type SessionTableOptions } from "./session
 import { Table, type TableSize, tableBytes } from "./table.ts";
 
 const IN_MEMORY = "/dev/shm";
+/** What `mkdtemp` makes of the prefix. */
+const PREFIX = "lmproxy-";
+const NAME = /^lmproxy-\w{6}$/;
+const TABLE = "table";
+/** Whoever made the folder has it locked for as long as it lives. */
+const LOCK = "lock";
 
 export interface SharedMemory {
   readonly path: string;
@@ -27,6 +43,8 @@ export interface SharedMemory {
  * @throws WorkersError where there is no room for it
  */
 export function shareMemory(size: TableSize): SharedMemory {
+  // They may have the room that is needed.
+  for (const within of [IN_MEMORY, tmpdir()]) removeLeft(within);
   const bytes = bellsAt(size) + bellBytes(size.rows);
   const memory = newMemory(size, bytes, foldersFor(bytes, freeBytes));
   // Also where the start fails, and nobody is left who would.
@@ -55,11 +73,20 @@ function newMemory(size: TableSize, bytes: number, folders: readonly string[]): 
   for (const within of folders) {
     let folder: string | null = null;
     try {
-      folder = mkdtempSync(join(within, "lmproxy-"));
-      const path = join(folder, "table");
+      folder = mkdtempSync(join(within, PREFIX));
+      // Before there is a table: without one nobody takes the folder for left.
+      const unlock = lockFolder(folder);
+      const path = join(folder, TABLE);
       writeFileSync(path, "", { mode: 0o600 });
       truncateSync(path, bytes);
-      return openMemory(path, size);
+      const memory = openMemory(path, size);
+      return {
+        ...memory,
+        remove() {
+          memory.remove();
+          unlock();
+        },
+      };
     } catch (error) {
       if (folder !== null) rmSync(folder, { recursive: true, force: true });
       // The next one.
@@ -70,6 +97,41 @@ function newMemory(size: TableSize, bytes: number, folders: readonly string[]): 
     `with --workers, ${Math.ceil(bytes / 2 ** 20)} MiB are needed that can be written, in ${IN_MEMORY} or in ` +
       `${tmpdir()} (TMPDIR)${reason}`,
   );
+}
+
+/** Where none can be had, the folder is never found to be left. */
+function lockFolder(folder: string): () => void {
+  const path = join(folder, LOCK);
+  const lock = lockFile(path);
+  if (lock.kind === "held") return lock.release;
+  rmSync(path, { force: true });
+  return () => {};
+}
+
+/** Takes away what this user's processes have left that were killed, and their workers with them. */
+function removeLeft(within: string): void {
+  for (const name of namesIn(within)) {
+    const folder = join(within, name);
+    if (!NAME.test(name) || !isOurs(folder)) continue;
+    if (![TABLE, LOCK].every((file) => existsSync(join(folder, file)))) continue;
+    const lock = lockFile(join(folder, LOCK), 0);
+    if (lock.kind !== "held") continue;
+    rmSync(folder, { recursive: true, force: true });
+    lock.release();
+  }
+}
+
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+function isOurs(folder: string): boolean {
+  const stats = lstatSync(folder, { throwIfNoEntry: false });
+  return stats?.isDirectory() === true && stats.uid === process.geteuid?.();
 }
 
 function freeBytes(folder: string): number {

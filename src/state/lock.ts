@@ -23,13 +23,15 @@ const WAIT_MS = 200;
  *
  * Nobody in this process may open the file: POSIX drops a process's locks on a file with the first
  * descriptor of it that the process closes.
+ *
+ * @param waitMs How long another may have it meanwhile.
  */
-export function lockFile(path: string): Lock {
+export function lockFile(path: string, waitMs = WAIT_MS): Lock {
   let database: Database | null = null;
   try {
     createPrivately(path);
     database = new Database(path, { readwrite: true });
-    database.run(`PRAGMA busy_timeout = ${WAIT_MS}`);
+    database.run(`PRAGMA busy_timeout = ${waitMs}`);
     // Nothing is ever written: no journal file must be left behind when the process is killed.
     database.run("PRAGMA journal_mode = MEMORY");
     database.run("BEGIN EXCLUSIVE");

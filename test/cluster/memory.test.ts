@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { foldersFor, shareMemory } from "../../src/cluster/memory.ts";
 import { until } from "../support/until.ts";
 
@@ -31,6 +31,43 @@ test("goes with a process that ends before anybody else has it", async () => {
   expect(await child.exited).toBe(1);
   expect(path).toContain("lmproxy-");
   expect(existsSync(path)).toBe(false);
+});
+
+test("what processes left that were killed goes with the next start, and what others have stays", async () => {
+  const memory = join(import.meta.dir, "../../src/cluster/memory.ts");
+  const program = `import { shareMemory } from "${memory}";
+    console.log(shareMemory({ rows: 2, clients: 0 }).path);
+    setInterval(() => {}, 60_000);`;
+  const start = async () => {
+    const child = Bun.spawn([process.execPath, "-e", program], {
+      stdout: "pipe",
+      stderr: "ignore",
+    });
+    const { value } = await child.stdout.getReader().read();
+    const folder = dirname(new TextDecoder().decode(value).trim());
+    const end = async () => {
+      child.kill("SIGKILL");
+      await child.exited;
+    };
+    return { folder, end };
+  };
+  const started = [await start(), await start()];
+  try {
+    const [killed, lives] = started;
+    await killed?.end();
+    const own = shareMemory({ rows: 2, clients: 0 });
+    const next = await start();
+    started.push(next);
+    const folders = [killed?.folder, lives?.folder, dirname(own.path), next.folder];
+    expect(folders.map((folder) => existsSync(folder ?? ""))).toEqual([false, true, true, true]);
+    own.remove();
+    expect(existsSync(dirname(own.path))).toBe(false);
+  } finally {
+    for (const { folder, end } of started) {
+      await end();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
 });
 
 test("leaves nothing where a file cannot be so large, and says that it must be written", async () => {
