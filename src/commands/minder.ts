@@ -35,12 +35,14 @@ export class Minder {
       else if (isFailure(message)) this.#failed(message.failed);
     });
     process.on("disconnect", () => {
+      // For who started it, the proxy is that process: it was killed, and nobody could end us.
+      if (this.#isMinded) this.#told.resolve();
       this.#isMinded = false;
     });
     say({ wants: "minder" });
   }
 
-  /** Resolves when the one that started us has got a signal to end. */
+  /** Resolves when the one that started us has got a signal to end, or has gone. */
   get told(): Promise<void> {
     return this.#told.promise;
   }
