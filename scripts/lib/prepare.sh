@@ -13,6 +13,18 @@ fail() {
   exit 1
 }
 
+# Shows what stands at the head of the script that sources this, where that is asked for.
+help_if_asked() {
+  for word; do
+    case $word in
+      -h | --help)
+        sed -n '2,/^[^#]/s/^# \{0,1\}//p' "scripts/$(basename "$0")"
+        exit 0
+        ;;
+    esac
+  done
+}
+
 # The one place that names the version: package.json's packageManager.
 wanted_bun() {
   sed -n 's/^ *"packageManager": *"bun@\([^"]*\)".*/\1/p' package.json
