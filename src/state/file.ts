@@ -45,7 +45,7 @@ export function openStateFile(
     inUse = "give this one its own --state, or take its place with --takeover",
   }: StateFileOptions,
 ): StateFile {
-  tryTo(() => mkdirSync(dirname(path), { recursive: true, mode: 0o700 }));
+  const folderProblem = problemOf(() => mkdirSync(dirname(path), { recursive: true, mode: 0o700 }));
   const real = checkStatePath(path);
   const lock = lockFile(`${real}.lock`);
   if (lock.kind === "in_use") {
@@ -54,7 +54,8 @@ export function openStateFile(
   if (lock.kind === "unavailable") {
     warn("state file cannot be locked; nothing keeps a second proxy from writing it too", {
       file: real,
-      reason: lock.reason,
+      // Without its folder the lock can say no more than that nothing is there.
+      reason: folderProblem ?? lock.reason,
     });
   }
   return new StateFile(real, lock, { warn, after });
@@ -237,6 +238,16 @@ function tryTo<T>(act: () => T): T | null {
     return act();
   } catch {
     return null;
+  }
+}
+
+/** What keeps `act` from being done; null when it is done. */
+function problemOf(act: () => unknown): string | null {
+  try {
+    act();
+    return null;
+  } catch (error) {
+    return reasonOf(error);
   }
 }
 

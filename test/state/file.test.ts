@@ -177,6 +177,18 @@ describe("a place that cannot be written", () => {
     expect(await loadFrom(join(blocked, "nodes.json"))).toEqual([entry(4)]);
   });
 
+  test("says of a folder that cannot be made why, and not that there is none for the lock", async () => {
+    using folder = temporaryFolder();
+    const gone = join(folder.path, "not-mounted");
+    symlinkSync(join(folder.path, "disk", "lmproxy"), gone);
+    const log = warnings();
+    const file = openStateFile(join(gone, "nodes.json"), log);
+    await file.close();
+    expect(log.lines).toHaveLength(1);
+    expect(log.lines[0]).toContain("cannot be locked");
+    expect(log.lines[0]).toContain(`mkdir '${gone}'`);
+  });
+
   test("is tried again after a pause, though nothing changes: an engine registers but once", async () => {
     using folder = temporaryFolder();
     const blocked = join(folder.path, "not-yet-a-folder");
