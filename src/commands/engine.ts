@@ -13,6 +13,7 @@ import { RELEASES } from "../sim/server/release.ts";
 import { type Run, readArguments } from "./command.ts";
 import { listenError } from "./listen-error.ts";
 import { untilSignal } from "./signals.ts";
+import { count } from "./table.ts";
 
 const Word = Type.String({ pattern: "^[^\\s\\x00-\\x1f\\x7f]+$" });
 const WordOrNull = Type.Union([Word, Type.Null()], { default: null });
@@ -224,7 +225,7 @@ export const run: Run = async (argv, surroundings) => {
     const { openRequests } = engine.state();
     if (name !== undefined && openRequests > 0) {
       await surroundings.print(
-        `${name}: finishing ${openRequests} requests; again ends it at once\n`,
+        `${name}: finishing ${count(openRequests, "request")}; again ends it at once\n`,
       );
     }
     await engine.drain();

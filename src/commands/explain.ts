@@ -6,7 +6,7 @@ import { Explanations } from "../http/schemas.ts";
 import { type Run, readArguments } from "./command.ts";
 import { ProxyClient } from "./proxy-client.ts";
 import { JSON_FIELD, jsonFlag, PROXY_FIELDS, PROXY_FLAGS } from "./proxy-flags.ts";
-import { plain, shortTime, tableLines, wrapped } from "./table.ts";
+import { count, plain, shortTime, tableLines, wrapped } from "./table.ts";
 
 const Settings = Type.Object({ ...PROXY_FIELDS, json: JSON_FIELD });
 
@@ -53,7 +53,7 @@ function draw(one: Explanation): string {
     ["asked", `${one.path}${one.model === null ? "" : `, model ${one.model}`}`],
     ["got", `${one.status ?? "nothing yet"} (${how}${one.error === null ? "" : `, ${one.error}`})`],
     ["times", times(one)],
-    ["answer", `${one.bytes_out} bytes in ${one.pieces} pieces`],
+    ["answer", `${count(one.bytes_out, "byte")} in ${count(one.pieces, "piece")}`],
     ["tokens", tokens(one)],
   ].map(([title, text]) => `  ${title?.padEnd(7)} ${plain(text ?? "-")}\n`);
   const attempts = one.attempts.map(drawAttempt);

@@ -3,7 +3,7 @@ import { authorization, fieldOf, messageOf, refusalOf, textOf } from "./calls.ts
 import type { ModelRow } from "./cluster.ts";
 import { KeyForm } from "./key-form.tsx";
 import { keys } from "./keys.ts";
-import { latency, plain } from "./words.ts";
+import { count, latency, plain } from "./words.ts";
 
 /** Of an answer, characters: what comes after is counted and not shown. */
 const MOST_SHOWN = 100_000;
@@ -138,7 +138,7 @@ function Answer({ said, isBusy, explain }: AnswerProps) {
         </p>
       )}
       <p class="facts">
-        {firstMs !== null && `first word after ${latency(firstMs)} · ${pieces} pieces`}
+        {firstMs !== null && `first word after ${latency(firstMs)} · ${count(pieces, "piece")}`}
         {tookMs !== null && ` · ${latency(tookMs)} in all`}{" "}
         {id !== null && (
           <button type="button" class="quiet" onClick={() => explain(id)}>

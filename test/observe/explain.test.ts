@@ -109,6 +109,7 @@ test("all of an id, the last first; nobody's is said to be nobody's", async () =
   expect(shown.code).toBe(0);
   expect(shown.out).toContain("min_cache_usage chose it among 4; the lowest score wins.");
   expect(shown.out.replaceAll(/\s+/g, " ")).toMatch(/ equal: .*cached bytes 0/);
+  expect(shown.out).toMatch(/ answer +\d+ bytes in 1 piece\n/);
   expect(shown.out).toContain("It was sent to no node.");
   const strangers = await fetch(`${proxy.url}/debug/requests/again`);
   expect(strangers.status).toBe(401);
