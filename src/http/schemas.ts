@@ -122,9 +122,13 @@ export const NodeStatus = t.Object({
   }),
   state_for_s: Type.Optional(Type.Number({ description: "For how long it has been in its state" })),
   first_byte_p50_s: figure("Median of its last 16 times to the first byte"),
-  first_byte_ratio: figure("That beside the median of the nodes with a model in common"),
+  first_byte_ratio: figure(
+    "That beside the median of the nodes with a model in common; null of fewer than five answers",
+  ),
   piece_p50_s: figure("Median of the time between two pieces of its last 16 answers"),
-  piece_ratio: figure("That beside the median of the nodes with a model in common"),
+  piece_ratio: figure(
+    "That beside the median of the nodes with a model in common; null of fewer than five answers",
+  ),
   errors_5m: Type.Optional(
     Type.Integer({ minimum: 0, description: "Attempts that failed in five minutes, 64 at most" }),
   ),

@@ -16,8 +16,6 @@ const MOST_NAMES = 3;
 /** Requests and models that are told. */
 export const MOST_REQUESTS = 20;
 const MOST_MODELS = 100;
-/** Of fewer answers a median says nothing about its node beside others. */
-const LEAST_ANSWERS = 5;
 /** A node that has requests and sends nothing for so long, and so many usual first bytes, is silent. */
 const SILENT_MS = 10_000;
 const SILENT_TIMES = 10;
@@ -30,8 +28,6 @@ export interface Beside {
   readonly figures: NodeFigures | null;
   /** When its oldest open request was sent. */
   readonly oldestMs: number | null;
-  /** How many answers its medians are of, at least. */
-  readonly answers: number;
   readonly share: number;
   /** Most that it had in flight lately: gauges are some seconds old. */
   readonly mostInFlight: number;
@@ -48,7 +44,6 @@ export const URGENT = (
 export function nodeCells(node: Node, nowMs: number, freshMs: number, beside: Beside): Cell[] {
   const { sample } = node.cache;
   const { figures, oldestMs } = beside;
-  const isTelling = beside.answers >= LEAST_ANSWERS;
   const ageMs = node.cache.ageMs(nowMs);
   return [
     node.url,
@@ -68,9 +63,9 @@ export function nodeCells(node: Node, nowMs: number, freshMs: number, beside: Be
     Math.max((sample?.running ?? 0) + (sample?.waiting ?? 0) - beside.mostInFlight, 0),
     ageMs === null ? null : ageMs <= freshMs ? 0 : Math.round(nowMs - ageMs),
     inMs(figures?.first_byte_p50_s),
-    isTelling ? preferred(figures?.first_byte_ratio) : null,
+    preferred(figures?.first_byte_ratio),
     inMs(figures?.piece_p50_s),
-    isTelling ? preferred(figures?.piece_ratio) : null,
+    preferred(figures?.piece_ratio),
     figures?.errors_5m ?? 0,
     beside.share,
     Math.round(100 * node.health.warm(nowMs)),

@@ -166,10 +166,9 @@ export class Live {
     const shares = this.#history.shares();
     const facts = new Map(nodes.map((one) => [one.url, one]));
     return registry.nodes().map((node) => {
-      const { firstBytes = 0, oldestMs = null, figures = null } = facts.get(node.url) ?? {};
+      const { oldestMs = null, figures = null } = facts.get(node.url) ?? {};
       const beside = {
         sinceMs: sinceMs(node),
-        answers: firstBytes,
         oldestMs,
         figures,
         share: shares.get(node) ?? 0,

@@ -1,3 +1,4 @@
+import type { LatencyRing } from "../core/pool/latency-ring.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import type { Metrics } from "./metrics.ts";
@@ -6,7 +7,10 @@ import type { Metrics } from "./metrics.ts";
 export interface NodeFigures {
   /** For how long it has been in its state, s. */
   readonly state_for_s: number;
-  /** Median of its last first bytes, s, and that as a ratio to the median of such nodes. */
+  /**
+   * Median of its last first bytes, s, and that as a ratio to the median of such nodes; only of nodes that have had
+   * `LEAST_ANSWERS`.
+   */
   readonly first_byte_p50_s: number | null;
   readonly first_byte_ratio: number | null;
   /** The same of the time between two pieces. */
@@ -18,6 +22,9 @@ export interface NodeFigures {
   readonly oldest_request_s: number | null;
 }
 
+/** Of fewer answers a median says nothing about its node beside others: one long prompt makes it slow. */
+const LEAST_ANSWERS = 5;
+
 const RECENT_MS = 300_000;
 
 /** The figures of all nodes, made when somebody asks. @param nowMs Monotonic. */
@@ -27,8 +34,8 @@ export function nodeFigures(
   nowMs: number,
 ): ReadonlyMap<Node, NodeFigures> {
   const nodes = registry.nodes();
-  const firstBytes = new Map(nodes.map((node) => [node, metrics.of(node).firstBytesMs.medianMs]));
-  const pieces = new Map(nodes.map((node) => [node, metrics.of(node).piecesMs.medianMs]));
+  const firstBytes = new Map(nodes.map((node) => [node, telling(metrics.of(node).firstBytesMs)]));
+  const pieces = new Map(nodes.map((node) => [node, telling(metrics.of(node).piecesMs)]));
   const medians = new Map<string, { firstByte: number | null; piece: number | null }>();
   /** The medians of a node's peers: once for all nodes that have the same. */
   const peersOf = (node: Node) => {
@@ -42,14 +49,14 @@ export function nodeFigures(
   };
   return new Map(
     nodes.map((node) => {
-      const { sinceMs, failedAtMs } = metrics.of(node);
+      const { sinceMs, failedAtMs, firstBytesMs, piecesMs } = metrics.of(node);
       const peers = peersOf(node);
       const oldestMs = oldestLeaseMs(node);
       const figures = {
         state_for_s: (nowMs - sinceMs) / 1_000,
-        first_byte_p50_s: inS(firstBytes.get(node)),
+        first_byte_p50_s: inS(firstBytesMs.medianMs),
         first_byte_ratio: ratio(firstBytes.get(node), peers.firstByte),
-        piece_p50_s: inS(pieces.get(node)),
+        piece_p50_s: inS(piecesMs.medianMs),
         piece_ratio: ratio(pieces.get(node), peers.piece),
         errors_5m: failedAtMs.toArray().filter((atMs) => nowMs - atMs < RECENT_MS).length,
         oldest_request_s: oldestMs === null ? null : (nowMs - oldestMs) / 1_000,
@@ -79,6 +86,11 @@ export function oldestLeaseMs(node: Node): number | null {
   return oldestMs;
 }
 
+/** Their median, where there are enough of them to be compared. */
+function telling({ size, medianMs }: LatencyRing): number | null {
+  return size < LEAST_ANSWERS ? null : medianMs;
+}
+
 function medianOf(peers: readonly Node[], values: ReadonlyMap<Node, number | null>): number | null {
   return median(peers.map((peer) => values.get(peer) ?? null).filter((value) => value !== null));
 }
@@ -87,8 +99,8 @@ function ratio(own: number | null | undefined, middle: number | null): number | 
   return own === null || own === undefined || middle === null || middle === 0 ? null : own / middle;
 }
 
-function inS(ms: number | null | undefined): number | null {
-  return ms === null || ms === undefined ? null : ms / 1_000;
+function inS(ms: number | null): number | null {
+  return ms === null ? null : ms / 1_000;
 }
 
 /** Null of none; of two in the middle their mean. */

@@ -44,8 +44,23 @@ test.each([
   ],
   ["a first byte that is late", { first_byte_p50_s: 0.9 }, { first_byte_p50_s: 0.2 }, 1],
   ["a first byte that nobody waits for", { first_byte_p50_s: 0.07 }, { first_byte_p50_s: 0.02 }, 0],
+  [
+    "a first byte that is late, of too few answers to be compared",
+    { first_byte_p50_s: 0.9, first_byte_ratio: null },
+    { first_byte_p50_s: 0.2 },
+    0,
+  ],
+  [
+    "a first byte that is late beside one of too few answers to be compared",
+    { first_byte_p50_s: 0.9 },
+    { first_byte_p50_s: 0.2, first_byte_ratio: null },
+    0,
+  ],
 ])("slow or not: %s", (_, one, others, count) => {
-  const node = { role: 1, models: ["m"], unfinished: 0, latency: [], state: "healthy" };
+  // Which they are of enough answers to have, unless it says otherwise; how many times is not looked at.
+  const compared = { first_byte_ratio: 1, piece_ratio: 1 };
+  const served = { role: 1, models: ["m"], unfinished: 0, latency: [], state: "healthy" };
+  const node = { ...served, ...compared };
   const nodes = {
     "http://a:1": { ...node, ...one },
     "http://b:1": { ...node, ...others },

@@ -37,6 +37,19 @@ describe("a node beside its peers", () => {
     expect(of("other")).toMatchObject({ first_byte_p50_s: null, first_byte_ratio: null });
   });
 
+  test("is compared, and its peers with it, once it has had five answers", () => {
+    const { cluster, of, answer } = observed();
+    for (const name of ["n0", "n1", "n2"]) cluster.join(name);
+    cluster.warmUp();
+    for (let round = 0; round < 5; round += 1) answer("n0", 100, 10);
+    for (let round = 0; round < 4; round += 1) answer("n1", 5_000, 10);
+    expect(of("n1")).toMatchObject({ first_byte_p50_s: 5, first_byte_ratio: null });
+    expect(of("n0")).toMatchObject({ first_byte_ratio: 1, piece_ratio: 1 });
+    answer("n1", 5_000, 10);
+    expect(of("n1")?.first_byte_ratio).toBeGreaterThan(1.9);
+    expect(of("n0")?.first_byte_ratio).toBeLessThan(1);
+  });
+
   test("is found among thousands of models that nobody shares, without comparing them all", () => {
     const { cluster, of } = observed();
     const adapters = Array.from({ length: 16_000 }, (_, at) => `adapter-${at}`);

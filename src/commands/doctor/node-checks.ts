@@ -177,8 +177,8 @@ export const slow: Check = (_, { after }) =>
   eachNode(after, (node) => {
     const peers = peersOf(node, after);
     for (const [what, of, leastS] of [
-      ["first byte", (one: NodeStatus) => one.first_byte_p50_s, LATE_BY_S],
-      ["time between two pieces", (one: NodeStatus) => one.piece_p50_s, SLOW_BY_S],
+      ["first byte", firstByteOf, LATE_BY_S],
+      ["time between two pieces", pieceOf, SLOW_BY_S],
     ] as const) {
       const own = of(node);
       const usual = median(peers.map(of));
@@ -191,6 +191,15 @@ export const slow: Check = (_, { after }) =>
     }
     return null;
   });
+
+/** Its median, where the proxy compares it: of too few answers it says nothing of its node. */
+function firstByteOf({ first_byte_p50_s, first_byte_ratio }: NodeStatus) {
+  return typeof first_byte_ratio === "number" ? first_byte_p50_s : null;
+}
+
+function pieceOf({ piece_p50_s, piece_ratio }: NodeStatus) {
+  return typeof piece_ratio === "number" ? piece_p50_s : null;
+}
 
 function median(values: readonly (number | null | undefined)[]): number | null {
   const known = values.filter((value) => typeof value === "number").sort((a, b) => a - b);

@@ -29,6 +29,11 @@ export class LatencyRing {
     this.#sum = 0;
   }
 
+  /** How many are held. */
+  get size(): number {
+    return this.#count;
+  }
+
   /** Mean of the latencies held, ms, or null while there are none. */
   get meanMs(): number | null {
     return this.#count === 0 ? null : this.#sum / this.#count;
