@@ -26,6 +26,7 @@ for (let i = 0; i < REQUESTS; i += 1) {
 const options = {
   metrics,
   registry,
+  needed: ["Hybrid"] as const,
   now: time.now,
   build: { version: "0", bun: Bun.version },
   strategy: "min_expected_latency",

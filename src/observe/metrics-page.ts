@@ -1,4 +1,5 @@
 /** The page at `/metrics`: what was counted, and what its owners say now. */
+import type { Role } from "../core/engine/roles.ts";
 import type { NodeState } from "../core/pool/health.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { Exposition } from "./exposition.ts";
@@ -11,6 +12,8 @@ import type { Counter, SeriesOf } from "./series.ts";
 export interface MetricsPageOptions {
   readonly metrics: Metrics;
   readonly registry: Registry;
+  /** Roles of which a request takes a node each. */
+  readonly needed: readonly Role[];
   /** Monotonic clock, ms. */
   readonly now: () => number;
   readonly build: { readonly version: string; readonly bun: string };
@@ -53,7 +56,7 @@ export function metricsPage(options: MetricsPageOptions, openMetrics: boolean): 
     .sample(metricsIntervalMs / 1_000);
   drawRequests(page, options.metrics);
   drawQueue(page, options);
-  drawModels(page, options.registry);
+  drawModels(page, options);
   drawNodes(page, options);
   drawProcess(page, options);
   return page.text();
@@ -140,20 +143,16 @@ function drawQueue(page: Exposition, { queue, bodyMemory }: MetricsPageOptions):
     .sample(limitBytes);
 }
 
-function drawModels(page: Exposition, registry: Registry): void {
-  const counts = new Map<string, Map<NodeState, number>>();
-  for (const node of registry.nodes()) {
-    for (const model of node.models) {
-      const known = counts.get(model);
-      if (known === undefined && counts.size >= MOST_MODELS) continue;
-      const states = known ?? new Map<NodeState, number>();
-      states.set(node.health.state, (states.get(node.health.state) ?? 0) + 1);
-      counts.set(model, states);
+/** By role: of a model that takes two, no other node of the one makes up for those of the other. */
+function drawModels(page: Exposition, { registry, needed }: MetricsPageOptions): void {
+  page.family("lmproxy_model_nodes", "gauge", "Nodes that serve a model, by their role and state.");
+  for (const model of registry.models().slice(0, MOST_MODELS)) {
+    for (const role of needed) {
+      const states = registry.serving(model, role).map(({ health }) => health.state);
+      for (const state of STATES) {
+        page.sample(states.filter((one) => one === state).length, { model, role, state });
+      }
     }
-  }
-  page.family("lmproxy_model_nodes", "gauge", "Nodes that serve a model, by their state.");
-  for (const [model, states] of counts) {
-    for (const state of STATES) page.sample(states.get(state) ?? 0, { model, state });
   }
 }
 

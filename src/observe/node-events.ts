@@ -163,6 +163,7 @@ export class NodeEvents {
     if (gone.length > 0) {
       this.#log.error("no healthy node is left", {
         models: named(gone),
+        role: node.role,
         ...loggedNode(node),
         reason,
       });

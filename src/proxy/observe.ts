@@ -71,6 +71,7 @@ export function observe(config: Config, observed: Observed) {
   const page = {
     metrics,
     registry,
+    needed: mode.needed,
     now: clock.now,
     build: { version, bun: Bun.version },
     strategy: config.strategy,

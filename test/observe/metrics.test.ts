@@ -122,13 +122,32 @@ test("a node that dies shows its state, and one that is removed has no series an
   await dead.stop();
   const unhealthy = `lmproxy_node_state{node="${dead.url}",state="unhealthy"}`;
   await until("it is out", async () => figure(await page(), unhealthy) === 1);
-  expect(figure(await page(), 'lmproxy_model_nodes{model="m",state="healthy"}')).toBe(1);
+  expect(figure(await page(), 'lmproxy_model_nodes{model="m",role="Hybrid",state="healthy"}')).toBe(
+    1,
+  );
   await fetch(`${proxy.url}/nodes/remove`, {
     method: "POST",
     headers: { authorization: "Bearer sk-admin" },
     body: JSON.stringify({ url: dead.url }),
   });
   expect(await page()).not.toContain(dead.url);
+});
+
+test("with DistServe the nodes of a model are counted by role, and a role of which there is none by 0", async () => {
+  const decode = await startEngine({ port: 0, models: ["m"], role: "Decode" });
+  await using both = await startProxy([
+    ...["--serving-strategy", "DistServe", "--decode", decode.url, "--health-interval", "0.1"],
+  ]);
+  await untilHealthy(both, 1);
+  const healthy = async (role: string) => {
+    const text = await (await fetch(`${both.url}/metrics`)).text();
+    return text.match(
+      `lmproxy_model_nodes{model="m",role="${role}",state="healthy"} (\\d+)\n`,
+    )?.[1];
+  };
+  await until("its model is known", async () => (await healthy("Decode")) === "1");
+  expect(await healthy("Prefill")).toBe("0");
+  await decode.stop();
 });
 
 test("docs/observing.md names each of them, with its labels", async () => {
