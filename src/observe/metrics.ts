@@ -191,9 +191,10 @@ export class Metrics {
   }
 }
 
-function isFailure({ kind, status }: NonNullable<Try["outcome"]>): boolean {
+function isFailure({ kind, status, detail }: NonNullable<Try["outcome"]>): boolean {
   if (kind === "answered") return (status ?? 0) >= 500;
-  return kind !== "cancelled";
+  // One that says why was taken off its node.
+  return kind !== "cancelled" || detail !== undefined;
 }
 
 function add<K>(counts: Map<K, Counter>, key: K): void {

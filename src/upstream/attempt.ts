@@ -79,7 +79,9 @@ export class Attempt implements Sender {
     this.#stopped = why;
     const failure = failureOf(why);
     const blameless = failure === null || this.clientHoldsUp;
-    this.lease.end(blameless ? { kind: "cancelled" } : failure);
+    if (!blameless) this.lease.end(failure);
+    else if (why !== "node_ejected") this.lease.end({ kind: "cancelled" });
+    else this.lease.end({ kind: "cancelled", detail: whyTakenOff(this.lease.node) });
     this.#controller.abort();
   }
 
@@ -113,6 +115,11 @@ export class Attempt implements Sender {
     this.lease.end(inTheMiddle);
     return inTheMiddle;
   }
+}
+
+/** What the node is out for, as a rule; one that is not keeps a request alone waiting. */
+function whyTakenOff({ health, lastError }: Lease["node"]): string {
+  return health.state === "unhealthy" && lastError !== null ? lastError : "it sent nothing";
 }
 
 /** What a time limit that ran out says of the engine; null for a stop that is not its fault. */

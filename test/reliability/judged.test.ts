@@ -71,10 +71,11 @@ for (const strategy of ["min_expected_latency", "random"]) {
     });
     expect(new Set(statuses)).toEqual(new Set([200]));
     expect(await isOut()).toBe(true);
-    expect((await proxy.status())[odd.url]?.last_error).toMatch(
-      /sent nothing for .* while its peers/,
-    );
-    expect((await proxy.status())[odd.url]?.unfinished).toBe(0);
+    const told = (await proxy.status())[odd.url];
+    expect(told?.last_error).toMatch(/sent nothing for .* while its peers/);
+    expect([told?.unfinished, told?.errors_5m === 0]).toEqual([0, false]);
+    const shown = await (await fetch(`${proxy.url}/nodes/show?node=${odd.url}`)).text();
+    expect(shown).toContain('"outcome":"cancelled","status":null,"detail":"sent nothing for ');
     const before = odd.requests;
     expect(new Set(await send(proxy, 20, (sent) => sent < 100, { stream: true }))).toEqual(
       new Set([200]),

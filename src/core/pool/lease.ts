@@ -20,8 +20,14 @@ export interface Answered {
 /** Pieces that are further apart than this have a pause between them, ms. */
 const PAUSE_MS = 1_000;
 
-/** How one request on one node ended; `cancelled`: the client left, or the proxy took it off the node. */
-export type Outcome = Answered | Failure | { readonly kind: "cancelled" };
+/** The client left, or the proxy took it off the node: then `detail` says why. */
+interface Cancelled {
+  readonly kind: "cancelled";
+  readonly detail?: string;
+}
+
+/** How one request on one node ended. */
+export type Outcome = Answered | Failure | Cancelled;
 
 /** The registry, as a lease knows it. */
 export interface LeaseListener {
