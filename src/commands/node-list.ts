@@ -9,6 +9,7 @@ import { nodeTable, SORT_NAMES, sorted } from "./node-table.ts";
 import type { ProxyClient } from "./proxy-client.ts";
 import { JSON_FIELD, jsonFlag } from "./proxy-flags.ts";
 import { untilSignal } from "./signals.ts";
+import { plain } from "./table.ts";
 
 /** Between two looks, ms. */
 const WATCH_MS = 2_000;
@@ -75,7 +76,11 @@ async function drawn(client: ProxyClient, { sort, json, watch }: ListSettings): 
   const known = await client.status();
   const nodes = sort === null ? known : sorted(known, sort);
   if (json) return `${JSON.stringify(nodes, null, watch ? 0 : 2)}\n`;
-  return Object.keys(nodes).length === 0 ? noNodes(client.url) : nodeTable(nodes, sort);
+  if (Object.keys(nodes).length === 0) return noNodes(client.url);
+  const why = await client.whyNotReady();
+  // They stand above it.
+  const says = why === null ? "" : `not ready: ${plain(why.replace("; see /nodes/status", ""))}\n`;
+  return nodeTable(nodes, sort) + says;
 }
 
 function noNodes(proxyUrl: string): string {

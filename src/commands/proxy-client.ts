@@ -53,6 +53,15 @@ export class ProxyClient {
   }
 
   /**
+   * Why no request has somewhere to go, in the proxy's words; null when one has, and where nobody says.
+   * @throws CommandError when the proxy cannot be reached
+   */
+  async whyNotReady(): Promise<string | null> {
+    const { status, text } = await this.#send("GET", "/ready", undefined);
+    return status === 503 ? messageOf(parseJson(text)) : null;
+  }
+
+  /**
    * What the proxy says of a change that it has made. Whoever answers 200 without a word of it has changed nothing.
    * @throws CommandError when the proxy cannot be reached or refuses, or is none
    */

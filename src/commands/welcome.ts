@@ -1,5 +1,6 @@
 /** What `lmproxy serve` says when it listens, and what it warns of. Pure. */
 import type { Config } from "../config/serve-config.ts";
+import type { Role } from "../core/engine/roles.ts";
 
 /** What is known only once it listens. */
 export interface Welcomed {
@@ -7,6 +8,8 @@ export interface Welcomed {
   readonly url: string;
   /** Nodes that it knows already. */
   readonly nodes: number;
+  /** Roles of which it knows none, though every request takes one. */
+  readonly lacking?: readonly Role[];
   /** Processes that answer clients, where they are others. */
   readonly workers?: number;
 }
@@ -15,7 +18,7 @@ export interface Welcomed {
 export function welcome(
   version: string,
   config: Config,
-  { url, nodes, workers }: Welcomed,
+  { url, nodes, lacking = [], workers }: Welcomed,
 ): string {
   const everywhere = /\/\/(?:0\.0\.0\.0|\[::\])(?::|$)/.test(url);
   const open = url.replace("//0.0.0.0", "//127.0.0.1").replace("//[::]", "//[::1]");
@@ -23,7 +26,7 @@ export function welcome(
     ["version", everywhere ? `${version}, on every address of this machine` : version],
     ["page", `${open}/`],
     ["docs", `${open}/docs`],
-    ["nodes", nodes === 0 ? howToGetNodes(config, url) : String(nodes)],
+    ["nodes", nodes === 0 ? howToGetNodes(config, url) : known(nodes, lacking)],
     ["access", whoMayCall(config)],
     ...(workers === undefined ? [] : [["workers", String(workers)]]),
     ["state", config.statePath ?? "kept in no file"],
@@ -37,6 +40,11 @@ function howToGetNodes({ servingStrategy, tls }: Config, url: string): string {
   const port = /:\d+$/.exec(url)?.[0] ?? "";
   const proxy = `${tls === null ? "http" : "https"}://HOST${port}`;
   return `none yet: start engines with --proxy-url ${proxy}, or name them with ${flag}`;
+}
+
+function known(nodes: number, [role]: readonly Role[]): string {
+  if (role === undefined) return String(nodes);
+  return `${nodes}, none of role ${role} yet: start one, or name it with --${role.toLowerCase()}`;
 }
 
 function whoMayCall({ apiKeys, adminKey }: Config): string {

@@ -116,6 +116,8 @@ export interface About {
   readonly version: string;
   readonly strategy: string;
   readonly mode: string;
+  /** Roles of which a request takes a node each. */
+  readonly needed: readonly string[];
   /** A sample of this age or younger is fresh, ms. */
   readonly freshMs: number;
   /** Wall clock when `t` was 0, ms since 1970. */

@@ -21,7 +21,11 @@ interface SummaryProps {
 /** The first question at three in the morning: is it us? */
 export function Summary({ cluster, standing, silentMs, nowMs, forget }: SummaryProps) {
   const { about, totals, nodes } = cluster;
-  const healthy = nodes.filter((node) => node.text("state") === "healthy").length;
+  const healthy = nodes.filter((node) => node.text("state") === "healthy");
+  // Where it takes one of each, those of the other make up for none.
+  const lacking = (about?.needed ?? []).filter(
+    (role) => role !== "Hybrid" && !healthy.some((node) => node.text("role") === role),
+  );
   const [inFlight, requests, failed, firstByte] = cluster.past.series;
   const last = (series: Float32Array | undefined) => Math.max(series?.at(-1) ?? 0, 0);
   const perS = last(requests) / (STEP_MS / 1_000);
@@ -50,8 +54,9 @@ export function Summary({ cluster, standing, silentMs, nowMs, forget }: SummaryP
       </div>
       {about !== null && (
         <dl class="tiles">
-          <Tile title="Nodes healthy" isBad={healthy < nodes.length}>
-            {healthy} <small>of {nodes.length}</small>
+          <Tile title="Nodes healthy" isBad={healthy.length < nodes.length || lacking.length > 0}>
+            {healthy.length} <small>of {nodes.length}</small>
+            {lacking.length > 0 && <small class="bad"> no {lacking.join(", no ")}</small>}
           </Tile>
           <Tile title="In flight" series={inFlight} filled>
             {totals.open}

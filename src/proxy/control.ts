@@ -240,6 +240,8 @@ export async function startControl(
     url: urlOf(config, port),
     port,
     nodes: registry.nodes().length,
+    // There is one role here: DistServe is one process.
+    lacking: [],
     log,
     report: (error) => logUnexpected(log, error),
     reload: () => void services.reload().catch(() => {}),

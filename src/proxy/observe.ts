@@ -98,7 +98,12 @@ export function observe(config: Config, observed: Observed) {
   const live = new Live({
     registry,
     clock,
-    about: { version, strategy: config.strategy, mode: config.servingStrategy },
+    about: {
+      version,
+      strategy: config.strategy,
+      mode: config.servingStrategy,
+      needed: mode.needed,
+    },
     metricsIntervalMs: config.metricsIntervalMs,
     facts,
     refresh,

@@ -1,5 +1,6 @@
 import type { CertifiedKey } from "../cluster/messages.ts";
 import type { Config } from "../config/serve-config.ts";
+import type { Role } from "../core/engine/roles.ts";
 import { type EventLog, logUnexpected } from "../observe/log.ts";
 import type { Traces } from "../observe/traces.ts";
 import { openStateFile, type StateFile, type Warn } from "../state/file.ts";
@@ -19,6 +20,8 @@ export interface RunningProxy {
   readonly port: number;
   /** How many nodes it knew when it began to listen. */
   readonly nodes: number;
+  /** Roles of which it knew none then, though every request takes one. */
+  readonly lacking: readonly Role[];
   readonly log: EventLog;
   /** Resolves when another process has taken its place: what is left to do is `drain`. */
   readonly replaced: Promise<unknown>;
@@ -125,6 +128,7 @@ export async function startProxy(
     url: served.listeners.server.url.origin,
     port: served.port,
     nodes: registry.nodes().length,
+    lacking: services.mode.needed.filter((role) => registry.serving(null, role).length === 0),
     log,
     replaced,
     reload: () => void services.reload().catch(() => {}),

@@ -211,3 +211,25 @@ test("a wrong scheme and a certificate that is not trusted are told from an outa
     expect((await health(secure.url)).err).toMatch(/ is not trusted .*NODE_EXTRA_CA_CERTS\n$/);
   }
 });
+
+test("with DistServe the list, the page and who starts it say which role there is none of", async () => {
+  await using engine = await startEngine("http://127.0.0.1:9", ["--role", "Decode"]);
+  const flags = [
+    "--serving-strategy",
+    "DistServe",
+    "--decode",
+    engine.url,
+    "--health-interval",
+    "0.1",
+  ];
+  await using proxy = await startProxy(flags);
+  await proxy.program.until(/^ +nodes +1, none of role Prefill yet: .*--prefill$/m);
+  const list = () => run(["nodes", "list", "--proxy-url", proxy.url]);
+  await until("its engine is well", async () => / healthy .* Decode /.test((await list()).out));
+  const { code, out } = await list();
+  expect(code).toBe(0);
+  expect(out).toEndWith("\nnot ready: No Prefill node of 1 is healthy.\n");
+  const live = await fetch(`${proxy.url}/debug/live`);
+  const first = new TextDecoder().decode((await live.body?.getReader().read())?.value);
+  expect(first).toContain('"needed":["Prefill","Decode"]');
+});

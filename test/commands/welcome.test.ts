@@ -28,6 +28,14 @@ test("says how many nodes it knows, and of the other mode by which flags to name
   );
 });
 
+test("with DistServe, of nodes that are all of one role it says which one there is none of", () => {
+  const { config } = parse("--serving-strategy DistServe", HOME);
+  const facts = { url: "http://localhost:8000", nodes: 2, lacking: ["Prefill"] as const };
+  expect(welcome("1.2.3", config, facts)).toContain(
+    "\n  nodes    2, none of role Prefill yet: start one, or name it with --prefill\n",
+  );
+});
+
 test.each([
   ["--api-keys a", "clients and administrators need an API key"],
   ["--api-keys a --admin-key b", "clients need an API key, administration the admin key"],

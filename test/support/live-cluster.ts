@@ -52,7 +52,7 @@ export function liveCluster(nodes: number) {
     facts: own.facts,
     sinceMs: (node) => metrics.of(node).sinceMs,
     clock: { now: time.now, wallMs, every },
-    about: { version: "1.2.3", strategy: "random", mode: "Hybrid" },
+    about: { version: "1.2.3", strategy: "random", mode: "Hybrid", needed: ["Hybrid"] },
     metricsIntervalMs: 5_000,
     pairsOf: () => ({ pairs: 0, openSessions: 0 }),
   });
