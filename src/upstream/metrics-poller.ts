@@ -67,10 +67,7 @@ export class MetricsPoller {
     if ("kind" in answer) return this.#noUsage(node, answer.detail);
     if (answer.status !== 200) {
       registry.learning.foundAsleep(node, false);
-      return this.#noUsage(
-        node,
-        `GET /metrics answered ${answer.status}; start it with metrics on`,
-      );
+      return this.#noUsage(node, whyNoPage(answer.status));
     }
     const { kind, asleep, ...sample } = readLoadSignals(answer.body);
     registry.learning.sampled(node, sample, kind, askedAtMs);
@@ -86,4 +83,13 @@ export class MetricsPoller {
     this.#toldOf.add(node);
     this.#options.onNoUsage(node, reason);
   }
+}
+
+/** Why an answer is no page of metrics, and what to do. */
+function whyNoPage(status: number): string {
+  const what = `GET /metrics answered ${status}`;
+  if (status === 401 || status === 403) {
+    return `${what}: the engine wants a key; start the proxy with --upstream-api-key`;
+  }
+  return `${what}; start it with metrics on`;
 }

@@ -1,5 +1,6 @@
 /** What single kinds of engines do that others do not. */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { startEngine } from "../../src/sim/server/api-server.ts";
 import { ask, askInTurn, times } from "../support/ask.ts";
 import { good, silence, startOddEngine } from "../support/odd-engine.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
@@ -66,5 +67,17 @@ test("llama.cpp is a kind of its own, and nobody complains of a gauge it cannot 
   await until("they were read again", () => engine.polls > polls + 1);
   expect(proxy.log()).not.toContain("KV-cache usage unknown");
   expect((await proxy.status())[engine.url]?.last_error).toBeNull();
+  await engine.stop();
+});
+
+test("an engine that wants a key is said to, also where its metrics are asked for", async () => {
+  const engine = await startEngine({ port: 0, models: ["m"], apiKey: "the-engines-own" });
+  await using proxy = await startProxy(["--node", engine.url, "--metrics-interval", "0.1"]);
+  const unknown = await until("its load is not known", async () => {
+    return (await proxy.status())[engine.url]?.no_usage;
+  });
+  expect(unknown).toBe(
+    "GET /metrics answered 401: the engine wants a key; start the proxy with --upstream-api-key",
+  );
   await engine.stop();
 });
