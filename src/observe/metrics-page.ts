@@ -191,6 +191,12 @@ function drawNodes(page: Exposition, { metrics, registry, now }: MetricsPageOpti
       page.sample(count.value, { node: node.url, outcome });
     }
   }
+  page.family(
+    "lmproxy_node_failures_total",
+    "counter",
+    "Attempts that failed on a node, answers of 5xx among them.",
+  );
+  for (const node of nodes) page.sample(metrics.of(node).failed.value, { node: node.url });
   page.family("lmproxy_node_state_changes_total", "counter", "Changes of a node's state.");
   for (const node of nodes) {
     for (const [to, count] of metrics.of(node).stateChanges) {

@@ -46,6 +46,8 @@ export interface NodeFailure {
 /** What is counted of one node; its series go when it is removed. */
 export class NodeMetrics {
   readonly outcomes = new Map<string, Counter>();
+  /** Of those, what failed there: an answer of 500 is one, a client that left is none. */
+  readonly failed = new Counter();
   readonly stateChanges = new Map<NodeState, Counter>();
   readonly firstByte = new Histogram(FIRST_BYTE_S);
   readonly piece = new Histogram(PIECE_S);
@@ -180,7 +182,10 @@ export class Metrics {
     add(node.outcomes, outcome.kind);
     const { firstByteAtMs, startedAtMs, pieces } = lease;
     const nowMs = this.#now();
-    if (isFailure(outcome)) node.failedAtMs.add(nowMs);
+    if (isFailure(outcome)) {
+      node.failed.add();
+      node.failedAtMs.add(nowMs);
+    }
     if (firstByteAtMs === null) return;
     node.firstByte.observe((firstByteAtMs - startedAtMs) / 1_000);
     node.firstBytesMs.add(firstByteAtMs - startedAtMs);

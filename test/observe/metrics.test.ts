@@ -1,10 +1,14 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { startEngine } from "../../src/sim/server/api-server.ts";
 import type { RunningEngine } from "../../src/sim/server/engine-options.ts";
+import { ask } from "../support/ask.ts";
+import { silence, startOddEngine } from "../support/odd-engine.ts";
 import { type ProxyProcess, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
+
+setDefaultTimeout(60_000);
 
 let engine: RunningEngine;
 let dead: RunningEngine;
@@ -84,6 +88,34 @@ test("what the proxy counts of its nodes is what the engines count", async () =>
   );
   const completed = [engine, dead].map((one) => one.state().completedRequests);
   expect(answered).toEqual(completed);
+});
+
+test("an answer of 500 is a failure of its node, a client that left is none", async () => {
+  const odd = startOddEngine({ answer: () => new Response("{}", { status: 500 }) });
+  await using alone = await startProxy(["--node", odd.url, "--no-retry"]);
+  await untilHealthy(alone, 1);
+  const counted = async (series: string) =>
+    figure(await (await fetch(`${alone.url}/metrics`)).text(), series);
+  const attempts = (outcome: string) =>
+    counted(`lmproxy_node_requests_total{node="${odd.url}",outcome="${outcome}"}`);
+  const failures = () => counted(`lmproxy_node_failures_total{node="${odd.url}"}`);
+  const send = (signal?: AbortSignal) =>
+    ask(alone, {}, signal === undefined ? {} : { signal }).then(
+      (answer) => answer.bytes().then(() => answer.status),
+      () => 0,
+    );
+  expect(await send()).toBe(500);
+  await until("it has ended", async () => (await attempts("answered")) === 1);
+  expect(await failures()).toBe(1);
+  odd.answer = silence;
+  const leaving = new AbortController();
+  const left = send(leaving.signal);
+  await until("it is there", () => odd.requests === 2);
+  leaving.abort();
+  expect(await left).toBe(0);
+  await until("it has ended", async () => (await attempts("cancelled")) === 1);
+  expect(await failures()).toBe(1);
+  await odd.stop();
 });
 
 test("tokens are those that the answers say, in the log and in the metrics", async () => {
