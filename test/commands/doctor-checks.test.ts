@@ -6,8 +6,9 @@ import type { NodeStatus } from "../../src/commands/node-table.ts";
 function seen(
   nodes: Readonly<Record<string, NodeStatus>>,
   flags: Readonly<Record<string, string>> = {},
+  outFor: ReadonlyMap<string, string> = new Map(),
 ) {
-  const look = { atS: 0, nodes, endedByNode: new Map<string, number>() };
+  const look = { atS: 0, nodes, endedByNode: new Map<string, number>(), outFor };
   return {
     ...{ url: "http://127.0.0.1:8000", nowMs: 0, certificates: new Map(), aheadMs: new Map() },
     told: {
@@ -141,4 +142,17 @@ test.each([
     );
   expect(told("start one with")).toEqual(roles);
   expect(told("lmproxy nodes add URL")).toEqual(roles);
+});
+
+test.each([
+  ["probe", "node-unreachable", /can be reached/],
+  ["late", "node-failing", /engine's log.*comes back by itself/],
+  ["answers", "node-failing", /engine's log.*comes back by itself/],
+])("a node that is out for %s is %s, with what to do about that", (reason, check, advice) => {
+  const said = { state: "unhealthy", last_error: "whatever it is" };
+  const node = { role: 1, models: ["m"], unfinished: 0, latency: [], ...said };
+  const found = findings(seen({ "http://a:1": node }, {}, new Map([["http://a:1", reason]])));
+  const about = found.filter((one) => one.about === "http://a:1");
+  expect(about).toMatchObject([{ check, what: expect.stringContaining("(whatever it is)") }]);
+  expect(about[0]?.advice).toMatch(advice);
 });

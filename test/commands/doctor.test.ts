@@ -245,7 +245,7 @@ describe("faults that were planted", () => {
   test("and nothing else", () => {
     const count = ({ check, about }: Finding) => `${check} ${about}`;
     // The slow one may be out for that by then.
-    const isSlowOut = (one: string) => one === `node-unreachable ${nodes.slow}`;
+    const isSlowOut = (one: string) => one === `node-failing ${nodes.slow}`;
     const open = found.open.map(count).filter((one) => !isSlowOut(one));
     expect(open.toSorted()).toEqual(
       [

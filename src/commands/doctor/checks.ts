@@ -13,6 +13,7 @@ const FROM_OUTSIDE: Readonly<Record<string, (seen: Snapshot) => readonly Found[]
 const AS_ADMINISTRATOR: Readonly<Record<string, Check>> = {
   "no-node": nodes.noNode,
   "node-unreachable": nodes.unreachable,
+  "node-failing": nodes.failing,
   "key-wanted": nodes.keyWanted,
   "models-unknown": nodes.modelsUnknown,
   "metrics-off": nodes.metricsOff,

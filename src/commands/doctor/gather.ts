@@ -63,7 +63,9 @@ async function look(client: ProxyClient): Promise<Look> {
     const { node = "" } = labels;
     endedByNode.set(node, (endedByNode.get(node) ?? 0) + value);
   }
-  return { atS, nodes, endedByNode };
+  const out = figures(page, "lmproxy_node_out");
+  const outFor = new Map(out.map(({ labels: { node = "", reason = "" } }) => [node, reason]));
+  return { atS, nodes, endedByNode, outFor };
 }
 
 /** Of all at once; those without an answer are left out. */

@@ -71,15 +71,31 @@ function howToAdd(url: string, role: string | null): string {
 }
 
 export const unreachable: Check = (_, { after }) =>
-  eachNode(after, ({ state, last_error, no_models }) => {
+  eachNode(after, ({ state, last_error, no_models }, url) => {
     const isStarting = state === "starting" && Boolean(last_error);
-    if (state !== "unhealthy" && !isStarting) return null;
+    if ((state !== "unhealthy" && !isStarting) || isOutForAnswers(after, url)) return null;
     const why = last_error ?? no_models ?? "no reason known";
     return {
       what: `it is ${state} (${why})`,
       advice:
         "see whether its engine runs and whether its address and port can be reached from the proxy's " +
         "machine; `lmproxy nodes remove` forgets one that is gone for good",
+    };
+  });
+
+/** It answers its probes, and is out all the same. */
+function isOutForAnswers({ outFor }: Look, url: string): boolean {
+  return (outFor.get(url) ?? "probe") !== "probe";
+}
+
+export const failing: Check = (_, { after }) =>
+  eachNode(after, ({ state, last_error }, url) => {
+    if (state !== "unhealthy" || !isOutForAnswers(after, url)) return null;
+    return {
+      what: `it answers its probes, and is out for its answers (${last_error ?? "no reason known"})`,
+      advice:
+        "see its engine's log, what else runs there, and its GPU; it gets requests on trial, and comes back " +
+        "by itself once they are answered well",
     };
   });
 

@@ -8,6 +8,8 @@ export interface Look {
   readonly nodes: Nodes;
   /** Attempts that have ended, by node. */
   readonly endedByNode: ReadonlyMap<string, number>;
+  /** Of nodes that are out, what for, as `lmproxy_node_out` has it. */
+  readonly outFor: ReadonlyMap<string, string>;
 }
 
 /** What a server shows of its certificate. */
