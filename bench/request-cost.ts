@@ -82,6 +82,7 @@ function proxyOf(flags: readonly string[]): Ask {
     pendingRequests: () => 0,
     server: () => server,
     stateLocked: () => false,
+    stateProblem: () => null,
   });
   const { membership, learning } = services.registry;
   const node = membership.register(NODE, { models: [MODEL], role: "Hybrid", speed: null });

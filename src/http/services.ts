@@ -94,6 +94,8 @@ export interface Services {
   readonly flags: () => Readonly<Record<string, string>>;
   /** Whether the state file is kept from other processes; null without one. */
   readonly stateLocked: () => boolean | null;
+  /** Why the state file could not be written last; null when it was. */
+  readonly stateProblem: () => string | null;
   readonly log: Log;
   /** Monotonic clock, ms. */
   readonly now: () => number;

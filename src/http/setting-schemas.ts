@@ -16,6 +16,9 @@ export const Settings = t.Object({
   state_locked: t.Union([t.Boolean(), t.Null()], {
     description: "Whether the state file is kept from other processes; null without one",
   }),
+  state_problem: t.Union([t.String(), t.Null()], {
+    description: "Why the state file could not be written last; null when it was, or there is none",
+  }),
 });
 
 /** How much is logged, and how lines look. */

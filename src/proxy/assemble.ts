@@ -57,6 +57,7 @@ export interface Listening {
   readonly renew?: (key: CertifiedKey) => Promise<boolean>;
   /** Whether the state file is kept from other processes; null without one. */
   readonly stateLocked: () => boolean | null;
+  readonly stateProblem: () => string | null;
 }
 
 export interface Assembled {
@@ -221,6 +222,7 @@ export function assemble(
     flags: () =>
       Object.fromEntries(shownFlags(effective(config)).map(({ name, value }) => [name, value])),
     stateLocked: listening.stateLocked,
+    stateProblem: listening.stateProblem,
     log,
     now,
     engineHeaders,

@@ -104,6 +104,7 @@ export async function startControl(
         return await supervisor.renew(next);
       },
       stateLocked: () => stateFile?.locked ?? null,
+      stateProblem: () => stateFile?.problem ?? null,
     },
     { key, rereading, share },
   );

@@ -72,6 +72,7 @@ export async function startProxy(
       return await listeners().renew(key, { of: 2, at: 0 }, HANDSHAKES_MS);
     },
     stateLocked: () => stateFile?.locked ?? null,
+    stateProblem: () => stateFile?.problem ?? null,
   };
   const assembled = assemble(config, log, listening, {
     key: readCertifiedKey(config, rereading?.readFile),

@@ -138,6 +138,7 @@ export class ProxyWorker {
       pendingRequests: () => served().listeners.pendingRequests,
       server: () => served().listeners.server,
       stateLocked: () => null,
+      stateProblem: () => null,
     };
     this.#begun = await this.#beginWorker(question, listening, this.#channel);
     return version;

@@ -114,6 +114,11 @@ export class StateFile {
     return this.#lock.kind === "held" && !this.#closed;
   }
 
+  /** Why it could not be written last; null when it was, or nothing has changed. */
+  get problem(): string | null {
+    return this.#problem;
+  }
+
   #read(): Uint8Array | "unreadable" {
     try {
       const { size } = statSync(this.path);

@@ -14,6 +14,7 @@ function seen(
     told: {
       flags,
       stateLocked: null,
+      stateProblem: null,
       metricsIntervalS: 5,
       openFiles: null,
       mostFiles: null,

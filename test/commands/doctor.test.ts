@@ -1,6 +1,6 @@
 /** `lmproxy doctor` finds what is wrong, each fault planted, and nothing where nothing is. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
@@ -258,6 +258,16 @@ describe("faults that were planted", () => {
     );
     expect(found.keyed).toHaveLength(PLANTED.filter(([, where]) => where === "keyed").length);
   });
+});
+
+test("a state file that cannot be written is found", async () => {
+  using folder = temporaryFolder();
+  const full = join(folder.path, "nodes.json");
+  writeFileSync(full, "", { mode: 0o400 });
+  const proxy = await started(["--node", fake({}), "--state", full]);
+  await until("it has tried", () => proxy.log().includes("nodes cannot be saved"));
+  const unsaved = (await examine(proxy, null)).filter(({ check }) => check === "state-unsaved");
+  expect(unsaved.map(({ what }) => what).join()).toContain(`${full} (the file is read-only)`);
 });
 
 test("a healthy cluster at work has nothing wrong, and a proxy that is not there cannot be asked", async () => {

@@ -25,6 +25,7 @@ const listening = {
   pendingRequests: () => server.pendingRequests,
   server: () => server,
   stateLocked: () => null,
+  stateProblem: () => null,
 };
 const { services, tasks } = assemble(
   config,

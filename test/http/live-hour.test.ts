@@ -47,6 +47,7 @@ describe.skipIf(chromium === null)("with 256 nodes", () => {
       pendingRequests: () => server.pendingRequests,
       server: () => server,
       stateLocked: () => null,
+      stateProblem: () => null,
     });
     const app = createApp(ROUTES, new RouteTable(ROUTES), { ...services, live: all.live });
     return Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: (request) => app.fetch(request) });

@@ -53,6 +53,7 @@ beforeAll(() => {
     pendingRequests: () => server.pendingRequests,
     server: () => server,
     stateLocked: () => null,
+    stateProblem: () => null,
   });
   const routes = [...ROUTES, ...ADDED];
   const table = new RouteTable(routes);

@@ -27,6 +27,7 @@ const AS_ADMINISTRATOR: Readonly<Record<string, Check>> = {
   "no-admin-key": proxy.noAdminKey,
   "nodes-forgotten": proxy.forgetful,
   "state-unlocked": proxy.sharedState,
+  "state-unsaved": proxy.unsaved,
   "few-files": proxy.fewFiles,
 };
 

@@ -16,6 +16,7 @@ const LONGEST_MS = 10_000;
 const Settings = Type.Object({
   flags: Type.Record(Type.String(), Type.String()),
   state_locked: Type.Union([Type.Boolean(), Type.Null()]),
+  state_problem: Type.Optional(Type.Union([Type.String(), Type.Null()])),
 });
 
 /** @throws CommandError when the proxy cannot be asked, and its certificate is not why */
@@ -45,6 +46,7 @@ async function ask(client: ProxyClient): Promise<Told> {
   return {
     flags: settings.flags,
     stateLocked: settings.state_locked,
+    stateProblem: settings.state_problem ?? null,
     metricsIntervalS,
     openFiles: figure(page, "process_open_fds"),
     mostFiles: figure(page, "process_max_fds"),

@@ -107,6 +107,17 @@ export const sharedState: Check = ({ url }, { flags, stateLocked }) =>
         },
       ];
 
+export const unsaved: Check = ({ url }, { flags, stateProblem }) =>
+  stateProblem === null
+    ? []
+    : [
+        {
+          about: url,
+          what: `its nodes cannot be saved to ${flags["--state"]} (${stateProblem}): a restart forgets what has changed`,
+          advice: "make room, or let it write there; it tries again every 10 s",
+        },
+      ];
+
 export const fewFiles: Check = ({ url }, { openFiles, mostFiles }) => {
   if (mostFiles === null) return [];
   const isFull = openFiles !== null && openFiles > FULL * mostFiles;

@@ -25,6 +25,8 @@ export interface Told {
   /** Each flag with its value as text, as `--print-config` shows it. */
   readonly flags: Readonly<Record<string, string>>;
   readonly stateLocked: boolean | null;
+  /** Why its nodes could not be saved last; null when they were. */
+  readonly stateProblem: string | null;
   readonly metricsIntervalS: number;
   readonly openFiles: number | null;
   readonly mostFiles: number | null;

@@ -23,14 +23,22 @@ export const settingRoutes = [
       responses: {
         ...ok(
           "Settings",
-          { flags: { "--port": "8000", "--admin-key": "***" }, state_locked: true },
+          {
+            flags: { "--port": "8000", "--admin-key": "***" },
+            state_locked: true,
+            state_problem: null,
+          },
           "Each flag with its value, as --print-config shows it",
         ),
         ...failures(REFUSALS),
       },
     },
     response: Settings,
-    answer: (_, { flags, stateLocked }) => ({ flags: flags(), state_locked: stateLocked() }),
+    answer: (_, { flags, stateLocked, stateProblem }) => ({
+      flags: flags(),
+      state_locked: stateLocked(),
+      state_problem: stateProblem(),
+    }),
   }),
   route({
     method: "POST",
