@@ -55,6 +55,14 @@ test("who has never looked, as a worker of a version before, is not taken for si
   expect(bells.isSilent(1, 5_000)).toBe(false);
 });
 
+test("who is stopped is taken for silent also where the clock was put back meanwhile, and who looks again is not", () => {
+  const bells = new Bells(new Uint8Array(bellBytes(ROWS)), ROWS, () => {});
+  bells.looked(1, 100_000);
+  expect(bells.isSilent(1, 50_000)).toBe(true);
+  bells.looked(1, 50_000);
+  expect(bells.isSilent(1, 50_500)).toBe(false);
+});
+
 test("a program that has not asked for the signal, as one that has the number of a dead worker, goes on", async () => {
   const { bells, child, said, end } = startHearer("deaf");
   await until("it hangs", () => said.includes("hangs"));

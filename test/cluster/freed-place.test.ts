@@ -16,6 +16,7 @@ interface Limits {
   readonly maxConcurrency?: number;
   readonly maxPerClient?: number;
   readonly maxInFlightPerNode?: number;
+  readonly queueSize?: number;
 }
 
 /**
@@ -23,7 +24,7 @@ interface Limits {
  * `deaf`.
  */
 function workersWith(
-  { maxConcurrency, maxPerClient, maxInFlightPerNode }: Limits,
+  { maxConcurrency, maxPerClient, maxInFlightPerNode, queueSize = 1_000 }: Limits,
   {
     bells: which = "heard",
     nodes = 1,
@@ -62,7 +63,7 @@ function workersWith(
       elsewhere: sharedElsewhere(row),
       ...(maxInFlightPerNode === undefined ? {} : { maxInFlightPerNode }),
     };
-    const gate = new Gate({ ...limits, places }, cluster);
+    const gate = new Gate({ ...limits, queueSize, places }, cluster);
     return gate;
   };
   const [one, two, three, four] = [workerOf(1), workerOf(2), workerOf(3), workerOf(4)] as const;
@@ -246,6 +247,33 @@ test("who waits in a worker that is stopped holds up others no longer than a mom
   other.finish();
   await two.pass(MOST_MS);
   expect(stopped.state).toBe("in");
+});
+
+test("a place is had before any time goes by by whoever is next behind one that waits in a worker that is stopped", async () => {
+  const { one, two, three } = workersWith({ maxConcurrency: 1 }, { deaf: 2 });
+  const first = one.ask();
+  const stopped = two.ask();
+  await one.pass(1);
+  await three.pass(1);
+  const other = three.ask();
+  // Time goes by for the others alone.
+  await one.pass(2_000);
+  await three.pass(2_000);
+  expect([stopped.state, other.state]).toEqual(["waits", "waits"]);
+  first.finish();
+  await settled();
+  expect([stopped.state, other.state]).toEqual(["waits", "in"]);
+});
+
+test("no more wait in all workers together than --queue-size says", async () => {
+  const { one, two, three, four } = workersWith({ maxConcurrency: 1, queueSize: 2 });
+  const [, leaver, , refused] = [one.ask(), two.ask(), three.ask(), four.ask()];
+  await settled();
+  expect([leaver.state, refused.state]).toEqual(["waits", "503 service_unavailable"]);
+  leaver.leave();
+  const next = four.ask();
+  await settled();
+  expect(next.state).toBe("waits");
 });
 
 test("nobody is rung who waits for nothing, or whose turn it is not", async () => {
