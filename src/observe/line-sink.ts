@@ -58,7 +58,7 @@ export class LineSink {
       return;
     }
     this.#waiting += lines;
-    if (this.#isSoon || this.#isWriting) return;
+    if (this.#isSoon) return;
     this.#isSoon = true;
     this.#options.clock.soon(this.#writeTogether);
   };

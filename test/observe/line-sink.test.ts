@@ -111,3 +111,29 @@ test("what a reader who has left does not get is counted, and life goes on", asy
   sink.write("goes on\n");
   expect(reader.written.at(-1)).toBe("goes on\n");
 });
+
+test("while a reader stands still nothing wakes for what waits, which is written once it goes on", async () => {
+  const reader = slowReader();
+  const time = new VirtualTime();
+  const clock = { after: time.after, soon: (act: () => void) => void time.after(0, act) };
+  const sink = new LineSink({ output: reader.output, mostWaiting: 100, clock });
+  sink.write("first\n");
+  time.advance(0);
+  sink.write("waits\n");
+  time.advance(20);
+  expect([reader.written, time.pending]).toEqual([["first\n"], 0]);
+  reader.read();
+  await new Promise((resume) => setImmediate(resume));
+  expect(reader.written).toEqual(["first\n", "waits\n"]);
+});
+
+test("so many whole lines are written at once as a pipe takes whole, and a longer one alone", () => {
+  const written: string[] = [];
+  const output = { write: (text: string) => written.push(text), flush: () => 0 };
+  const sink = new LineSink({ output, mostWaiting: 100_000, clock: atOnce });
+  const line = (bytes: number) => `${"x".repeat(bytes - 1)}\n`;
+  const lines = [96, 4_000, 97, 4_000, 5_000, 1].map(line);
+  sink.write(lines.join(""));
+  expect(written.map(({ length }) => length)).toEqual([4_096, 97, 4_000, 5_000, 1]);
+  expect(written.join("")).toBe(lines.join(""));
+});
