@@ -166,6 +166,28 @@ test("as long as a node cannot be asked, that the others have it not is no 404",
   expect((await got()).status).toBe(404);
 });
 
+test("nor where another one failed when it was asked, before or after", async () => {
+  await using without = startRecordingNode(["m"]);
+  await using failing = startRecordingNode(["m"]);
+  const flags = ["--strategy", "round_robin", "--health-interval", "60"];
+  await using fresh = await startProxy([...flags, "--node", without.url, failing.url]);
+  await untilHealthy(fresh, 2);
+  const post = (body: object) =>
+    fetch(`${fresh.url}/v1/responses`, {
+      method: "POST",
+      body: JSON.stringify({ model: "m", ...body }),
+    });
+  const statuses: number[] = [];
+  for (let turn = 0; turn < 2; turn += 1) {
+    [without.status, failing.status] = [404, 500];
+    statuses.push((await post({ previous_response_id: "r" })).status);
+    [without.status, failing.status] = [200, 200];
+    // Then the other one is the first.
+    await post({});
+  }
+  expect(statuses.toSorted()).toEqual([500, 503]);
+});
+
 test("nor as long as one has not said what it serves, as after a restart of the proxy while it is out", async () => {
   await using here = startRecordingNode(["m"]);
   await using out = startRecordingNode(["m"]);
