@@ -247,7 +247,7 @@ test.each(["--no-retry"])("with %s nothing is tried twice", async (flag) => {
   expect(engines.reduce((sum, { requests }) => sum + requests, 0)).toBe(24);
 });
 
-test("what was refused is not sent on to a node that hung, and may hang still, though nobody asked since", async () => {
+test("what was refused is not sent on to a node that hung, and may hang still, though nobody asked since; what was lost is", async () => {
   const flags = ["--strategy", "round_robin", "--health-interval", "0.1"];
   const [hung, other] = [startOddEngine(), startOddEngine()];
   await using proxy = await startProxy(["--node", hung.url, "--node", other.url, ...flags]);
@@ -263,16 +263,23 @@ test("what was refused is not sent on to a node that hung, and may hang still, t
   });
   await Promise.all(asked);
   const refusal = Promise.withResolvers<Response>();
-  other.answer = () => refusal.promise;
-  const before = hung.requests;
+  const [before, first] = [hung.requests, other.requests];
+  other.answer = (_, nth) => (nth === first ? refusal.promise : silence());
   // Of few requests it gets none on trial.
   const answer = ask(proxy);
+  await until("the other has it", () => other.open === 1);
+  const lost = ask(proxy);
   await until("it counts as healthy, since nobody asks", async () => (await state()) === "healthy");
-  expect(other.open).toBe(1);
+  expect(other.open).toBe(2);
   refusal.resolve(new Response("no", { status: 404 }));
   expect((await answer).status).toBe(404);
   expect(hung.requests).toBe(before);
-  await Promise.all([hung.stop(), other.stop()]);
+  // This one has no answer to lose.
+  hung.answer = good;
+  await other.stop();
+  expect((await lost).status).toBe(200);
+  expect(hung.requests).toBe(before + 1);
+  await hung.stop();
 });
 
 test("a 204 says that there is nothing to say: nobody is asked the same again, and nobody is out", async () => {

@@ -105,8 +105,14 @@ describe("limits per node", () => {
     const leases = [cluster.lease(), cluster.lease()];
     cluster.time.advance(1_000);
     expect(cluster.acquire()).toBe("full");
-    for (const lease of leases) lease.end(CANCELLED);
-    expect(cluster.lease().trial).toBe(true);
+    // Nor does one keep anybody from the other, which is out, but has a place.
+    const [onTrial, elsewhere] = [cluster.node("n0"), cluster.node("n1")];
+    leases.find(({ node }) => node === elsewhere)?.end(CANCELLED);
+    const another = cluster.lease();
+    expect([another.node, another.lastResort]).toEqual([elsewhere, true]);
+    for (const lease of [...leases, another]) lease.end(CANCELLED);
+    const trial = cluster.lease();
+    expect([trial.node, trial.trial]).toEqual([onTrial, true]);
   });
 
   test("hold in a last resort too", () => {
@@ -137,6 +143,16 @@ describe("when no node is routable", () => {
     const cluster = new Cluster({ nodes: 3 });
     for (const node of cluster.registry.nodes()) cluster.refuse(node);
     expect(chosen(cluster).size).toBe(3);
+  });
+
+  test("the only one that a request can go to is tried, also while another waits for its trial", () => {
+    const cluster = new Cluster({ nodes: 2 });
+    ejectForAnswers(cluster, cluster.node("n0"));
+    cluster.refuse(cluster.node("n1"));
+    cluster.time.advance(1_000);
+    const only = cluster.node("n1");
+    const lease = cluster.lease({ only });
+    expect([lease.node, lease.lastResort]).toEqual([only, true]);
   });
 
   test("a request that was tried elsewhere has no last resort", () => {
