@@ -43,6 +43,15 @@ describe("an engine that comes back", () => {
     },
   );
 
+  test("and so it is beside one that nobody has ever seen there", async () => {
+    const gate = new Gate({ queueTimeoutMs: 10_000 }, {});
+    WAYS["says that it starts"]?.(gate, "Hybrid");
+    gate.cluster.register("n1");
+    const asker = gate.ask();
+    await gate.pass(9_999);
+    expect(asker.state).toBe("waits");
+  });
+
   test("but not one that nobody has ever seen there", async () => {
     const gate = new Gate({ queueTimeoutMs: 10_000 }, {});
     gate.cluster.refuse(gate.cluster.register("n0", { role: "Decode" }));

@@ -2,6 +2,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Wanted } from "../../../src/core/pool/choose.ts";
 import { Lease } from "../../../src/core/pool/lease.ts";
+import type { Node } from "../../../src/core/pool/node.ts";
 import { type Doubt, QUIET_MS } from "../../../src/core/pool/trials.ts";
 import { NOTHING_ASKED } from "../../../src/core/strategies/strategy.ts";
 import { answered, Cluster, LOST, MODEL, OK } from "../../../src/lab/cluster.ts";
@@ -25,8 +26,7 @@ function hasAnother({ registry }: Cluster, tried: Pick<Wanted, "tried" | "hasAns
 
 describe("nodes on parole", () => {
   /** Two workers have taken one out each, and then it was quiet. */
-  function onParole(why: Doubt = "answers"): Cluster {
-    const cluster = new Cluster({ nodes: 2 });
+  function onParole(why: Doubt = "answers", cluster: Cluster = new Cluster({ nodes: 2 })): Cluster {
     const nodes = cluster.registry.nodes();
     for (const node of nodes) cluster.registry.learning.doubted(node, why, "so it is");
     cluster.time.advance(QUIET_MS + 1);
@@ -51,6 +51,26 @@ describe("nodes on parole", () => {
     const tried = new Set([cluster.lease().node]);
     const good = cluster.join("good");
     expect(cluster.lease({ tried }).node).toBe(good);
+  });
+
+  test("have none that cannot go there", () => {
+    const cluster = onParole();
+    const first = cluster.lease();
+    first.end(answered(500));
+    const among = (node: Node) => node === first.node;
+    expect(cluster.acquire({ tried: new Set([first.node]), among })).toBe("unavailable");
+  });
+
+  test("have no more at once than any, those from before included", () => {
+    const cluster = new Cluster({ nodes: 2, maxInFlightPerNode: 1 });
+    const [old, long] = [cluster.lease(), cluster.lease()];
+    onParole("answers", cluster);
+    old.end(OK);
+    const first = cluster.lease();
+    first.end(answered(500));
+    expect([first.node, first.trial]).toEqual([old.node, true]);
+    expect(cluster.acquire({ tried: new Set([first.node]) })).toBe("unavailable");
+    expect(long.node.inFlight).toBe(1);
   });
 
   test("are nothing to wait for by whom one has failed, while the other decides about another", () => {
