@@ -84,6 +84,16 @@ test.each([
   },
 );
 
+test("what one prefill engine refuses, and another one prefills, is not answered with the refusal where decoding fails", async () => {
+  await using cluster = await startCluster({ prefills: 2, decodes: 2, flags: FLAGS });
+  const [first] = cluster.prefills;
+  if (first === undefined) throw new Error("no engine");
+  refuse(first, 400);
+  for (const engine of cluster.decodes) refuse(engine, 500);
+  expect(await statuses(cluster, 8)).not.toContain(400);
+  await cluster.quiet();
+});
+
 test.each(["prefills", "decodes"] as const)(
   "where all %s refuse, none is out, and few requests are tried twice",
   async (role) => {
