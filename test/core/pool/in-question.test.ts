@@ -40,6 +40,13 @@ test("a node gets nothing while a peer has no word yet on what it refused, and a
   expect(next()).toBe("http://n0");
 });
 
+test("what it does not get goes to none that has refused several itself of late", () => {
+  const { cluster, next } = refuseAt(400, 2);
+  expect(next()).toBe("http://n1");
+  for (let nth = 0; nth < 2; nth += 1) cluster.send(cluster.node("n1"), answered(400));
+  expect(next()).toBe("http://n2");
+});
+
 test("a single 404 that a peer is asked takes nothing from its node", () => {
   expect(refuseAt(404, 1).next()).toBe("http://n0");
 });
