@@ -94,6 +94,31 @@ test("what one prefill engine refuses, and another one prefills, is not answered
   await cluster.quiet();
 });
 
+test("a refused one whose peer fails gets its refusal, and does not wait for a place on a third that is full", async () => {
+  const limits = ["--max-concurrency-per-node", "1", "--queue-timeout", "600"];
+  await using cluster = await startCluster({
+    prefills: 3,
+    decodes: 3,
+    flags: [...FLAGS, ...limits],
+  });
+  for (const engine of cluster.prefills) engine.setPace(0);
+  const held = cluster.chat();
+  const full = await until("one is full", async () => {
+    const nodes = await cluster.proxy.status();
+    return cluster.prefills.find(({ url }) => nodes[url]?.unfinished === 1);
+  });
+  const [first, second] = cluster.prefills.filter((engine) => engine !== full);
+  if (first === undefined || second === undefined) throw new Error("no engines");
+  refuse(first, 400);
+  refuse(second, 500);
+  for (const engine of [first, second]) engine.setPace(1);
+  // Whoever is asked first.
+  expect(new Set(await statuses(cluster, 4))).toEqual(new Set([400]));
+  full.setPace(1);
+  expect((await held).status).toBe(200);
+  await cluster.quiet();
+});
+
 test.each(["prefills", "decodes"] as const)(
   "where all %s refuse, none is out, and few requests are tried twice",
   async (role) => {
