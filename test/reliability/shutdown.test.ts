@@ -185,7 +185,10 @@ test("who waits in the queue is served as long as there is time, and refused aft
     const answers = [ask(proxy)];
     await until("one is at the engine", () => engine.waiting === 1);
     answers.push(ask(proxy));
-    await (await fetch(`${proxy.url}/health`)).bytes();
+    await until("the other one waits", async () => {
+      const page = await (await fetch(`${proxy.url}/metrics`)).text();
+      return /^lmproxy_queue_length 1$/m.test(page);
+    });
     proxy.process.kill("SIGTERM");
     if (seconds === "60") {
       await untilDraining(proxy);
