@@ -157,9 +157,9 @@ export class SessionLedger {
     return false;
   }
 
-  /** Resolves once no request is fetching blocks over the pair. */
-  async unused(prefill: Node, decode: Node): Promise<void> {
-    while (this.inUse(prefill, decode)) {
+  /** Resolves once no request is fetching blocks over the pair. @param isOver Whether nobody waits for it any more. */
+  async unused(prefill: Node, decode: Node, isOver: () => boolean): Promise<void> {
+    while (!isOver() && this.inUse(prefill, decode)) {
       await new Promise<void>((resume) => this.#onFetched.push(resume));
     }
   }

@@ -239,8 +239,8 @@ export class TwoSteps {
     // One whose refusal is not kept would have nothing to get in the end.
     const isStale = isDue && Refusal.of(attempt, result) !== null;
     const signals = [this.#signal, this.#parts.closing];
-    const unused = () => untilUnused(sessions.unused(prefillNode, lease.node), { after, signals });
-    const stale = isStale ? unused : null;
+    const unused = (isOver: () => boolean) => sessions.unused(prefillNode, lease.node, isOver);
+    const stale = isStale ? () => untilUnused(unused, { after, signals }) : null;
     return { ...this.#failed(attempt, result, mayRetry), keepsBlocks: true, stale };
   }
 
