@@ -1,6 +1,6 @@
 /** Workers are replaced by what lies in the place of their executable, and end with their supervisor. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -116,7 +116,9 @@ test("a worker that dies while all are replaced leaves as many as there were", a
   const flags = ["--workers", "2", "--node", engine.url];
   await using one = await startProxy(flags, { command: [process.execPath, executable] });
   const gate = join(folder, "gate");
-  const waits = `import { existsSync } from "node:fs";
+  const reached = join(folder, "gate.reached");
+  const waits = `import { existsSync, writeFileSync } from "node:fs";
+    writeFileSync(${JSON.stringify(reached)}, "");
     while (!existsSync(${JSON.stringify(gate)})) await Bun.sleep(10);`;
   const children = () =>
     `${Bun.spawnSync(["pgrep", "-P", `${one.process.pid}`]).stdout}`.trim().split("\n");
@@ -127,12 +129,13 @@ test("a worker that dies while all are replaced leaves as many as there were", a
     { victim: 1, comes: serves, outcome: "upgraded" },
     { victim: 0, comes: "process.exit(3);", outcome: "not upgraded" },
   ]) {
-    rmSync(gate, { force: true });
+    for (const file of [gate, reached]) rmSync(file, { force: true });
     install(waits + comes);
     const old = children();
     const [deaths, outcomes] = [said("worker died, another takes its place"), said(outcome)];
     one.process.kill("SIGUSR2");
-    await until("the first new one comes up", () => children().length === 3);
+    // Until it has read what it is to do, another file in that place would have it do something else.
+    await until("the first new one comes up", () => existsSync(reached));
     kill(old[victim], "SIGKILL");
     await until("it is known", () => said("worker died, another takes its place") > deaths);
     install(serves);
