@@ -6,6 +6,14 @@ import { isFoundDead, type Result, type Upstream, worthRetrying } from "../upstr
 import { isNodesFault } from "../upstream/whose-fault.ts";
 import type { Route } from "./route.ts";
 
+/** Of the request whose attempt it was. */
+export interface Trying {
+  readonly request: InferenceRequest;
+  readonly route: Route;
+  readonly retries: RetryState;
+  readonly upstream: Upstream;
+}
+
 /**
  * Whether `request` may begin anew after an attempt that ended in `result`. Lost on the only node of its role, it waits
  * for a word of that first.
@@ -13,10 +21,7 @@ import type { Route } from "./route.ts";
 export async function mayTryAgain(
   attempt: Attempt,
   result: Result,
-  request: InferenceRequest,
-  route: Route,
-  retries: RetryState,
-  upstream: Upstream,
+  { request, route, retries, upstream }: Trying,
 ): Promise<boolean> {
   const { lease } = attempt;
   const isLost = result.kind === "lost" && retries.maySendAgain;

@@ -18,7 +18,7 @@ import type { DistServeParts } from "./parts.ts";
 import { type Prefilled, prefill } from "./prefill.ts";
 import { migrationJson } from "./protocol.ts";
 import type { Route } from "./route.ts";
-import { mayTryAgain } from "./try-again.ts";
+import { mayTryAgain, type Trying } from "./try-again.ts";
 import { isNobodyThere, isWorthWaiting, untilUnused } from "./until-changed.ts";
 import {
   ELSEWHERE,
@@ -37,6 +37,7 @@ export class TwoSteps {
   readonly #route: Route;
   readonly #parts: DistServeParts;
   readonly #retries: RetryState;
+  readonly #trying: Trying;
   /** The attempt that ends when the client leaves; a prefill does not. */
   readonly #current: { attempt: Attempt | null } = { attempt: null };
   /** Where it was refused, or answered with nothing, until a peer gets it. */
@@ -56,6 +57,7 @@ export class TwoSteps {
     this.#route = route;
     this.#parts = parts;
     this.#retries = new RetryState(retryRules, () => draw(request, budgets));
+    this.#trying = { request, route, retries: this.#retries, upstream: parts.upstream };
     // Lives as long as the request: it must not hold the bodies as well.
     const current = this.#current;
     exchange.signal.on(() => {
@@ -158,7 +160,7 @@ export class TwoSteps {
       const mayRetry = !lease.lastResort && this.#retries.afterStatus(502);
       return failedWith(mayRetry, () => Promise.reject(result.error));
     }
-    return this.#failed(attempt, result, await this.#mayTryAgain(attempt, result));
+    return this.#failed(attempt, result, await mayTryAgain(attempt, result, this.#trying));
   }
 
   /** The second step. The session has ended, or ends with the answer, whatever comes of it. */
@@ -230,7 +232,7 @@ export class TwoSteps {
     const isDue = isDoubted && pairs.doubt(prefillNode, lease.node);
     if (!neverTaken(result)) {
       session.free();
-      return this.#failed(attempt, result, await this.#mayTryAgain(attempt, result));
+      return this.#failed(attempt, result, await mayTryAgain(attempt, result, this.#trying));
     }
     const mayRetry =
       result.kind === "unread"
@@ -262,11 +264,6 @@ export class TwoSteps {
   #endWithClient(attempt: Attempt): void {
     this.#current.attempt = attempt;
     if (this.#signal.aborted) attempt.stopWith(this.#signal);
-  }
-
-  #mayTryAgain(attempt: Attempt, result: Result): Promise<boolean> {
-    const { upstream } = this.#parts;
-    return mayTryAgain(attempt, result, this.#request, this.#route, this.#retries, upstream);
   }
 
   #failed(attempt: Attempt, result: Result, mayRetry: boolean): Failed {

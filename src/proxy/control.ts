@@ -2,7 +2,6 @@
  * The process that knows the nodes of a proxy with workers: it holds the state file, asks engines how they
  * are, answers administrators, keeps the workers running, and sends no request of a client's to anybody.
  */
-import { version } from "../../package.json";
 import { UpgradeError } from "../cluster/errors.ts";
 import type { Spawn } from "../cluster/member.ts";
 import { shareMemory } from "../cluster/memory.ts";
@@ -15,7 +14,6 @@ import { Teller } from "../cluster/tell.ts";
 import type { Config } from "../config/serve-config.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Registry } from "../core/pool/registry.ts";
-import { errorMessage } from "../core/thrown.ts";
 import type { Services } from "../http/services.ts";
 import { logUnexpected } from "../observe/log.ts";
 import type { Warn } from "../state/file.ts";
@@ -31,15 +29,13 @@ import { joinNodes } from "./join-nodes.ts";
 import { startMetricsServer } from "./metrics-server.ts";
 import { openLog } from "./open-log.ts";
 import type { Rereading } from "./reload.ts";
+import { Replacing, type StartSuccessor } from "./replacing.ts";
 import { keepsSessions } from "./routing.ts";
 import { ownStateFile, type RunningProxy } from "./start.ts";
 import { Predecessor } from "./takeover.ts";
 import { readCertifiedKey } from "./tls.ts";
 import { keysOf, shareOf } from "./workers-config.ts";
 import { WorkersEnd } from "./workers-end.ts";
-
-const NO_STATE =
-  "The one that replaces a supervisor finds it by its state file; start lmproxy with --state.";
 
 /** A proxy whose clients workers answer. */
 export interface RunningControl extends RunningProxy {
@@ -54,8 +50,7 @@ export interface ControlOptions {
   readonly count: number;
   readonly spawn: Spawn;
   readonly rereading: Rereading;
-  /** Starts another proxy that takes over from this one at `port`. @param failed Called when it ends before it has. */
-  readonly startSuccessor: (port: number, failed: (reason: string) => void) => void;
+  readonly startSuccessor: StartSuccessor;
 }
 
 /**
@@ -75,11 +70,9 @@ export async function startControl(
     : null;
   const { port, release } = predecessor?.heldPort ?? holdPort(config, key);
   let stateFile = ownStateFile(config, predecessor, warn);
-  let handover: Handover | null = null;
-  /** Resolves when nobody else listens at the port any more: then the places of listeners are known. */
-  let settled: Promise<unknown> = Promise.resolve();
-  const { memory, table, sessions } = shareTables(config, count);
-  const bells = memory.bells();
+  const replacing = new Replacing({ port, supervisor: () => supervisor, startSuccessor });
+  const tables = shareTables(config, count);
+  const { table, sessions } = tables;
   const peers = new WorkersPeers();
   let latest = config;
   const share = {
@@ -98,11 +91,7 @@ export async function startControl(
       port: () => port,
       pendingRequests: () => 0,
       server: () => peers,
-      async renew(next) {
-        handover?.refuseWhileReplaced();
-        await settled;
-        return await supervisor.renew(next);
-      },
+      renew: (next) => replacing.renew(next),
       stateLocked: () => stateFile?.locked ?? null,
       stateProblem: () => stateFile?.problem ?? null,
     },
@@ -114,7 +103,7 @@ export async function startControl(
   const services: Services = {
     ...own,
     ...gathered.services,
-    upgrade: (what) => upgrade(what).catch(asProxyError),
+    upgrade: (what) => replacing.upgrade(what).catch(asProxyError),
   };
   const { registry, nodePolicy, mode } = own;
   const ending = new WorkersEnd(config, log, services.openRequests);
@@ -128,11 +117,7 @@ export async function startControl(
     log,
     firstListens: release,
     beginning: () => ({
-      table: memory.path,
-      size: memory.size,
-      hasSessions: true,
-      hasNews: true,
-      hasBells: true,
+      ...tables.found,
       config: {
         ...shared,
         ...keysOf(latest),
@@ -146,11 +131,7 @@ export async function startControl(
     gone(member) {
       gathered.gone(member);
       watchers.gone(member);
-      sessions?.left(member.row);
-      memory.news().clear(member.row);
-      bells.clear(member.row);
-      // What it had is free.
-      bells.ringAll();
+      tables.left(member.row);
     },
     answer: (question, member) => answerWorker(question, member, asked),
   });
@@ -162,16 +143,6 @@ export async function startControl(
     log,
   });
   const asked = { administration, ending, gathered, watchers, engines: assembled };
-  const { promise: replaced, resolve: onReplaced } = Promise.withResolvers<string>();
-  async function upgrade(what: "workers" | "all") {
-    refuseWhileReplaced(handover);
-    await settled;
-    if (what === "workers") return await supervisor.upgrade();
-    if (handover === null) throw new ProxyError("invalid_request", NO_STATE);
-    const { promise: fails, reject } = Promise.withResolvers<never>();
-    startSuccessor(port, (reason) => reject(new UpgradeError(`Nothing was changed: ${reason}.`)));
-    return { from: version, to: await Promise.race([replaced, fails]) };
-  }
   teller.start();
   const entries = predecessor?.entries ?? stateFile?.loaded ?? [];
   const { kept, sources } = joinNodes(config, registry, nodePolicy, mode, entries, stateFile, warn);
@@ -186,13 +157,13 @@ export async function startControl(
   const isShared = predecessor !== null;
   const metricsServer = startMetricsServer(config, services.metricsPage, isShared, log);
   async function tidyUp(): Promise<void> {
-    await handover?.stop();
+    await replacing.handover?.stop();
     sources.stop();
     stopTicks();
     for (const task of [...assembled.knowing, live]) task.stop();
     await metricsServer?.stop();
     await stateFile?.close();
-    memory.remove();
+    tables.remove();
     await flushLog();
   }
   async function stop(): Promise<void> {
@@ -204,19 +175,19 @@ export async function startControl(
     await supervisor.start();
     if (predecessor !== null) {
       stateFile = await predecessor.succeed(registry, kept, warn);
-      settled = predecessor.leftPort(count).then(() => supervisor.spread());
+      replacing.settled = predecessor.leftPort(count).then(() => supervisor.spread());
     }
   } catch (error) {
     await stop();
     throw error;
   }
   if (stateFile?.locked === true) {
-    handover = new Handover({
+    replacing.handover = new Handover({
       config,
       served: {
         port,
         ports: metricsServer === null ? [] : [metricsServer.port],
-        listeners: { settled },
+        listeners: { settled: replacing.settled },
       },
       workers: {
         count,
@@ -233,9 +204,9 @@ export async function startControl(
       lifecycle: assembled.lifecycle,
       clock: CLOCK,
       log,
-      onReplaced,
+      onReplaced: replacing.isReplaced,
     });
-    handover.start();
+    replacing.handover.start();
   }
   return {
     url: urlOf(config, port),
@@ -247,8 +218,8 @@ export async function startControl(
     report: (error) => logUnexpected(log, error),
     reload: () => void services.reload().catch(() => {}),
     failed: supervisor.failed,
-    replaced,
-    upgrade,
+    replaced: replacing.replaced,
+    upgrade: (what) => replacing.upgrade(what),
     stop,
     async drain(told) {
       if (assembled.lifecycle.retired) await Promise.race([supervisor.leave(), told]);
@@ -262,19 +233,25 @@ export async function startControl(
 function shareTables(config: Config, count: number) {
   const clients = config.maxConcurrencyPerClient === null ? 0 : MOST_CLIENTS;
   const memory = shareMemory({ rows: rowsFor(count), clients });
-  const { table } = memory;
+  const { path, size, table } = memory;
   table.rowsInUse = CONTROL_ROW + 1;
   const own = { row: CONTROL_ROW, wallMs: CLOCK.wallMs, idleMs: config.sessionTimeoutMs };
-  return { memory, table, sessions: keepsSessions(config) ? memory.sessions(own) : null };
-}
-
-/** @throws UpgradeError while another process takes the place of this one, or has */
-function refuseWhileReplaced(handover: Handover | null): void {
-  try {
-    handover?.refuseWhileReplaced();
-  } catch (error) {
-    throw new UpgradeError(errorMessage(error));
-  }
+  const sessions = keepsSessions(config) ? memory.sessions(own) : null;
+  const bells = memory.bells();
+  return {
+    table,
+    sessions,
+    /** How a worker finds them. */
+    found: { table: path, size, hasSessions: true, hasNews: true, hasBells: true } as const,
+    /** The worker of that row has ended: what it had is free. */
+    left(row: number): void {
+      sessions?.left(row);
+      memory.news().clear(row);
+      bells.clear(row);
+      bells.ringAll();
+    },
+    remove: () => memory.remove(),
+  };
 }
 
 /** As Bun writes the address of a server. */
