@@ -82,7 +82,7 @@ async function main(): Promise<number> {
       rounds: Number(values.rounds ?? (isQuick ? 3 : 5)),
       window: isQuick
         ? { warmMs: 500, measureMs: 1_000 }
-        : { warmMs: 2_000, measureMs: Number(values.seconds ?? 3) * 1e3 },
+        : { warmMs: 2_000, longWarmMs: 6_000, measureMs: Number(values.seconds ?? 3) * 1e3 },
       retries: isQuick ? 0 : 2,
       withExtras: !isQuick && works.some((work) => MAIN_WORKS.includes(work)) && !values.only,
       deadlineMs: isQuick ? 75_000 : null,

@@ -51,7 +51,7 @@ export interface RawResults {
   machine: MachineFacts;
   cores: Cores;
   rounds: number;
-  window: { warmMs: number; measureMs: number };
+  window: { warmMs: number; longWarmMs?: number; measureMs: number };
   /** How often a measurement that others disturbed was taken again. */
   retries: number;
   contestants: ContestantFacts[];

@@ -67,7 +67,7 @@ bun bench/report.ts ${/--json[ =](\S+)/.exec(raw.command)?.[1] ?? "FILE"}
 \`\`\`
 
 - ${machine.cpu}, ${machine.cores} cores, ${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB; ${machine.distribution}, Linux ${machine.kernel}, Bun ${machine.bun}. Load average when it began: ${machine.loadAverage}.
-- ${raw.startedAt.slice(0, 10)}, ${raw.rounds} rounds, each measuring ${window.measureMs / 1e3} s after ${window.warmMs / 1e3} s of warming up, in ${Math.round(raw.tookSeconds / 60)} minutes.
+- ${raw.startedAt.slice(0, 10)}, ${raw.rounds} rounds, each measuring ${window.measureMs / 1e3} s after ${warmingOf(raw)}, in ${Math.round(raw.tookSeconds / 60)} minutes.
 - All traffic on loopback. ${pinned} Contestants take turns within a round, each round begins with another, and each is started anew for every work.
 - Ratios are to ${REFERENCE}'s figure in the same round; a round with a failed request does not count. Numbers are medians, with the range in parentheses.
 - ${disturbed} of ${all} measurements were disturbed: others used more than ${DISTURBED_SHARE * 100} % of these cores meanwhile. A disturbed one is taken again up to ${raw.retries} times and the calmest kept; with ${CALM_ROUNDS} calm rounds or more the disturbed ones are left out, with fewer all are shown and no verdict is given.
@@ -75,6 +75,16 @@ bun bench/report.ts ${/--json[ =](\S+)/.exec(raw.command)?.[1] ?? "FILE"}
 - Latency counts from when a request was due, first byte means the first byte of the answer's body, and a chunk's time runs from the engine's send to the client's receipt on one clock. All times are whole, generator and engine included.
 - ${CEILING_MARK.trim()} marks figures within ${Math.round((1 - CEILING_SHARE) * 100)} % of what load generator and engine can do by themselves: they, not the contestant, may have set the pace.
 `;
+}
+
+function warmingOf({ window, cells }: RawResults): string {
+  const { warmMs, longWarmMs = warmMs } = window;
+  const long = WORKS.filter(
+    (work) => work.compilesLong && cells.some((cell) => cell.work === work.name),
+  );
+  const warming = `${warmMs / 1e3} s of warming up`;
+  if (long.length === 0 || longWarmMs === warmMs) return warming;
+  return `${warming} (${longWarmMs / 1e3} s in ${long.map(({ name }) => name).join(", ")}, where code is compiled for longer)`;
 }
 
 function contestantTable(raw: RawResults): Table {

@@ -18,8 +18,8 @@ export interface Work {
   others: number;
   /** What CPU time is counted for. */
   unit: "request" | "chunk";
-  /** Warming up takes at least so long, ms: at a fixed rate it takes time until code is compiled. */
-  leastWarmMs?: number;
+  /** So few bytes pass that the way of a request is what counts, and takes time until it is compiled. */
+  compilesLong?: boolean;
   /** False where the load sets the pace, and rate says nothing of who is fastest. */
   isPacedByContestant: boolean;
   /** Whose figures the work gives: all contestants', or only of those that watch nodes. */
@@ -47,7 +47,7 @@ export function requests(
   change: Partial<Work> = {},
 ): Work {
   const portions = [{ share: 1, ask: json(bodyBytes) }];
-  const kind = { unit: "request", isPacedByContestant: true } as const;
+  const kind = { unit: "request", isPacedByContestant: true, compilesLong: true } as const;
   return { ...shared, ...kind, name, title, connections: 64, portions, ...change };
 }
 
@@ -67,6 +67,7 @@ export const MAIN_WORKS: readonly Work[] = [
     }),
     portions: [{ share: 1, ask: stream(512, 0) }],
     unit: "chunk",
+    compilesLong: false,
   },
   streams("C", "256 streams with a chunk each 5 ms", 256, 5),
   requests("D", "POST 1 MB, JSON answer, 16 connections", MB, { connections: 16 }),
@@ -93,7 +94,6 @@ export const MAIN_WORKS: readonly Work[] = [
     ...requests("L", "latency: 200 streams a second of 16 chunks each 5 ms, 16 at a time", KB),
     portions: [{ share: 1, ask: stream(16, 5) }],
     ratePerS: 200,
-    leastWarmMs: 5_000,
     unit: "chunk",
     isPacedByContestant: false,
   },
@@ -130,6 +130,8 @@ export const WORKS: readonly Work[] = [...MAIN_WORKS, ...GROWTH_WORKS];
 
 export interface Window {
   warmMs: number;
+  /** The same for works that compile long. */
+  longWarmMs?: number;
   measureMs: number;
 }
 
@@ -139,15 +141,15 @@ export function loadOf(
   window: Window,
   cell: Pick<Load, "port" | "exactBytes" | "contestantPid" | "enginePid" | "cores">,
 ): Load {
-  const warmMs = Math.max(window.warmMs, work.leastWarmMs ?? 0);
-  const totalMs =
-    rampMs(work.connections, RAMP_PER_MS) * 1.2 + warmMs + window.measureMs + SUSTAIN_MS;
+  const { measureMs } = window;
+  const warmMs = (work.compilesLong ? window.longWarmMs : undefined) ?? window.warmMs;
+  const totalMs = rampMs(work.connections, RAMP_PER_MS) * 1.2 + warmMs + measureMs + SUSTAIN_MS;
   const sustained = (ask: Ask): Ask =>
     ask.stream && ask.chunks === 0 ? { ...ask, chunks: Math.ceil(totalMs / ask.everyMs) } : ask;
   return {
     ...cell,
-    ...window,
     warmMs,
+    measureMs,
     connections: work.connections,
     portions: work.portions.map((each) => ({ ...each, ask: sustained(each.ask) })),
     ratePerS: work.ratePerS,
