@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { Pairs } from "../../src/distserve/pairs.ts";
 import { WarmUp } from "../../src/distserve/warm-up.ts";
 import { Cluster } from "../../src/lab/cluster.ts";
+import { cpuMsOf, cpuMsOfComparing } from "../support/cpu-time.ts";
 
 const MODELS = 4_000;
 
@@ -29,16 +30,6 @@ function warmed() {
   const { registry } = cluster;
   const warmUp = new WarmUp({ registry, pairs, onJoin: true, after: () => () => {} });
   return { cluster, warmUp, connected };
-}
-
-/** How long the fastest of a few runs took, ms. */
-function msOf(act: () => unknown): number {
-  const runs = Array.from({ length: 3 }, () => {
-    const startedMs = performance.now();
-    act();
-    return performance.now() - startedMs;
-  });
-  return Math.min(...runs);
 }
 
 test("nodes are paired by the models that they share, or may turn out to share", async () => {
@@ -74,9 +65,7 @@ test("thousands of models that nobody shares are looked up, not compared list by
     cluster.join(`p${at}`, { role: "Prefill", models: namesOf(`p${at}`) }),
     cluster.join(`d${at}`, { role: "Decode", models: namesOf(`d${at}`) }),
   ]).flat();
-  // What one couple of the 64 takes when each name of the one is looked for in the list of the other.
-  const [one, other] = [namesOf("p0"), namesOf("d0")];
-  const ofOneMs = msOf(() => one.some((model) => other.includes(model)));
-  // An eighth of what all of them would take; it is a 150th where nothing else runs.
-  expect(msOf(() => nodes.forEach((node) => void warmUp.joined(node)))).toBeLessThan(8 * ofOneMs);
+  // An eighth of what all of the 64 couples would take; it is a 150th.
+  const takesMs = cpuMsOf(() => nodes.forEach((node) => void warmUp.joined(node)));
+  expect(takesMs).toBeLessThan(8 * cpuMsOfComparing(MODELS));
 });

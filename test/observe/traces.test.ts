@@ -72,12 +72,13 @@ const parentOf = (n: number, flags = "01") => `00-${traceOf(n)}-b7ad6b7169203331
 
 test("a client's trace goes on: a span for the request, one for each attempt, which its engine continues", async () => {
   const tracestate = "vendor=opaque";
-  // Every other request meets the busy engine first.
+  // One of them meets the busy engine first, the other one does if by then that is no longer passed over.
   for (const n of [1, 2]) {
     expect((await ask(proxy, { traceparent: parentOf(n), tracestate })).status).toBe(200);
   }
   const spans = () => [...collector.of(traceOf(1)), ...collector.of(traceOf(2))];
-  await until("all spans have come", async () => spans().length === 5);
+  const tries = engine.asked.length + busy.asked.length;
+  await until("all spans have come", async () => spans().length === 2 + tries);
   const servers = spans().filter(({ kind }) => kind === 2);
   expect(servers.map(({ name, parentSpanId, isError }) => [name, parentSpanId, isError])).toEqual([
     ["POST /v1/chat/completions", "b7ad6b7169203331", false],
@@ -124,12 +125,15 @@ test("a client's trace goes on: a span for the request, one for each attempt, wh
     expect(parentSpanId).toBe(servers.find((one) => one.traceId === traceId)?.spanId ?? "");
   }
   const failed = attempts.filter(({ isError }) => isError);
-  expect(failed.map(({ attributes }) => attributes["error.type"])).toEqual(["503"]);
+  expect(busy.asked.length).toBeGreaterThan(0);
+  expect(failed.map(({ attributes }) => attributes["error.type"])).toEqual(
+    busy.asked.map(() => "503"),
+  );
   // Each engine was told of the span that stands for its attempt.
   const told = (headers: Headers[]) => headers.map((one) => one.get("traceparent")).sort();
   const of = (list: typeof spans) => list().map((one) => `00-${one.traceId}-${one.spanId}-01`);
   expect(told(engine.asked)).toEqual(of(() => good).sort());
-  expect(told(busy.asked)).toEqual(of(() => failed));
+  expect(told(busy.asked)).toEqual(of(() => failed).sort());
   expect(engine.asked.map((one) => one.get("tracestate"))).toEqual([tracestate, tracestate]);
   expect(collector.requests[0]?.path).toBe("/v1/traces");
   expect(collector.requests[0]?.headers.get("x-tenant")).toBe("a b");
