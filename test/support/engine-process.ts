@@ -5,6 +5,8 @@ import { Value } from "@sinclair/typebox/value";
 import type { FaultRule } from "../../src/sim/server/faults.ts";
 
 const ROOT = join(import.meta.dir, "../..");
+/** An engine may close a connection that stands idle just as it is used. */
+const ITS_OWN = { keepalive: false } as const;
 
 /** The part of an engine's `/debug/state` that tests look at. */
 const EngineState = Type.Object({
@@ -53,6 +55,7 @@ export async function startEngineProcess(
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body),
+      ...ITS_OWN,
     });
     if (answer.status !== 200) throw new Error(`${path}: ${await answer.text()}`);
   };
@@ -64,7 +67,7 @@ export async function startEngineProcess(
     post,
     setFaults: (rules) => post("/debug/faults", rules),
     async state() {
-      const state: unknown = await (await fetch(`${url}/debug/state`)).json();
+      const state: unknown = await (await fetch(`${url}/debug/state`, ITS_OWN)).json();
       Value.Assert(EngineState, state);
       return state;
     },

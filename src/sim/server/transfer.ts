@@ -129,6 +129,8 @@ async function tellPeer(
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body),
+      // One that stood idle may be closed at the other end just as it is used, and nothing is sent twice.
+      keepalive: false,
       signal: AbortSignal.any([signal, AbortSignal.timeout(PEER_TIMEOUT_MS)]),
     });
     const answer: unknown = await response.json();

@@ -58,6 +58,16 @@ describe("a connected pair", () => {
     await reader?.cancel();
   });
 
+  test("speaks over connections of their own: one that stands may be closed just as it is used", async () => {
+    const pair = await startPair(start);
+    await connectPair(pair);
+    const migrations = [await prefillOnce(pair), await prefillOnce(pair)];
+    const before = pair.prefill.state().connections;
+    for (const migration of migrations) expect((await migrate(pair, migration)).status).toBe(200);
+    // It asks for a session, and says when it has it.
+    expect(pair.prefill.state().connections).toBe(before + 2 * migrations.length);
+  });
+
   test("keeps what the client of the decode engine left before it was fetched", async () => {
     const pair = await startPair(start, { timeScale: 1 });
     await connectPair(pair);
