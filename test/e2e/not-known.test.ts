@@ -238,7 +238,7 @@ test.concurrent("SGLang's adapters are asked for as served:adapter", async () =>
   engine.probes["/metrics"] = [
     { send: httpAnswer("sglang:token_usage 0.1\nsglang:num_running_reqs 0\n") },
   ];
-  const flags = ["--metrics-interval", "0.05", "--model-alias", "gpt=served", "own=served"];
+  const flags = ["--model-alias", "gpt=served", "own=served"];
   await using proxy = await startProxy(["--node", engine.url, ...flags]);
   await listed(proxy, engine.url, "served", "own");
   await until(
@@ -259,8 +259,8 @@ test.concurrent("an adapter that SGLang lists is asked for where it is listed", 
   for (const { probes } of [without, other]) {
     probes["/metrics"] = [{ send: httpAnswer("sglang:token_usage 0.1\n") }];
   }
-  const flags = ["--metrics-interval", "0.05", "--strategy", "round_robin"];
-  await using proxy = await startProxy(["--node", without.url, other.url, ...flags]);
+  const flags = ["--node", without.url, other.url, "--strategy", "round_robin"];
+  await using proxy = await startProxy(flags);
   await listed(proxy, without.url, "served");
   await listed(proxy, other.url, "served", "adapter");
   await until("both are known for one", async () =>
@@ -280,8 +280,7 @@ test.concurrent("/metrics behind a slash is read, and --health-path may answer a
     "HTTP/1.1 307 Temporary Redirect\r\nlocation: /metrics/\r\ncontent-length: 0\r\n\r\n";
   engine.probes["/metrics"] = [{ send: elsewhere }];
   engine.probes["/metrics/"] = [{ send: httpAnswer("vllm:kv_cache_usage_perc 0.25\n") }];
-  const flags = ["--health-path", "/v1/models", "--metrics-interval", "0.05"];
-  await using proxy = await startProxy(["--node", engine.url, ...flags]);
+  await using proxy = await startProxy(["--node", engine.url, "--health-path", "/v1/models"]);
   await untilHealthy(proxy);
   await until(
     "its usage is known",

@@ -57,7 +57,8 @@ test("a vLLM that sleeps says 200 on /health and answers nothing: it gets nothin
 test("llama.cpp is a kind of its own, and nobody complains of a gauge it cannot have", async () => {
   const page = "llamacpp:requests_processing 4\nllamacpp:requests_deferred 1\n";
   const engine = startOddEngine({ metrics: () => page });
-  await using proxy = await startProxy(["--node", engine.url, "--metrics-interval", "0.1"]);
+  // A poll may take no longer than that, and one that does is complained of.
+  await using proxy = await startProxy(["--node", engine.url, "--metrics-interval", "1"]);
   await untilHealthy(proxy);
   await until("its gauges were read", async () => {
     const status = (await proxy.status())[engine.url];
@@ -65,14 +66,14 @@ test("llama.cpp is a kind of its own, and nobody complains of a gauge it cannot 
   });
   const polls = engine.polls;
   await until("they were read again", () => engine.polls > polls + 1);
-  expect(proxy.log()).not.toContain("KV-cache usage unknown");
+  expect(proxy.log()).not.toContain("shows no KV-cache usage");
   expect((await proxy.status())[engine.url]?.last_error).toBeNull();
   await engine.stop();
 });
 
 test("an engine that wants a key is said to, also where its metrics are asked for", async () => {
   const engine = await startEngine({ port: 0, models: ["m"], apiKey: "the-engines-own" });
-  await using proxy = await startProxy(["--node", engine.url, "--metrics-interval", "0.1"]);
+  await using proxy = await startProxy(["--node", engine.url]);
   const unknown = await until("its load is not known", async () => {
     return (await proxy.status())[engine.url]?.no_usage;
   });
