@@ -190,6 +190,11 @@ export class RetryState {
     return (isKnown && !mayHaveRun) || this.#draw();
   }
 
+  /** Whether `afterDoubt` may grant a retry. */
+  get mayFollowDoubt(): boolean {
+    return this.#rules.retry && this.#refusals < MOST_REFUSALS && this.#lost <= 1;
+  }
+
   /** Whether another node may be asked, free, if a 500 turns out to be its node's fault: once. */
   get mayFollowNodesFault(): boolean {
     return this.#rules.retry && this.#internalErrors === 1 && this.#lost === 0;

@@ -1,6 +1,7 @@
 import { ProxyError } from "../core/errors.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Reply } from "../upstream/reply.ts";
+import type { Since } from "./pair.ts";
 
 /** An attempt that failed before the client saw a byte. */
 export interface Failed {
@@ -14,10 +15,10 @@ export interface Failed {
   /** An engine was lost under it, and may be asked again once it is back. */
   readonly mayComeBack: boolean;
   /**
-   * Refused by the decode node after its prefill node took it, over a pair that is made anew once this resolves: one may
-   * not know the other. Else null.
+   * Refused by the decode node after its prefill node took it, over a pair of which one may not know the other: resolves
+   * to what is known of it in the end. Else null.
    */
-  readonly stale: (() => Promise<void>) | null;
+  readonly stale: (() => Promise<Since>) | null;
   /** What the client gets when there is no further attempt. @throws ProxyError */
   readonly settle: () => Promise<Reply>;
   /** To be called instead when there is one. */

@@ -18,6 +18,12 @@ export interface PairOptions {
 /** As `/distserve/connection_warmup` shows it. */
 export type PairState = "unconnected" | "connecting" | "connected" | "failed" | "impossible";
 
+/**
+ * What has become of the connection that a request was sent over: another one that was sent later has succeeded over
+ * it, or it was made anew; null while neither is known.
+ */
+export type Since = "works" | "anew" | null;
+
 type Phase = Exclude<PairState, "connecting"> | "trying" | "pausing";
 
 /** LMDeploy's proxy tries as often. */
@@ -50,6 +56,8 @@ export class Pair {
   #failure: HandshakeFailure | null = null;
   #failedAtMs = 0;
   #connectedAtMs = 0;
+  /** When the latest of the requests that have succeeded was sent, ms. */
+  #workedAtMs = Number.NEGATIVE_INFINITY;
   #suspicions = 0;
   /** How often it was made anew because of suspicions since a request last succeeded. */
   #remakes = 0;
@@ -137,8 +145,19 @@ export class Pair {
     return isUnderWay ? this.#seriesEnded.promise : Promise.resolve(this.#failure);
   }
 
-  /** A request failed as it would if the engines did not know each other any more. Returns whether it is to be made anew. */
-  doubt(): boolean {
+  since(sentAtMs: number): Since {
+    if (!this.isConnected) return null;
+    if (this.#connectedAtMs > sentAtMs) return "anew";
+    return this.#workedAtMs >= sentAtMs ? "works" : null;
+  }
+
+  /**
+   * A request that was sent at `sentAtMs` failed as it would if the engines did not know each other any more. Returns
+   * whether that may be: it is to be made anew, or has been since.
+   */
+  doubt(sentAtMs: number): boolean {
+    const since = this.since(sentAtMs);
+    if (since !== null) return since === "anew";
     const leastAgeMs =
       this.#remakes === 0
         ? 0
@@ -154,8 +173,9 @@ export class Pair {
     if (this.isConnected) this.#suspicions += 1;
   }
 
-  /** A request succeeded. */
-  trust(): void {
+  /** A request succeeded that was sent at `sentAtMs`. */
+  trust(sentAtMs: number): void {
+    this.#workedAtMs = Math.max(this.#workedAtMs, sentAtMs);
     this.#suspicions = 0;
     this.#remakes = 0;
   }

@@ -1,6 +1,6 @@
 import type { Node } from "../core/pool/node.ts";
 import type { HandshakeFailure } from "./handshake.ts";
-import { Pair, type PairOptions, type PairState } from "./pair.ts";
+import { Pair, type PairOptions, type PairState, type Since } from "./pair.ts";
 
 export interface PairsOptions extends Pick<PairOptions, "now" | "after"> {
   readonly handshake: (prefillId: string, decodeId: string) => Promise<HandshakeFailure | null>;
@@ -93,9 +93,14 @@ export class Pairs {
     return this.#connected.get(node.url) ?? 0;
   }
 
-  /** A request failed at the decode node as if the two had lost their connection. Returns whether it is made anew. */
-  doubt(prefill: Node, decode: Node): boolean {
-    return this.#find(prefill, decode)?.doubt() === true;
+  /** What has become of the pair since a request was sent over it at `sentAtMs`. */
+  since(prefill: Node, decode: Node, sentAtMs: number): Since {
+    return this.#find(prefill, decode)?.since(sentAtMs) ?? null;
+  }
+
+  /** A request failed at the decode node as if the two had lost their connection. Returns whether that may be. */
+  doubt(prefill: Node, decode: Node, sentAtMs: number): boolean {
+    return this.#find(prefill, decode)?.doubt(sentAtMs) === true;
   }
 
   /** A node's engine lost all its requests at once, and answers all the same: it may be another one. */
@@ -103,9 +108,9 @@ export class Pairs {
     for (const { pair } of this.#of(node)) pair.suspect();
   }
 
-  /** A request succeeded at the decode node. */
-  trust(prefill: Node, decode: Node): void {
-    this.#find(prefill, decode)?.trust();
+  /** A request that was sent to the decode node at `sentAtMs` succeeded. */
+  trust(prefill: Node, decode: Node, sentAtMs: number): void {
+    this.#find(prefill, decode)?.trust(sentAtMs);
   }
 
   /** Ends all connections of a node's engine, and has the engines on both sides told. */

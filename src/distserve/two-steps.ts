@@ -18,8 +18,9 @@ import type { DistServeParts } from "./parts.ts";
 import { type Prefilled, prefill } from "./prefill.ts";
 import { migrationJson } from "./protocol.ts";
 import type { Route } from "./route.ts";
+import { untilKnown } from "./stale-pair.ts";
 import { mayTryAgain, type Trying } from "./try-again.ts";
-import { isNobodyThere, isWorthWaiting, untilUnused } from "./until-changed.ts";
+import { isNobodyThere, isWorthWaiting } from "./until-changed.ts";
 import {
   ELSEWHERE,
   isBroken,
@@ -102,14 +103,8 @@ export class TwoSteps {
         return givenUp(this.#signal);
       }
       next = answer.mayRetry ? this.#route.take() : "unavailable";
-      const startsOver = isNobodyThere(next) && answer.mayRetry && this.#mayStartOver(answer);
-      if (startsOver) {
-        // The place that it holds may be the only one; and it was their pair that failed, if it was stale.
-        answer.discard();
-        this.#refused = null;
-        await answer.stale?.();
-        next = this.#route.again();
-      }
+      const startsOver = isNobodyThere(next) && (await this.#startsOver(answer));
+      if (startsOver) next = this.#route.again();
       const hasRefusal = !startsOver && (answer.isRefused || this.#refusal !== null);
       const mayWait = !hasRefusal && (isWorthWaiting(next) || this.#route.mayWait);
       const isStuck = typeof next === "string" && !mayWait;
@@ -123,10 +118,15 @@ export class TwoSteps {
     }
   }
 
-  /** Whether nodes that it tried may be had again. */
-  #mayStartOver({ mayComeBack, stale }: Failed): boolean {
-    if (stale !== null) return this.#retries.afterDoubt(false);
-    return mayComeBack && this.#refusal === null;
+  /** Whether it begins once more, with nodes that it tried. */
+  async #startsOver({ stale, mayRetry, mayComeBack, discard }: Failed): Promise<boolean> {
+    const isLost = mayComeBack && this.#refusal === null;
+    if (!mayRetry || (stale === null && !isLost)) return false;
+    // The place that it holds may be the only one; and it was their pair that failed, if it was stale.
+    discard();
+    this.#refused = null;
+    if (stale === null) return true;
+    return (await stale()) !== "works" && this.#retries.afterDoubt(false);
   }
 
   /** What its client gets instead of an error. */
@@ -204,7 +204,7 @@ export class TwoSteps {
   }
 
   async #decodeOn(lease: Lease, prefilled: Prefilled): Promise<Reply | Failed> {
-    const { upstream, sessions, pairs, transport, after } = this.#parts;
+    const { upstream, sessions, pairs, transport } = this.#parts;
     const { session, tokenId, blockIds } = prefilled;
     const { node: prefillNode, number } = session;
     const migration = { prefillId: prefillNode.url, session: number, tokenId, blockIds };
@@ -220,7 +220,7 @@ export class TwoSteps {
     session.fetched();
     if (result.kind === "relayed") {
       this.#refusal = null;
-      if (result.reply.ok) pairs.trust(prefillNode, lease.node);
+      if (result.reply.ok) pairs.trust(prefillNode, lease.node, lease.startedAtMs);
       sessions.follow(session, lease);
       return result.reply;
     }
@@ -229,7 +229,7 @@ export class TwoSteps {
     this.#route.triedDecode.add(lease.node);
     const isMoved = await hasMoved(attempt, result, this.#route.wantedOf("Decode"), upstream);
     const isDoubted = isSuspicious(result) && !lease.modelIsGone;
-    const isDue = isDoubted && pairs.doubt(prefillNode, lease.node);
+    const mayBeStale = isDoubted && pairs.doubt(prefillNode, lease.node, lease.startedAtMs);
     if (!neverTaken(result)) {
       session.free();
       return this.#failed(attempt, result, await mayTryAgain(attempt, result, this.#trying));
@@ -239,10 +239,10 @@ export class TwoSteps {
         ? !lease.lastResort && (isMoved || this.#retries.afterStatus(ELSEWHERE))
         : this.#retries.afterFailure("refused");
     // One whose refusal is not kept would have nothing to get in the end.
-    const isStale = isDue && Refusal.of(attempt, result) !== null;
+    const isKept = mayBeStale && Refusal.of(attempt, result) !== null;
     const signals = [this.#signal, this.#parts.closing];
-    const unused = (isOver: () => boolean) => sessions.unused(prefillNode, lease.node, isOver);
-    const stale = isStale ? () => untilUnused(unused, { after, signals }) : null;
+    const known = () => untilKnown(prefillNode, lease, { ...this.#parts, signals });
+    const stale = isKept && this.#retries.mayFollowDoubt ? known : null;
     return { ...this.#failed(attempt, result, mayRetry), keepsBlocks: true, stale };
   }
 

@@ -88,25 +88,6 @@ export function hasFailed(failed: readonly FailedPair[], prefill: Node, decode: 
   );
 }
 
-/** What was refused has an answer, and does not wait longer for a pair that others use, ms. */
-const LONGEST_USE_MS = 1_000;
-
-/** Resolves with `unused`, that nobody uses a pair any more, or soon. Rejects with the reason of the first signal that aborts. */
-export async function untilUnused(
-  unused: (isOver: () => boolean) => Promise<void>,
-  { after, signals }: Pick<Awaited, "after" | "signals">,
-): Promise<void> {
-  const { promise: isLate, resolve } = Promise.withResolvers<void>();
-  const stop = after(LONGEST_USE_MS, resolve);
-  let isOver = false;
-  try {
-    await unlessAborted(Promise.race([unused(() => isOver), isLate]), signals);
-  } finally {
-    isOver = true;
-    stop();
-  }
-}
-
 export interface Awaited {
   /** Pairs that could not be connected. */
   readonly failed: readonly FailedPair[];

@@ -202,10 +202,10 @@ describe("dropping", () => {
 describe("suspicion", () => {
   test("counts requests in a row that failed", async () => {
     await connected();
-    pair.doubt();
-    pair.doubt();
+    pair.doubt(time.now());
+    pair.doubt(time.now());
     expect(pair.suspicions).toBe(2);
-    pair.trust();
+    pair.trust(time.now());
     expect(pair.suspicions).toBe(0);
   });
 
@@ -219,19 +219,43 @@ describe("suspicion", () => {
 
   test("makes the next one who asks connect anew, less and less often while that does not help", async () => {
     await connected();
-    pair.doubt();
+    pair.doubt(time.now());
     await remake();
     for (const ageMs of [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]) {
       time.advance(ageMs - 1);
-      pair.doubt();
+      pair.doubt(time.now());
       expect(pair.suspicions).toBe(0);
       time.advance(1);
-      pair.doubt();
+      pair.doubt(time.now());
       expect(pair.suspicions).toBe(1);
       await remake();
     }
-    pair.trust();
-    pair.doubt();
+    pair.trust(time.now());
+    time.advance(1);
+    pair.doubt(time.now());
     expect(pair.suspicions).toBe(1);
+  });
+
+  test("is none where a request that was sent later has succeeded over the same connection", async () => {
+    await connected();
+    time.advance(1);
+    pair.trust(time.now() - 1);
+    expect([pair.since(time.now()), pair.doubt(time.now())]).toEqual([null, true]);
+    await remake();
+    const sentAtMs = time.now();
+    pair.trust(sentAtMs);
+    expect([pair.since(sentAtMs), pair.doubt(sentAtMs)]).toEqual(["works", false]);
+    expect(pair.suspicions).toBe(0);
+  });
+
+  test("falls on the connection that a request was sent over, not on the next", async () => {
+    await connected();
+    const sentAtMs = time.now();
+    time.advance(1);
+    pair.suspect();
+    await remake();
+    pair.trust(time.now());
+    expect([pair.since(sentAtMs), pair.doubt(sentAtMs)]).toEqual(["anew", true]);
+    expect(pair.suspicions).toBe(0);
   });
 });
