@@ -109,7 +109,7 @@ export class TwoSteps {
       const mayWait = !hasRefusal && (isWorthWaiting(next) || this.#route.mayWait);
       const isStuck = typeof next === "string" && !mayWait;
       if (answer.mayRetry && isStuck) this.#request.exchange.notRetried = "no_node";
-      if (!answer.mayRetry || isStuck) {
+      if (isStuck || !(answer.mayRetry || startsOver)) {
         if (this.#refusal === null || !answer.saysLess) return await answer.settle();
         answer.discard();
         return this.#refusal.handOn(this.#request, this.#parts.upstream);
@@ -120,8 +120,8 @@ export class TwoSteps {
 
   /** Whether it begins once more, with nodes that it tried. */
   async #startsOver({ stale, mayRetry, mayComeBack, discard }: Failed): Promise<boolean> {
-    const isLost = mayComeBack && this.#refusal === null;
-    if (!mayRetry || (stale === null && !isLost)) return false;
+    const isLost = mayRetry && mayComeBack && this.#refusal === null;
+    if (stale === null && !isLost) return false;
     // The place that it holds may be the only one; and it was their pair that failed, if it was stale.
     discard();
     this.#refused = null;
@@ -239,7 +239,7 @@ export class TwoSteps {
         ? !lease.lastResort && (isMoved || this.#retries.afterStatus(ELSEWHERE))
         : this.#retries.afterFailure("refused");
     // One whose refusal is not kept would have nothing to get in the end.
-    const isKept = mayBeStale && Refusal.of(attempt, result) !== null;
+    const isKept = mayBeStale && !lease.lastResort && Refusal.of(attempt, result) !== null;
     const signals = [this.#signal, this.#parts.closing];
     const known = () => untilKnown(prefillNode, lease, { ...this.#parts, signals });
     const stale = isKept && this.#retries.mayFollowDoubt ? known : null;

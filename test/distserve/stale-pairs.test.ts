@@ -3,7 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { times } from "../support/ask.ts";
 import { startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
-import { chat } from "./cluster.ts";
+import { chat, only, startCluster, startRole } from "./cluster.ts";
 import { startRecordingEngine } from "./recording-engine.ts";
 
 // Each test starts processes, on machines that may be busy.
@@ -110,3 +110,15 @@ describe("what the only decode engine refuses while it answers others over the s
     expect(await hung).toBe("left");
   });
 });
+
+test.each([3, 4])(
+  "a prefill engine that %d decode engines do not know any more costs nobody anything",
+  async (decodes) => {
+    await using cluster = await startCluster({ decodes, flags: FLAGS });
+    const { port } = only(cluster.prefills);
+    await only(cluster.prefills).stop(true);
+    cluster.prefills[0] = await startRole("Prefill", null, { port });
+    expect((await cluster.chat()).status).toBe(200);
+    await cluster.quiet();
+  },
+);
