@@ -59,7 +59,7 @@ export class Pair {
   /** When the latest of the requests that have succeeded was sent, ms. */
   #workedAtMs = Number.NEGATIVE_INFINITY;
   #suspicions = 0;
-  /** How often it was made anew because of suspicions since a request last succeeded. */
+  /** How often it was made anew because of suspicions; once, where a request has succeeded since: it may fail others. */
   #remakes = 0;
   #tries = 0;
   #stopPause: (() => void) | null = null;
@@ -177,7 +177,7 @@ export class Pair {
   trust(sentAtMs: number): void {
     this.#workedAtMs = Math.max(this.#workedAtMs, sentAtMs);
     this.#suspicions = 0;
-    this.#remakes = 0;
+    this.#remakes = Math.min(this.#remakes, 1);
   }
 
   /**

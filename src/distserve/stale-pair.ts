@@ -7,7 +7,7 @@ import type { SessionLedger } from "./sessions.ts";
 import { unlessAborted } from "./unless-aborted.ts";
 
 interface Refused {
-  readonly pairs: Pick<Pairs, "since">;
+  readonly pairs: Pick<Pairs, "since" | "connect">;
   readonly sessions: Pick<SessionLedger, "unused">;
   /** Calls `act` after `ms`; the function returned prevents it. */
   readonly after: (ms: number, act: () => void) => () => void;
@@ -19,8 +19,8 @@ interface Refused {
 const LONGEST_USE_MS = 1_000;
 
 /**
- * The decode engine refused the request of `lease`, over a pair that may be stale. Resolves once nobody uses that, so
- * that it is made anew, or soon, to what is known of it then.
+ * The decode engine refused the request of `lease`, over a pair that may be stale. Has that made anew as soon as nobody
+ * uses it, and resolves to what is known then; to null where that could not be, or others use it for long.
  */
 export async function untilKnown(prefill: Node, lease: Lease, refused: Refused): Promise<Since> {
   const { pairs, sessions, after, signals } = refused;
@@ -36,5 +36,6 @@ export async function untilKnown(prefill: Node, lease: Lease, refused: Refused):
     isOver = true;
     stop();
   }
+  if (since() === null) await unlessAborted(pairs.connect(prefill, decode), signals);
   return since();
 }

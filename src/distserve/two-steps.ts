@@ -126,7 +126,8 @@ export class TwoSteps {
     discard();
     this.#refused = null;
     if (stale === null) return true;
-    return (await stale()) !== "works" && this.#retries.afterDoubt(false);
+    const since = await stale();
+    return since !== "works" && this.#retries.afterDoubt(false, since === "anew");
   }
 
   /** What its client gets instead of an error. */

@@ -122,3 +122,26 @@ test.each([3, 4])(
     await cluster.quiet();
   },
 );
+
+test.each([
+  ["Prefill", 1],
+  ["Decode", 1],
+  ["Prefill", 2],
+  ["Prefill", 3],
+] as const)(
+  "a %s engine restarted so fast that nobody noticed, with %d to decode, costs none of many requests at once anything",
+  async (role, decodes) => {
+    await using cluster = await startCluster({ decodes, flags: FLAGS });
+    const list = role === "Prefill" ? cluster.prefills : cluster.decodes;
+    const { port } = only(list);
+    await only(list).stop(true);
+    list[0] = await startRole(role, null, { port });
+    const prefill = only(cluster.prefills);
+    prefill.setPace(0);
+    const asked = times(40, null).map(async () => (await cluster.chat()).status);
+    await until("all are there", () => prefill.state().openRequests === 40);
+    prefill.setPace(1);
+    expect(await Promise.all(asked)).toEqual(times(40, 200));
+    await cluster.quiet();
+  },
+);
