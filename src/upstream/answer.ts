@@ -170,7 +170,8 @@ const END_MARK =
   /^error:|"type"\s*:\s*"(?:message_stop|response\.(?:completed|incomplete|failed))"/m;
 
 /**
- * Whether an answer that ended with its connection, `last` being the end of what came, was cut.
+ * Whether an answer that ended with its connection, `last` being the end of what came, was cut. Of JSON it is known by
+ * its brackets, too (`JsonBrackets`): behind an inner one it looks so as behind the last.
  */
 export function isCut(form: AnswerForm | null, target: string, last: Uint8Array): boolean {
   if (form === "events") {
@@ -178,7 +179,7 @@ export function isCut(form: AnswerForm | null, target: string, last: Uint8Array)
     return MARKED_END.test(target) && !isOver(last) && !END_MARK.test(lastEventOf(last));
   }
   const text = Buffer.from(last.buffer, last.byteOffset, last.length).toString("latin1");
-  return form === "json" && !/[}\]]\s*$/.test(text) && !isBareValue(text);
+  return form === "json" && !/[}\]"]\s*$/.test(text) && !isBareValue(text);
 }
 
 /** Behind these no client waits for more: OpenAI's for Python close the connection. */

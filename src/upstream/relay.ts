@@ -1,3 +1,4 @@
+import { JsonBrackets } from "../core/body/json-brackets.ts";
 import type { Clock } from "../core/clock.ts";
 import { Ending } from "../core/ending.ts";
 import { ProxyError } from "../core/errors.ts";
@@ -119,6 +120,7 @@ function pieceByPiece(
   const { exchange, target } = request;
   const isEvents = form === "events";
   const kept = form !== null || mayBeCut ? new Ending(isEvents) : null;
+  const brackets = mayBeCut && form === "json" ? new JsonBrackets() : null;
   const numbers = isEvents && isNumbered(target) ? new SequenceNumbers() : null;
   const opening = first?.slice(0, OPENING_BYTES) ?? NOTHING;
   const isTelling = form !== null && fewWouldTell(request);
@@ -152,6 +154,7 @@ function pieceByPiece(
           exchange.piece(piece.length, nowMs);
           numbers?.push(piece);
           kept?.push(piece);
+          brackets?.push(piece);
           keeping?.piece(attempt.lease.node, piece);
           const wrote = sink.write(piece);
           // The sink has a copy: a client that does not read should not hold two.
@@ -163,7 +166,10 @@ function pieceByPiece(
           attempt.received(nowMs);
           piece = next.value;
         }
-        if (mayBeCut && isCut(form, target, kept?.events ?? NOTHING)) throw new Error(CUT);
+        const isOpen = brackets?.areOpen === true;
+        if (isOpen || (mayBeCut && isCut(form, target, kept?.events ?? NOTHING))) {
+          throw new Error(CUT);
+        }
         isWhole = true;
         finish();
         sink.close();

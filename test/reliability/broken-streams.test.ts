@@ -207,6 +207,12 @@ test.each([
   ["JSON", "/v1/embeddings", `${OPEN_END}application/json\r\n\r\n{"data":[1,`],
   ["behind a string", "/v1/embeddings", `${OPEN_END}application/json\r\n\r\n{"data":"1"`],
   ["a string", "/v1/embeddings", `${OPEN_END}application/json\r\n\r\n"data`],
+  ["behind an inner brace", "/v1/embeddings", `${OPEN_END}application/json\r\n\r\n{"data":[{}`],
+  [
+    "behind a brace in a text",
+    "/v1/completions",
+    `${OPEN_END}application/json\r\n\r\n{"choices":[{"text":"${"{} ".repeat(9_000)}\\"}`,
+  ],
   ["a stream in an event", "/generate", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\ndata: b`],
   ["a stream between two", "/v1/completions", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\n`],
   ...["an error", "say [DONE]", "message_stop", "response.completed", '"type":"message_stop"'].map(
@@ -230,6 +236,7 @@ test.each([
   ["JSON", `${OPEN_END}application/json\r\n\r\n{"data":[1]}\n`],
   ["a number", `${OPEN_END}application/json\r\n\r\n3.5\n`],
   ["a string", `${OPEN_END}application/json\r\n\r\n"a {\\"b\\": "`],
+  ["a long string", `${OPEN_END}application/json\r\n\r\n"${"a".repeat(10_000)}"`],
   ["a stream", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\ndata: [DONE]\n\n`],
   [
     "a stream of unlike line ends",
