@@ -91,7 +91,7 @@ export function failureOfWhole(body: Uint8Array): number | null {
 }
 
 /** An answer that holds nothing is shorter, bytes: its names, and what it took. */
-const NOTHING_WITHIN_BYTES = 1_024;
+export const NOTHING_WITHIN_BYTES = 1_024;
 const EMPTY_LIST = /"(?:choices|data)"\s*:\s*\[\s*\]/;
 
 /** Whether a whole answer holds nothing: not a byte, or, in JSON, a list without a choice or an embedding. */

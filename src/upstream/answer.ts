@@ -1,8 +1,9 @@
+import { JsonBrackets } from "../core/body/json-brackets.ts";
 import type { Clock } from "../core/clock.ts";
 import { isEventStream, isPacked, retryAfterMs } from "../core/headers.ts";
 import type { Answered } from "../core/pool/lease.ts";
 import { EMPTY, isRefusal } from "../core/pool/statuses.ts";
-import { failureOfWhole, holdsNothing } from "../core/said-failure.ts";
+import { failureOfWhole, holdsNothing, NOTHING_WITHIN_BYTES } from "../core/said-failure.ts";
 import { failureAtEnd, failureOfStream, SseOpening } from "../core/sse-opening.ts";
 import { BETWEEN_EVENTS, isEventEnd } from "../core/sse-tail.ts";
 import type { AnswerForm, Usage } from "../core/usage.ts";
@@ -32,7 +33,7 @@ export interface Judged {
 
 /**
  * Reads of an answer what has to be known before it is handed on: a short one whole, of a stream of
- * events all that comes before something is generated, of others the first piece. Never rejects.
+ * events all that comes before something is generated, of JSON a KiB, of others the first piece. Never rejects.
  */
 export async function readAnswer(
   attempt: Attempt,
@@ -48,29 +49,24 @@ export async function readAnswer(
     if (isShort(length)) {
       const body = await answer.bytes();
       if (body.length > 0) begun(attempt, headers, clock);
-      const said = form === "events" ? failureOfStream : failureOfWhole;
-      const failure = answer.ok ? said(body) : null;
-      const isWorthless = holdsNothing(body) || (form === null && isPage(headers));
-      const amount = failure ?? (isWorthless ? nothing(status) : status);
-      return { answer, form, status: amount, pieces: [body], rest: null };
+      return judge(answer, form, body, null);
     }
     const reader: PieceReader | undefined = answer.body?.getReader();
-    if (reader === undefined)
-      return { answer, form, status: nothing(status), pieces: [], rest: null };
+    if (reader === undefined) return judge(answer, form, NO_BYTES, null);
     if (answer.ok && form === "events") {
       return await readOpening(attempt, answer, reader, clock);
     }
     const first = await reader.read();
     if (first.done) {
       if (answer.ok && status !== 204 && endsWithConnection(headers)) throw new Error(CUT);
-      return { answer, form, status: nothing(status), pieces: [], rest: null };
+      return judge(answer, form, NO_BYTES, null);
     }
     begun(attempt, headers, clock);
-    const piece = first.value;
-    // Whole in its first piece, as such are that hold nothing.
-    const isWorthless = form === "json" ? holdsNothing(piece) : form === null && isPage(headers);
-    const amount = isWorthless ? nothing(status) : status;
-    return { answer, form, status: amount, pieces: [piece], rest: reader };
+    if (answer.ok && form === "json") {
+      const { body, rest } = await readText(attempt, headers, first.value, reader, clock);
+      return judge(answer, form, body, rest);
+    }
+    return judge(answer, form, first.value, reader);
   } catch (error) {
     return attempt.failed(error);
   }
@@ -107,9 +103,51 @@ export async function readRefusal(
   }
 }
 
-/** What an answer that holds nothing amounts to. */
-function nothing(status: number): number {
-  return status === 200 ? EMPTY : status;
+const NO_BYTES = new Uint8Array(0);
+
+/** @param body What has come of it: all, where `rest` is null. */
+function judge(
+  answer: Response,
+  form: AnswerForm | null,
+  body: Uint8Array,
+  rest: PieceReader | null,
+): Judged {
+  const { headers, status, ok } = answer;
+  const mayBeWhole = rest === null || form === "json";
+  const said = form === "events" ? failureOfStream : failureOfWhole;
+  const failure = ok && mayBeWhole ? said(body) : null;
+  const isWorthless = (mayBeWhole && holdsNothing(body)) || (form === null && isPage(headers));
+  const amount = failure ?? (isWorthless && status === 200 ? EMPTY : status);
+  return { answer, form, status: amount, pieces: [body], rest };
+}
+
+/**
+ * Reads a text in JSON of unknown length, `first` being its first piece, to its end, or as far as it may hold nothing:
+ * that is known of no part of it.
+ */
+async function readText(
+  attempt: Attempt,
+  headers: Headers,
+  first: Uint8Array,
+  reader: PieceReader,
+  clock: Clock,
+): Promise<{ readonly body: Uint8Array; readonly rest: PieceReader | null }> {
+  const brackets = new JsonBrackets();
+  const pieces = [first];
+  let bytes = first.length;
+  for (let piece = first; bytes <= NOTHING_WITHIN_BYTES; bytes += piece.length) {
+    brackets.push(piece);
+    if (!brackets.areOpen) break;
+    const next = await reader.read();
+    if (next.done) {
+      if (endsWithConnection(headers)) throw new Error(CUT);
+      return { body: Buffer.concat(pieces), rest: null };
+    }
+    attempt.received(clock.now());
+    piece = next.value;
+    pieces.push(piece);
+  }
+  return { body: pieces.length > 1 ? Buffer.concat(pieces) : first, rest: reader };
 }
 
 /** Its first piece is there, over a connection that may be used again. */

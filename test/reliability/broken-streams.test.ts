@@ -203,16 +203,17 @@ function bodyOf(text: string): string {
   return text.slice(text.indexOf("\r\n\r\n") + 4);
 }
 
+/** Texts in JSON that are cut behind these look whole by their last byte, some of them. */
+const CUT_JSON = ['{"data":[1,', '{"data":"1"', '"data', '{"data":[{}', '{"data":"{\\"}'] as const;
+/** So much of one is read before any of it is handed on. */
+const LONG = " ".repeat(2_000);
+
 test.each([
-  ["JSON", "/v1/embeddings", `${OPEN_END}application/json\r\n\r\n{"data":[1,`],
-  ["behind a string", "/v1/embeddings", `${OPEN_END}application/json\r\n\r\n{"data":"1"`],
-  ["a string", "/v1/embeddings", `${OPEN_END}application/json\r\n\r\n"data`],
-  ["behind an inner brace", "/v1/embeddings", `${OPEN_END}application/json\r\n\r\n{"data":[{}`],
-  [
-    "behind a brace in a text",
-    "/v1/completions",
-    `${OPEN_END}application/json\r\n\r\n{"choices":[{"text":"${"{} ".repeat(9_000)}\\"}`,
-  ],
+  ...CUT_JSON.map((text): [string, string, string] => [
+    `JSON, ${text}`,
+    "/v1/embeddings",
+    `${OPEN_END}application/json\r\n\r\n${LONG}${text}`,
+  ]),
   ["a stream in an event", "/generate", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\ndata: b`],
   ["a stream between two", "/v1/completions", `${OPEN_END}text/event-stream\r\n\r\ndata: a\n\n`],
   ...["an error", "say [DONE]", "message_stop", "response.completed", '"type":"message_stop"'].map(
@@ -225,7 +226,7 @@ test.each([
   [
     "a coding that is no chunks",
     "/v1/embeddings",
-    `${OPEN_END}application/json\r\ntransfer-encoding: identity\r\n\r\n{"data":[1,`,
+    `${OPEN_END}application/json\r\ntransfer-encoding: identity\r\n\r\n${LONG}{"data":[1,`,
   ],
 ])("an answer without length that is reset in its middle is broken: %s", async (_, path, sent) => {
   const answer = await get(path, [{ send: sent }, delivered(bodyOf(sent)), { reset: true }]);
@@ -266,7 +267,15 @@ test.each([
   expect(answer).toMatchObject({ status: 200, complete: true });
 });
 
-test("one of which nothing has come is none", async () => {
-  steps = [{ send: `${OPEN_END}application/json\r\n\r\n` }, { waitMs: 20 }, { reset: true }];
-  expect((await rawPost(proxy.port, "/v1/embeddings", { model: "tiny" }).ended).status).toBe(502);
-});
+test.each(["", ...CUT_JSON])(
+  "one in JSON of which nothing, or little, has come is none: %s",
+  async (text) => {
+    steps = [
+      { send: `${OPEN_END}application/json\r\n\r\n${text}` },
+      { waitMs: 20 },
+      { reset: true },
+    ];
+    const answer = await rawPost(proxy.port, "/v1/embeddings", { model: "tiny" }).ended;
+    expect(answer.status).toBe(502);
+  },
+);

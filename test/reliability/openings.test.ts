@@ -182,9 +182,24 @@ test.each(Object.entries(APIS))(
   },
 );
 
-test("a whole answer that was given up goes round again", async () => {
+const ABORTED = '{"choices":[{"finish_reason":"abort"}]}';
+const CHUNKED =
+  "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+
+test.each([
+  ["of known length", [{ send: httpAnswer(ABORTED) }]],
+  ["in a chunk", [{ send: `${CHUNKED}${chunk(ABORTED)}0\r\n\r\n` }]],
+  [
+    "in two",
+    [
+      { send: CHUNKED + chunk(ABORTED.slice(0, 9)) },
+      { waitMs: 20 },
+      { send: `${chunk(ABORTED.slice(9))}0\r\n\r\n` },
+    ],
+  ],
+])("a whole answer that was given up goes round again: %s", async (_, steps) => {
   const whole = '{"choices":[{"finish_reason":"stop"}]}';
-  plan.push([{ send: httpAnswer('{"choices":[{"finish_reason":"abort"}]}') }]);
+  plan.push(steps);
   plan.push([{ send: httpAnswer(whole) }]);
   const answer = await rawPost(proxy.port, CHAT, { model: "tiny" }).ended;
   expect(answer.body.toString()).toBe(whole);

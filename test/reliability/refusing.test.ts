@@ -41,12 +41,16 @@ function page(): Response {
   return new Response("<html>Sign in", { headers: { "content-type": "text/html" } });
 }
 
-/** An answer without a length. */
-function inChunks(body: object, init: ResponseInit = {}): Response {
+/** An answer without a length, whose text in JSON comes in as many pieces. */
+function inChunks(body: object, init: ResponseInit = {}, count = 1): Response {
   async function* pieces() {
-    yield JSON.stringify(body);
-    // Said at once it would have a length.
-    await new Promise(setImmediate);
+    const text = JSON.stringify(body);
+    const length = Math.ceil(text.length / count);
+    for (let at = 0; at < text.length; at += length) {
+      yield text.slice(at, at + length);
+      // Said at once it would have a length, and be one piece.
+      await Bun.sleep(5);
+    }
     yield "\n";
   }
   return new Response(pieces(), { ...init, headers: { "content-type": "application/json" } });
@@ -58,6 +62,7 @@ const KINDS = [
   ["answers nothing to", "", EMPTY, () => new Response()],
   ["answers nothing to", " (no choice)", EMPTY, () => Response.json({ id: "x", choices: [] })],
   ["answers nothing to", " (no choice, in chunks)", EMPTY, () => inChunks({ choices: [] })],
+  ["answers nothing to", " (no choice, in pieces)", EMPTY, () => inChunks({ choices: [] }, {}, 5)],
   ["answers nothing to", " (a page)", EMPTY, page],
   ["answers nothing to", " (no data)", EMPTY, () => Response.json({ data: [], object: "list" })],
 ] as const;
