@@ -144,6 +144,8 @@ function withoutNode(location: string, nodeUrl: string): string {
   const to = URL.parse(location, location.startsWith("/") ? nodeUrl : undefined);
   const node = URL.parse(nodeUrl);
   if (to === null || node === null || to.host !== node.host) return location;
+  // What wants HTTPS of us would send a client round in circles; one that has HTTPS before it often knows of none.
+  if (to.protocol === "https:" && node.protocol === "http:") return location;
   const prefix = node.pathname.replace(/\/$/, "");
   const path = to.pathname.startsWith(`${prefix}/`)
     ? to.pathname.slice(prefix.length)

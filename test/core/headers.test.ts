@@ -202,6 +202,7 @@ test.each([
   ["/v1/models", "/v1/models"],
   ["http://10.0.0.7:9000/v1/models", "http://10.0.0.7:9000/v1/models"],
   ["https://elsewhere.test/x", "https://elsewhere.test/x"],
+  ["https://10.0.0.7:8000/v1/models", "https://10.0.0.7:8000/v1/models"],
 ])("a redirect to %s leads a client to %s", (location, expected) => {
   expect(ofAnswer({ location }, 307).get("location")).toBe(expected);
 });
@@ -220,6 +221,15 @@ test.each([
     expect(answerHeaders(answer, "req-1", "http://a/one").get("location")).toBe(to);
   },
 );
+
+test("a redirect to HTTP of an engine behind HTTPS leads a client through the proxy, one to HTTPS of one without does not", () => {
+  const led = (location: string, nodeUrl: string) => {
+    const answer = { status: 301, headers: new Headers({ location }) };
+    return answerHeaders(answer, "req-1", nodeUrl).get("location");
+  };
+  expect(led("http://a/v1/x", "https://a")).toBe("/v1/x");
+  expect(led("https://a/v1/x", "http://a")).toBe("https://a/v1/x");
+});
 
 describe("Retry-After", () => {
   const WALL_MS = Date.UTC(2026, 10, 23, 12, 0, 0);

@@ -106,6 +106,14 @@ test("an engine's redirect for a trailing slash leads through the proxy again", 
   expect(answers[0]?.headers.get("location")).toBe("/v1/chat/completions?x=1");
 });
 
+test("a redirect to HTTPS leads to the engine itself: to the proxy it would lead in circles", async () => {
+  const to = `${engine.url.replace("http:", "https:")}/v1/completions`;
+  const head = `HTTP/1.1 301 Moved Permanently\r\nlocation: ${to}\r\ncontent-length: 0\r\n\r\n`;
+  steps = [{ send: head }];
+  const { answers } = await sendRaw(proxy.port, postText("/v1/completions", '{"model":"tiny"}'));
+  expect(answers[0]?.headers.get("location")).toBe(to);
+});
+
 function stream(headers: string, body: string | Uint8Array): readonly RawStep[] {
   const size = `${body.length.toString(16)}\r\n`;
   const head = `HTTP/1.1 200 OK\r\n${headers}\r\ntransfer-encoding: chunked\r\n\r\n${size}`;
