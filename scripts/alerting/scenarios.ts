@@ -41,6 +41,17 @@ const FAULTS: readonly Scenario[] = [
     plant: (stage) => kill(stage, 2),
   },
   {
+    name: "a node that was added never comes up",
+    engines: 2,
+    load: 2,
+    fires: ["LmproxyNodeNotUp"],
+    plant: async ({ proxy }) => {
+      const body = JSON.stringify({ url: "http://127.0.0.1:1" });
+      const headers = { "content-type": "application/json" };
+      await fetch(`${proxy.url}/nodes/add`, { method: "POST", headers, body });
+    },
+  },
+  {
     name: "all nodes are killed",
     engines: 2,
     load: 10,
