@@ -29,7 +29,7 @@ const options = {
   needed: ["Hybrid"] as const,
   now: time.now,
   build: { version: "0", bun: Bun.version },
-  strategy: "min_expected_latency",
+  strategies: [{ role: "Hybrid" as const, strategy: "min_expected_latency" }],
   metricsIntervalMs: 5_000,
   startedAtS: 0,
   lag: new Histogram([1]),

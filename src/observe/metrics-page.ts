@@ -17,7 +17,8 @@ export interface MetricsPageOptions {
   /** Monotonic clock, ms. */
   readonly now: () => number;
   readonly build: { readonly version: string; readonly bun: string };
-  readonly strategy: string;
+  /** Names of strategies, by the role of the nodes that they choose among. */
+  readonly strategies: readonly { readonly role: Role; readonly strategy: string }[];
   readonly metricsIntervalMs: number;
   /** Wall clock when the proxy started, s since 1970. */
   readonly startedAtS: number;
@@ -48,9 +49,14 @@ const MOST_MODELS = 200;
 /** @param openMetrics Whether it is asked for in OpenMetrics' dialect. */
 export function metricsPage(options: MetricsPageOptions, openMetrics: boolean): string {
   const page = new Exposition(openMetrics);
-  const { build, strategy, metricsIntervalMs } = options;
+  const { build, strategies, metricsIntervalMs } = options;
   page.family("lmproxy_build_info", "gauge", "Which build this is.").sample(1, build);
-  page.family("lmproxy_strategy_info", "gauge", "The strategy in force.").sample(1, { strategy });
+  page.family(
+    "lmproxy_strategy_info",
+    "gauge",
+    "The strategy in force, by the role of the nodes that it chooses among.",
+  );
+  for (const { role, strategy } of strategies) page.sample(1, { strategy, role });
   page
     .family("lmproxy_metrics_interval_seconds", "gauge", "How often engines' metrics are read.")
     .sample(metricsIntervalMs / 1_000);

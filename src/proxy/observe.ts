@@ -19,6 +19,7 @@ import { NodeEvents } from "../observe/node-events.ts";
 import { nodeFigures } from "../observe/node-figures.ts";
 import { processStats } from "../observe/process-stats.ts";
 import { RequestLog } from "../observe/request-log.ts";
+import { strategyOf } from "./routing.ts";
 
 /** So many of one id are told. */
 const MOST_TOLD = 100;
@@ -68,13 +69,14 @@ export function observe(config: Config, observed: Observed) {
   if (config.explainBytes > 0) exchanges.subscribe(explanations.ended);
   exchanges.explains = config.explainBytes > 0 || config.accessLog !== "off";
   const lag = new LoopLag(clock);
+  const strategies = mode.needed.map((role) => ({ role, strategy: strategyOf(role, config) }));
   const page = {
     metrics,
     registry,
     needed: mode.needed,
     now: clock.now,
     build: { version, bun: Bun.version },
-    strategy: config.strategy,
+    strategies,
     metricsIntervalMs: config.metricsIntervalMs,
     startedAtS,
     lag: lag.histogram,
@@ -100,7 +102,7 @@ export function observe(config: Config, observed: Observed) {
     clock,
     about: {
       version,
-      strategy: config.strategy,
+      strategy: [...new Set(strategies.map(({ strategy }) => strategy))].join(" / "),
       mode: config.servingStrategy,
       needed: mode.needed,
     },

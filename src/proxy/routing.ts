@@ -2,6 +2,7 @@ import type { Config } from "../config/serve-config.ts";
 import { LEAST_BLOCK_BYTES } from "../core/body/prompt-blocks.ts";
 import { promptReader, type ReadPrompt } from "../core/body/prompt-reader.ts";
 import { sessionId } from "../core/body/session-key.ts";
+import type { Role } from "../core/engine/roles.ts";
 import { neededBy } from "../core/knowledge/needed.ts";
 import type { PromptKnowledge } from "../core/knowledge/prompt-knowledge.ts";
 import type { KeptSessions } from "../core/knowledge/sessions.ts";
@@ -29,15 +30,25 @@ interface Around extends Pick<RegistryOptions, "now" | "random" | "onListenerErr
   } | null;
 }
 
+/** The name of the strategy that chooses among nodes of a role. */
+export function strategyOf(
+  role: Role,
+  { strategy, prefillStrategy, decodeStrategy }: Config,
+): StrategyName {
+  const own = { Hybrid: null, Prefill: prefillStrategy, Decode: decodeStrategy }[role];
+  return own ?? strategy;
+}
+
 /** What the strategies in force need is learned; what none of them needs costs nothing. */
 export function createRouting(config: Config, { share, ...around }: Around): Routing {
-  const { strategy, prefillStrategy, decodeStrategy } = config;
-  const named = (name: StrategyName): Strategy =>
-    config.sticky ? withSessions(name) : STRATEGIES[name];
-  const byRole: Readonly<Record<"Hybrid" | "Prefill" | "Decode", Strategy>> = {
-    Hybrid: named(strategy),
-    Prefill: named(prefillStrategy ?? strategy),
-    Decode: named(decodeStrategy ?? strategy),
+  const named = (role: Role): Strategy => {
+    const name = strategyOf(role, config);
+    return config.sticky ? withSessions(name) : STRATEGIES[name];
+  };
+  const byRole: Readonly<Record<Role, Strategy>> = {
+    Hybrid: named("Hybrid"),
+    Prefill: named("Prefill"),
+    Decode: named("Decode"),
   };
   const inForce =
     config.servingStrategy === "Hybrid" ? [byRole.Hybrid] : [byRole.Prefill, byRole.Decode];

@@ -182,6 +182,25 @@ test("with DistServe the nodes of a model are counted by role, and a role of whi
   await decode.stop();
 });
 
+test("with DistServe each role's strategy is named, on the live page too", async () => {
+  await using both = await startProxy([
+    ...["--serving-strategy", "DistServe", "--decode-strategy", "min_cache_usage"],
+  ]);
+  const text = await (await fetch(`${both.url}/metrics`)).text();
+  const said = text.match(/(?<=^lmproxy_strategy_info).*/gm);
+  expect(said).toEqual([
+    '{strategy="prefix_aware",role="Prefill"} 1',
+    '{strategy="min_cache_usage",role="Decode"} 1',
+  ]);
+  const leave = new AbortController();
+  const live = await fetch(`${both.url}/debug/live`, { signal: leave.signal });
+  const first = await live.body?.getReader().read();
+  leave.abort();
+  expect(new TextDecoder().decode(first?.value)).toContain(
+    '"strategy":"prefix_aware / min_cache_usage"',
+  );
+});
+
 test("docs/observing.md names each of them, with its labels", async () => {
   const file = await Bun.file(join(import.meta.dir, "../../docs/observing.md")).text();
   const section = file.split("\n## ").find((one) => one.startsWith("Metrics\n")) ?? "";
