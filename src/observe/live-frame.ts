@@ -90,7 +90,13 @@ export const FAILURE_FIELDS = [
   "count",
 ] as const;
 
-export const MODEL_FIELDS = ["name", "healthy", "nodes", "inFlight"] as const;
+export const MODEL_FIELDS = [
+  "name",
+  /** How many nodes are healthy, and how many there are: a number for each of `needed`, with blanks between. */
+  "healthy",
+  "nodes",
+  "inFlight",
+] as const;
 
 export const TABLES = {
   nodes: NODE_FIELDS,

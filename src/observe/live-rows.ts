@@ -1,5 +1,5 @@
 /** The tables of the live page as they are now. */
-import { ROLES } from "../core/engine/roles.ts";
+import type { Role } from "../core/engine/roles.ts";
 import type { Exchange, Exchanges } from "../core/exchange.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
@@ -158,9 +158,13 @@ export function failureCells(exchange: Exchange): Cell[] {
   ];
 }
 
-/** What is served: how many nodes of how many are healthy, and how many requests run. */
+/**
+ * What is served: how many nodes of how many are healthy, and how many requests run.
+ * @param needed Roles of which a request takes a node each: those of the one make up for none of the other.
+ */
 export function modelCells(
   registry: Registry,
+  needed: readonly Role[],
   byModel: ReadonlyMap<string, number>,
 ): ReadonlyMap<string, readonly Cell[]> {
   return new Map(
@@ -168,10 +172,12 @@ export function modelCells(
       .models()
       .slice(0, MOST_MODELS)
       .map((name) => {
-        const nodes = ROLES.flatMap((role) => registry.serving(name, role));
-        const healthy = nodes.filter((node) => node.health.state === "healthy");
+        const nodes = needed.map((role) => registry.serving(name, role));
+        const healthy = nodes.map((all) => all.filter(({ health }) => health.state === "healthy"));
+        const counts = (all: readonly (readonly Node[])[]) =>
+          all.map(({ length }) => length).join(" ");
         const inFlight = byModel.get(name) ?? 0;
-        return [name, [name.slice(0, LONGEST_NAME), healthy.length, nodes.length, inFlight]];
+        return [name, [name.slice(0, LONGEST_NAME), counts(healthy), counts(nodes), inFlight]];
       }),
   );
 }

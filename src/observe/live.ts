@@ -1,4 +1,5 @@
 import type { Clock } from "../core/clock.ts";
+import type { Role } from "../core/engine/roles.ts";
 import type { Node } from "../core/pool/node.ts";
 import type { Registry } from "../core/pool/registry.ts";
 import { History, type Step } from "./history.ts";
@@ -20,7 +21,7 @@ import { type Row, TableChanges } from "./table-changes.ts";
 export interface LiveOptions {
   readonly registry: Registry;
   readonly clock: Pick<Clock, "now" | "wallMs" | "every">;
-  readonly about: Omit<About, "epochMs" | "freshMs">;
+  readonly about: Omit<About, "epochMs" | "freshMs"> & { readonly needed: readonly Role[] };
   /** How often engines' gauges are read, ms. */
   readonly metricsIntervalMs: number;
   /** What is known by requests, in times of this process' clock. */
@@ -144,7 +145,8 @@ export class Live {
 
   /** What is new since it was told last. @param rooms How many times the usual room there is. */
   #changes(facts: LiveFacts, rooms: number): Partial<Frame> {
-    const models = modelCells(this.#options.registry, new Map(facts.byModel));
+    const { registry, about } = this.#options;
+    const models = modelCells(registry, about.needed, new Map(facts.byModel));
     this.#modelKeys = new Map(
       [...models.keys()].map((name) => [name, this.#modelKeys.get(name) ?? this.#newKey()]),
     );

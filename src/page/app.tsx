@@ -137,7 +137,7 @@ export function App() {
                   cancel={cancel}
                   explain={setExplained}
                 />
-                <Models models={cluster.models} />
+                <Models models={cluster.models} needed={cluster.about.needed} />
               </div>
               <div>
                 <Failures

@@ -119,7 +119,13 @@ function Pulse({ standing, silentMs, leaving }: PulseProps) {
   return <p class={`pulse ${how}`}>{says}</p>;
 }
 
-export function Models({ models }: { models: readonly ModelRow[] }) {
+interface ModelsProps {
+  readonly models: readonly ModelRow[];
+  /** Roles of which a request takes a node each. */
+  readonly needed: readonly string[];
+}
+
+export function Models({ models, needed }: ModelsProps) {
   return (
     <section aria-labelledby="models-title">
       <header>
@@ -130,13 +136,17 @@ export function Models({ models }: { models: readonly ModelRow[] }) {
       ) : (
         <ul class="entries models">
           {models.map((model) => {
-            const healthy = model.number("healthy") ?? 0;
+            const healthy = model.text("healthy").split(" ");
+            const nodes = model.text("nodes").split(" ");
             return (
               <li key={model.key}>
                 <span class="what">{plain(model.text("name"))}</span>
-                <span class={healthy === 0 ? "bad" : ""}>
-                  {healthy} of {model.number("nodes")} healthy
-                </span>
+                {needed.map((role, at) => (
+                  <span key={role} class={healthy[at] === "0" ? "bad" : ""}>
+                    {role === "Hybrid" ? "" : `${role} `}
+                    {healthy[at]} of {nodes[at]} healthy
+                  </span>
+                ))}
                 <span>{model.number("inFlight")} in flight</span>
               </li>
             );

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { liveStream } from "../../src/http/live/stream.ts";
 import type { Watcher } from "../../src/observe/live.ts";
 import { Cluster, isFrame } from "../../src/page/cluster.ts";
+import { startEngine } from "../../src/sim/server/api-server.ts";
 import { ask } from "../support/ask.ts";
 import { startGateEngine } from "../support/gate-engine.ts";
 import { kill } from "../support/kill.ts";
@@ -132,6 +133,20 @@ describe("/debug/live", () => {
       abort.abort();
       return status === 200;
     });
+  });
+
+  test("with DistServe counts a model's nodes by role: none of the one makes up for the other", async () => {
+    const decode = await startEngine({ models: ["m"], role: "Decode" });
+    const roles = ["--decode", decode.url, "--prefill", "http://127.0.0.1:9"];
+    await using both = await startProxy(["--serving-strategy", "DistServe", ...roles]);
+    const shown = look(both.url);
+    const counts = () =>
+      shown.models.map((row) => [row.text("name"), row.text("healthy"), row.text("nodes")]);
+    await until("the model is known", () => counts().length > 0);
+    expect(shown.about?.needed).toEqual(["Prefill", "Decode"]);
+    await until("its node is well", () => counts()[0]?.[1] === "0 1");
+    expect(counts()).toEqual([["m", "0 1", "0 1"]]);
+    await decode.stop();
   });
 
   test("of several workers, shows what all of them know, also of one that has died", async () => {
