@@ -17,7 +17,7 @@ const Settings = Type.Object({ ...PROXY_FIELDS, json: JSON_FIELD });
 
 const FLAGS = [
   ...flagGroup("Output", [
-    jsonFlag('Print JSON: {"findings": [{"check", "about", "what", "advice"}]}.'),
+    jsonFlag('Print JSON: {"findings": [{"check", "name", "about", "what", "advice"}]}.'),
   ]),
   ...PROXY_FLAGS,
 ];
@@ -41,8 +41,8 @@ function draw(found: readonly Finding[]): string {
   if (found.length === 0) return "nothing is wrong, as far as can be seen from here\n";
   return found
     .map(
-      ({ check, about, what, advice }) =>
-        `${check}: ${plain(about)}\n  ${plain(what)}\n  ${plain(advice)}\n`,
+      ({ check, name, about, what, advice }) =>
+        `${check}: ${plain(name === null ? about : `${name} (${about})`)}\n  ${plain(what)}\n  ${plain(advice)}\n`,
     )
     .join("");
 }

@@ -14,7 +14,10 @@ const serveOne = () =>
   Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
-    routes: { "/v1/models": Response.json({ object: "list", data: [{ id: "m" }] }) },
+    routes: {
+      "/v1/models": Response.json({ object: "list", data: [{ id: "m" }] }),
+      "/metrics": new Response(null, { status: 404 }),
+    },
     fetch: async (request) => {
       const status = (await request.text()).includes("fail") ? 500 : 200;
       return Response.json({ choices: [{ index: 0, text: "a" }] }, { status });
@@ -27,7 +30,8 @@ const state = join(folder.path, "nodes.json");
 let proxy: ProxyProcess;
 
 beforeAll(async () => {
-  proxy = await startProxy(["--node", `h100-07=${first.url.origin}`, "--state", state]);
+  const quick = ["--metrics-interval", "0.5"];
+  proxy = await startProxy(["--node", `h100-07=${first.url.origin}`, "--state", state, ...quick]);
   await untilHealthy(proxy);
 });
 
@@ -63,6 +67,7 @@ test("a name of the flags stands in events, lines of requests, and whatever show
     new RegExp(`^h100-07 +healthy .*\n  ${first.url.origin}\n  serves m$`, "m"),
   );
   expect((await cli("explain", "named")).out).toContain(`h100-07 (${first.url.origin}): answered`);
+  expect((await cli("doctor")).out).toContain(`metrics-off: h100-07 (${first.url.origin})\n`);
   const metrics = await (await fetch(`${proxy.url}/metrics`)).text();
   expect(metrics).toContain(`lmproxy_node_info{node="${first.url.origin}",name="h100-07"`);
 });

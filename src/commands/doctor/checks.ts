@@ -34,7 +34,8 @@ const AS_ADMINISTRATOR: Readonly<Record<string, Check>> = {
 /** Everything that is wrong, in the order of the checks. */
 export function findings(seen: Snapshot): Finding[] {
   const { told } = seen;
-  const named = (check: string, found: readonly Found[]) => found.map((one) => ({ check, ...one }));
+  const named = (check: string, found: readonly Found[]) =>
+    found.map((one) => ({ check, name: told?.after.nodes[one.about]?.name ?? null, ...one }));
   return [
     ...Object.entries(FROM_OUTSIDE).flatMap(([name, check]) => named(name, check(seen))),
     ...Object.entries(told === null ? {} : AS_ADMINISTRATOR).flatMap(([name, check]) =>

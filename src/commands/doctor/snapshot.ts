@@ -53,13 +53,15 @@ export interface Finding {
   readonly check: string;
   /** The URL of a node, or of the proxy. */
   readonly about: string;
+  /** What people call that node; null where they do not. */
+  readonly name: string | null;
   /** What is wrong, in a sentence. */
   readonly what: string;
   /** What to do. */
   readonly advice: string;
 }
 
-/** A finding of a check whose name is known: what it is about, what is wrong and what to do. */
-export type Found = Omit<Finding, "check">;
+/** What a check says: what it is about, what is wrong and what to do. */
+export type Found = Omit<Finding, "check" | "name">;
 
 export type Check = (seen: Snapshot, told: Told) => readonly Found[];
