@@ -22,7 +22,7 @@ import {
 import { type Config, ConfigSchema } from "./schema.ts";
 import { SERVE_FLAGS } from "./serve-flags.ts";
 import { strayVariables } from "./stray-variables.ts";
-import { translate } from "./translate.ts";
+import { type Translated, translate } from "./translate.ts";
 import { UsageError } from "./usage-error.ts";
 
 export type { Config } from "./schema.ts";
@@ -67,6 +67,27 @@ export function parseServeConfig(
     as: env[`${VARIABLE_PREFIX}AS`],
     servingStrategy: env[`${VARIABLE_PREFIX}SERVING_STRATEGY`],
   });
+  try {
+    return parseTranslated(command, translated, env, readFile);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new UsageError(inTypedWords(error.message, translated));
+  }
+}
+
+/** Of a flag that it names says which of another router's was typed. */
+function inTypedWords(message: string, { typedAs }: Translated): string {
+  const named = new Set(message.match(/(?<![\w-])--[a-z][\w-]*/g));
+  const notes = [...typedAs].filter(([ours, typed]) => named.has(ours) && !named.has(typed));
+  return message + notes.map(([ours, typed]) => ` (${typed} is taken as ${ours})`).join("");
+}
+
+function parseTranslated(
+  command: Command,
+  translated: Translated,
+  env: Environment,
+  readFile: ReadFile,
+): ServeConfig | { readonly help: string } {
   const line = readCommandLine(command, SERVE_FLAGS, translated.argv);
   if (line.help !== null) return line;
   const resolved = resolveFlags(SERVE_FLAGS, line.given, env, VARIABLE_PREFIX, readFile);

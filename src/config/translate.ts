@@ -15,6 +15,8 @@ export interface Translated {
   readonly notes: readonly Note[];
   /** Whether a flag was not ours. */
   readonly isForeign: boolean;
+  /** Flags as they were typed, by those of ours that they became. */
+  readonly typedAs: ReadonlyMap<string, string>;
 }
 
 /** LMDeploy's own: a prefix that is unique there stays so, whatever flags we have more. */
@@ -73,6 +75,7 @@ export function translate(
   const words: string[] = [];
   const otherwise: string[] = [];
   const notes: Note[] = [];
+  const typedAs = new Map<string, string>();
   for (const one of typed) {
     const flag = FOREIGN_FLAGS.get(one.name ?? "");
     if (one.as?.replaceAll("_", "-") !== one.name && one.as !== null) {
@@ -80,6 +83,9 @@ export function translate(
     }
     const taken = flag === undefined ? ourOwn(one) : theirs(flag, one, asked);
     words.push(...taken.words);
+    if (flag !== undefined) {
+      for (const ours of flagsAmong(taken.words)) typedAs.set(ours, `--${one.as}`);
+    }
     otherwise.push(...(taken.otherwise ?? []));
     if (taken.note !== undefined) {
       notes.push({ level: taken.isLoss === true ? "warning" : "info", text: taken.note });
@@ -91,7 +97,13 @@ export function translate(
     argv: isGiven ? words : [...otherwise, ...words],
     notes: notes.filter(({ text }, at) => notes.findIndex((note) => note.text === text) === at),
     isForeign: foreign.length > 0,
+    typedAs,
   };
+}
+
+/** Names of our flags in words that are meant for our own parser. */
+function flagsAmong(words: readonly string[]): readonly string[] {
+  return words.filter((word) => word.startsWith("--"));
 }
 
 /** Words that begin with a dash and a letter are flags; -1 is a value. */
@@ -184,7 +196,7 @@ function theirs(flag: ForeignFlag, { inline, words }: Typed, asked: Asked): Take
   }
   const taken = becomes.as(values, asked.product);
   if (taken.refused !== undefined) throw new UsageError(`${name} is refused: ${taken.refused}`);
-  const ours = taken.words.filter((word) => word.startsWith("--"));
+  const ours = flagsAmong(taken.words);
   if (taken.note !== undefined || ours.length === 0) return taken;
   return { ...taken, note: `${name} is taken as ${ours.join(" and ")}` };
 }

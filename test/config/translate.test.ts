@@ -144,7 +144,7 @@ test.each([
   ],
   ["--enable-trace", /OTEL_EXPORTER_OTLP_ENDPOINT/],
   ["--enable-program-scheduling", /--sticky keeps a session on its node$/],
-  ["--policy fastest", /^--strategy must be one of .*, not "fastest"$/],
+  ["--policy fastest", /^--strategy must be one of .* \(--policy is taken as --strategy\)$/],
   [
     "--prefill http://a 9001",
     "--prefill takes no bootstrap port: that is SGLang's, and prefill nodes here are LMDeploy's",
@@ -159,7 +159,12 @@ test.each([
   ],
   ["--backend openai", "--backend is refused: nodes are engines, not providers"],
   ["--intra-node-data-parallel-size 8", /each rank its own port and --node$/],
-  ["--max-payload-size", /^--max-body needs a value/],
+  ["--max-payload-size", /^--max-body needs a value.*\(--max-payload-size is taken as/],
+  ["--worker-urls foo", /not "foo" \(--worker-urls is taken as --node\)$/],
+  ["--worker_urls=foo", /not "foo" \(--worker_urls is taken as --node\)$/],
+  ["--api-key @gone", /^--api-keys: cannot read .*\(--api-key is taken as --api-keys\)$/],
+  ["--tls-cert-path c", /^--tls-cert needs --tls-key.*\(--tls-cert-path is taken as --tls-cert\)$/],
+  ["--worker-urls http://a --port x", '--port must be a whole number from 0 to 65535, not "x"'],
   ["--service-discovery static", /is refused: discovery through Kubernetes/],
   ["--disable-retries 5", "--disable-retries takes no value"],
   ["--as nginx", '--as must be one of lmdeploy, vllm-router, sglang-router, smg, not "nginx"'],
@@ -286,6 +291,7 @@ describe("whatever is typed", () => {
           argv,
           notes: [],
           isForeign: false,
+          typedAs: new Map(),
         });
       }),
     );
