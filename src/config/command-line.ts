@@ -53,6 +53,7 @@ export function readCommandLine(
       },
       writeErr: () => {},
     });
+  refuseFlagsAsValues(flags, argv);
   const options = new Map(flags.map((flag) => [flag, commanderOption(flag)]));
   for (const option of options.values()) command.addOption(option);
   try {
@@ -70,6 +71,21 @@ export function readCommandLine(
     given.set(flag.key, flag.argument === null ? [] : [value].flat().map(String));
   }
   return { help: null, given, operands: command.args };
+}
+
+/** Commander takes whatever follows for the value: of `--admin-key $UNSET --sticky` anybody would know the key. */
+function refuseFlagsAsValues(flags: readonly Flag[], argv: readonly string[]): void {
+  for (const [at, word] of argv.entries()) {
+    if (word === "--") return;
+    const flag = flags.find(({ names }) => names.some((name) => word === `--${name}`));
+    const isMissing = /^--(?:[a-z]|$)/i.test(argv[at + 1] ?? "");
+    if (isMissing && flag !== undefined && flag.argument !== null)
+      throw new UsageError(needs(flag));
+  }
+}
+
+function needs(flag: Flag): string {
+  return `${flagName(flag)} needs a value: ${flag.kind.expects}`;
 }
 
 function commanderOption(flag: Flag): Option {
@@ -92,7 +108,7 @@ function explain(error: CommanderError, command: string, flags: readonly Flag[])
     case "commander.optionMissingArgument": {
       const flag = flags.find(({ names }) => quoted.startsWith(`--${names[0]}`));
       if (flag === undefined) break;
-      return `${flagName(flag)} needs a value: ${flag.kind.expects}`;
+      return needs(flag);
     }
     case "commander.missingArgument":
       return `${command} needs <${quoted}>; see ${command} --help`;

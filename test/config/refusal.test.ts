@@ -12,6 +12,15 @@ test.each([
   ["--max-conc 5", "unknown flag --max-conc; did you mean --max-concurrency?"],
   ["--frobnicate", "unknown flag --frobnicate; see lmproxy serve --help"],
   ["--port", "--port needs a value: a whole number from 0 to 65535"],
+  ["--port --sticky", "--port needs a value: a whole number from 0 to 65535"],
+  [
+    "--admin-key --sticky",
+    "--admin-key needs a value: made of letters, digits and punctuation only, without spaces",
+  ],
+  [
+    "--api-key",
+    "--api-keys needs a value: made of letters, digits and punctuation only, without spaces, with a key behind each NAME: (--api-key is taken as --api-keys)",
+  ],
   ["--port 65536", '--port must be a whole number from 0 to 65535, not "65536"'],
   ["--port 0x50", '--port must be a whole number from 0 to 65535, not "0x50"'],
   ["--no-retry=false", "--no-retry takes no value"],
