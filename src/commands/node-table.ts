@@ -130,7 +130,10 @@ function beside(p50S: number | null | undefined, ratio: number | null | undefine
   return time(p50S) + (typeof ratio === "number" ? ` ${ratio.toFixed(1)}×` : "");
 }
 
-/** The first that tell nothing new are left out until a line fits. */
+/** From so much on, beside the median of its peers, a node is slow. */
+const SLOW = 3;
+
+/** The first that tell nothing new are left out until a line fits; none of them that names a slow node. */
 const DISPENSABLE = [
   ...["latency", "sample", "piece", "waiting", "running"],
   ...["since", "cache", "role", "oldest", "errors"],
@@ -163,9 +166,10 @@ export function nodeTable(nodes: Nodes, by: string | null = null): string {
   ].filter(([title, ...cells]) => {
     return title === "role" ? !isOfOneKind : cells.some((cell) => cell !== "-");
   });
+  const isSlow = entries.some(([, { piece_ratio }]) => (piece_ratio ?? 0) >= SLOW);
   const [titles = "", ...lines] = tableLines(
     columns,
-    DISPENSABLE.filter((title) => nameOf(title) !== by),
+    DISPENSABLE.filter((title) => nameOf(title) !== by && !(isSlow && title === "piece")),
   );
   return titles + entries.map(([url, node], at) => lines[at] + details(url, node)).join("");
 }

@@ -55,6 +55,20 @@ test("times of some ms are told apart", () => {
   );
 });
 
+test("a node whose pieces come slowly is named, however much else there is to tell", () => {
+  const more = { state: "healthy", state_for_s: 20, cache_usage: 0, running: 1, waiting: 0 };
+  const figures = { first_byte_p50_s: 0.066, first_byte_ratio: 1.4, errors_5m: 6 };
+  const node = { ...LMDEPLOYS_FIELDS, ...more, ...figures, oldest_request_s: 0.4 };
+  const named = (piece_ratio: number) => {
+    const slow = { ...node, piece_p50_s: 0.037, piece_ratio };
+    const table = nodeTable(readStatus({ "http://127.0.0.1:23333": slow }) ?? {});
+    for (const line of table.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
+    return table.includes("37 ms 9.7×");
+  };
+  expect(named(9.7)).toBe(true);
+  expect(named(1)).toBe(false);
+});
+
 test("who computes prompts and who generates is shown before how long for and how full", () => {
   const more = { state: "unhealthy", state_for_s: 20, cache_usage: 0, running: 1, waiting: 0 };
   const figures = { first_byte_p50_s: 0.0123, first_byte_ratio: 1, errors_5m: 6 };
