@@ -159,3 +159,16 @@ test.each([
   expect(about).toMatchObject([{ check, what: expect.stringContaining("(whatever it is)") }]);
   expect(about[0]?.advice).toMatch(advice);
 });
+
+test.each([
+  ["GET /health: no connection: ECONNREFUSED", /whether its engine runs/],
+  ["GET /health: no answer within 5 s", /restart it/],
+  ["GET /health answered 404", /--health-path/],
+  ["its certificate is not trusted: CERT_HAS_EXPIRED", /NODE_EXTRA_CA_CERTS/],
+  ["something else", /whether its engine runs/],
+])("what to do about a node that is out (%s) follows from why", (last_error, advice) => {
+  const said = { state: "unhealthy", last_error };
+  const node = { role: 1, models: ["m"], unfinished: 0, latency: [], ...said };
+  const found = findings(seen({ "http://a:1": node }));
+  expect(found.find(({ check }) => check === "node-unreachable")?.advice).toMatch(advice);
+});

@@ -75,13 +75,33 @@ export const unreachable: Check = (_, { after }) =>
     const isStarting = state === "starting" && Boolean(last_error);
     if ((state !== "unhealthy" && !isStarting) || isOutForAnswers(after, url)) return null;
     const why = last_error ?? no_models ?? "no reason known";
-    return {
-      what: `it is ${state} (${why})`,
-      advice:
-        "see whether its engine runs and whether its address and port can be reached from the proxy's " +
-        "machine; `lmproxy nodes remove` forgets one that is gone for good",
-    };
+    const [, advice] = WHAT_TO_DO.find(([reason]) => reason.test(why)) ?? WHAT_TO_DO[0];
+    return { what: `it is ${state} (${why})`, advice };
   });
+
+/** By why probes fail, as docs/runbooks.md has it; the first for whatever else it is. */
+const WHAT_TO_DO = [
+  [
+    /: no connection/,
+    "see whether its engine runs and whether its address and port can be reached from the proxy's " +
+      "machine; `lmproxy nodes remove` forgets one that is gone for good",
+  ],
+  [
+    /no answer within/,
+    "something listens there and does not answer, or its machine is away: look at its engine's log and at its " +
+      "GPU, and restart it",
+  ],
+  [
+    /answered 404/,
+    "it is no engine, or has no such path: start the proxy with --health-path, or " +
+      "`lmproxy nodes remove` it",
+  ],
+  [
+    /certificate/,
+    "renew it, set the clocks, use the name that it is for, or start the proxy with NODE_EXTRA_CA_CERTS naming its " +
+      "issuer's file",
+  ],
+] as const;
 
 /** It answers its probes, and is out all the same. */
 function isOutForAnswers({ outFor }: Look, url: string): boolean {
