@@ -31,6 +31,8 @@ export class Member {
   readonly channel: Channel<ToWorker>;
   readonly exited: Promise<number | string>;
   phase: Phase = "starting";
+  /** Whether it was told to listen. */
+  mayListen = false;
   /** Whether another that is to take its place comes up. */
   isSucceeded = false;
   version = "";
@@ -55,6 +57,18 @@ export class Member {
 
   kill(): void {
     this.#process.kill();
+  }
+
+  /** On the way out of the whole proxy. @param limitMs When it hangs if it has not ended. */
+  finish(limitMs: number): void {
+    // Nobody can be connected to it, and what has been put in our place may never answer.
+    if (!this.mayListen) {
+      this.kill();
+      return;
+    }
+    this.phase = "leaving";
+    // It ends without an answer.
+    this.ask({ do: "drain", isSaid: true }, limitMs).catch(() => {});
   }
 
   /** In words. @param how As `exited` tells it. */

@@ -35,6 +35,7 @@ export interface SupervisorOptions {
 /** So many deaths in so long are no accidents. */
 const MOST_DEATHS = 5;
 const DEATHS_COUNT_FOR_MS = 60_000;
+const ENDS = "the proxy is shutting down";
 
 export class Supervisor {
   /** What all workers are told. */
@@ -173,11 +174,7 @@ export class Supervisor {
   /** Lets all finish; resolves when they have ended. @param limitMs Who has not by then hangs, and is killed soon after. */
   async drain(limitMs: number): Promise<void> {
     this.#isEnding = true;
-    for (const member of this.#members) {
-      member.phase = "leaving";
-      // It ends without an answer.
-      member.ask({ do: "drain", isSaid: true }, limitMs).catch(() => {});
-    }
+    for (const member of this.#members) member.finish(limitMs);
     await this.#allGone();
   }
 
@@ -210,6 +207,7 @@ export class Supervisor {
       const version = await Promise.race([member.ask(begin, START_LIMIT_MS), ended]);
       if (typeof version === "string") member.version = version;
       const listens = this.#turn.then(async () => {
+        member.mayListen = true;
         await Promise.race([member.ask({ do: "listen", port }, START_LIMIT_MS), ended]);
         if (!this.#hasListened) this.#options.firstListens();
         this.#hasListened = true;
@@ -217,10 +215,10 @@ export class Supervisor {
       });
       this.#turn = listens.catch(() => {});
       await listens;
-      if (this.#isEnding) throw new Error("the proxy is shutting down");
+      if (this.#isEnding) throw new Error(ENDS);
     } catch (error) {
       member.kill();
-      const reason = errorMessage(error);
+      const reason = this.#isEnding ? ENDS : errorMessage(error);
       throw new WorkersError(`a worker does not come up: ${reason}`);
     }
     member.phase = "serving";

@@ -9,12 +9,16 @@ import { VirtualTime } from "../../src/lab/virtual-time.ts";
 import { WorkersEnd } from "../../src/proxy/workers-end.ts";
 import { until } from "../support/until.ts";
 
-/** Two workers that come up, and answer all but what is like `unanswered`; `leaves` says what each does then. */
+/** What a worker does when it is asked something, and its answer, if it gives one. */
+type Does = (exit: () => void, question: string, pid: number) => Promise<string> | undefined;
+
+/** Two workers that come up, and answer all but what is like `unanswered`; `does` says what each does then. */
 async function startTwo(
-  leaves: (exit: () => void) => void,
+  does: Does,
   flags: readonly string[],
-  unanswered = /"drain"/,
+  unanswered: { test(question: string): boolean } = /"drain"/,
 ) {
+  const killed: number[] = [];
   const said: string[] = [];
   const say = (message: string, { how }: { how?: unknown } = {}) =>
     said.push(how === undefined ? message : `${message}: ${how}`);
@@ -23,17 +27,21 @@ async function startTwo(
   let pid = 0;
   const spawn: Spawn = (receive) => {
     pid += 1;
+    const own = pid;
     const { promise: exited, resolve } = Promise.withResolvers<string>();
     const worker = new Channel(receive, (question) => {
-      if (!unanswered.test(JSON.stringify(question))) return "1.0.0";
-      leaves(() => resolve("0"));
-      return new Promise(() => {});
+      const text = JSON.stringify(question);
+      if (!unanswered.test(text)) return "1.0.0";
+      return does(() => resolve("0"), text, own) ?? new Promise(() => {});
     });
     return {
-      pid,
+      pid: own,
       exited,
       send: (message) => worker.receive(message),
-      kill: () => resolve("SIGKILL"),
+      kill() {
+        killed.push(own);
+        resolve("SIGKILL");
+      },
     };
   };
   const parsed = parseServeConfig(flags, {}, () => "");
@@ -63,11 +71,19 @@ async function startTwo(
   });
   await supervisor.start();
   said.length = 0;
-  return { supervisor, ending: new WorkersEnd(config, log, () => []), time, said };
+  return { supervisor, ending: new WorkersEnd(config, log, () => []), time, said, killed };
 }
 
+const exits: Does = (exit) => {
+  exit();
+  return undefined;
+};
+
 test("a worker that hangs is not waited for longer than a service manager waits for all", async () => {
-  const { supervisor, ending, time, said } = await startTwo(() => {}, ["--drain-timeout", "60"]);
+  const { supervisor, ending, time, said } = await startTwo(
+    () => undefined,
+    ["--drain-timeout", "60"],
+  );
   const over = ending.drain(supervisor);
   time.advance(64_000);
   expect(supervisor.members).toHaveLength(2);
@@ -79,14 +95,14 @@ test("a worker that hangs is not waited for longer than a service manager waits 
 });
 
 test("of those that ended since others took their place nothing is said: each has said it", async () => {
-  const { supervisor, ending, said } = await startTwo((exit) => exit(), []);
+  const { supervisor, ending, said } = await startTwo(exits, []);
   await supervisor.drain(1_000);
   await ending.drain(supervisor);
   expect(said).toEqual([]);
 });
 
 test("of one that hangs it is said that it was killed for that, and not by whom else", async () => {
-  const { supervisor, time, said } = await startTwo(() => {}, [], /"renewed"/);
+  const { supervisor, time, said } = await startTwo(() => undefined, [], /"renewed"/);
   supervisor.telling.tell({ is: "renewed", url: "http://127.0.0.1:9" });
   time.advance(17_000);
   await until("others serve", () => said.filter((one) => one === "worker serves").length === 2);
@@ -99,7 +115,11 @@ test("of one that hangs it is said that it was killed for that, and not by whom 
 
 test("one that was replaced and is killed has not finished", async () => {
   let asked = 0;
-  const { supervisor, time, said } = await startTwo(() => (asked += 1), [], /"retire"/);
+  const counts = () => {
+    asked += 1;
+    return undefined;
+  };
+  const { supervisor, time, said } = await startTwo(counts, [], /"retire"/);
   const upgrade = supervisor.upgrade();
   for (const pid of [1, 2]) {
     await until("it is to leave", () => asked === pid);
@@ -112,4 +132,26 @@ test("one that was replaced and is killed has not finished", async () => {
     `${died} 1 gave no answer for 17 s, and was killed`,
     `${died} 2 gave no answer for 17 s, and was killed`,
   ]);
+});
+
+test("at the end, one that comes up and says nothing is not waited for, and who asked for it is told why", async () => {
+  let isReplaced = false;
+  const asked: string[] = [];
+  const does: Does = (exit, question, pid) => {
+    asked.push(question);
+    if (pid !== 3) exit();
+    return undefined;
+  };
+  const unanswered = {
+    test: (question: string) =>
+      question.includes('"drain"') || (isReplaced && question.includes('"begin"')),
+  };
+  const { supervisor, ending } = await startTwo(does, [], unanswered);
+  isReplaced = true;
+  const upgrade = supervisor.upgrade();
+  upgrade.catch(() => {});
+  await until("one comes up", () => asked.length === 1);
+  await ending.drain(supervisor);
+  const why = "Nothing was changed: a worker does not come up: the proxy is shutting down.";
+  await expect(upgrade).rejects.toThrow(why);
 });
