@@ -217,7 +217,8 @@ export class Supervisor {
       await listens;
       if (this.#isEnding) throw new Error(ENDS);
     } catch (error) {
-      member.kill();
+      // Clients may be connected to one that has been told to end with all others.
+      if (member.phase !== "leaving") member.kill();
       const reason = this.#isEnding ? ENDS : errorMessage(error);
       throw new WorkersError(`a worker does not come up: ${reason}`);
     }

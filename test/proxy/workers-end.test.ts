@@ -155,3 +155,31 @@ test("at the end, one that comes up and says nothing is not waited for, and who 
   const why = "Nothing was changed: a worker does not come up: the proxy is shutting down.";
   await expect(upgrade).rejects.toThrow(why);
 });
+
+test("at the end, one that has just begun to listen finishes what it has, as the others do", async () => {
+  let isReplaced = false;
+  const listens = Promise.withResolvers<string>();
+  const exits: (() => void)[] = [];
+  const asked: string[] = [];
+  const does: Does = (exit, question) => {
+    asked.push(question);
+    if (question.includes('"listen"')) return listens.promise;
+    exits.push(exit);
+    return undefined;
+  };
+  const unanswered = {
+    test: (question: string) => isReplaced && /"listen"|"drain"/.test(question),
+  };
+  const { supervisor, ending, killed } = await startTwo(does, [], unanswered);
+  isReplaced = true;
+  const upgrade = supervisor.upgrade();
+  upgrade.catch(() => {});
+  await until("one is to listen", () => asked.length === 1);
+  const over = ending.drain(supervisor);
+  await until("all are to end", () => exits.length === 3);
+  listens.resolve("");
+  await expect(upgrade).rejects.toThrow("the proxy is shutting down");
+  expect(killed).toEqual([]);
+  for (const exit of exits) exit();
+  await over;
+});
