@@ -8,7 +8,7 @@ import { CommandError } from "./command-error.ts";
 import { readingFrom, takeHandedOn } from "./handed-on.ts";
 import { listenError } from "./listen-error.ts";
 import { liftFetchLimit } from "./self.ts";
-import { ignore, untilSignal } from "./signals.ts";
+import { ignore, keepSignals, untilSignal } from "./signals.ts";
 
 export const run: Run = async (argv, { env, print, warn, readFile }) => {
   // Before anything is read: an @path may be a pipe, which can be read only once. And before more is
@@ -16,6 +16,7 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
   if (!liftFetchLimit(["serve", ...argv], env, readFile)) {
     warn("lmproxy: cannot restart itself here; at most 256 requests are in flight at a time");
   }
+  const onSignal = keepSignals();
   const { parseServeConfig } = await import("../config/serve-config.ts");
   const handedOn = takeHandedOn(env);
   // What another process started in its own place waits for nobody: who wrote into a pipe for that one has gone.
@@ -47,7 +48,13 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
     };
     if (config.workers !== null) {
       const { supervise } = await import("./supervise.ts");
-      return await supervise(config, config.workers, { argv, notes, print, rereading });
+      return await supervise(config, config.workers, {
+        argv,
+        notes,
+        print,
+        rereading,
+        onSignal,
+      });
     }
     const { startProxy } = await import("../proxy/start.ts");
     const { startWarnings, welcome } = await import("./welcome.ts");
@@ -56,8 +63,8 @@ export const run: Run = async (argv, { env, print, warn, readFile }) => {
     process.on("uncaughtException", proxy.report);
     process.on("unhandledRejection", proxy.report);
     // Also when the terminal has gone that it was started from: a service outlives it.
-    process.on("SIGHUP", proxy.reload);
-    ignore(["SIGUSR1", "SIGUSR2"], (text) => proxy.log.warning(text));
+    onSignal("SIGHUP", proxy.reload);
+    ignore(["SIGUSR1", "SIGUSR2"], onSignal, (text) => proxy.log.warning(text));
     // Before anybody is told that it listens, and may send it signals.
     const ended = untilSignal(["SIGINT", "SIGTERM"]);
     await print(welcome(version, config, proxy));

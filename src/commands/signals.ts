@@ -12,7 +12,26 @@ export function untilSignal(signals: readonly NodeJS.Signals[] = ENDING): Promis
   });
 }
 
-/** Signals that other servers know, and what there is for them here; each would end the process. */
+/** What is done at a signal from now on. */
+export type OnSignal = (signal: Later, act: () => void) => void;
+
+/** Each would end a process that has yet to come up, which its sender takes for one that runs. */
+const LATER = ["SIGHUP", "SIGUSR1", "SIGUSR2"] as const;
+type Later = (typeof LATER)[number];
+
+/** Keeps these signals from now on until it is said what is done then: once, if one has come by then. */
+export function keepSignals(): OnSignal {
+  const came = new Set<Later>();
+  const keep = (signal: Later) => void came.add(signal);
+  for (const signal of LATER) process.on(signal, keep);
+  return (signal, act) => {
+    process.on(signal, act);
+    process.off(signal, keep);
+    if (came.delete(signal)) act();
+  };
+}
+
+/** Signals that other servers know, and what there is for them here. */
 const WITHOUT_MEANING = {
   SIGUSR1: "lines go to standard error, and files of it are turned over by whoever keeps them",
   SIGUSR2:
@@ -22,9 +41,10 @@ const WITHOUT_MEANING = {
 /** From now on these do nothing but to be said by `warn`. */
 export function ignore(
   signals: readonly (keyof typeof WITHOUT_MEANING)[],
+  onSignal: OnSignal,
   warn: (text: string) => void,
 ): void {
   for (const signal of signals) {
-    process.on(signal, () => warn(`${signal} does nothing: ${WITHOUT_MEANING[signal]}`));
+    onSignal(signal, () => warn(`${signal} does nothing: ${WITHOUT_MEANING[signal]}`));
   }
 }

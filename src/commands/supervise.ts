@@ -9,7 +9,7 @@ import { startControl } from "../proxy/control.ts";
 import type { Rereading } from "../proxy/reload.ts";
 import type { Surroundings } from "./command.ts";
 import { Minder } from "./minder.ts";
-import { ignore, untilSignal } from "./signals.ts";
+import { ignore, type OnSignal, untilSignal } from "./signals.ts";
 import { spawnWorker } from "./spawn-worker.ts";
 import { startWarnings, welcome } from "./welcome.ts";
 
@@ -18,6 +18,7 @@ export interface SuperviseOptions {
   readonly notes: readonly Note[];
   readonly print: Surroundings["print"];
   readonly rereading: Rereading;
+  readonly onSignal: OnSignal;
 }
 
 const ENDING = ["SIGINT", "SIGTERM"] as const;
@@ -26,7 +27,7 @@ const ENDING = ["SIGINT", "SIGTERM"] as const;
 export async function supervise(
   config: Config,
   workers: number | "auto",
-  { argv, notes, print, rereading }: SuperviseOptions,
+  { argv, notes, print, rereading, onSignal }: SuperviseOptions,
 ): Promise<number> {
   const count = workers === "auto" ? usableCores() : workers;
   const minder = new Minder(argv);
@@ -42,8 +43,8 @@ export async function supervise(
     minder.tell(errorMessage(error));
     throw error;
   });
-  process.on("SIGHUP", proxy.reload);
-  ignore(["SIGUSR1"], (text) => proxy.log.warning(text));
+  onSignal("SIGHUP", proxy.reload);
+  ignore(["SIGUSR1"], onSignal, (text) => proxy.log.warning(text));
   process.on("uncaughtException", proxy.report);
   process.on("unhandledRejection", proxy.report);
   const first = untilSignal(ENDING);
@@ -56,7 +57,7 @@ export async function supervise(
       cutBy = signal;
       for (const worker of workersRunning) worker.kill();
     });
-  process.on("SIGUSR2", () => {
+  onSignal("SIGUSR2", () => {
     proxy.upgrade("workers").then(
       (versions) => proxy.log.info("upgraded", versions),
       (error: Error) => proxy.log.error("not upgraded", { reason: error.message }),

@@ -2,9 +2,10 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { TEST_KEY } from "../support/tls/files.ts";
+import { until } from "../support/until.ts";
 import { MAIN, Program, run, startEngine, startProxy } from "./program.ts";
 
 // Some start the program nine times, which takes a busy machine more than 5 s.
@@ -81,6 +82,37 @@ test.each(["SIGHUP", "SIGUSR1", "SIGUSR2"] as const)("%s does not end it", async
   expect((await fetch(`${proxy.url}/health`)).status).toBe(200);
   proxy.program.kill("SIGTERM");
   expect((await proxy.program.finished()).code).toBe(0);
+});
+
+test("signals that come before it serves end nothing, and are seen to when it does", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "lmproxy-serve-"));
+  const keys = join(directory, "keys");
+  const next = join(directory, "next");
+  await writeFile(next, "new-key");
+  Bun.spawnSync(["mkfifo", keys]);
+  const place = ["--host", "127.0.0.1", "--port", "0"];
+  await using program = new Program(["serve", ...place, "--api-keys", `@${keys}`]);
+  // It waits for its keys meanwhile.
+  const signals = ["SIGHUP", "SIGUSR1", "SIGUSR2"] as const;
+  const caught = () =>
+    BigInt(
+      `0x${/^SigCgt:\s*(\S+)/m.exec(readFileSync(`/proc/${program.pid}/status`, "utf8"))?.[1]}`,
+    );
+  await until("they would not end it", () =>
+    signals.every((signal) => (caught() & (1n << BigInt(constants.signals[signal] - 1))) !== 0n),
+  );
+  for (const signal of signals) program.kill(signal);
+  Bun.spawnSync(["sh", "-c", 'exec 3>"$0" && mv "$1" "$0" && echo old-key >&3', keys, next]);
+  const [, url = ""] = await program.until(/^lmproxy listens on (\S+)$/m);
+  const statusOf = async (key: string) =>
+    (await fetch(`${url}/v1/models`, { headers: { authorization: `Bearer ${key}` } })).status;
+  await until("what lies there now counts", async () => (await statusOf("new-key")) === 200);
+  expect(await statusOf("old-key")).toBe(401);
+  program.kill("SIGTERM");
+  const { err, code } = await program.finished();
+  expect(code).toBe(0);
+  for (const signal of ["SIGUSR1", "SIGUSR2"]) expect(err).toContain(`${signal} does nothing`);
+  await rm(directory, { recursive: true });
 });
 
 test("a port in use is one line and exit code 1", async () => {
