@@ -38,16 +38,21 @@ export async function supervise(
     void child.exited.then(() => workersRunning.delete(child));
     return child;
   };
+  const first = untilSignal(ENDING);
+  let isUp = false;
+  void first.then((signal) => {
+    if (!isUp) dieOf(signal);
+  });
   const options = { count, spawn, rereading, startSuccessor: minder.start };
   const proxy = await startControl(config, options).catch((error: unknown) => {
     minder.tell(errorMessage(error));
     throw error;
   });
+  isUp = true;
   onSignal("SIGHUP", proxy.reload);
   ignore(["SIGUSR1"], onSignal, (text) => proxy.log.warning(text));
   process.on("uncaughtException", proxy.report);
   process.on("unhandledRejection", proxy.report);
-  const first = untilSignal(ENDING);
   const ended = Promise.race([first, minder.told]);
   let cutBy: NodeJS.Signals | null = null;
   // A second one ends a process at once, and workers would go on without it.
@@ -83,4 +88,10 @@ export async function supervise(
   if (cutBy !== null) process.kill(process.pid, cutBy);
   // Of one that came too late to take our place it says nothing of us.
   return isReplaced ? code : 0;
+}
+
+/** Ends as whoever knows no signals does, once what is shared is put away, as at every exit. Workers end when they see it. */
+function dieOf(signal: NodeJS.Signals): void {
+  process.once("exit", () => process.kill(process.pid, signal));
+  process.exit();
 }

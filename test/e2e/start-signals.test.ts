@@ -1,8 +1,8 @@
 /** Signals to a supervisor whose workers come up just now. */
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { MAIN } from "../commands/program.ts";
 import { until } from "../support/until.ts";
 
@@ -32,6 +32,7 @@ async function startSlowly(name: string) {
   await until("its worker comes up", () => pids() !== "");
   return {
     child,
+    worker: Number(pids()),
     open: () => writeFileSync(gate, ""),
     log: () => readFileSync(log, "utf8"),
     async [Symbol.asyncDispose]() {
@@ -50,4 +51,17 @@ test("what they ask for is done when it serves", async () => {
   expect(proxy.log()).toContain("SIGUSR1 does nothing");
   proxy.child.kill("SIGTERM");
   expect(await proxy.child.exited).toBe(0);
+});
+
+test("one that ends it leaves no process, and nothing in memory", async () => {
+  await using proxy = await startSlowly("never");
+  const maps = readFileSync(`/proc/${proxy.child.pid}/maps`, "utf8");
+  const table = /\S+\/lmproxy-\w+\/table$/m.exec(maps)?.[0] ?? "";
+  expect(existsSync(table)).toBe(true);
+  proxy.child.kill("SIGTERM");
+  await proxy.child.exited;
+  expect(proxy.child.signalCode).toBe("SIGTERM");
+  expect(existsSync(dirname(table))).toBe(false);
+  proxy.open();
+  await until("its worker has ended", () => !existsSync(`/proc/${proxy.worker}`));
 });
