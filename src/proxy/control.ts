@@ -182,7 +182,7 @@ export async function startControl(
     throw error;
   }
   if (stateFile?.locked === true) {
-    replacing.handover = new Handover({
+    const handover = new Handover({
       config,
       served: {
         port,
@@ -206,7 +206,8 @@ export async function startControl(
       log,
       onReplaced: replacing.isReplaced,
     });
-    replacing.handover.start();
+    handover.start();
+    replacing.handover = handover;
   }
   return {
     url: urlOf(config, port),

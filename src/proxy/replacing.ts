@@ -21,7 +21,7 @@ interface ReplacingOptions {
 /** How what serves at a supervisor's port is replaced: its workers, the whole of it, or their certificate; one at a time. */
 export class Replacing {
   /** Null until another process may take this one's place, and where none can find it. */
-  handover: Handover | null = null;
+  handover: Pick<Handover, "refuseWhileReplaced" | "stop"> | null = null;
   /** Resolves when nobody else listens at the port any more: then the places of listeners are known. */
   settled: Promise<unknown> = Promise.resolve();
   readonly #options: ReplacingOptions;
@@ -40,20 +40,21 @@ export class Replacing {
 
   /** @throws Error while another process takes the place of this one, or has */
   async renew(next: CertifiedKey): Promise<boolean> {
-    this.handover?.refuseWhileReplaced();
     await this.settled;
+    // Not before: one may have begun to take it meanwhile.
+    this.handover?.refuseWhileReplaced();
     return await this.#options.supervisor().renew(next);
   }
 
   /** @throws UpgradeError; ProxyError where no other process could find this one */
   async upgrade(what: "workers" | "all"): Promise<{ readonly from: string; readonly to: string }> {
     const { port, supervisor, startSuccessor } = this.#options;
+    await this.settled;
     try {
       this.handover?.refuseWhileReplaced();
     } catch (error) {
       throw new UpgradeError(errorMessage(error));
     }
-    await this.settled;
     if (what === "workers") return await supervisor().upgrade();
     if (this.handover === null) throw new ProxyError("invalid_request", NO_STATE);
     const { promise: fails, reject } = Promise.withResolvers<never>();
