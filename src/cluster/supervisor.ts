@@ -48,6 +48,7 @@ export class Supervisor {
   #isEnding = false;
   #hasListened = false;
   #upgrading = false;
+  #renewing = 0;
   /** Listeners come up one at a time: their order has to be known. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -144,14 +145,17 @@ export class Supervisor {
       this.#turn = answer;
       return answer;
     });
+    this.#renewing += 1;
     const all = await Promise.all(answers);
+    this.#renewing -= 1;
     void this.spread();
     return all.every((can) => can === true);
   }
 
-  /** Whether workers come up just now, or are replaced. */
+  /** Whether the order of listeners changes: workers come up just now, are replaced, or get another certificate. */
   get isChanging(): boolean {
-    return this.#upgrading || [...this.#members].some(({ phase }) => phase === "starting");
+    const isStarting = [...this.#members].some(({ phase }) => phase === "starting");
+    return isStarting || this.#upgrading || this.#renewing > 0;
   }
 
   /**

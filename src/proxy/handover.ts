@@ -43,7 +43,7 @@ export interface HandoverOptions {
 
 interface Workers {
   readonly count: number;
-  /** Whether some come up just now, or are replaced. */
+  /** Whether some come up just now, are replaced, or get another certificate. */
   isChanging(): boolean;
   /** Resolves when all know that another process keeps the nodes, which has `listeners` listeners at the port. */
   handOver(listeners: number): Promise<void>;
@@ -124,8 +124,9 @@ export class Handover {
       throw new Refusal(`process ${this.#successor.pid} is just taking over`);
     }
     const { config, served, log, workers } = this.#options;
-    if (workers?.isChanging() === true)
-      throw new Refusal("its workers are just replaced; try again");
+    if (workers?.isChanging() === true) {
+      throw new Refusal("its workers are just replaced, or get another certificate; try again");
+    }
     refuseElsewhere(asked, { host: config.host, port: served.port });
     this.#successor = asked;
     // The one before us may listen still, or a listener of before a reload: a connection is led away

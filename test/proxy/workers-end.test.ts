@@ -1,4 +1,4 @@
-/** How workers end, alone and with their proxy: what is said of them, and how long they are waited for. */
+/** What a supervisor does with its workers and says of them: how they end, alone and with their proxy, and how long they are waited for. */
 import { expect, test } from "bun:test";
 import { Channel } from "../../src/cluster/channel.ts";
 import type { Spawn } from "../../src/cluster/member.ts";
@@ -182,4 +182,22 @@ test("at the end, one that has just begun to listen finishes what it has, as the
   expect(killed).toEqual([]);
   for (const exit of exits) exit();
   await over;
+});
+
+test("while workers get another certificate, nobody is to take their place: their listeners come and go", async () => {
+  const listens = Promise.withResolvers<string>();
+  const asked: number[] = [];
+  const does: Does = (_, __, pid) => {
+    asked.push(pid);
+    return listens.promise;
+  };
+  const { supervisor } = await startTwo(does, [], /"do":"certificate"/);
+  expect(supervisor.isChanging).toBe(false);
+  const renewed = supervisor.renew({ key: "", cert: "" });
+  await until("the first is asked", () => asked.length === 1);
+  expect(supervisor.isChanging).toBe(true);
+  listens.resolve("");
+  await renewed;
+  expect(asked).toEqual([1, 2]);
+  expect(supervisor.isChanging).toBe(false);
 });
