@@ -70,7 +70,12 @@ export async function startControl(
     : null;
   const { port, release } = predecessor?.heldPort ?? holdPort(config, key);
   let stateFile = ownStateFile(config, predecessor, warn);
-  const replacing = new Replacing({ port, supervisor: () => supervisor, startSuccessor });
+  const replacing = new Replacing({
+    port,
+    statePath: config.statePath,
+    supervisor: () => supervisor,
+    startSuccessor,
+  });
   const tables = shareTables(config, count);
   const { table, sessions } = tables;
   const peers = new WorkersPeers();

@@ -6,14 +6,13 @@ import { ProxyError } from "../core/errors.ts";
 import { errorMessage } from "../core/thrown.ts";
 import type { Handover } from "./handover.ts";
 
-const NO_STATE =
-  "The one that replaces a supervisor finds it by its state file; start lmproxy with --state.";
-
 /** Starts another proxy that takes over from the one at `port`. @param failed Called when it ends before it has. */
 export type StartSuccessor = (port: number, failed: (reason: string) => void) => void;
 
 interface ReplacingOptions {
   readonly port: number;
+  /** Null where none is kept. */
+  readonly statePath: string | null;
   readonly supervisor: () => Pick<Supervisor, "upgrade" | "renew">;
   readonly startSuccessor: StartSuccessor;
 }
@@ -56,9 +55,19 @@ export class Replacing {
       throw new UpgradeError(errorMessage(error));
     }
     if (what === "workers") return await supervisor().upgrade();
-    if (this.handover === null) throw new ProxyError("invalid_request", NO_STATE);
+    if (this.handover === null) throw this.#cannotBeFound();
     const { promise: fails, reject } = Promise.withResolvers<never>();
     startSuccessor(port, (reason) => reject(new UpgradeError(`Nothing was changed: ${reason}.`)));
     return { from: version, to: await Promise.race([this.replaced, fails]) };
+  }
+
+  #cannotBeFound(): ProxyError {
+    const { statePath } = this.#options;
+    const todo =
+      statePath === null
+        ? "start lmproxy with --state"
+        : `the lock of ${statePath} could not be had, as the log says, so start lmproxy anew once it can`;
+    const message = `The one that replaces a supervisor finds it by its state file; ${todo}.`;
+    return new ProxyError("invalid_request", message);
   }
 }

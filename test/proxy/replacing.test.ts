@@ -3,12 +3,13 @@ import { expect, test } from "bun:test";
 import { Replacing } from "../../src/proxy/replacing.ts";
 
 /** One whose port is shared until `settle`, and which another process begins to replace with `replace`. */
-function starting() {
+function starting(statePath: string | null = null) {
   const done: string[] = [];
   const { promise, resolve: settle } = Promise.withResolvers<void>();
   let isReplaced = false;
   const replacing = new Replacing({
     port: 1,
+    statePath,
     supervisor: () => ({
       upgrade: async () => {
         done.push("upgrade");
@@ -45,4 +46,14 @@ test("nothing is done with the port of one that is taken over from while it wait
   settle();
   expect(await Promise.all(asked)).toEqual(Array(3).fill("another process takes this one's place"));
   expect(done).toEqual([]);
+});
+
+test.each([
+  [null, "start lmproxy with --state."],
+  ["/srv/nodes.json", "the lock of /srv/nodes.json could not be had"],
+])("why nobody can take its place is said, with its state in %p", async (statePath, why) => {
+  const { replacing, settle } = starting(statePath);
+  replacing.handover = null;
+  settle();
+  await expect(replacing.upgrade("all")).rejects.toThrow(why);
 });
