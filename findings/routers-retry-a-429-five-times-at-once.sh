@@ -82,8 +82,9 @@ def through(*program):
         router.wait()
 
 described = True
-for name, *program in (("vllm-router", f"{sys.argv[1]}/vllm-router"), ("smg", f"{sys.argv[1]}/smg", "launch"),
-                       ("sglang-router", f"{sys.argv[1]}/python", "-m", "sglang_router.launch_router")):
+# By module: sglang-router, too, installs a command `smg`, its own.
+for name in ("vllm-router", "smg", "sglang-router"):
+    program = (f"{sys.argv[1]}/python", "-m", f"{name.replace('-', '_')}.launch_router")
     attempts, seconds, status, after = through(*program)
     print(f"{name}: {attempts} attempts in {seconds:.1f} s, then {status} with Retry-After {after}", flush=True)
     described = described and (attempts, status, after) == (5, 429, "30") and seconds < 5
