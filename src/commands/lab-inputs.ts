@@ -8,7 +8,7 @@ import { UsageError } from "../config/usage-error.ts";
 import { type ClusterEvent, type ClusterShape, clusterOf, eventOf } from "../lab/clusters.ts";
 import { ENGINES, engineOf } from "../lab/engines.ts";
 import type { NamedModel } from "../lab/suite.ts";
-import { TraceReader } from "../lab/trace/read-trace.ts";
+import { DAY_MS, MOST_DAYS, TraceReader } from "../lab/trace/read-trace.ts";
 import { SYNTHETIC_NAMES, synthetic } from "../lab/trace/synthetic.ts";
 import type { Trace } from "../lab/trace/trace.ts";
 import { TraceError } from "../lab/trace/trace-error.ts";
@@ -18,15 +18,20 @@ const SYNTHETIC = "synthetic:";
 /** Made-up traffic and what a file leaves to chance are the same in every run. */
 const SEED = 1;
 
-const positive = Type.Optional(Type.Number({ exclusiveMinimum: 0 }));
+/** With engines slower than this a run would never end. */
+const LEAST_TOKENS_PER_S = 1;
+const MOST_STEP_MS = 60_000;
+const LEAST_SPEED = 0.001;
+
+const stepMs = Type.Optional(Type.Number({ minimum: 0, maximum: MOST_STEP_MS }));
 const count = Type.Optional(Type.Integer({ minimum: 1 }));
 
 const ModelFile = Type.Object(
   {
-    prefillTokensPerS: positive,
-    stepBaseMs: positive,
-    stepPerSequenceMs: Type.Optional(Type.Number({ minimum: 0 })),
-    stepPer1kContextMs: Type.Optional(Type.Number({ minimum: 0 })),
+    prefillTokensPerS: Type.Optional(Type.Number({ minimum: LEAST_TOKENS_PER_S })),
+    stepBaseMs: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: MOST_STEP_MS })),
+    stepPerSequenceMs: stepMs,
+    stepPer1kContextMs: stepMs,
     blockSizeTokens: count,
     totalBlocks: count,
     maxBatchSize: count,
@@ -38,7 +43,7 @@ const ModelFile = Type.Object(
 
 const ClusterFile = Type.Object(
   {
-    speeds: Type.Array(Type.Number({ exclusiveMinimum: 0 }), { minItems: 1, maxItems: 256 }),
+    speeds: Type.Array(Type.Number({ minimum: LEAST_SPEED }), { minItems: 1, maxItems: 256 }),
     roles: Type.Optional(Type.Array(Type.Union([Type.Literal("Prefill"), Type.Literal("Decode")]))),
     events: Type.Optional(Type.Array(Type.String())),
   },
@@ -67,6 +72,13 @@ export async function traceNamed(
     if (error instanceof TraceError) throw new UsageError(`--trace ${name}: ${error.message}`);
     throw error;
   }
+}
+
+/** @param rate Factor on the rate at which its requests come, above 0. @throws UsageError */
+export function refuseEternity({ name, requests }: Trace, rate: number): void {
+  const lastMs = requests.at(-1)?.atMs ?? 0;
+  if (lastMs / rate <= MOST_DAYS * DAY_MS) return;
+  throw new UsageError(`--rate ${rate} makes more than ${MOST_DAYS} days of ${name}`);
 }
 
 /** Not a pipe: what was read of it is gone. Nor what this process alone has open, as `/dev/stdin` or `/dev/fd/3`. */

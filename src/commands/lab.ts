@@ -18,7 +18,14 @@ import { hash } from "../proxy/routing.ts";
 import { type Run, readArguments, type Surroundings } from "./command.ts";
 import { CommandError } from "./command-error.ts";
 import { defaultModel, LAB_FLAGS, LabSettings } from "./lab-flags.ts";
-import { canBeReadAgain, clusterNamed, eventNamed, modelNamed, traceNamed } from "./lab-inputs.ts";
+import {
+  canBeReadAgain,
+  clusterNamed,
+  eventNamed,
+  modelNamed,
+  refuseEternity,
+  traceNamed,
+} from "./lab-inputs.ts";
 import { inProcesses } from "./lab-processes.ts";
 import { Progress } from "./lab-progress.ts";
 import { laterFile } from "./later-file.ts";
@@ -76,7 +83,11 @@ export const run: Run = async (argv, surroundings) => {
     if (told % TOLD_TO_COLLECT === 0) Bun.gc(true);
   };
   const read: Trace[] = [];
-  for (const name of traces) read.push(await traceNamed(name, tell));
+  for (const name of traces) {
+    const trace = await traceNamed(name, tell);
+    refuseEternity(trace, rate);
+    read.push(trace);
+  }
   const suite: Suite = {
     ...{ traces: read, clusters, models, strategies, seeds, workers, rate, closedLoop, hash, tell },
     stopwatch: () => performance.now(),

@@ -43,7 +43,7 @@ function titleOf({ trace, cluster, nodes, model, requests, workers }: Row): stri
 /** The median, and the range where there is one. */
 function cell(values: readonly number[], digits: number): string {
   const sorted = values.toSorted((a, b) => a - b);
-  const show = (value: number | undefined) => (value ?? Number.NaN).toFixed(digits);
+  const show = (value = Number.NaN) => (Number.isNaN(value) ? "-" : value.toFixed(digits));
   const [least, median, most] = [sorted[0], sorted[sorted.length >> 1], sorted.at(-1)].map(show);
   return least === most ? `${median}` : `${median} (${least}-${most})`;
 }

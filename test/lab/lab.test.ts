@@ -47,6 +47,9 @@ const FILES: Readonly<Record<string, string | Uint8Array>> = {
   "roles.json": '{"speeds": [1, 2], "roles": ["Decode", "Prefill"]}',
   "one-role.json": '{"speeds": [1, 2], "roles": ["Decode"]}',
   "prefills.json": '{"speeds": [1, 2], "roles": ["Prefill", "Prefill"]}',
+  "standing.json": '{"speeds": [1, 1e-300]}',
+  "standing-prefill.json": '{"prefillTokensPerS": 1e-300}',
+  "standing-step.json": '{"stepBaseMs": 1e300}',
   "m.json": '{"prefillTokensPerS": 50000}',
   "empty.csv": "\uFEFF\n",
   "nothing.csv": "",
@@ -157,6 +160,12 @@ test("a table marks what is shown an oracle's view", async () => {
   expect(table).not.toContain("random *");
 });
 
+test("where nothing was answered a table shows no times", async () => {
+  const table = await lab("--strategies", "random", "--nodes", "1", "--event", "dies@0:0");
+  expect(table).toMatch(/^random +- +- +- +- +- +- .* 60 /m);
+  expect(table).not.toContain("NaN");
+});
+
 test("a plot is written", async () => {
   const folder = mkdtempSync(join(tmpdir(), "lmproxy-plot-"));
   try {
@@ -214,6 +223,10 @@ describe("what is wrong is said", () => {
     [["--plot", tmpdir()], `--plot ${tmpdir()}: `],
     [["--event", "dies@3:8"], "dies@3:8 is of no node: those of equal are 0 to 7"],
     [["--cluster", "prefills.json"], "a Prefill and a Decode node"],
+    [["--rate", "0.0000001"], "--rate 1e-7 makes more than 366 days of t.jsonl"],
+    [["--cluster", "standing.json"], "standing.json: /speeds/1: "],
+    [["--model", "standing-prefill.json"], "standing-prefill.json: /prefillTokensPerS: "],
+    [["--model", "standing-step.json"], "standing-step.json: /stepBaseMs: "],
   ])("%p", async (argv, says) => {
     await expect(lab(...argv)).rejects.toThrow(says);
   });

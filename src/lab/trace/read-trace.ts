@@ -10,8 +10,8 @@ import { inOrder, type Trace, type TraceRequest } from "./trace.ts";
 import { TraceError } from "./trace-error.ts";
 
 /** Idle time costs a minute for each month: times that lie further apart are a mistake of units, or one of them is. */
-const MOST_DAYS = 366;
-const DAY_MS = 86_400_000;
+export const MOST_DAYS = 366;
+export const DAY_MS = 86_400_000;
 
 /** Shorter steps matter to nobody, ms. */
 const LEAST_STEP_MS = 500;
