@@ -56,7 +56,10 @@ const PROMPTS = ["messages", "prompt", "input", "input_ids", "text"] as const;
 const READ = [...BEFORE, ...PROMPTS] as const;
 const ALL = [...SEEDS, ...READ] as const;
 
-/** The prompt of a scanned body, in blocks. A last piece that fills no block belongs to none. */
+/**
+ * The prompt of a scanned body, in blocks. A last piece that fills no block belongs to none, but those of
+ * members behind it depend on it.
+ */
 export function promptBlocks(body: Uint8Array, head: RequestHead, hash: Hash): PromptBlocks {
   const spans = spansOf(body, head.members);
   let seed = hash(encoder.encode(head.model ?? ""), 0);
@@ -67,8 +70,13 @@ export function promptBlocks(body: Uint8Array, head: RequestHead, hash: Hash): P
   const blocks: number[] = [];
   const blockEnds: number[] = [];
   let promptBytes = 0;
+  /** What fills no block of the member before. */
+  let restStart = 0;
+  let restEnd = 0;
   for (const name of READ) {
     const [start, end] = spans[name];
+    if (start === end) continue;
+    if (restStart < restEnd) seed = hash(body, seed, restStart, restEnd);
     const mayHavePictures = end - start >= LEAST_PICTURE_BYTES;
     let at = start;
     for (;;) {
@@ -81,6 +89,8 @@ export function promptBlocks(body: Uint8Array, head: RequestHead, hash: Hash): P
       at = next;
     }
     promptBytes += mayHavePictures ? countedBytes(body, at, end) : end - at;
+    restStart = at;
+    restEnd = end;
   }
   return { promptBytes, blocks, blockEnds };
 }

@@ -56,6 +56,22 @@ describe("what else makes prompts different", () => {
   });
 });
 
+describe("what stands before the messages is the same to its last byte, or they share nothing", () => {
+  const messages = [{ role: "user", content: TEXT }];
+  test.each([
+    ["a short system prompt", { system: "You are Ann." }, { system: "You are Ben." }],
+    ["the time at its end", { system: `${TEXT}It is 12:00.` }, { system: `${TEXT}It is 12:01.` }],
+    ["instructions", { instructions: "Be brief." }, { instructions: "Be exact." }],
+    ["the last tool", { tools: [{ a: TEXT }, { b: 1 }] }, { tools: [{ a: TEXT }, { c: 1 }] }],
+  ])("%s", (_what, one, other) => {
+    const before = read(one).blocks.length;
+    expect(common({ ...one, messages }, { ...other, messages })).toBe(before);
+    const all = read({ ...one, messages }).blocks.length;
+    expect(all).toBeGreaterThan(before);
+    expect(common({ ...one, messages }, { ...one, messages, max_tokens: 1 })).toBe(all);
+  });
+});
+
 test("blocks cover the prompt in order, and grow with it: a MiB has less than 200", () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 200_000 }), (length) => {
