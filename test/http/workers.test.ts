@@ -13,8 +13,9 @@ async function call(proxy: ProxyProcess, method: string, target: string, body?: 
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   const text = await answer.text();
-  const isJson = answer.headers.get("content-type")?.includes("json") === true;
-  return { status: answer.status, text, json: Object(isJson ? JSON.parse(text) : {}) };
+  const type = answer.headers.get("content-type");
+  const isJson = type?.includes("json") === true;
+  return { status: answer.status, type, text, json: Object(isJson ? JSON.parse(text) : {}) };
 }
 
 test.concurrent("POST /workers is 200 once the node can be routed to; it is listed, shown and removed by its id", async () => {
@@ -68,12 +69,14 @@ test.concurrent("/add_worker and /remove_worker take ?url=, and answer in words"
   const query = `?url=${encodeURIComponent(node.url)}`;
   expect(await call(proxy, "POST", `/add_worker${query}`)).toMatchObject({
     status: 200,
+    type: "text/plain; charset=utf-8",
     text: `Successfully added worker: ${node.url}`,
   });
   expect((await call(proxy, "POST", `/add_worker${query}`)).status).toBe(200);
   for (let i = 0; i < 2; i += 1) {
     expect(await call(proxy, "POST", `/remove_worker${query}`)).toMatchObject({
       status: 200,
+      type: "text/plain; charset=utf-8",
       text: `Successfully removed worker: ${node.url}`,
     });
   }

@@ -159,7 +159,7 @@ export const workerRoutes: readonly AnsweringRoute[] = [
     answer: async ({ query, peerAddress }, services) => {
       const { node, routable } = await addWorker(query, peerAddress, services);
       const text = routable ? `Successfully added worker: ${node.url}` : added(node.url, routable);
-      return new Response(text, { status: routable ? 200 : 202 });
+      return inWords(text, routable ? 200 : 202);
     },
   }),
   route({
@@ -178,7 +178,7 @@ export const workerRoutes: readonly AnsweringRoute[] = [
     query: Url,
     answer: ({ query, peerAddress }, services) => {
       removeNode(query.url, peerAddress, services);
-      return new Response(`Successfully removed worker: ${query.url}`);
+      return inWords(`Successfully removed worker: ${query.url}`, 200);
     },
   }),
   route({
@@ -237,6 +237,11 @@ export const workerRoutes: readonly AnsweringRoute[] = [
 /** sglang-router and smg say so whatever comes of it. */
 function accepts({ as }: Services): boolean {
   return as === "sglang-router" || as === "smg";
+}
+
+/** Left to itself, a text goes out as bytes of no kind. */
+function inWords(text: string, status: number): Response {
+  return new Response(text, { status, headers: { "content-type": "text/plain; charset=utf-8" } });
 }
 
 function added(url: string, routable: boolean): string {
