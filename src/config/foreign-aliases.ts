@@ -117,7 +117,7 @@ const ranks = oneOfTheirs(
 );
 
 const backend = oneOfTheirs(
-  ["sglang", "vllm", "trtllm"],
+  ["sglang", "vllm", "trtllm", "tokenspeed"],
   "--backend has no effect here: engines of any kind stand side by side",
   "nodes are engines, not providers",
 );

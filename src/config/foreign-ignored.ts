@@ -8,7 +8,7 @@ function ignored(because: string, names: Readonly<Record<string, string>>): Fore
 export const IGNORED: readonly ForeignFlag[] = [
   ...ignored("nodes are probed until they are removed, and may join at any time", {
     VSM: "worker-startup-timeout-secs worker-startup-check-interval",
-    M: "worker-startup-delay job-queue-capacity job-queue-concurrency remove-unhealthy-workers worker-auto-recovery",
+    M: "worker-startup-delay job-queue-capacity job-queue-concurrency remove-unhealthy-workers? worker-auto-recovery? no-remove-unhealthy-workers? no-worker-auto-recovery?",
   }),
   ...ignored("it tunes a prefix tree that is not here", {
     VSM: "cache-threshold cache-match-threshold balance-abs-threshold spill-abs-threshold balance-rel-threshold spill-rel-threshold eviction-interval-secs max-tree-size",

@@ -1,6 +1,7 @@
 /**
  * A command line as another router takes it, in our words: its flags, LMDeploy's underscores and the
- * unique prefixes of Python's argparse. What is ours already passes as it is.
+ * unique prefixes of Python's argparse, in which all of them are written. What is ours already passes
+ * as it is.
  */
 import type { Flag } from "./flag.ts";
 import { FOREIGN_FLAGS } from "./foreign-flags.ts";
@@ -127,7 +128,7 @@ function ownName(typed: string | null, own: readonly string[]): string | null {
   if (typed === null) return null;
   const name = typed.replaceAll("_", "-");
   if (own.includes(name) || FOREIGN_FLAGS.has(name)) return name;
-  for (const names of [own, LMDEPLOYS]) {
+  for (const names of [own, LMDEPLOYS, [...own, ...FOREIGN_FLAGS.keys()]]) {
     const [only, ...more] = names.filter((one) => one.startsWith(name));
     if (only !== undefined && more.length === 0) return only;
   }

@@ -89,6 +89,31 @@ const STARTS: readonly (readonly [where: string, argv: string, nodes: readonly s
     TWO,
   ],
   [
+    "smg, documentation, its binary's spelling of a flag",
+    "launch --policy manual --worker-urls http://worker1:8000 http://worker2:8000 --assignment-mode min_load --max-idle-secs 14400 --eviction-interval 120",
+    TWO,
+  ],
+  [
+    "sglang-router, documentation, cache-aware tuning",
+    "--worker-urls http://worker1:8000 http://worker2:8000 --policy cache_aware --cache-threshold 0.5 --balance-abs-threshold 32 --balance-rel-threshold 1.5 --eviction-interval 120 --max-tree-size 67108864",
+    TWO,
+  ],
+  [
+    "smg, an image's default command",
+    "launch --host 0.0.0.0 --port 8801 --backend sglang --policy cache_aware",
+    [],
+  ],
+  [
+    "sglang-router, a test of two engines",
+    "--worker-urls http://worker1:8000 http://worker2:8000 --host 127.0.0.1 --port 30000 --policy round_robin --health-failure-threshold 2 --health-success-threshold 2 --health-check-timeout-secs 30 --health-check-interval-secs 15",
+    TWO,
+  ],
+  [
+    "vllm-router, a trainer's",
+    "--host 127.0.0.1 --port 8000 --policy round_robin --worker-urls http://worker1:8000 http://worker2:8000 --worker-startup-timeout-secs 1800 --retry-max-retries 1 --disable-retries --request-timeout-secs 86400 --request-id-headers x-session-id",
+    TWO,
+  ],
+  [
     "lmdeploy serve proxy, documentation",
     "--server-name 0.0.0.0 --server-port 8000 --routing-strategy min_expected_latency --serving-strategy Hybrid",
     [],

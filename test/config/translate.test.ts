@@ -64,6 +64,11 @@ describe("aliases", () => {
     ["--cors-allowed-origins * https://a.test", "--allowed-origins * https://a.test"],
     ["--disable-circuit-breaker --cache-threshold 0.5", ""],
     ["--disable-circuit-breaker=false", ""],
+    // As Python's argparse has it: what begins one name alone, and a switch turned off.
+    ["--worker-url http://a --eviction-interval 60", "--node http://a"],
+    ["--remove-unhealthy-workers --port 1", "--port 1"],
+    ["--no-remove-unhealthy-workers --no-worker-auto-recovery", ""],
+    ["--backend tokenspeed", ""],
   ])("%s", (argv, ours) => {
     if (ours === null) expect(refusal(argv)).toContain("is refused");
     else expect(words(argv)).toBe(ours);
@@ -179,9 +184,9 @@ describe("the table", () => {
   test("has each of the 233 flags once, and none of ours", () => {
     const own = SERVE_FLAGS.flatMap(({ names }) => names);
     expect([...FOREIGN_FLAGS.keys()].filter((name) => own.includes(name))).toEqual([]);
-    // 233 and 7 second names, without eight that are ours too: --host, --port, --queue-size,
-    // --log-level, --prefill, --decode, --model-alias, --request-id-headers.
-    expect(FOREIGN_FLAGS.size).toBe(232);
+    // 233, 7 second names and two that turn a switch off, without eight that are ours too: --host,
+    // --port, --queue-size, --log-level, --prefill, --decode, --model-alias, --request-id-headers.
+    expect(FOREIGN_FLAGS.size).toBe(234);
   });
 
   test("every flag gives a configuration or one line that names it", () => {
