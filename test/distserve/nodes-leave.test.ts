@@ -11,7 +11,10 @@ import { type Cluster, messageOf, only, startCluster, startRole } from "./cluste
 // Each test starts processes, on machines that may be busy.
 setDefaultTimeout(60_000);
 
-const STREAM = { stream: true, max_tokens: 60, ignore_eos: true };
+/** Seconds long: it does not end before its engine is made to stand still. */
+const STREAM = { stream: true, max_tokens: 1_000, ignore_eos: true };
+/** What a stream stood still for has happened: it need not take its time any more. */
+const QUICK = 100;
 const DROP = "/distserve/p2p_drop_connect";
 
 function administer(url: string, path: string, body: object): Promise<Response> {
@@ -43,7 +46,7 @@ describe.concurrent.each(["drain", "remove"])("a node that is taken out by %s", 
       await administer(cluster.proxy.url, `/nodes/${how}`, { url: only(cluster[role]).url });
       expect((await cluster.chat()).status).toBe(503);
       expect([prefill, decode].map(drops)).toEqual([0, 0]);
-      decode.setPace(1);
+      decode.setPace(QUICK);
       while (!(await reader?.read())?.done);
       await until("both are told", () => drops(prefill) === 1 && drops(decode) === 1);
       expect([prefill.state().connectedPeers, decode.state().connectedPeers]).toEqual([[], []]);
@@ -57,9 +60,8 @@ describe.concurrent.each(["drain", "remove"])("a prefill engine put back after %
     await using cluster = await startCluster({ engine: { timeScale: 1 } });
     const prefill = only(cluster.prefills);
     const gone = new AbortController();
-    const stream = { ...STREAM, max_tokens: 2_000 };
     const [left, stayed] = await Promise.all([
-      cluster.chat(stream, { signal: gone.signal }),
+      cluster.chat(STREAM, { signal: gone.signal }),
       cluster.chat(STREAM),
     ]);
     only(cluster.decodes).setPace(0);
@@ -71,7 +73,7 @@ describe.concurrent.each(["drain", "remove"])("a prefill engine put back after %
     expect((await cluster.proxy.status())[prefill.url]?.open_sessions).toBe(2);
     gone.abort();
     await left.text().catch(() => {});
-    only(cluster.decodes).setPace(1);
+    only(cluster.decodes).setPace(QUICK);
     expect(await stayed.text()).toEndWith("data: [DONE]\n\n");
     await cluster.quiet();
     expect((await cluster.chat()).status).toBe(200);
@@ -124,7 +126,7 @@ test.concurrent("a node ejected for time-outs alone keeps its pairs and sessions
     flags: ["--health-interval", "0.1", "--health-timeout", "0.1"],
   });
   const [prefill, decode] = [only(cluster.prefills), only(cluster.decodes)];
-  const answer = await cluster.chat({ ...STREAM, max_tokens: 150 });
+  const answer = await cluster.chat(STREAM);
   const reader = answer.body?.getReader();
   await reader?.read();
   decode.setPace(0);
@@ -133,7 +135,7 @@ test.concurrent("a node ejected for time-outs alone keeps its pairs and sessions
     return (await cluster.proxy.status())[prefill.url]?.state === "unhealthy";
   });
   expect((await cluster.proxy.status())[prefill.url]).toMatchObject({ pairs: 1, open_sessions: 1 });
-  decode.setPace(1);
+  decode.setPace(QUICK);
   while (!(await reader?.read())?.done);
   prefill.setFaults([]);
   await until("it is back", async () => {

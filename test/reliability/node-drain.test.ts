@@ -26,7 +26,7 @@ test("draining answers at once, cuts no stream, and ends when the node registers
   const [going, other] = await Promise.all([start({ timeScale: 1 }), start()]);
   await using proxy = await startProxy(["--node", going.url]);
   await untilHealthy(proxy);
-  const body = { model: "tiny", prompt: "x", max_tokens: 100, ignore_eos: true, stream: true };
+  const body = { model: "tiny", prompt: "x", max_tokens: 1_000, ignore_eos: true, stream: true };
   const exchange = rawPost(proxy.port, "/v1/completions", body);
   await until("it has begun", () => exchange.receivedBytes > 0);
   going.setPace(0);
@@ -36,7 +36,7 @@ test("draining answers at once, cuts no stream, and ends when the node registers
   expect(drained).toEqual({ state: "draining", unfinished: 1 });
   expect(await askInTurn(proxy, 20)).toEqual(times(20, 200));
   expect(going.state().totalRequests).toBe(1);
-  going.setPace(1);
+  going.setPace(100);
   const answer = await exchange.ended;
   expect(answer.complete).toBe(true);
   expect(answer.body.toString()).toEndWith("data: [DONE]\n\n");
