@@ -283,7 +283,8 @@ test("one that cannot take the supervisor's place waits for no pipe, ends with i
   const refused = await replace();
   expect(refused.status).toBe(502);
   expect(await refused.text()).toContain("Nothing was changed: the new process ended with 2");
-  expect(one.log()).toContain(`cannot read the file "${pipe}" (it is no regular file)`);
+  const why = `cannot read the file "${pipe}" (it is no regular file)`;
+  await until("it is said", () => one.log().includes(why));
   install("setInterval(() => {}, 60_000);");
   const asked = replace().catch(() => null);
   const children = () => `${Bun.spawnSync(["pgrep", "-P", `${one.process.pid}`]).stdout}`.trim();
