@@ -11,7 +11,8 @@ import { untilHealthy } from "../support/until-healthy.ts";
 
 setDefaultTimeout(60_000);
 const QUICK_PROBES = ["--health-interval", "0.2", "--health-timeout", "0.3"];
-const LONG = { model: "tiny", prompt: "x", max_tokens: 200, ignore_eos: true, stream: true };
+/** Seconds long: it does not end before its engine is stopped. */
+const LONG = { model: "tiny", prompt: "x", max_tokens: 1_000, ignore_eos: true, stream: true };
 
 async function startTwo(flags: readonly string[]) {
   const engines = await Promise.all([
@@ -128,6 +129,7 @@ test.concurrent("an answer that has begun waits for a stopped engine, and goes o
   await until("it is out, too", async () => (await stateOf(silent.url)) === "unhealthy");
   expect((await proxy.status())[silent.url]?.unfinished).toBe(1);
   silent.kill("SIGCONT");
+  await silent.post("/debug/set", { pace: 100 });
   const answer = await exchange.ended;
   expect(answer.complete).toBe(true);
   expect(answer.body.toString()).toEndWith("data: [DONE]\n\n");
