@@ -2,6 +2,7 @@ import { showsUsage } from "../core/engine/kinds.ts";
 import { readLoadSignals } from "../core/engine/load-signals.ts";
 import type { Node } from "../core/pool/node.ts";
 import { ask } from "./ask.ts";
+import { wantsKey } from "./key-advice.ts";
 import { type Questions, Rounds } from "./probe-rounds.ts";
 
 export interface MetricsPollerOptions extends Questions {
@@ -67,7 +68,7 @@ export class MetricsPoller {
     if ("kind" in answer) return this.#noUsage(node, answer.detail);
     if (answer.status !== 200) {
       registry.learning.foundAsleep(node, false);
-      return this.#noUsage(node, whyNoPage(answer.status));
+      return this.#noUsage(node, whyNoPage(answer.status, headers));
     }
     const { kind, asleep, ...sample } = readLoadSignals(answer.body);
     registry.learning.sampled(node, sample, kind, askedAtMs);
@@ -86,10 +87,8 @@ export class MetricsPoller {
 }
 
 /** Why an answer is no page of metrics, and what to do. */
-function whyNoPage(status: number): string {
+function whyNoPage(status: number, asked: Readonly<Record<string, string>>): string {
   const what = `GET /metrics answered ${status}`;
-  if (status === 401 || status === 403) {
-    return `${what}: the engine wants a key; start the proxy with --upstream-api-key`;
-  }
+  if (status === 401 || status === 403) return `${what}: ${wantsKey(asked)}`;
   return `${what}; start it with metrics on`;
 }

@@ -4,6 +4,7 @@ import type { Role } from "../core/engine/roles.ts";
 import type { Failure } from "../core/failure.ts";
 import type { Node } from "../core/pool/node.ts";
 import { ask } from "./ask.ts";
+import { wantsKey } from "./key-advice.ts";
 import { type Questions, Rounds } from "./probe-rounds.ts";
 
 export interface ModelDiscoveryOptions extends Questions {
@@ -185,7 +186,7 @@ export class ModelDiscovery {
     });
     if (node.generation !== generation) return;
     const models = "kind" in answer || answer.status !== 200 ? null : readModels(answer.body);
-    if (models === null) this.#noList(node, whyNoList(answer));
+    if (models === null) this.#noList(node, whyNoList(answer, headers));
     else registry.membership.listed(node, models);
     this.#tell();
   }
@@ -198,12 +199,12 @@ export class ModelDiscovery {
 }
 
 /** Why an answer is no list of models, and what to do. */
-function whyNoList(answer: Answer | Failure): string {
+function whyNoList(answer: Answer | Failure, asked: Readonly<Record<string, string>>): string {
   const what = "GET /v1/models";
   if ("kind" in answer) return `${what}: ${answer.detail}`;
   const { status } = answer;
   if (status === 401 || status === 403) {
-    return `${what} answered ${status}: the engine wants a key; start the proxy with --upstream-api-key`;
+    return `${what} answered ${status}: ${wantsKey(asked)}`;
   }
   if (status === 200) return `${what} answered something else than a list of models`;
   if (status >= 300 && status < 400) {

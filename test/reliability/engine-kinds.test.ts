@@ -71,14 +71,23 @@ test("llama.cpp is a kind of its own, and nobody complains of a gauge it cannot 
   await engine.stop();
 });
 
-test("an engine that wants a key is said to, also where its metrics are asked for", async () => {
-  const engine = await startEngine({ port: 0, models: ["m"], apiKey: "the-engines-own" });
-  await using proxy = await startProxy(["--node", engine.url]);
-  const unknown = await until("its load is not known", async () => {
-    return (await proxy.status())[engine.url]?.no_usage;
-  });
-  expect(unknown).toBe(
-    "GET /metrics answered 401: the engine wants a key; start the proxy with --upstream-api-key",
-  );
-  await engine.stop();
-});
+test.each([
+  [[], "wants a key; start the proxy with --upstream-api-key"],
+  [["--upstream-api-key", "its-peers"], "wants another key than --upstream-api-key"],
+])(
+  "an engine that wants a key is said to, also where its metrics are asked for: %j",
+  async (flags, what) => {
+    const engine = await startEngine({ port: 0, models: ["m"], apiKey: "the-engines-own" });
+    const node = ["--node", engine.url];
+    await using proxy = await startProxy([...node, ...flags]);
+    const unknown = await until("nothing of it is known", async () => {
+      const { no_usage, no_models } = (await proxy.status())[engine.url] ?? {};
+      return no_usage && no_models && [no_usage, no_models];
+    });
+    expect(unknown).toEqual([
+      `GET /metrics answered 401: the engine ${what}`,
+      `GET /v1/models answered 401: the engine ${what}`,
+    ]);
+    await engine.stop();
+  },
+);
