@@ -2,7 +2,16 @@ import { Fragment } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { type Cluster, type NodeRow, nameOf } from "./cluster.ts";
 import { ageOf, type NodeActions, NodeDetails } from "./node-details.tsx";
-import { type Column, FLOODED, type Order, ranked, SLOW, silenceOf, VERY_SLOW } from "./rank.ts";
+import {
+  type Column,
+  FLOODED,
+  isUnasked,
+  type Order,
+  ranked,
+  SLOW,
+  silenceOf,
+  VERY_SLOW,
+} from "./rank.ts";
 import { Spark } from "./spark.tsx";
 import { count, duration, latency, percent, plain } from "./words.ts";
 
@@ -197,7 +206,9 @@ function NodeLine({ node, cluster, nowMs, isOpen, toggle }: NodeLineProps) {
         <button type="button" aria-expanded={isOpen} onClick={toggle}>
           {nameOf(node)}
         </button>
-        {state !== "healthy" && reason !== "" && <p class="reason">{plain(reason)}</p>}
+        {(isUnasked(node) || (state !== "healthy" && reason !== "")) && (
+          <p class="reason">{plain(reason)}</p>
+        )}
       </th>
       <td class={`c-state ${how}`}>
         <span class={`state is-${state}`}>{state}</span>{" "}

@@ -36,6 +36,13 @@ export function silenceOf(node: NodeRow, nowMs: number): number | null {
   return silentMs < Math.max(SILENT_MS, SILENT_TIMES * usualMs) ? null : silentMs;
 }
 
+/** It is well and gets nothing, since it has named no model. */
+export function isUnasked(node: NodeRow): boolean {
+  return (
+    node.text("state") === "healthy" && node.text("models") === "" && node.text("reason") !== ""
+  );
+}
+
 /** How much there is wrong with a node; 0 for nothing. */
 function troubleOf(node: NodeRow, nowMs: number): number {
   const state = node.text("state");
@@ -45,8 +52,11 @@ function troubleOf(node: NodeRow, nowMs: number): number {
   const foreign = node.number("foreign") ?? 0;
   const flood = foreign < FLOODED ? 0 : Math.ceil(Math.log2(foreign));
   const mute = silenceOf(node, nowMs) === null ? 0 : 6;
+  const unasked = isUnasked(node) ? 6 : 0;
   // In steps: order is to change when something has happened, not with every figure.
-  return out + flood + mute + Math.ceil(2 * slow) + Math.ceil((node.number("errors") ?? 0) / 4);
+  return (
+    out + flood + mute + unasked + Math.ceil(2 * slow) + Math.ceil((node.number("errors") ?? 0) / 4)
+  );
 }
 
 export const COLUMNS = {

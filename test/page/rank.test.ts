@@ -13,6 +13,7 @@ function nodes(said: Readonly<Record<string, Partial<Record<Field, Cell>>>>) {
     const cells: Partial<Record<Field, Cell>> = {
       url: `http://${name}`,
       state: "healthy",
+      models: "m",
       errors: 0,
       firstByteRatio: 1,
       ...differs,
@@ -41,12 +42,15 @@ test("what is out comes first, then what is slow or fails, then what somebody dr
     "in-prefill": { silentS: NOW_MS / 1_000 - 11, firstByteMs: 2_000 },
     "hardly-flooded": { foreign: 7 },
     "hardly-slow": { firstByteRatio: 1.4 },
+    "no-models": { models: "", reason: "GET /v1/models answered 401" },
+    "not-asked-yet": { models: "" },
     starting: { state: "starting" },
     out: { state: "unhealthy", errors: 64 },
   });
   expect(order(rows)).toEqual([
-    ...["out", "starting", "sleeping", "slower-pieces", "flooded", "mute", "slow", "failing"],
-    ...["drained", "hardly-flooded", "hardly-slow", "in-prefill", "n-2", "n-10"],
+    ...["out", "starting", "sleeping", "slower-pieces", "flooded", "mute"],
+    ...["no-models", "slow", "failing"],
+    ...["drained", "hardly-flooded", "hardly-slow", "in-prefill", "n-2", "n-10", "not-asked-yet"],
   ]);
 });
 
