@@ -13,6 +13,8 @@ export interface LineSinkOptions {
   /** What may wait for a slow reader, characters; what comes then is lost, and counted. */
   readonly mostWaiting: number;
   readonly clock: Pick<Clock, "soon" | "after">;
+  /** The line that says, once there is room again, how many before it are not there; empty for none. */
+  readonly gap?: (lines: number) => string;
 }
 
 /**
@@ -41,6 +43,10 @@ export class LineSink {
   #isWriting = false;
   #written: Promise<void> = Promise.resolve();
   #lost = 0;
+  /** How many of those it has been said of. */
+  #lostSaid = 0;
+  /** What was written last was lost: nor would anybody read of it. */
+  #isFailing = false;
 
   constructor(options: LineSinkOptions) {
     this.#options = options;
@@ -80,7 +86,7 @@ export class LineSink {
   async #writeAll(): Promise<void> {
     this.#isWriting = true;
     while (this.#waiting !== "") {
-      const lines = this.#waiting;
+      const lines = this.#waiting + this.#gap();
       this.#waiting = "";
       for (const piece of piecesOf(lines)) {
         try {
@@ -88,13 +94,23 @@ export class LineSink {
           const flushed = this.#options.output.flush();
           // Without an await as long as nobody is slow: the process may end right after.
           if (typeof flushed !== "number") await flushed;
+          this.#isFailing = false;
         } catch {
-          // A full disk, a reader who has left: there is nowhere to say it but in the count.
+          // A full disk, a reader who has left: until that is over there is nowhere to say it but in the count.
+          this.#isFailing = true;
           this.#lost += countLines(piece);
         }
       }
     }
     this.#isWriting = false;
+  }
+
+  /** Whoever reads on would take what is there for all that was. */
+  #gap(): string {
+    const lines = this.#lost - this.#lostSaid;
+    if (lines === 0 || this.#isFailing) return "";
+    this.#lostSaid = this.#lost;
+    return this.#options.gap?.(lines) ?? "";
   }
 }
 

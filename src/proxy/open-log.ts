@@ -1,5 +1,6 @@
 import type { Config } from "../config/serve-config.ts";
 import { within } from "../core/clock.ts";
+import { drawLine } from "../observe/line-format.ts";
 import { LineSink } from "../observe/line-sink.ts";
 import { Log } from "../observe/log.ts";
 import { CLOCK } from "./assemble.ts";
@@ -22,6 +23,13 @@ export function openLog(config: Config): OpenLog {
     output: Bun.stderr.writer(),
     mostWaiting: MOST_WAITING,
     clock: CLOCK,
+    gap: (lines) => {
+      const what =
+        "lines before this one are lost: whoever reads the log is too slow, or its disk full";
+      return log.logs("warning")
+        ? drawLine(log.format, CLOCK.wallMs(), "warning", what, { lines })
+        : "";
+    },
   });
   // A start that fails ends the process at once: what was said on the way, as that a file was set aside, is to be read.
   process.once("exit", () => void sink.flush());

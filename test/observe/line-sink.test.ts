@@ -83,6 +83,25 @@ test("a slow reader costs the lines for which there is no room, and they are cou
   expect(sink.lost).toBe(2);
 });
 
+test("how many lines are lost stands behind those before them, and after a full disk once some can be written", async () => {
+  const reader = slowReader();
+  const gap = (lines: number) => `${lines} lost\n`;
+  const sink = new LineSink({ output: reader.output, mostWaiting: 8, clock: atOnce, gap });
+  const turn = () => new Promise((resume) => setImmediate(resume));
+  for (const line of ["first\n", "waits\n", "too much\n", "of it\n"]) sink.write(line);
+  reader.read();
+  await turn();
+  expect(reader.written).toEqual(["first\n", "waits\n2 lost\n"]);
+  reader.leave();
+  await turn();
+  sink.write("back\n");
+  reader.read();
+  await turn();
+  sink.write("goes on\n");
+  expect(reader.written.slice(2)).toEqual(["back\n", "goes on\n2 lost\n"]);
+  expect(sink.lost).toBe(4);
+});
+
 test("whoever waits for all of it waits for what a slow reader has yet to take", async () => {
   const reader = slowReader();
   const sink = new LineSink({ output: reader.output, mostWaiting: 100, clock: atOnce });
