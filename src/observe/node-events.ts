@@ -141,6 +141,8 @@ export class NodeEvents {
       this.#log.info("node is draining", { ...loggedNode(node), unfinished: node.inFlight });
     } else if (to === "sleeping") this.#log.warning("node is asleep", loggedNode(node));
     else this.#log.info("node is starting", { ...loggedNode(node), from, reason: node.lastError });
+    // Whoever drains one, or has it sleep, wants that.
+    if (to === "unhealthy" || (to === "starting" && from === "healthy")) this.#lookForLast(node);
     known.sinceMs = nowMs;
     known.saidAtMs = null;
     known.drains = to === "draining";
@@ -159,15 +161,17 @@ export class NodeEvents {
     const left = peers.filter((peer) => peer.health.state === "healthy").length;
     const reason = node.lastError;
     this.#log.warning("node is out", { ...loggedNode(node), from, reason, left, of: peers.length });
+  }
+
+  #lookForLast(node: Node): void {
     const gone = node.models.filter((model) => !this.#isServed(model, node));
-    if (gone.length > 0) {
-      this.#log.error("no healthy node is left", {
-        models: named(gone),
-        role: node.role,
-        ...loggedNode(node),
-        reason,
-      });
-    }
+    if (gone.length === 0) return;
+    this.#log.error("no healthy node is left", {
+      models: named(gone),
+      role: node.role,
+      ...loggedNode(node),
+      reason: node.lastError,
+    });
   }
 
   #isServed(model: string, { role }: Node): boolean {

@@ -132,6 +132,17 @@ describe("the log says of a node", () => {
     ]);
   });
 
+  test("that it was a model's last, also where its engine has said that it starts anew", () => {
+    const { cluster, take } = observed();
+    const node = cluster.join("n0", { models: ["a"] });
+    take();
+    cluster.registry.learning.probed(node, { kind: "initializing" }, false);
+    expect(take().map(({ what, fields }) => [what, fields.models])).toEqual([
+      ["info node is starting", undefined],
+      ["error no healthy node is left", "a"],
+    ]);
+  });
+
   test("that it has not answered yet: once at first, then each minute with a count", () => {
     const { cluster, take } = observed();
     const node = cluster.register("n0");
