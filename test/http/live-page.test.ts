@@ -247,6 +247,13 @@ describe.skipIf(chromium === null).each([
     const features = [{ name: "prefers-color-scheme", value: "dark" }];
     await page.send("Emulation.setEmulatedMedia", { features });
     expect(await page.evaluate("document.documentElement.scrollWidth <= 390")).toBe(true);
+    // Of figures that there is no room for, those that say what is wrong.
+    for (const wrong of ["bad", "warn"]) {
+      const isShown = `document.querySelector(".nodes tbody .c-oldest").checkVisibility()`;
+      const mark = `document.querySelector(".nodes tbody .c-oldest .value").classList.toggle("${wrong}")`;
+      expect([await page.evaluate(isShown), await page.evaluate(mark)]).toEqual([false, true]);
+      expect([await page.evaluate(isShown), await page.evaluate(mark)]).toEqual([true, false]);
+    }
     expect(await page.evaluate("getComputedStyle(document.body).backgroundColor")).toBe(
       "rgb(20, 23, 26)",
     );
