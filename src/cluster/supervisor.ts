@@ -35,6 +35,8 @@ export interface SupervisorOptions {
 /** So many deaths in so long are no accidents. */
 const MOST_DEATHS = 5;
 const DEATHS_COUNT_FOR_MS = 60_000;
+/** After one that did not come up, ms: while another executable is put in our place, none may be there, or half of it. */
+const TRY_AGAIN_MS = 5_000;
 const ENDS = "the proxy is shutting down";
 
 export class Supervisor {
@@ -129,7 +131,7 @@ export class Supervisor {
     } catch (error) {
       member.isSucceeded = false;
       // It died while it was hoped that this one comes up.
-      if (!this.#members.has(member) && !this.#isEnding) this.#bringAnother();
+      if (!this.#members.has(member)) this.#bringAnother();
       throw error;
     }
   }
@@ -269,12 +271,12 @@ export class Supervisor {
     else if (phase === "retiring") {
       log.warning("worker died before it had finished", { how: member.endOf(how) });
     }
-    if (this.#isEnding) return;
-    if (phase === "serving") this.#died(member.endOf(how), member.isSucceeded);
+    const goOn = () => (member.isSucceeded ? undefined : this.#bringAnother());
+    if (phase === "serving") this.#died(member.endOf(how), goOn);
   }
 
-  /** @param isSucceeded Whether another is on its way already. */
-  #died(how: string, isSucceeded: boolean): void {
+  #died(how: string, goOn: () => void): void {
+    if (this.#isEnding) return;
     const { clock, log } = this.#options;
     const nowMs = clock.now();
     this.#deathsAtMs.push(nowMs);
@@ -286,13 +288,13 @@ export class Supervisor {
       return;
     }
     log.warning("worker died, another takes its place", { how, deaths: recent });
-    if (!isSucceeded) this.#bringAnother();
+    goOn();
   }
 
   /** One that does not come up counts as one that died. */
   #bringAnother(): void {
-    this.#bring().catch((error: unknown) => {
-      if (!this.#isEnding) this.#died(errorMessage(error), false);
-    });
+    if (this.#isEnding) return;
+    const later = () => void this.#options.clock.after(TRY_AGAIN_MS, () => this.#bringAnother());
+    this.#bring().catch((error: unknown) => this.#died(errorMessage(error), later));
   }
 }

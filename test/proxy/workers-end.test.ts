@@ -12,11 +12,15 @@ import { until } from "../support/until.ts";
 /** What a worker does when it is asked something, and its answer, if it gives one. */
 type Does = (exit: () => void, question: string, pid: number) => Promise<string> | undefined;
 
-/** Two workers that come up, and answer all but what is like `unanswered`; `does` says what each does then. */
+/**
+ * Two workers that come up, and answer all but what is like `unanswered`; `does` says what each does then.
+ * @param isThere Whether their executable is.
+ */
 async function startTwo(
   does: Does,
   flags: readonly string[],
   unanswered: { test(question: string): boolean } = /"drain"/,
+  isThere = () => true,
 ) {
   const killed: number[] = [];
   const said: string[] = [];
@@ -26,6 +30,7 @@ async function startTwo(
   const time = new VirtualTime();
   let pid = 0;
   const spawn: Spawn = (receive) => {
+    if (!isThere()) throw new Error("no such file");
     pid += 1;
     const own = pid;
     const { promise: exited, resolve } = Promise.withResolvers<string>();
@@ -200,4 +205,20 @@ test("while workers get another certificate, nobody is to take their place: thei
   await renewed;
   expect(asked).toEqual([1, 2]);
   expect(supervisor.isChanging).toBe(false);
+});
+
+test("one that dies while another executable is put in its place does not end all: one comes up when that is there", async () => {
+  let isThere = true;
+  const { supervisor, time, said } = await startTwo(exits, [], undefined, () => isThere);
+  isThere = false;
+  const [member] = supervisor.members;
+  member?.kill();
+  const missing = "worker died, another takes its place: no such file";
+  await until("the next one is missing", () => said.includes(missing));
+  time.advance(5_000);
+  await until("and still is", () => said.filter((one) => one === missing).length === 2);
+  isThere = true;
+  time.advance(5_000);
+  await until("one serves", () => said.includes("worker serves"));
+  expect(supervisor.members).toHaveLength(2);
 });
