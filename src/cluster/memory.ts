@@ -6,7 +6,6 @@ import {
   readdirSync,
   rmSync,
   statfsSync,
-  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -39,7 +38,7 @@ export interface SharedMemory {
 }
 
 /**
- * Makes it anew, in a file that nobody else may read. What is not used of it takes no memory.
+ * Makes it anew, in a file that nobody else may read.
  * @throws WorkersError where there is no room for it
  */
 export function shareMemory(size: TableSize): SharedMemory {
@@ -77,8 +76,8 @@ function newMemory(size: TableSize, bytes: number, folders: readonly string[]): 
       // Before there is a table: without one nobody takes the folder for left.
       const unlock = lockFolder(folder);
       const path = join(folder, TABLE);
-      writeFileSync(path, "", { mode: 0o600 });
-      truncateSync(path, bytes);
+      // All of it is had at once: others may fill the folder while we run.
+      writeFileSync(path, new Uint8Array(bytes), { mode: 0o600 });
       const memory = openMemory(path, size);
       return {
         ...memory,

@@ -21,6 +21,16 @@ test("is refused where nobody has room, with how much is needed and where", () =
   );
 });
 
+test("has all of its room from the start: a folder that others fill later ends no process that writes to it", () => {
+  const memory = shareMemory({ rows: 8, clients: 16 });
+  try {
+    const { size, blocks } = statSync(memory.path);
+    expect(blocks * 512).toBeGreaterThanOrEqual(size);
+  } finally {
+    memory.remove();
+  }
+});
+
 test("goes with a process that ends before anybody else has it", async () => {
   const memory = join(import.meta.dir, "../../src/cluster/memory.ts");
   const program = `import { shareMemory } from "${memory}";
