@@ -1,9 +1,20 @@
 import { existsSync } from "node:fs";
-import type { Spawn } from "../cluster/member.ts";
+import { WorkersError } from "../cluster/errors.ts";
+import type { Spawn, Spawned } from "../cluster/member.ts";
+import { errorMessage } from "../core/thrown.ts";
 import { type Program, thisProgram } from "./self.ts";
 
-/** Starts `lmproxy worker`, by the executable that lies in our place at that time. */
+/** Starts `lmproxy worker`, by the executable that lies in our place at that time. @throws WorkersError */
 export const spawnWorker: Spawn = (receive) => {
+  try {
+    return spawned(receive);
+  } catch (error) {
+    // There is no such file, or as many processes as there may be.
+    throw new WorkersError(`a worker cannot be started: ${errorMessage(error)}`);
+  }
+};
+
+function spawned(receive: (message: unknown) => void): Spawned {
   const { file, args } = programInPlace();
   const child = Bun.spawn([file, ...args, "worker"], {
     stdin: "ignore",
@@ -25,7 +36,7 @@ export const spawnWorker: Spawn = (receive) => {
     },
     kill: () => child.kill("SIGKILL"),
   };
-};
+}
 
 /** A link that was followed at our start may lead to another version now. */
 export function programInPlace(): Program {

@@ -115,6 +115,25 @@ test("signals that come before it serves end nothing, and are seen to when it do
   await rm(directory, { recursive: true });
 });
 
+test("a worker that cannot be started is one line and exit code 1", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "lmproxy-serve-"));
+  const main = join(directory, "main.ts");
+  const missing = 'process.execPath = "/missing/lmproxy";';
+  await writeFile(main, `${missing} await import(${JSON.stringify(MAIN)});`);
+  const place = ["--host", "127.0.0.1", "--port", "0", "--workers", "1"];
+  const child = Bun.spawn([process.execPath, main, "serve", ...place], {
+    stdout: "ignore",
+    stderr: "pipe",
+    // Else it would replace itself by what is missing.
+    env: { ...process.env, BUN_CONFIG_MAX_HTTP_REQUESTS: "65535" },
+  });
+  expect(await child.stderr.text()).toMatch(
+    /^lmproxy: a worker cannot be started: ENOENT.*\/missing\/lmproxy.*\n$/,
+  );
+  expect(await child.exited).toBe(1);
+  await rm(directory, { recursive: true });
+});
+
 test("a port in use is one line and exit code 1", async () => {
   const taken = createServer();
   await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
