@@ -136,7 +136,7 @@ const assignment = oneOfTheirs(
 );
 
 export const ALIASES: readonly ForeignFlag[] = [
-  ...rows(ours(workerUrls), { VSM: "worker-urls" }),
+  ...rows(ours(workerUrls), { VSM: "worker-urls*" }),
   ...rows(policy("--strategy"), { VSM: "policy" }),
   ...rows(rolePolicy("--prefill-strategy"), { VSM: "prefill-policy" }),
   ...rows(rolePolicy("--decode-strategy"), { VSM: "decode-policy" }),
@@ -166,10 +166,10 @@ export const ALIASES: readonly ForeignFlag[] = [
       M: "routing-key-override? sticky-sessions?",
     },
   ),
-  ...rows(same("--session-header"), { M: "routing-key-headers" }),
+  ...rows(same("--session-header"), { M: "routing-key-headers*" }),
   ...rows(same("--session-timeout"), { SM: "max-idle-secs sticky-key-idle-secs" }),
   ...rows(assignment, { SM: "assignment-mode" }),
-  ...rows(same("--allowed-origins"), { VSM: "cors-allowed-origins" }),
+  ...rows(same("--allowed-origins"), { VSM: "cors-allowed-origins*" }),
   ...rows(ranks, { V: "intra-node-data-parallel-size" }),
   ...rows(backend, { SM: "backend" }),
   ...rows(history, { SM: "history-backend" }),

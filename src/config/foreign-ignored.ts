@@ -31,7 +31,7 @@ export const IGNORED: readonly ForeignFlag[] = [
     SM: "bucket-adjust-interval-secs",
     M: "least-load-kv-pressure-weight least-load-default-throughput least-load-mean-prefill-tokens least-load-max-waiting-requests power-of-two-load-metric",
   }),
-  ...ignored("the metrics have buckets of their own", { SM: "prometheus-duration-buckets" }),
+  ...ignored("the metrics have buckets of their own", { SM: "prometheus-duration-buckets*" }),
   ...ignored("bodies pass as they came, and engines tokenise and parse", {
     SM: "model-path model tokenizer-path chat-template tokenizer-cache-enable-l0? tokenizer-cache-l0-max-entries tokenizer-cache-enable-l1? tokenizer-cache-l1-max-memory reasoning-parser tool-call-parser",
     M: "disable-tokenizer-autoload? parser tokenizer-cache-l0-max-memory",

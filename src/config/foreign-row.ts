@@ -30,8 +30,10 @@ export interface ForeignFlag {
   /** Without dashes. */
   readonly name: string;
   readonly products: readonly Product[];
-  /** Whether words follow it: all up to the next flag. */
+  /** Whether a word follows it. */
   readonly takesValues: boolean;
+  /** Whether several may: all up to the next flag. */
+  readonly isList: boolean;
   readonly becomes: Becomes;
 }
 
@@ -48,14 +50,16 @@ function productsOf(letters: string): Product[] {
 
 /**
  * The flags of one reason.
- * @param names by the routers that have them, separated by blanks; one that ends in `?` is a switch
+ * @param names by the routers that have them, separated by blanks; one that ends in `?` is a switch, in
+ *   `*` a list
  */
 export function rows(becomes: Becomes, names: Readonly<Record<string, string>>): ForeignFlag[] {
   return Object.entries(names).flatMap(([letters, list]) =>
     list.split(" ").map((name) => ({
-      name: name.replace(/\?$/, ""),
+      name: name.replace(/[?*]$/, ""),
       products: productsOf(letters),
       takesValues: !name.endsWith("?"),
+      isList: name.endsWith("*"),
       becomes,
     })),
   );

@@ -188,6 +188,7 @@ function theirs(flag: ForeignFlag, { inline, words }: Typed, asked: Asked): Take
   if (becomes.kind === "refused") throw new UsageError(`${name} is refused: ${becomes.because}`);
   if (!flag.takesValues && words.length > 0) throw new UsageError(`${name} takes no value`);
   const values = inline === null || !flag.takesValues ? words : [inline, ...words];
+  if (!flag.isList && values.length > 1) throw new UsageError(`${name} takes one value`);
   if (becomes.kind === "nothing") {
     return { words: [], note: `${name} has no effect here: ${becomes.because}` };
   }

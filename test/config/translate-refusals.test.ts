@@ -38,6 +38,8 @@ test.each([
   ["--worker-urls http://a --port x", '--port must be a whole number from 0 to 65535, not "x"'],
   ["--service-discovery static", /is refused: discovery through Kubernetes/],
   ["--disable-retries 5", "--disable-retries takes no value"],
+  ["--policy random http://a:1", "--policy takes one value"],
+  ["--cb-failure-threshold 5 http://a:1", "--cb-failure-threshold takes one value"],
   ["--as nginx", '--as must be one of lmdeploy, vllm-router, sglang-router, smg, not "nginx"'],
   ["--forward-credentials --upstream-api-key k", /choose one$/],
 ])("%s is refused", (argv, message) => {
