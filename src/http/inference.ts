@@ -102,7 +102,9 @@ async function answer(
     // An engine may have learned the model since it was asked last, or is about to say what it serves.
     if (model !== null && !serves(model, services) && !isAnyones(services)) {
       await services.discovery.find(model);
-      if (!serves(model, services)) throw unknownModel({ model, called }, knownModels(services));
+      if (!serves(model, services) && !isAnyones(services)) {
+        throw unknownModel({ model, called }, knownModels(services));
+      }
     }
     // Draining may have begun while the body came, and nobody would wait for what starts now.
     if (!services.lifecycle.open) throw shuttingDown();

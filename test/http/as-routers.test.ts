@@ -3,8 +3,10 @@
  * and which prompts stay together by the name of its policy.
  */
 import { expect, test } from "bun:test";
+import { fieldOf } from "../../src/page/calls.ts";
 import { startProxy } from "../support/proxy.ts";
 import { startRecordingNode } from "../support/recording-node.ts";
+import { until } from "../support/until.ts";
 import { untilHealthy } from "../support/until-healthy.ts";
 
 async function completing(url: string, model: string): Promise<number> {
@@ -46,6 +48,28 @@ test.each([
     expect(removing.status).toBe(added);
   },
 );
+
+test("a model that nobody lists is anyone's also when engines say what they serve while the request waits", async () => {
+  const said = Promise.withResolvers<void>();
+  await using engine = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    async fetch({ url }) {
+      if (new URL(url).pathname !== "/v1/models") return Response.json({});
+      await said.promise;
+      return Response.json({ object: "list", data: [{ id: "tiny", object: "model" }] });
+    },
+  });
+  const nodes = ["--worker-urls", engine.url.origin];
+  await using proxy = await startProxy(["--as", "sglang-router", ...nodes]);
+  const status = completing(proxy.url, "default");
+  await until("it waits", async () => {
+    const open: unknown = await (await fetch(`${proxy.url}/debug/requests`)).json();
+    return fieldOf(open, 0, "model") === "default";
+  });
+  said.resolve();
+  expect(await status).toBe(200);
+});
 
 test("where engines serve different models, one that nobody lists is 404 all the same", async () => {
   await using one = startRecordingNode(["a"]);
