@@ -13,7 +13,8 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 python3 -m venv "$work/env"
-"$work/env/bin/pip" install -q --disable-pip-version-check vllm-router==0.1.17 sglang-router==0.3.2 smg==1.13.0
+"$work/env/bin/pip" install -q --no-compile --disable-pip-version-check \
+  vllm-router==0.1.17 sglang-router==0.3.2 smg==1.13.0
 "$work/env/bin/pip" freeze --disable-pip-version-check | grep -iE '^(vllm-router|sglang-router|smg)=='
 timeout 150 python3 - "$work/env/bin/python" <<'PY'
 import http.client, http.server, json, os, signal, socket, subprocess, sys, threading, time
