@@ -1,6 +1,9 @@
+import type { Clock } from "../core/clock.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Node } from "../core/pool/node.ts";
+import type { Attempt } from "../upstream/attempt.ts";
 import type { Reply } from "../upstream/reply.ts";
+import { discard, type Unread } from "../upstream/send.ts";
 import type { Since } from "./pair.ts";
 
 /** An attempt that failed before the client saw a byte. */
@@ -34,6 +37,14 @@ export function failedWith(mayRetry: boolean, settle: () => Promise<Reply>): Fai
 /** Of something that is gone, and may come back. */
 export function failedFor(mayRetry: boolean, error: () => ProxyError): Failed {
   return { ...failedWith(mayRetry, () => Promise.reject(error())), mayComeBack: true };
+}
+
+/** A decode engine failed since the prefill engine is gone: that is not charged to it. */
+export function excuse(attempt: Attempt, answer: Unread, clock: Clock): void {
+  // It has answered: nobody has waited for it in vain.
+  attempt.received(clock.now());
+  attempt.lease.end({ kind: "cancelled", detail: "its prefill engine is gone" });
+  discard(attempt, answer, clock);
 }
 
 /** Between the steps the prefill engine was replaced by another process: it is done anew. */

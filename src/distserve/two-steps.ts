@@ -13,7 +13,7 @@ import { draw, hasMoved } from "../upstream/retrying.ts";
 import { discard, isRefused, type Result, send, settle } from "../upstream/send.ts";
 import type { TimeLeft } from "../upstream/time-left.ts";
 import { decodeBody, prefillBody } from "./bodies.ts";
-import { type Failed, failedFor, failedWith, lostBlocks } from "./failed.ts";
+import { excuse, type Failed, failedFor, failedWith, lostBlocks } from "./failed.ts";
 import type { DistServeParts } from "./parts.ts";
 import { type Prefilled, prefill } from "./prefill.ts";
 import { migrationJson } from "./protocol.ts";
@@ -21,14 +21,7 @@ import type { Route } from "./route.ts";
 import { untilKnown } from "./stale-pair.ts";
 import { mayTryAgain, type Trying } from "./try-again.ts";
 import { isNobodyThere, isWorthWaiting } from "./until-changed.ts";
-import {
-  ELSEWHERE,
-  isBroken,
-  isElsewhere,
-  isSuspicious,
-  mayComeBack,
-  neverTaken,
-} from "./verdicts.ts";
+import { ELSEWHERE, isBroken, isElsewhere, isGone, isSuspicious, neverTaken } from "./verdicts.ts";
 
 /** One request on its way through prefill and decode, as often as it has to start over. */
 export class TwoSteps {
@@ -187,9 +180,7 @@ export class TwoSteps {
         const answer = await this.#decodeOn(lease, prefilled);
         if (answer instanceof Reply) return answer;
         failed = answer;
-        // Refused by a decode engine that its prefill engine does not know any more: never freed,
-        // since the number may be another request's by now.
-        if (session.isDoubtful && failed.keepsBlocks) session.isLost = true;
+        if (failed === null) continue;
         // Lost with its decode engine, too, it may have been decoded: that says all there is to say of another try.
         if (session.isLost && (failed.keepsBlocks || !failed.mayComeBack)) continue;
         if (!failed.keepsBlocks || !failed.mayRetry) {
@@ -204,11 +195,12 @@ export class TwoSteps {
     }
   }
 
-  async #decodeOn(lease: Lease, prefilled: Prefilled): Promise<Reply | Failed> {
+  /** Null where it failed since its prefill engine is gone. */
+  async #decodeOn(lease: Lease, prefilled: Prefilled): Promise<Reply | Failed | null> {
     const { upstream, sessions, pairs, transport } = this.#parts;
     const { session, tokenId, blockIds } = prefilled;
-    const { node: prefillNode, number } = session;
-    const migration = { prefillId: prefillNode.url, session: number, tokenId, blockIds };
+    const { node: prefillNode } = session;
+    const migration = { prefillId: prefillNode.url, session: session.number, tokenId, blockIds };
     const body = decodeBody(this.#request.body, this.#head, migrationJson(migration, transport));
     // A connection that is lost may have brought the blocks over already: their room is another request's by then.
     const request = { ...this.#request, body, isForOnce: true };
@@ -225,8 +217,15 @@ export class TwoSteps {
       sessions.follow(session, lease);
       return result.reply;
     }
-    // It may be the prefill engine that is gone: then this is no word on the request.
+    // It may be the prefill engine that is gone: then this is no word on the request, nor on the decode engine.
     if (isBroken(result)) await this.#parts.stillThere(prefillNode);
+    // Refused by a decode engine that its prefill engine does not know any more: never freed,
+    // since the number may be another request's by now.
+    if (session.isDoubtful && neverTaken(result)) session.isLost = true;
+    if (session.isLost && result.kind === "unread" && isSuspicious(result)) {
+      excuse(attempt, result, this.#parts.upstream);
+      return null;
+    }
     this.#route.triedDecode.add(lease.node);
     const isMoved = await hasMoved(attempt, result, this.#route.wantedOf("Decode"), upstream);
     const isDoubted = isSuspicious(result) && !lease.modelIsGone;
@@ -276,7 +275,7 @@ export class TwoSteps {
       mayRetry,
       isRefused: isRefused(result) && !lease.modelIsGone,
       keepsBlocks: false,
-      mayComeBack: mayComeBack(result),
+      mayComeBack: isGone(result),
       stale: null,
       settle: () => {
         this.#endWithClient(attempt);

@@ -37,6 +37,6 @@ export function isSuspicious(result: Result): boolean {
 }
 
 /** Whether the engine was lost under the request, or was not there: it may be coming back. */
-export function mayComeBack(result: Result): boolean {
+export function isGone(result: Result): boolean {
   return result.kind === "lost" || result.kind === "refused";
 }

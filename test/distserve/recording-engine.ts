@@ -17,12 +17,12 @@ export interface RecordingEngine extends AsyncDisposable {
 export type Answers = Readonly<Record<string, string | readonly (string | number)[]>>;
 
 /** @param info The whole answer to engine_info. */
-export function startRecordingEngine(info: string, answers: Answers): RecordingEngine {
+export function startRecordingEngine(info: string, answers: Answers, port = 0): RecordingEngine {
   const calls: Call[] = [];
   const turns = new Map<string, number>();
   const server = Bun.serve({
     hostname: "127.0.0.1",
-    port: 0,
+    port,
     idleTimeout: 0,
     async fetch(request) {
       const { pathname: path } = new URL(request.url);
