@@ -101,7 +101,9 @@ export class TwoSteps {
       const hasRefusal = !startsOver && (answer.isRefused || this.#refusal !== null);
       const mayWait = !hasRefusal && (isWorthWaiting(next) || this.#route.mayWait);
       const isStuck = typeof next === "string" && !mayWait;
-      if (answer.mayRetry && isStuck) this.#request.exchange.notRetried = "no_node";
+      // What was refused is told as it is: another node is no more than a second opinion.
+      if (answer.mayRetry && isStuck && !answer.isRefused)
+        this.#request.exchange.notRetried = "no_node";
       if (isStuck || !(answer.mayRetry || startsOver)) {
         if (this.#refusal === null || !answer.saysLess) return await answer.settle();
         answer.discard();

@@ -135,6 +135,17 @@ test.each(["prefills", "decodes"] as const)(
   },
 );
 
+test("what the only decode engine refuses lacks no node, by the metrics", async () => {
+  await using cluster = await startCluster({ flags: ["--health-interval", "600"] });
+  refuse(only(cluster.decodes), 400);
+  expect(await statuses(cluster, 1)).toEqual([400]);
+  await cluster.quiet();
+  const page = await (await fetch(`${cluster.proxy.url}/metrics`)).text();
+  const series = page.match(/^lmproxy_retries_total\{.*$/gm) ?? [];
+  // Over the pair made anew.
+  expect(series).toEqual(['lmproxy_retries_total{reason="answered",result="tried"} 1']);
+});
+
 /** Two engines of either role whose models are read from their lists, as those are that flags name. */
 async function startListed(models: (role: "prefills" | "decodes", nth: number) => string[]) {
   const start = (role: "prefills" | "decodes") =>
