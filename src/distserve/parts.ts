@@ -1,7 +1,7 @@
 import type { Node } from "../core/pool/node.ts";
 import type { Upstream } from "../upstream/send.ts";
 import type { Transport } from "./protocol.ts";
-import type { RouteOptions } from "./route.ts";
+import type { RouteOptions } from "./route-options.ts";
 import type { SessionLedger } from "./sessions.ts";
 
 /** What DistServe requests share. */

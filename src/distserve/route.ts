@@ -1,39 +1,20 @@
-import type { Admission } from "../core/admission/admission.ts";
 import { noNode } from "../core/admission/refusals.ts";
 import type { Role } from "../core/engine/roles.ts";
 import type { ProxyError } from "../core/errors.ts";
 import type { NoNode, Wanted } from "../core/pool/choose.ts";
 import { Lease } from "../core/pool/lease.ts";
 import type { Node } from "../core/pool/node.ts";
-import type { Registry } from "../core/pool/registry.ts";
 import { isRefusal } from "../core/pool/statuses.ts";
 import type { Signal } from "../core/signal.ts";
 import type { InferenceRequest } from "../upstream/request.ts";
-import type { DecodeRoom } from "./decode-room.ts";
 import { DROPPED } from "./pair.ts";
-import type { Pairs } from "./pairs.ts";
 import { cannotConnect, cannotHandOver, type FailedPair, type PlannedPair } from "./refusals.ts";
-import { type Endpoint, endpointOf, type SessionNames } from "./session-names.ts";
+import type { RouteOptions } from "./route-options.ts";
+import { type Endpoint, endpointOf } from "./session-names.ts";
 import type { Session } from "./sessions.ts";
 import { unlessAborted } from "./unless-aborted.ts";
 import { hasFailed, isWorthWaiting, Patience, untilChanged, untilHeard } from "./until-changed.ts";
 import { type WantedOfRole, type Wants, wantsOf } from "./wants.ts";
-
-export interface RouteOptions {
-  readonly registry: Registry;
-  readonly admission: Admission;
-  readonly pairs: Pairs;
-  readonly room: DecodeRoom;
-  readonly names: SessionNames;
-  /** How long a request waits for a connection when no pair is left, ms. */
-  readonly pairWaitMs: number;
-  /** Calls `act` after `ms`; the function returned prevents it. */
-  readonly after: (ms: number, act: () => void) => () => void;
-  /** Monotonic clock, ms. */
-  readonly now: () => number;
-  /** Aborts, with the error to answer, when the proxy shuts down. */
-  readonly closing: Signal;
-}
 
 /**
  * One request's way: which nodes it may still use, and which pair it takes next. Nodes are chosen by
@@ -45,6 +26,8 @@ export class Route {
   readonly triedDecode = new Set<Node>();
   /** Only engines known to name their sessions come into question: another one has just kept its blocks. */
   namedOnly = false;
+  /** The one pair that it begins once more over, made anew for it; null: any. */
+  only: readonly Node[] | null = null;
   /** For the queue: a request waits as one for its prefill. */
   readonly wanted: Wanted;
   readonly #options: RouteOptions;
@@ -131,11 +114,18 @@ export class Route {
     return untilHeard(node, { ...waits, signals: this.#signals, ...this.#options });
   }
 
-  /** An engine was lost with it, and no other is left: those that it tried may be had again. */
+  /** No node is left, and it begins once more: those that it tried may be had again. */
   again(): Lease | null | NoNode {
     this.#lostOne = true;
     this.triedPrefill.clear();
     this.triedDecode.clear();
+    const { only } = this;
+    this.only = null;
+    for (const node of only === null ? [] : this.#options.registry.nodes()) {
+      if (only?.includes(node)) continue;
+      this.triedPrefill.add(node);
+      this.triedDecode.add(node);
+    }
     return this.take();
   }
 

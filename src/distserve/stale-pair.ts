@@ -3,11 +3,14 @@ import type { Node } from "../core/pool/node.ts";
 import type { Signal } from "../core/signal.ts";
 import type { Since } from "./pair.ts";
 import type { Pairs } from "./pairs.ts";
+import type { Route } from "./route.ts";
 import type { SessionLedger } from "./sessions.ts";
 import { unlessAborted } from "./unless-aborted.ts";
 
 interface Refused {
   readonly pairs: Pick<Pairs, "since" | "connect">;
+  /** Its way; what it begins once more goes over the pair that was made anew: others may be stale, too. */
+  readonly route: Pick<Route, "only">;
   readonly sessions: Pick<SessionLedger, "unused">;
   /** Calls `act` after `ms`; the function returned prevents it. */
   readonly after: (ms: number, act: () => void) => () => void;
@@ -23,7 +26,7 @@ const LONGEST_USE_MS = 1_000;
  * uses it, and resolves to what is known then; to null where that could not be, or others use it for long.
  */
 export async function untilKnown(prefill: Node, lease: Lease, refused: Refused): Promise<Since> {
-  const { pairs, sessions, after, signals } = refused;
+  const { route, pairs, sessions, after, signals } = refused;
   const { node: decode, startedAtMs } = lease;
   const since = () => pairs.since(prefill, decode, startedAtMs);
   const { promise: isLate, resolve } = Promise.withResolvers<void>();
@@ -37,5 +40,7 @@ export async function untilKnown(prefill: Node, lease: Lease, refused: Refused):
     stop();
   }
   if (since() === null) await unlessAborted(pairs.connect(prefill, decode), signals);
-  return since();
+  const known = since();
+  if (known === "anew") route.only = [prefill, decode];
+  return known;
 }

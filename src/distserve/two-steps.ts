@@ -243,7 +243,8 @@ export class TwoSteps {
     // One whose refusal is not kept would have nothing to get in the end.
     const isKept = mayBeStale && !lease.lastResort && Refusal.of(attempt, result) !== null;
     const signals = [this.#signal, this.#parts.closing];
-    const known = () => untilKnown(prefillNode, lease, { ...this.#parts, signals });
+    const known = () =>
+      untilKnown(prefillNode, lease, { ...this.#parts, route: this.#route, signals });
     const stale = isKept && this.#retries.mayFollowDoubt ? known : null;
     return { ...this.#failed(attempt, result, mayRetry), keepsBlocks: true, stale };
   }
