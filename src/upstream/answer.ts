@@ -103,6 +103,8 @@ export async function readRefusal(
   }
 }
 
+/** Partial content, of a range that nobody asked for. */
+const PARTIAL = 206;
 const NO_BYTES = new Uint8Array(0);
 
 /** @param body What has come of it: all, where `rest` is null. */
@@ -116,8 +118,8 @@ function judge(
   const mayBeWhole = rest === null || form === "json";
   const said = form === "events" ? failureOfStream : failureOfWhole;
   const failure = ok && mayBeWhole ? said(body) : null;
-  const isWorthless = (mayBeWhole && holdsNothing(body)) || (form === null && isPage(headers));
-  const amount = failure ?? (isWorthless && status === 200 ? EMPTY : status);
+  const isNothing = (mayBeWhole && holdsNothing(body)) || (form === null && isPage(headers));
+  const amount = failure ?? (ok && (isNothing || status === PARTIAL) ? EMPTY : status);
   return { answer, form, status: amount, pieces: [body], rest };
 }
 

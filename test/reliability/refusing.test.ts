@@ -60,6 +60,9 @@ const KINDS = [
   ["refuses (400)", "", 400, () => new Response("{}", { status: 400 })],
   ["refuses (422)", "", 422, () => new Response("{}", { status: 422 })],
   ["answers nothing to", "", EMPTY, () => new Response()],
+  ["answers nothing to", " (204)", EMPTY, () => new Response(null, { status: 204 })],
+  ["answers nothing to", " (201)", EMPTY, () => new Response("", { status: 201 })],
+  ["answers nothing to", " (206)", EMPTY, () => new Response("[]", { status: 206 })],
   ["answers nothing to", " (no choice)", EMPTY, () => Response.json({ id: "x", choices: [] })],
   ["answers nothing to", " (no choice, in chunks)", EMPTY, () => inChunks({ choices: [] })],
   ["answers nothing to", " (no choice, in pieces)", EMPTY, () => inChunks({ choices: [] }, {}, 5)],
@@ -285,15 +288,4 @@ test("what was refused is not sent on to a node that hung, and may hang still, t
   expect((await lost).status).toBe(200);
   expect(hung.requests).toBe(before + 1);
   await hung.stop();
-});
-
-test("a 204 says that there is nothing to say: nobody is asked the same again, and nobody is out", async () => {
-  await using cluster = await startThree(["--strategy", "round_robin"]);
-  const { proxy, engines } = cluster;
-  for (const engine of engines) engine.answer = () => new Response(null, { status: 204 });
-  for (let sent = 0; sent < 30; sent += 1) {
-    expect((await ask(proxy, ALIKE)).status).toBe(204);
-  }
-  expect(engines.map(({ requests }) => requests)).toEqual([10, 10, 10]);
-  expect(proxy.log()).not.toContain("node is out");
 });

@@ -12,8 +12,8 @@ export function passesTrial(status: number, doubt: Doubt = "answers"): boolean {
 }
 
 /**
- * What a 200 amounts to that holds nothing, or a page for browsers. No engine sends it: one that has nothing to say, and
- * says so, sends 204, and is believed.
+ * What a good answer amounts to that holds nothing, also where it says so (204), a part of what was asked for, or a page
+ * for browsers. No engine sends this status.
  */
 export const EMPTY = 299;
 /** Of moments, and of clients that are slow or have left: they say nothing of what an engine, or a server in front of it, takes. */
