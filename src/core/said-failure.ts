@@ -5,6 +5,7 @@
  * `{"type": "error", "error": {"type"}}`, the Responses API's `response.failed` and `error`, and a
  * `finish_reason` of `error` or `abort`.
  */
+import { Buffer } from "node:buffer";
 import { asObject, type JsonObject, readObject } from "./json-object.ts";
 
 /** What a failure amounts to that names no status. */
@@ -71,6 +72,7 @@ const FINISH_WITHIN_BYTES = 2_048;
 const QUOTE = 0x22;
 const OPEN_LIST = 0x5b;
 const CLOSE_LIST = 0x5d;
+const CLOSE = 0x7d;
 /** White space in JSON, and nothing else, is no greater. */
 const BLANK = 0x20;
 const ABORT = [...'"abort"'].map((char) => char.charCodeAt(0));
@@ -114,6 +116,24 @@ function hasEmptyList(body: Uint8Array): boolean {
     if (byte > BLANK) isOpen = byte === OPEN_LIST;
   }
   return false;
+}
+
+/**
+ * Whether a short answer is none to its call, which has what was asked for in `list`: another server's, an error, or torn
+ * text. Not of what is blank so far.
+ */
+export function lacks(body: Uint8Array, list: string): boolean {
+  if (body.length > NOTHING_WITHIN_BYTES) return false;
+  const last = body.findLast((byte) => byte > BLANK);
+  if (last === undefined) return false;
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
+  return last !== CLOSE || !bytes.includes(`"${list}"`);
+}
+
+/** The status of an error that is all there is of an answer, or null. */
+export function failureOfError(body: Uint8Array): number | null {
+  const value = readObject(decoder.decode(body));
+  return value === null ? null : failureOfEvent("", value);
 }
 
 /** Whether a whole answer in JSON was given up in its middle: every choice is aborted, and some have text or calls. */

@@ -114,7 +114,7 @@ async function sendAndRead(
   if (!answer.ok) endWith(attempt, wire);
   const { status } = answer;
   if (isUnread(status)) {
-    const kept = await readRefusal(attempt, answer, upstream);
+    const kept = await readRefusal(attempt, answer, request.target, upstream);
     return kept !== null && "kind" in kept
       ? kept
       : { kind: "unread", answer, status, judged: kept };
@@ -122,7 +122,7 @@ async function sendAndRead(
   if (answer.ok) {
     return await readSession(attempt, answer, request.target, upstream, learnt);
   }
-  const judged = await readAnswer(attempt, answer, upstream);
+  const judged = await readAnswer(attempt, answer, request.target, upstream);
   if ("kind" in judged) return judged;
   return { kind: "relayed", reply: handOn(attempt, judged, request, upstream) };
 }

@@ -2,12 +2,13 @@ import { JsonBrackets } from "../core/body/json-brackets.ts";
 import type { Clock } from "../core/clock.ts";
 import { isEventStream, isPacked, retryAfterMs } from "../core/headers.ts";
 import type { Answered } from "../core/pool/lease.ts";
-import { EMPTY, isRefusal } from "../core/pool/statuses.ts";
-import { failureOfWhole, holdsNothing, NOTHING_WITHIN_BYTES } from "../core/said-failure.ts";
-import { failureAtEnd, failureOfStream, SseOpening } from "../core/sse-opening.ts";
+import { isRefusal } from "../core/pool/statuses.ts";
+import { NOTHING_WITHIN_BYTES } from "../core/said-failure.ts";
+import { failureAtEnd, SseOpening } from "../core/sse-opening.ts";
 import { BETWEEN_EVENTS, isEventEnd } from "../core/sse-tail.ts";
 import type { AnswerForm, Usage } from "../core/usage.ts";
 import type { Attempt, Unanswered } from "./attempt.ts";
+import { amountOf } from "./worth.ts";
 
 /** Answers of known length up to this are read whole before they are sent on: half the work, and one try more. */
 const WHOLE_BYTES = 64 * 1024;
@@ -34,10 +35,12 @@ export interface Judged {
 /**
  * Reads of an answer what has to be known before it is handed on: a short one whole, of a stream of
  * events all that comes before something is generated, of JSON a KiB, of others the first piece. Never rejects.
+ * @param target Path and query that were asked for.
  */
 export async function readAnswer(
   attempt: Attempt,
   answer: Response,
+  target: string,
   clock: Clock,
 ): Promise<Judged | Unanswered> {
   const { headers, status } = answer;
@@ -49,24 +52,24 @@ export async function readAnswer(
     if (isShort(length)) {
       const body = await answer.bytes();
       if (body.length > 0) begun(attempt, headers, clock);
-      return judge(answer, form, body, null);
+      return judge(answer, form, target, body, null);
     }
     const reader: PieceReader | undefined = answer.body?.getReader();
-    if (reader === undefined) return judge(answer, form, NO_BYTES, null);
+    if (reader === undefined) return judge(answer, form, target, NO_BYTES, null);
     if (answer.ok && form === "events") {
       return await readOpening(attempt, answer, reader, clock);
     }
     const first = await reader.read();
     if (first.done) {
       if (answer.ok && status !== 204 && endsWithConnection(headers)) throw new Error(CUT);
-      return judge(answer, form, NO_BYTES, null);
+      return judge(answer, form, target, NO_BYTES, null);
     }
     begun(attempt, headers, clock);
     if (answer.ok && form === "json") {
       const { body, rest } = await readText(attempt, headers, first.value, reader, clock);
-      return judge(answer, form, body, rest);
+      return judge(answer, form, target, body, rest);
     }
-    return judge(answer, form, first.value, reader);
+    return judge(answer, form, target, first.value, reader);
   } catch (error) {
     return attempt.failed(error);
   }
@@ -80,12 +83,13 @@ export async function readAnswer(
 export async function readRefusal(
   attempt: Attempt,
   answer: Response,
+  target: string,
   clock: Clock,
 ): Promise<Judged | Unanswered | null> {
   const length = knownLength(answer.headers);
   const isShortOrUnknown = length === null ? !endsWithConnection(answer.headers) : isShort(length);
   if (!isRefusal(answer.status) || !isShortOrUnknown) return null;
-  const judged = await readAnswer(attempt, answer, clock);
+  const judged = await readAnswer(attempt, answer, target, clock);
   if ("kind" in judged || judged.rest === null) return judged;
   const { rest } = judged;
   const pieces = [...judged.pieces];
@@ -103,23 +107,17 @@ export async function readRefusal(
   }
 }
 
-/** Partial content, of a range that nobody asked for. */
-const PARTIAL = 206;
 const NO_BYTES = new Uint8Array(0);
 
 /** @param body What has come of it: all, where `rest` is null. */
 function judge(
   answer: Response,
   form: AnswerForm | null,
+  target: string,
   body: Uint8Array,
   rest: PieceReader | null,
 ): Judged {
-  const { headers, status, ok } = answer;
-  const mayBeWhole = rest === null || form === "json";
-  const said = form === "events" ? failureOfStream : failureOfWhole;
-  const failure = ok && mayBeWhole ? said(body) : null;
-  const isNothing = (mayBeWhole && holdsNothing(body)) || (form === null && isPage(headers));
-  const amount = failure ?? (ok && (isNothing || status === PARTIAL) ? EMPTY : status);
+  const amount = amountOf(answer, form, target, body, rest === null);
   return { answer, form, status: amount, pieces: [body], rest };
 }
 
@@ -268,11 +266,6 @@ function formOf(headers: Headers): AnswerForm | null {
   const type = headers.get("content-type");
   if (isEventStream(type)) return "events";
   return type !== null && JSON_TYPE.test(type) ? "json" : null;
-}
-
-/** Whether it is for people in front of a browser: of a gateway that wants them to sign in, never an engine's. */
-function isPage(headers: Headers): boolean {
-  return /^text\/html\b/i.test(headers.get("content-type") ?? "");
 }
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\b/i;

@@ -47,13 +47,12 @@ export function handOn(
   const { answer, form, pieces, rest } = judged;
   const { lease } = attempt;
   const { exchange } = request;
-  const isEvents = form === "events";
   const mayBeCut = answer.ok && endsWithConnection(answer.headers);
   const headers = answerHeaders(answer, exchange.id, lease.node.url);
   exchange.head(answer.status, lease);
   const keeping = answer.ok ? request.kept : null;
   keeping?.answeredBy(lease.node);
-  const failure = isEvents && judged.status !== answer.status ? judged.status : null;
+  const failure = answer.ok && judged.status >= 400 ? judged.status : null;
   if (rest === null) {
     const body = joined(pieces);
     const tells = form !== null && body !== null && took(answer, request);

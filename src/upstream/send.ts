@@ -68,11 +68,11 @@ export async function send(
   if ("kind" in answer) return answer;
   const { status } = answer;
   if (isUnread(status)) {
-    const kept = await readRefusal(attempt, answer, upstream);
+    const kept = await readRefusal(attempt, answer, request.target, upstream);
     if (kept !== null && "kind" in kept) return kept;
     return unread(attempt, { answer, status, judged: kept }, upstream);
   }
-  const judged = await readAnswer(attempt, answer, upstream);
+  const judged = await readAnswer(attempt, answer, request.target, upstream);
   if ("kind" in judged) return judged;
   let relayed = judged;
   if (judged.status !== status && isUnread(judged.status)) {
@@ -165,7 +165,8 @@ export async function settle(
 ): Promise<Reply> {
   if (result.kind === "relayed") return result.reply;
   if (result.kind !== "unread") return giveUp(result);
-  const judged = result.judged ?? (await readAnswer(attempt, result.answer, upstream));
+  const judged =
+    result.judged ?? (await readAnswer(attempt, result.answer, request.target, upstream));
   return "kind" in judged ? giveUp(judged) : handOn(attempt, judged, request, upstream);
 }
 

@@ -61,7 +61,10 @@ describe("cache_session_id", () => {
       [CHAT]: prefilled('"id": "chatcmpl-3", "cache_session_id": 41'),
       [COMPLETIONS]: prefilled('"id": "12", "cache_session_id": 18446744073709551615'),
     });
-    await using decode = startEngine({ [CHAT]: '{"object": "done"}', [COMPLETIONS]: [400] });
+    await using decode = startEngine({
+      [CHAT]: '{"object": "done", "choices": [{}]}',
+      [COMPLETIONS]: [400],
+    });
     await using proxy = await startServing([prefill], decode, ["--no-retry"]);
     expect((await chat(proxy.url)).status).toBe(200);
     expect(migrations(decode, CHAT)).toEqual(["41"]);
@@ -78,7 +81,7 @@ describe("cache_session_id", () => {
         prefilled('"id": "6", "cache_session_id": "six"'),
       ],
     });
-    await using decode = startEngine({ [CHAT]: '{"object": "done"}' });
+    await using decode = startEngine({ [CHAT]: '{"object": "done", "choices": [{}]}' });
     await using proxy = await startServing([prefill], decode);
     expect((await chat(proxy.url)).status).toBe(200);
     expect((await chat(proxy.url)).status).toBe(502);
@@ -122,7 +125,7 @@ describe("a prefill engine that names no session", () => {
     await using mute = startEngine({ [CHAT]: prefilled('"id": "chatcmpl-1"') });
     const numbers = Array.from({ length: 20 }, (_, i) => prefilled(`"id": "${i}"`));
     await using named = startEngine({ [CHAT]: numbers });
-    await using decode = startEngine({ [CHAT]: '{"object": "done"}' });
+    await using decode = startEngine({ [CHAT]: '{"object": "done", "choices": [{}]}' });
     await using proxy = await startServing([mute, named], decode);
     const statuses: number[] = [];
     for (let i = 0; i < 10; i += 1) statuses.push((await chat(proxy.url)).status);

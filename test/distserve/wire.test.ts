@@ -57,7 +57,7 @@ async function fixture(name: string, prefill: RecordingEngine, decode: Recording
 }
 
 function startEngines() {
-  const done = '{"object": "done"}';
+  const done = '{"object": "done", "choices": [{}]}';
   return {
     prefill: startRecordingEngine(PREFILL_INFO, {
       "/distserve/p2p_initialize": PREFILL_ENDPOINTS,

@@ -22,7 +22,7 @@ function list(...ids: readonly string[]): readonly RawStep[] {
 /** An engine whose `/v1/models` is what `probes` says just now; `says` answers a request's body. */
 function startListing(
   models: readonly RawStep[],
-  says: (body: string) => string = () => httpAnswer("{}"),
+  says: (body: string) => string = () => httpAnswer('{"choices":[{}]}'),
   port = 0,
 ) {
   const probes: Probes = {
@@ -136,7 +136,7 @@ test.concurrent("an adapter that one node has unloaded is asked for at the other
   const unknown = "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}";
   let isLoaded = true;
   using first = startListing(list("base", "adapter"), () =>
-    isLoaded ? httpAnswer("{}") : unknown,
+    isLoaded ? httpAnswer('{"choices":[{}]}') : unknown,
   );
   using second = startListing(list("base", "adapter"));
   await using proxy = await startProxy(["--node", first.url, "--node", second.url]);
@@ -153,7 +153,7 @@ test.concurrent("an adapter that one node has unloaded is asked for at the other
 test.concurrent("nothing is tried elsewhere for a client that leaves while a node is asked what it has unloaded", async () => {
   const unknown = "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}";
   let isLoaded = true;
-  const says = () => (isLoaded ? httpAnswer("{}") : unknown);
+  const says = () => (isLoaded ? httpAnswer('{"choices":[{}]}') : unknown);
   using first = startListing(list("base", "adapter"), says);
   using second = startListing(list("base", "adapter"), says);
   await using proxy = await startProxy(["--node", first.url, "--node", second.url]);

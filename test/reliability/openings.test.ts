@@ -205,6 +205,18 @@ test.each([
   expect(answer.body.toString()).toBe(whole);
 });
 
+test.each([
+  ["chat", CHAT, { error: { message: "boom", type: "server_error", code: 500 } }],
+  ["an older engine's chat", CHAT, { object: "error", message: "full", code: 503 }],
+  ["a response", "/v1/responses", { error: { message: "boom" } }],
+  ["a message", "/v1/messages", { type: "error", error: { type: "overloaded_error" } }],
+])("a whole answer that is nothing but an error goes round again: %s", async (_, path, error) => {
+  plan.push([{ send: httpAnswer(JSON.stringify(error)) }]);
+  plan.push([{ send: httpAnswer('{"choices":[1],"output":[1],"content":[1]}') }]);
+  const answer = await rawPost(proxy.port, path, { model: "tiny" }).ended;
+  expect(answer.body.toString()).toContain('"content":[1]');
+});
+
 test("a part of an answer that a well engine gave up was aborted by somebody: it is what they get", async () => {
   const parts = [{ message: { content: "So far" } }, { text: "so good" }];
   for (const part of parts) {

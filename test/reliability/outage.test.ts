@@ -68,10 +68,12 @@ test("an engine that fails fast does not attract requests by looking idle", asyn
   let answers = 0;
   // Two of three are good, or it would be ejected: answers overtake each other, and three bad ones may come in a row.
   const failing = startRawServer({
-    script: () => [{ send: httpAnswer("{}", [], answers++ % 3 === 0 ? "500 X" : "200 OK") }],
+    script: () => [
+      { send: httpAnswer('{"choices":[{}]}', [], answers++ % 3 === 0 ? "500 X" : "200 OK") },
+    ],
   });
   const slow = times(3, null).map(() =>
-    startRawServer({ script: () => [{ waitMs: 30 }, { send: httpAnswer("{}") }] }),
+    startRawServer({ script: () => [{ waitMs: 30 }, { send: httpAnswer('{"choices":[{}]}') }] }),
   );
   const nodes = [failing, ...slow].flatMap(({ url }) => ["--node", url]);
   await using proxy = await startProxy([...nodes, "--health-interval", "600", "--no-retry"]);

@@ -21,7 +21,7 @@ async function startThree(flags: readonly string[]) {
       const statuses: number[] = [];
       for (let i = 0; i < count; i += 1) {
         const answer = await ask(proxy, ALIKE, { headers: { "X-Session-ID": session } });
-        const isEmpty = /^$|\[\]|<html>/.test(await answer.text());
+        const isEmpty = /^$|\[\]|<html>|^OK$|^{"status"/.test(await answer.text());
         statuses.push(isEmpty ? EMPTY : answer.status);
       }
       return statuses;
@@ -67,6 +67,9 @@ const KINDS = [
   ["answers nothing to", " (no choice, in chunks)", EMPTY, () => inChunks({ choices: [] })],
   ["answers nothing to", " (no choice, in pieces)", EMPTY, () => inChunks({ choices: [] }, {}, 5)],
   ["answers nothing to", " (a page)", EMPTY, page],
+  ["answers nothing to", " (another server's)", EMPTY, () => Response.json({ status: "ok" })],
+  ["answers nothing to", " (in pieces)", EMPTY, () => inChunks({ status: "ok" }, {}, 5)],
+  ["answers nothing to", " (a word)", EMPTY, () => new Response("OK")],
   ["answers nothing to", " (no data)", EMPTY, () => Response.json({ data: [], object: "list" })],
 ] as const;
 const STRATEGIES = [

@@ -30,7 +30,7 @@ afterAll(async () => {
 function steps(way: Way | undefined): readonly RawStep[] {
   // No connection is used twice: what is lost on a used one says nothing, and is sent again.
   const close = ["connection: close"];
-  if (way === undefined) return [{ send: httpAnswer('{"ok":true}', close) }];
+  if (way === undefined) return [{ send: httpAnswer('{"choices":[{}]}', close) }];
   if (typeof way === "number")
     return [{ send: httpAnswer(`{"status":${way}}`, close, `${way} X`) }];
   if (way === "hang") return RAW_ANSWERS.silence;

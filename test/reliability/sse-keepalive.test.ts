@@ -139,7 +139,7 @@ test("a stream is asked for unpacked: what would follow the comments packed is t
   expect(afterComments(answer.body)).toStartWith(
     'data: {"error":{"message":"The engine answered 200 instead of a plain stream',
   );
-  plan.push([{ send: httpAnswer("{}") }]);
+  plan.push([{ send: httpAnswer('{"choices":[{}]}') }]);
   await rawPost(proxy.port, CHAT, { model: "tiny" }, PACKS).ended;
   const asked = engines.flatMap(({ requests }) => requests).map(({ head }) => head.toLowerCase());
   expect(asked.filter((head) => head.includes("accept-encoding: gzip"))).toHaveLength(1);

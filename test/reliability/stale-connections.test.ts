@@ -38,7 +38,7 @@ function startForgetful(answer: (body: string) => string) {
 }
 
 test("an engine that closes behind every answer without a word loses nothing", async () => {
-  const engine = startForgetful(() => httpAnswer('{"ok":true}'));
+  const engine = startForgetful(() => httpAnswer('{"choices":[{}]}'));
   await using proxy = await startProxy(["--node", engine.url, "--health-interval", "60"]);
   await untilHealthy(proxy);
   const statuses = [];
@@ -49,7 +49,7 @@ test("an engine that closes behind every answer without a word loses nothing", a
 });
 
 test("with --no-retry-sent nothing is sent twice, not even then", async () => {
-  const engine = startForgetful(() => httpAnswer('{"ok":true}'));
+  const engine = startForgetful(() => httpAnswer('{"choices":[{}]}'));
   const flags = ["--no-retry-sent", "--health-interval", "60"];
   await using proxy = await startProxy(["--node", engine.url, ...flags]);
   await untilHealthy(proxy);
@@ -63,7 +63,7 @@ test.each(["close", "Close", "keep-alive, close"])(
       probes: { "/metrics": [{ send: httpAnswer("") }] },
       script: () =>
         engine.requests.length === 1
-          ? [{ send: httpAnswer("{}", [`connection: ${connection}`]) }]
+          ? [{ send: httpAnswer('{"choices":[{}]}', [`connection: ${connection}`]) }]
           : [{ reset: true }],
     });
     listeners.push(engine);
@@ -77,7 +77,9 @@ test.each(["close", "Close", "keep-alive, close"])(
 test("one client's 500s take nobody else's request, and no engine, with them", async () => {
   const engines = times(2, null).map(() =>
     startForgetful((text) =>
-      text.includes('"bad"') ? httpAnswer("Internal Server Error", [], "500 X") : httpAnswer("{}"),
+      text.includes('"bad"')
+        ? httpAnswer("Internal Server Error", [], "500 X")
+        : httpAnswer('{"choices":[{}]}'),
     ),
   );
   const nodes = engines.flatMap(({ url }) => ["--node", url]);

@@ -43,7 +43,7 @@ export function startAdapterNode(...adapters: readonly string[]): AdapterNode {
       node.asked.push(body.model);
       if (body.model === "base" || node.adapters.has(body.model)) {
         if (node.answerMs > 0) await Bun.sleep(node.answerMs);
-        return Response.json({});
+        return Response.json({ choices: [{}] });
       }
       return refused(
         404,

@@ -36,7 +36,7 @@ export function startGateEngine(model = "tiny"): GateEngine {
           open();
         });
       });
-      return Response.json({ name });
+      return Response.json({ name, choices: [{}] });
     },
   });
   return {

@@ -9,6 +9,8 @@ export interface RecordingNode extends AsyncDisposable {
   status: number;
 }
 
+const GIVES = /^\/v1\/(?:chat\/completions|completions|messages|responses|embeddings)$/;
+
 export function startRecordingNode(models: readonly string[] = ["tiny"]): RecordingNode {
   const node = { asked: [] as string[], models: [...models], status: 200 };
   const server: Bun.Server<undefined> = Bun.serve({
@@ -24,7 +26,10 @@ export function startRecordingNode(models: readonly string[] = ["tiny"]): Record
       const body = await request.text();
       node.asked.push(`${request.method} ${pathname}${search} ${body}`.trim());
       if (pathname.endsWith("/load_lora_adapter")) node.models.push(JSON.parse(body).lora_name);
-      return Response.json({ port: server.port }, { status: node.status });
+      // Whatever was asked for: without, it would be no answer.
+      const lists = { choices: [{}], content: [{}], output: [{}], data: [{}] };
+      const given = GIVES.test(pathname) ? lists : {};
+      return Response.json({ port: server.port, ...given }, { status: node.status });
     },
   });
   return Object.assign(node, {
