@@ -28,22 +28,26 @@ export function amountOf(
   body: Uint8Array,
   isWhole: boolean,
 ): number {
+  const list = listOf(target);
   const mayBeWhole = isWhole || form === "json";
   if (ok && mayBeWhole) {
     const failure = form === "events" ? failureOfStream(body) : failureOfWhole(body);
     if (failure !== null) return failure;
-    const list = form === "events" || isPacked(headers) ? null : listOf(target, form);
-    if (list !== null && lacks(body, list)) return failureOfError(body) ?? EMPTY;
+    // Embeddings may be asked for as bytes.
+    const isBytes = isPacked(headers) || (form === null && list === "data");
+    const isText = form !== "events" && !isBytes;
+    if (list !== null && isText && lacks(body, list)) return failureOfError(body) ?? EMPTY;
   }
+  // To other calls 204 may be all there is to say, and 206 a part that was asked for.
+  if (!ok || (status !== 200 && list === null)) return status;
   const isNothing = (mayBeWhole && holdsNothing(body)) || (form === null && isPage(headers));
-  return ok && (isNothing || status === PARTIAL) ? EMPTY : status;
+  return isNothing || status === PARTIAL ? EMPTY : status;
 }
 
-function listOf(target: string, form: AnswerForm | null): string | null {
+/** Null for calls of which it is not known. */
+function listOf(target: string): string | null {
   const query = target.indexOf("?");
-  const list = LISTS.get(query < 0 ? target : target.slice(0, query)) ?? null;
-  // Embeddings may be asked for as bytes.
-  return form === null && list === "data" ? null : list;
+  return LISTS.get(query < 0 ? target : target.slice(0, query)) ?? null;
 }
 
 /** Whether it is for people in front of a browser: of a gateway that wants them to sign in, never an engine's. */

@@ -12,8 +12,8 @@ export function passesTrial(status: number, doubt: Doubt = "answers"): boolean {
 }
 
 /**
- * What a good answer amounts to that holds nothing, also where it says so (204), a part of what was asked for, or a page
- * for browsers. No engine sends this status.
+ * What a good answer amounts to that holds nothing, also where it says so (204), or a part (206), to a call that gives
+ * something, or a page for browsers. No engine sends this status.
  */
 export const EMPTY = 299;
 /** Of moments, and of clients that are slow or have left: they say nothing of what an engine, or a server in front of it, takes. */
