@@ -1,5 +1,7 @@
 /** A failed answer weighs as one request in flight at first, and e-folds in this time, ms. */
 const DECAY_MS = 10_000;
+/** Less is nothing: among idle nodes, whatever is left of a charge would decide. */
+const LEAST = 0.1;
 /** All of them weigh at most half of what the busiest peer has in flight, and so many requests more, ... */
 const CEILING_SHARE = 0.5;
 const CEILING = 2;
@@ -37,8 +39,10 @@ export class Charges {
 
   /** What all of them weigh now. */
   at(nowMs: number): number {
-    if (this.#sum < 0.01) return 0;
-    return Math.min(this.#faded(nowMs), this.#ceiling(nowMs - this.#atMs));
+    if (this.#sum === 0) return 0;
+    const faded = this.#faded(nowMs);
+    if (faded < LEAST) this.#sum = 0;
+    return faded < LEAST ? 0 : Math.min(faded, this.#ceiling(nowMs - this.#atMs));
   }
 
   #faded(nowMs: number): number {

@@ -72,6 +72,16 @@ describe.each(STRATEGY_NAMES)("%s", (strategy) => {
     for (const count of counts.values()) expect(count).toBeGreaterThan(0);
   });
 
+  test("a node that failed once in an idle cluster is asked again within half a minute", () => {
+    const cluster = new Cluster({ nodes: 2, strategy });
+    const [failed] = cluster.registry.nodes();
+    if (failed === undefined) throw new Error("two nodes expected");
+    cluster.leaseOn(failed).end(answered(500));
+    const answer = () => ({ meanMs: 1, outcome: OK });
+    const counts = traffic(cluster, { perSecond: 2, seconds: 30, answer });
+    expect(counts.get(failed)).toBeGreaterThan(0);
+  });
+
   test("a node that was slow once is not avoided for ever", () => {
     const cluster = new Cluster({ nodes: 4, strategy });
     const slow = cluster.node("n0");
