@@ -1,5 +1,6 @@
 /** The real program as a process, with its output to wait for. */
 import { join } from "node:path";
+import { PROGRAM } from "../support/program-under-test.ts";
 
 export const MAIN = join(import.meta.dir, "../../src/main.ts");
 
@@ -19,7 +20,7 @@ export class Program implements AsyncDisposable {
 
   constructor(argv: readonly string[], env: Readonly<Record<string, string>> = {}) {
     const { PATH = "" } = process.env;
-    this.#process = Bun.spawn([process.execPath, MAIN, ...argv], {
+    this.#process = Bun.spawn([...PROGRAM, ...argv], {
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
@@ -88,7 +89,7 @@ export async function run(
 /** Runs `lmproxy` with a reader that leaves after a byte. @returns its stderr, and a last line: its exit code, 124 when it did not end */
 export async function runForOneByte(argv: readonly string[]): Promise<string> {
   const pipeline = '{ timeout 50 "$0" "$@"; echo "$?" >&2; } | head -c 1 >/dev/null';
-  const shell = Bun.spawn(["sh", "-c", pipeline, process.execPath, MAIN, ...argv], {
+  const shell = Bun.spawn(["sh", "-c", pipeline, ...PROGRAM, ...argv], {
     stdin: "ignore",
     stderr: "pipe",
   });

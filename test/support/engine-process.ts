@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import type { FaultRule } from "../../src/sim/server/faults.ts";
+import { PROGRAM } from "./program-under-test.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 /** An engine may close a connection that stands idle just as it is used. */
@@ -40,7 +41,7 @@ export async function startEngineProcess(
   const { port = 0, proxyUrl, timeScale = 0, flags = [] } = options;
   const child = Bun.spawn({
     cmd: [
-      ...[process.execPath, "src/main.ts", "engine", "--model", "tiny", "--port", `${port}`],
+      ...[...PROGRAM, "engine", "--model", "tiny", "--port", `${port}`],
       ...["--time-scale", `${timeScale}`, ...flags],
       ...(proxyUrl === undefined ? [] : ["--proxy-url", proxyUrl]),
     ],

@@ -1,9 +1,10 @@
-/** A real proxy process for tests: `bun src/main.ts serve`, or the executable where it matters. */
+/** A real proxy process for tests. */
 import { join } from "node:path";
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import type { Subprocess } from "bun";
 import { NodeStatus } from "../../src/http/schemas.ts";
+import { PROGRAM } from "./program-under-test.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 
@@ -31,7 +32,7 @@ export async function startProxy(
     readonly command?: readonly string[];
   } = {},
 ): Promise<ProxyProcess> {
-  const command = options.command ?? [process.execPath, "src/main.ts"];
+  const command = options.command ?? PROGRAM;
   const child = Bun.spawn({
     cmd: [...command, "serve", "--host", "127.0.0.1", "--port", "0", ...flags],
     cwd: ROOT,
