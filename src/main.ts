@@ -139,6 +139,9 @@ function asOf(argv: readonly string[]): readonly string[] {
 }
 
 async function unknownCommand(typed: string): Promise<string> {
+  // `smg server …` starts engines and a router.
+  if (typed === "server")
+    return "lmproxy: server is refused: lmproxy starts no engines; start them and name them with --node";
   const { nearestName } = await import("./core/nearest-name.ts");
   const nearest = nearestName(typed, Object.keys(COMMANDS));
   const advice = nearest === undefined ? "see lmproxy --help" : `did you mean ${nearest}?`;

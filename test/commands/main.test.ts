@@ -77,6 +77,10 @@ describe("output that cannot be written", () => {
 describe("what cannot be run is one line on stderr and exit code 2", () => {
   test.each([
     [["serv"], "lmproxy: unknown command serv; did you mean serve?\n"],
+    [
+      ["server", "--model-path", "m"],
+      "lmproxy: server is refused: lmproxy starts no engines; start them and name them with --node\n",
+    ],
     [["sk canary"], "lmproxy: unknown command; see lmproxy --help\n"],
     [["--prot", "81"], "lmproxy: unknown flag --prot; did you mean --port?\n"],
     [["engine"], "lmproxy engine needs --model, the name of the model it serves\n"],
