@@ -111,7 +111,7 @@ describe("what the only decode engine refuses while it answers others over the s
   });
 });
 
-test.each([3, 4])(
+test.each([3, 4, 8])(
   "a prefill engine that %d decode engines do not know any more costs nobody anything",
   async (decodes) => {
     await using cluster = await startCluster({ decodes, flags: FLAGS });
